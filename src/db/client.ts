@@ -1,0 +1,25 @@
+import { PrismaPg } from '@prisma/adapter-pg'
+import { PrismaClient } from './generated/client.js'
+
+/** The product's handle on Postgres: Prisma over node-postgres. */
+export type Database = PrismaClient
+
+/** Connections in the pool. One writes, the others serve heartbeat, status and probes. */
+const POOL_SIZE = 4
+
+/** How long to wait for a connection before the database counts as unreachable, in milliseconds. */
+const CONNECT_TIMEOUT_MS = 10_000
+
+/**
+ * Opens a pool on `databaseUrl`. No connection is made before the first query.
+ * Close with `await db.$disconnect()`.
+ */
+export function openDatabase(databaseUrl: string, options: { applicationName?: string } = {}): Database {
+  const adapter = new PrismaPg({
+    connectionString: databaseUrl,
+    max: POOL_SIZE,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    application_name: options.applicationName ?? 'spidra-sync',
+  })
+  return new PrismaClient({ adapter, errorFormat: 'minimal' })
+}
