@@ -1,0 +1,96 @@
+import type { OutgoingHttpHeaders } from 'node:http'
+
+export interface RateLimitOptions {
+  /** Requests per window and client address. Default 300. */
+  readonly limit?: number
+  /** Length of a window, which begins with a client's first request. Default 900000. */
+  readonly windowMs?: number
+  /** `RateLimit-Reset` as seconds from now (as sent) or as a Unix timestamp (as documented). Default `seconds`. */
+  readonly reset?: 'seconds' | 'epoch'
+  /** Three headers, the one header of IETF draft 7, or that of draft 8. Default `legacy`. */
+  readonly headers?: 'legacy' | 'draft7' | 'draft8' | 'none'
+  /** Form of the `Retry-After` that goes with a 429. Default `seconds`. */
+  readonly retryAfter?: 'seconds' | 'date' | 'none'
+}
+
+/** A client's budget after a request was counted. */
+export interface Budget {
+  readonly limit: number
+  readonly remaining: number
+  /** When the window ends, epoch ms. */
+  readonly resetAt: number
+  /** Seconds until then, rounded up. */
+  readonly resetSeconds: number
+  readonly isExceeded: boolean
+}
+
+export interface RateLimiter {
+  /** Counts requests of an address; null where no limit is set. */
+  take(address: string, requests: number): Budget | null
+  budgetHeaders(budget: Budget | null): OutgoingHttpHeaders
+  retryAfterHeaders(seconds: number | null): OutgoingHttpHeaders
+}
+
+/** A fixed window per client address, as express-rate-limit keeps it (https://github.com/express-rate-limit). */
+export function createRateLimiter(options: RateLimitOptions | 'off', now: () => number): RateLimiter {
+  const isOff = options === 'off'
+  const {
+    limit = 300,
+    windowMs = 900_000,
+    reset = 'seconds',
+    headers = 'legacy',
+    retryAfter = 'seconds',
+  } = isOff ? {} : options
+  const windows = new Map<string, { endsAt: number; used: number }>()
+
+  function take(address: string, requests: number): Budget | null {
+    if (isOff) return null
+    const instant = now()
+    const last = windows.get(address)
+    const window = last !== undefined && instant < last.endsAt ? last : { endsAt: instant + windowMs, used: 0 }
+    window.used += requests
+    windows.set(address, window)
+    return {
+      limit,
+      remaining: Math.max(0, limit - window.used),
+      resetAt: window.endsAt,
+      resetSeconds: Math.ceil((window.endsAt - instant) / 1000),
+      isExceeded: window.used > limit,
+    }
+  }
+
+  function budgetHeaders(budget: Budget | null): OutgoingHttpHeaders {
+    if (budget === null) return {}
+    const { remaining, resetAt, resetSeconds } = budget
+    const windowSeconds = Math.ceil(windowMs / 1000)
+    switch (headers) {
+      case 'legacy':
+        return {
+          'RateLimit-Limit': limit,
+          'RateLimit-Remaining': remaining,
+          'RateLimit-Reset': reset === 'seconds' ? resetSeconds : Math.ceil(resetAt / 1000),
+        }
+      case 'draft7':
+        return {
+          'RateLimit-Policy': `${limit};w=${windowSeconds}`,
+          RateLimit: `limit=${limit}, remaining=${remaining}, reset=${resetSeconds}`,
+        }
+      case 'draft8':
+        return {
+          'RateLimit-Policy': `"default";q=${limit};w=${windowSeconds}`,
+          RateLimit: `"default";r=${remaining};t=${resetSeconds}`,
+        }
+      case 'none':
+        return {}
+      default:
+        return headers satisfies never
+    }
+  }
+
+  function retryAfterHeaders(seconds: number | null): OutgoingHttpHeaders {
+    if (seconds === null || retryAfter === 'none') return {}
+    return { 'Retry-After': retryAfter === 'seconds' ? seconds : new Date(now() + seconds * 1000).toUTCString() }
+  }
+
+  return { take, budgetHeaders, retryAfterHeaders }
+}

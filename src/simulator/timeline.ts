@@ -1,0 +1,76 @@
+import { type Micros, wholeSecond } from './instant.js'
+import { LONGEST_LIFE_MS } from './life.js'
+import { drawShare, TRAIT, toIdentity } from './random.js'
+
+/** When generated jobs were made, oldest first: job 0 is the oldest of the history. */
+export interface Timeline {
+  /** Never falls from one number to the next. */
+  createdAt(number: number): Micros
+  /** How many jobs exist at an instant. */
+  countAt(instant: Micros): number
+}
+
+export interface TimelineOptions {
+  readonly seedKey: number
+  /** Jobs of the history, all older than `epoch` by more than a life. */
+  readonly jobs: number
+  readonly epoch: Micros
+  readonly historyDays: number
+  readonly arrivalsPerMinute: number
+  /** Share of the jobs that have the createdAt of the job before them. */
+  readonly ties: number
+  /** Share of the createdAt with a fraction of a second. */
+  readonly fractions: number
+  readonly speed: number
+}
+
+const MINUTE: Micros = 60_000_000
+/** A short history should not be spread thinner than this. */
+const WIDEST_SLOT: Micros = 60 * MINUTE
+/** More than a page, so that a page can begin and end inside one tie; bounded, so that its first job is near. */
+const LONGEST_TIE = 64
+
+/**
+ * Every job has a slot of time of its own, whole microseconds wide, and lies somewhere in it: so the order is that of
+ * the numbers, and how many have come by an instant is a division.
+ */
+export function createTimeline(options: TimelineOptions): Timeline {
+  const { seedKey, jobs, epoch, arrivalsPerMinute, ties, fractions } = options
+  const historyEnd = epoch - Math.ceil((LONGEST_LIFE_MS * 1000) / options.speed)
+  // After the epoch, so that the account begins with its history alone.
+  const firstArrival = epoch + 1
+  const historySlot = slotOf(Math.min(WIDEST_SLOT, (options.historyDays * 24 * 60 * MINUTE) / Math.max(1, jobs)))
+  const arrivalSlot = slotOf(MINUTE / arrivalsPerMinute)
+
+  function isTied(number: number): boolean {
+    if (number % LONGEST_TIE === 0 || number === jobs) return false
+    return drawShare(toIdentity(seedKey, number), TRAIT.tie) < ties
+  }
+
+  function createdAt(number: number): Micros {
+    let first = number
+    while (isTied(first)) first -= 1
+
+    const identity = toIdentity(seedKey, first)
+    const slot = first < jobs ? historySlot : arrivalSlot
+    const start = first < jobs ? historyEnd - (jobs - first) * slot : firstArrival + (first - jobs) * slot
+    const instant = start + Math.floor(drawShare(identity, TRAIT.instant) * slot)
+    // A slot without a whole second keeps its fraction: cutting it would put the job before its neighbour.
+    const whole = wholeSecond(instant)
+    return drawShare(identity, TRAIT.fraction) >= fractions && whole >= start ? whole : instant
+  }
+
+  function countAt(instant: Micros): number {
+    if (arrivalsPerMinute === 0 || instant < firstArrival) return jobs
+    let count = jobs + Math.floor((instant - firstArrival) / arrivalSlot)
+    if (createdAt(count) <= instant) count += 1
+    while (count > jobs && isTied(count)) count += 1
+    return count
+  }
+
+  return { createdAt, countAt }
+}
+
+function slotOf(width: Micros): Micros {
+  return Math.max(1, Math.floor(width))
+}

@@ -1,0 +1,112 @@
+import { expect, test } from 'vitest'
+import { runSimulate, SimulateFlagError, toSimulatorOptions } from '../../src/commands/simulate.js'
+import { startSimulator } from '../../src/simulator/server.js'
+
+test('says where it is and serves until the signal aborts', async () => {
+  const stopping = new AbortController()
+  let output = ''
+  let onOutput = () => {}
+  const isUp = new Promise<void>((resolve) => {
+    onOutput = resolve
+  })
+  const stdout = {
+    write(text: string) {
+      output += text
+      if (output.includes('curl')) onOutput()
+    },
+  }
+  const running = runSimulate({
+    flags: { port: '0', jobs: '70', key: 'spd_x' },
+    stdout,
+    signal: stopping.signal,
+  })
+  await isUp
+  expect(output).toMatch(/^Spidra account with 70 batch jobs at http:\/\/127\.0\.0\.1:\d+\/api \(key spd_x\)\n/)
+  const url = /'(http[^']+)'/.exec(output)?.[1] ?? ''
+  const answer = await fetch(url, { headers: { 'x-api-key': 'spd_x' } })
+  expect(await answer.json()).toMatchObject({ pagination: { page: 1, limit: 50, total: 70, totalPages: 2 } })
+
+  stopping.abort()
+  await running
+  await expect(fetch(url)).rejects.toThrow()
+})
+
+test('ends at once when it was aborted before', async () => {
+  await runSimulate({ flags: { port: '0' }, stdout: { write: () => {} }, signal: AbortSignal.abort() })
+})
+
+test('has the defaults it documents', () => {
+  expect(toSimulatorOptions({})).toEqual({
+    port: 4010,
+    jobs: 2000,
+    seed: 1,
+    arrivalsPerMinute: 6,
+    removalsPerMinute: 0,
+    speed: 1,
+    latencyMs: 0,
+    key: 'spd_demo',
+    rateLimit: { limit: 300, windowMs: 900_000 },
+    faults: { rates: {} },
+    ties: 0.05,
+  })
+})
+
+test('reads every flag', () => {
+  const flags = {
+    port: '1',
+    jobs: '2',
+    seed: '3',
+    epoch: '2026-01-01T00:00:00Z',
+    arrivals: '4.5',
+    removals: '5',
+    speed: '60',
+    latency: '7',
+    key: 'k',
+    rateLimit: 'off',
+    window: '8',
+    faults: 'http500:0.02, dropped:0.01',
+    ties: '0.5',
+  }
+  expect(toSimulatorOptions(flags)).toEqual({
+    port: 1,
+    jobs: 2,
+    seed: 3,
+    epoch: Date.UTC(2026),
+    arrivalsPerMinute: 4.5,
+    removalsPerMinute: 5,
+    speed: 60,
+    latencyMs: 7,
+    key: 'k',
+    rateLimit: 'off',
+    faults: { rates: { http500: 0.02, dropped: 0.01 } },
+    ties: 0.5,
+  })
+  expect(toSimulatorOptions({ rateLimit: '10', window: '1.5' }).rateLimit).toEqual({ limit: 10, windowMs: 1500 })
+})
+
+test.each([
+  ['--port', { port: '70000' }],
+  ['--jobs', { jobs: '1.5' }],
+  ['--seed', { seed: 'abc' }],
+  ['--epoch', { epoch: 'yesterday' }],
+  ['--arrivals', { arrivals: '-1' }],
+  ['--removals', { removals: '' }],
+  ['--speed', { speed: '0' }],
+  ['--latency', { latency: '1s' }],
+  ['--key', { key: ' ' }],
+  ['--rate-limit', { rateLimit: 'none' }],
+  ['--window', { window: '0' }],
+  ['--faults', { faults: 'http418:0.1' }],
+  ['--faults', { faults: 'http500' }],
+  ['--faults', { faults: 'http500:0.6,dropped:0.6' }],
+  ['--ties', { ties: '2' }],
+])('names %s when its value cannot be used: %o', (flag, flags) => {
+  expect(() => toSimulatorOptions(flags)).toThrow(SimulateFlagError)
+  expect(() => toSimulatorOptions(flags)).toThrow(flag)
+})
+
+test('names --port when it is taken', async () => {
+  await using other = await startSimulator()
+  const run = { flags: { port: String(other.port) }, stdout: { write: () => {} }, signal: AbortSignal.abort() }
+  await expect(runSimulate(run)).rejects.toMatchObject({ name: 'SimulateFlagError', flag: '--port' })
+})

@@ -1,0 +1,96 @@
+import { expect, test } from 'vitest'
+import type { RateLimitOptions } from '../../src/simulator/rate-limiter.js'
+import { type Simulator, startSimulator } from '../../src/simulator/server.js'
+
+const NOON = Date.parse('2026-01-15T12:00:00Z')
+
+/** A simulator whose clock stands until the test moves it. */
+async function limited(rateLimit: RateLimitOptions | 'off') {
+  const clock = { now: NOON }
+  return { api: await startSimulator({ jobs: 1, rateLimit, now: () => clock.now }), clock }
+}
+
+function get(api: Simulator, headers: Record<string, string> = { 'x-api-key': api.key }) {
+  return fetch(`${api.url}/batch/scrape`, { headers })
+}
+
+function rateHeaders(answer: Response): Record<string, string> {
+  return Object.fromEntries([...answer.headers].filter(([name]) => /^(ratelimit|retry-after)/.test(name)))
+}
+
+test('counts down in a fixed window, refuses what exceeds it, and begins anew', async () => {
+  const { api, clock } = await limited({ limit: 2, windowMs: 60_000 })
+  await using _ = api
+  expect(rateHeaders(await get(api))).toEqual({
+    'ratelimit-limit': '2',
+    'ratelimit-remaining': '1',
+    'ratelimit-reset': '60',
+  })
+  clock.now += 20_500
+  expect(rateHeaders(await get(api))).toMatchObject({ 'ratelimit-remaining': '0', 'ratelimit-reset': '40' })
+
+  const refused = await get(api)
+  expect(refused.status).toBe(429)
+  expect(await refused.json()).toEqual({ status: 'error', message: 'Too many requests, please try again later.' })
+  expect(rateHeaders(refused)).toMatchObject({ 'retry-after': '40', 'ratelimit-remaining': '0' })
+  expect(api.requests.at(-1)).toMatchObject({ page: 1, status: 429, fault: null })
+
+  clock.now = NOON + 60_000
+  expect(rateHeaders(await get(api))).toMatchObject({ 'ratelimit-remaining': '1', 'ratelimit-reset': '60' })
+})
+
+test('tells 300 requests per 15 minutes by default, refusals counted too', async () => {
+  await using api = await startSimulator()
+  await get(api, {})
+  expect(rateHeaders(await get(api))).toEqual({
+    'ratelimit-limit': '300',
+    'ratelimit-remaining': '298',
+    'ratelimit-reset': '900',
+  })
+})
+
+test.each([
+  ['legacy', { 'ratelimit-limit': '60', 'ratelimit-remaining': '59', 'ratelimit-reset': '12' }],
+  ['draft7', { 'ratelimit-policy': '60;w=12', ratelimit: 'limit=60, remaining=59, reset=12' }],
+  ['draft8', { 'ratelimit-policy': '"default";q=60;w=12', ratelimit: '"default";r=59;t=12' }],
+  ['none', {}],
+] as const)('tells the budget in the form %s', async (headers, expected) => {
+  const { api } = await limited({ limit: 60, windowMs: 12_000, headers })
+  await using _ = api
+  expect(rateHeaders(await get(api))).toEqual(expected)
+})
+
+test('tells the end of the window as a Unix timestamp when asked to', async () => {
+  const { api } = await limited({ windowMs: 12_000, reset: 'epoch' })
+  await using _ = api
+  expect(rateHeaders(await get(api))).toMatchObject({ 'ratelimit-reset': String(NOON / 1000 + 12) })
+})
+
+test.each([
+  ['seconds', '12'],
+  ['date', 'Thu, 15 Jan 2026 12:00:12 GMT'],
+  ['none', undefined],
+] as const)('asks to wait with Retry-After as %s', async (retryAfter, expected) => {
+  const { api } = await limited({ limit: 1, windowMs: 12_000, retryAfter })
+  await using _ = api
+  api.spend(1)
+  expect(rateHeaders(await get(api))['retry-after']).toBe(expected)
+})
+
+test('lets others at the same address use up the budget, and no one elsewhere', async () => {
+  const { api } = await limited({ limit: 10 })
+  await using _ = api
+  api.spend(7, '10.0.0.1')
+  expect(rateHeaders(await get(api))).toMatchObject({ 'ratelimit-remaining': '9' })
+  api.spend(7)
+  expect(rateHeaders(await get(api))).toMatchObject({ 'ratelimit-remaining': '1' })
+})
+
+test('tells nothing and refuses nothing when off', async () => {
+  const { api } = await limited('off')
+  await using _ = api
+  api.spend(1_000_000)
+  const answer = await get(api)
+  expect(answer.status).toBe(200)
+  expect(rateHeaders(answer)).toEqual({})
+})
