@@ -1,0 +1,113 @@
+import { Client } from 'pg'
+import type { Database } from './client.js'
+import { DatabaseError } from './connection-error.js'
+
+/** First half of the lock's key; the second is a hash of the account. "spid" in ASCII. */
+const LOCK_CLASS = 0x73706964
+
+/** A holder that has been silent for so long is stopped or cut off. Four times the heartbeat. */
+const DEAD_AFTER_SECONDS = 60
+
+const CONNECT_TIMEOUT_MS = 10_000
+
+/** The connection that holds the account lock is gone, and with it the right to run. */
+export class LockLostError extends Error {
+  override readonly name = 'LockLostError'
+  readonly code = 'lock_lost'
+
+  constructor(account: string, cause?: unknown) {
+    super(`The connection that holds the lock of account ${account} was lost`, { cause })
+  }
+}
+
+/** The right to run for an account, held by a connection of its own, so that a killed worker frees it at once. */
+export interface AccountLock {
+  /** Aborts when the connection, and with it the lock, is lost. */
+  readonly lost: AbortSignal
+  release(): Promise<void>
+}
+
+/**
+ * Takes the account's lock; returns null when a living worker holds it.
+ *
+ * A holder is dead when the heartbeat of its run, or, between runs, the last word on its connection, is 60 seconds old.
+ * Its run is closed first, which waits for a merge under way and lets no other begin; then its connection is ended.
+ *
+ * @throws DatabaseError `pooled` when a proxy lends connections by transaction, which would void the lock.
+ */
+export async function lockAccount(databaseUrl: string, db: Database, account: string): Promise<AccountLock | null> {
+  const client = new Client({
+    connectionString: databaseUrl,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    keepAlive: true,
+    application_name: 'spidra-sync lock',
+  })
+  const lost = new AbortController()
+  const lose = (cause?: unknown) => lost.abort(new LockLostError(account, cause))
+  client.on('error', lose)
+  client.on('end', () => lose())
+  try {
+    await client.connect()
+    await client.query('SET tcp_keepalives_idle = 30')
+    if (!(await tryLock(client, account)) && !(await takeOver(client, account))) {
+      await client.end()
+      return null
+    }
+    await assertOwnConnection(client, db, databaseUrl)
+    return {
+      lost: lost.signal,
+      async release() {
+        client.removeAllListeners('end')
+        await client.end().catch(() => {})
+      },
+    }
+  } catch (error) {
+    await client.end().catch(() => {})
+    throw error
+  }
+}
+
+async function tryLock(client: Client, account: string): Promise<boolean> {
+  const { rows } = await client.query<{ locked: boolean }>(
+    'SELECT pg_try_advisory_lock($1::integer, hashtext($2)) AS locked',
+    [LOCK_CLASS, account],
+  )
+  return rows[0]?.locked ?? false
+}
+
+/** Takes the lock from a dead holder; false when the holder lives. */
+async function takeOver(client: Client, account: string): Promise<boolean> {
+  const { rows } = await client.query<{ pid: number; isDead: boolean }>(
+    `SELECT l.pid, coalesce(
+        (SELECT max(r.heartbeat_at) FROM spidra.sync_runs r WHERE r.account = $2 AND r.status = 'running'),
+        a.state_change, now()) < now() - make_interval(secs => $3) AS "isDead"
+     FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+     WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+       AND l.classid = $1::bigint::oid AND l.objid = (hashtext($2)::bigint & 4294967295)::oid`,
+    [LOCK_CLASS, account, DEAD_AFTER_SECONDS],
+  )
+  const holder = rows[0]
+  // Freed in the meantime: whoever is first now has it.
+  if (holder === undefined) return tryLock(client, account)
+  if (!holder.isDead) return false
+  await client.query(
+    `UPDATE spidra.sync_runs
+     SET status = 'aborted', finished_at = now(), error_code = 'worker_lost',
+         error_message = 'The worker gave no sign of life for a minute; another took over'
+     WHERE account = $1 AND status = 'running' AND heartbeat_at < now() - make_interval(secs => $2)`,
+    [account, DEAD_AFTER_SECONDS],
+  )
+  await client.query('SELECT pg_terminate_backend($1)', [holder.pid])
+  await client.query("SET lock_timeout = '5s'")
+  const { rowCount } = await client.query('SELECT pg_advisory_lock($1::integer, hashtext($2))', [LOCK_CLASS, account])
+  await client.query('RESET lock_timeout')
+  return rowCount === 1
+}
+
+/** Two connections of ours on one server process: then neither is ours. */
+async function assertOwnConnection(client: Client, db: Database, databaseUrl: string): Promise<void> {
+  const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
+  const [other] = await db.$queryRaw<{ pid: number }[]>`SELECT pg_backend_pid() AS pid`
+  if (rows[0]?.pid === other?.pid) throw new DatabaseError(databaseUrl, { code: 'pooled' })
+}

@@ -1,0 +1,72 @@
+import type { Database } from './client.js'
+import { Prisma } from './generated/client.js'
+
+/** A stretch of the account by `created_at`: above `after`, up to and with `upTo`. Null: open. ISO 8601 text. */
+export interface CreatedRange {
+  readonly after: string | null
+  readonly upTo: string | null
+}
+
+/** Live jobs of the account. */
+export async function countLiveJobs(db: Database, account: string): Promise<number> {
+  return db.batchJob.count({ where: { account, removedAt: null } })
+}
+
+/** When the newest live job of the account was created, as ISO 8601 text with microseconds; null when there is none. */
+export async function readNewestCreatedAt(db: Database, account: string): Promise<string | null> {
+  const [row] = await db.$queryRaw<{ newest: string | null }[]>`
+    SELECT to_char(max(b.created_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS newest
+    FROM spidra.batch_jobs b WHERE b.account = ${account} AND b.removed_at IS NULL`
+  return row?.newest ?? null
+}
+
+/** How many live jobs of the account are newer than the instant: the place in the list, were it the table. */
+export async function rankOf(db: Database, account: string, createdAt: string): Promise<number> {
+  const [row] = await db.$queryRaw<{ rank: number }[]>`
+    SELECT count(*)::integer AS rank FROM spidra.batch_jobs b
+    WHERE b.account = ${account} AND b.removed_at IS NULL AND b.created_at > ${createdAt}::timestamptz`
+  return row?.rank ?? 0
+}
+
+/**
+ * Whether one of the uuids is stored: as a live job created after `createdAfter` (null: whenever), or, with null, as an
+ * open rejection, which stands for a listed job too.
+ */
+export async function hasStored(
+  db: Database,
+  account: string,
+  uuids: readonly string[],
+  createdAfter: string | null,
+): Promise<boolean> {
+  const [row] = await db.$queryRaw<{ found: boolean }[]>`
+    SELECT EXISTS (
+      SELECT FROM spidra.batch_jobs b
+      WHERE b.uuid = ANY(${uuids}::uuid[]) AND b.account = ${account} AND b.removed_at IS NULL
+        AND (${createdAfter}::timestamptz IS NULL OR b.created_at > ${createdAfter}::timestamptz)
+    ) OR (${createdAfter}::timestamptz IS NULL AND EXISTS (
+      SELECT FROM spidra.rejected_jobs r
+      WHERE r.uuid = ANY(${uuids}::uuid[]) AND r.account = ${account} AND r.resolved_at IS NULL
+    )) AS found`
+  return row?.found ?? false
+}
+
+/** Live jobs of the account within the range that are not among `listed`. */
+export async function listUnlisted(
+  db: Database,
+  account: string,
+  range: CreatedRange,
+  listed: readonly string[],
+): Promise<readonly string[]> {
+  const rows = await db.$queryRaw<{ uuid: string }[]>`
+    SELECT b.uuid::text AS uuid FROM spidra.batch_jobs b
+    WHERE b.account = ${account} AND b.removed_at IS NULL ${within(range)}
+      AND NOT EXISTS (SELECT FROM unnest(${listed}::uuid[]) AS l(uuid) WHERE l.uuid = b.uuid)`
+  return rows.map((row) => row.uuid)
+}
+
+/** Only the bounds that are there, so that the index on (account, created_at) serves each of them. */
+function within({ after, upTo }: CreatedRange): Prisma.Sql {
+  const above = after === null ? Prisma.empty : Prisma.sql`AND b.created_at > ${after}::timestamptz`
+  const below = upTo === null ? Prisma.empty : Prisma.sql`AND b.created_at <= ${upTo}::timestamptz`
+  return Prisma.sql`${above} ${below}`
+}

@@ -1,0 +1,96 @@
+import { createHash } from 'node:crypto'
+import type { Database } from './client.js'
+import type { RunKey } from './sync-runs.js'
+
+/** An item that could not be stored as a job. */
+export interface RejectedItem {
+  /** Lower case; null when it has no readable uuid. */
+  readonly uuid: string | null
+  /** JSON text, as received. */
+  readonly payload: string
+  readonly reason: string
+}
+
+/** A row of the quarantine as one pass saw it. */
+export interface RejectedRow extends RejectedItem {
+  /** Sha-256 of the payload, in hex. */
+  readonly fingerprint: string
+  /** How many such items the pass has met so far; 1 where a uuid tells them apart. */
+  readonly copies: number
+}
+
+/** The name under which the quarantine knows an item: its uuid, else the fingerprint of its payload. */
+export function identityOf(item: RejectedItem): string {
+  return item.uuid ?? fingerprintOf(item.payload)
+}
+
+/** Sha-256 of the payload, in hex. */
+export function fingerprintOf(payload: string): string {
+  return createHash('sha256').update(payload).digest('hex')
+}
+
+/**
+ * Keeps items in `spidra.rejected_jobs`. A row that is there is written again only when its payload, reason or copies
+ * changed, when it had been resolved, or once a day. Every identity may be given once.
+ *
+ * Nothing is written once the run is closed.
+ */
+export async function keepRejectedJobs(db: Database, run: RunKey, rows: readonly RejectedRow[]): Promise<void> {
+  if (rows.length === 0) return
+  await db.$executeRaw`
+    WITH incoming AS MATERIALIZED (
+      SELECT i.* FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
+        AS i(uuid uuid, fingerprint text, payload text, reason text, copies integer)
+    ),
+    fence AS MATERIALIZED (
+      SELECT r.id FROM spidra.sync_runs r WHERE r.id = ${run.id} AND r.status = 'running'
+    ),
+    known AS MATERIALIZED (
+      SELECT r.id, i.* , r.resolved_at IS NOT NULL
+          OR r.last_rejected_at < now() - interval '1 day'
+          OR (r.fingerprint, r.reason) <> (i.fingerprint, i.reason)
+          OR r.copies < i.copies AS is_due
+      FROM incoming i JOIN spidra.rejected_jobs r ON r.account = ${run.account}
+       AND (r.uuid = i.uuid OR r.uuid IS NULL AND i.uuid IS NULL AND r.fingerprint = i.fingerprint)
+    ),
+    rewritten AS (
+      UPDATE spidra.rejected_jobs r
+      SET fingerprint = k.fingerprint, payload = k.payload, reason = k.reason, copies = greatest(r.copies, k.copies),
+          last_rejected_at = now(), run_id = ${run.id}, resolved_at = NULL
+      FROM known k WHERE r.id = k.id AND k.is_due AND EXISTS (SELECT FROM fence)
+    )
+    INSERT INTO spidra.rejected_jobs (account, uuid, fingerprint, payload, reason, copies, run_id)
+    SELECT ${run.account}, i.uuid, i.fingerprint, i.payload, i.reason, i.copies, ${run.id}
+    FROM incoming i
+    WHERE EXISTS (SELECT FROM fence) AND NOT EXISTS (
+      SELECT FROM known k WHERE k.uuid = i.uuid OR k.uuid IS NULL AND i.uuid IS NULL AND k.fingerprint = i.fingerprint)
+    ON CONFLICT DO NOTHING`
+}
+
+/**
+ * Open rejections that stand for a listed item of their own: those of jobs that are stored live do not, the job counts.
+ */
+export async function countOpenRejections(db: Database, account: string): Promise<number> {
+  const [row] = await db.$queryRaw<{ open: number }[]>`
+    SELECT coalesce(sum(r.copies), 0)::integer AS open FROM spidra.rejected_jobs r
+    WHERE r.account = ${account} AND r.resolved_at IS NULL AND NOT EXISTS (
+      SELECT FROM spidra.batch_jobs b WHERE b.uuid = r.uuid AND b.account = r.account AND b.removed_at IS NULL)`
+  return row?.open ?? 0
+}
+
+/**
+ * Ends the open rejections that a whole pass did not meet again, and sets the copies of the others to what it met.
+ *
+ * @param met copies by identity, as of the pass.
+ */
+export async function settleRejectedJobs(db: Database, run: RunKey, met: ReadonlyMap<string, number>): Promise<void> {
+  const rows = JSON.stringify([...met].map(([identity, copies]) => ({ identity, copies })))
+  await db.$executeRaw`
+    UPDATE spidra.rejected_jobs r
+    SET resolved_at = CASE WHEN m.identity IS NULL THEN now() END, copies = coalesce(m.copies, r.copies)
+    FROM spidra.rejected_jobs o LEFT JOIN jsonb_to_recordset(${rows}::jsonb) AS m(identity text, copies integer)
+      ON m.identity = coalesce(o.uuid::text, o.fingerprint)
+    WHERE o.id = r.id AND o.account = ${run.account} AND o.resolved_at IS NULL
+      AND (m.identity IS NULL OR m.copies <> o.copies)
+      AND EXISTS (SELECT FROM spidra.sync_runs s WHERE s.id = ${run.id} AND s.status = 'running')`
+}

@@ -1,0 +1,70 @@
+import type { Database } from './client.js'
+
+/** Names a run to the statements that write for it. */
+export interface RunKey {
+  readonly id: bigint
+  readonly account: string
+}
+
+export interface NewRun {
+  readonly account: string
+  readonly mode: 'full' | 'incremental'
+  readonly trigger: 'schedule' | 'startup' | 'manual'
+  /** `host:pid`. */
+  readonly worker: string
+}
+
+/** What a run has done so far; column for column the counters of `spidra.sync_runs`. */
+export interface RunCounters {
+  readonly requests: number
+  readonly retries: number
+  readonly pagesRead: number
+  readonly seamsRepaired: number
+  readonly jobsRead: number
+  readonly inserted: number
+  readonly updated: number
+  readonly unchanged: number
+  readonly removed: number
+  readonly restored: number
+  readonly rejected: number
+  readonly waitedMs: number
+}
+
+export interface RunEnd extends RunCounters {
+  readonly status: 'complete' | 'partial' | 'failed' | 'aborted'
+  readonly listedTotal: number | null
+  readonly storedTotal: number | null
+  readonly statusReason: string | null
+  readonly errorCode: string | null
+  readonly errorMessage: string | null
+}
+
+/**
+ * Opens the record of a run, after closing those that a dead worker left `running`.
+ * Only the holder of the account lock may call it: to everybody else such a run may be alive.
+ */
+export async function startRun(db: Database, run: NewRun): Promise<RunKey> {
+  await db.$executeRaw`
+    UPDATE spidra.sync_runs
+    SET status = 'aborted', finished_at = now(), error_code = 'worker_lost',
+        error_message = 'The worker ended without closing the run'
+    WHERE account = ${run.account} AND status = 'running'`
+  const { id } = await db.syncRun.create({ data: run, select: { id: true } })
+  return { id, account: run.account }
+}
+
+/** Says that the run is alive. Returns false when another worker has closed it. */
+export async function beatRun(db: Database, run: RunKey): Promise<boolean> {
+  const beaten = await db.$executeRaw`
+    UPDATE spidra.sync_runs SET heartbeat_at = now() WHERE id = ${run.id} AND status = 'running'`
+  return beaten > 0
+}
+
+/** Closes the record. Returns false, and changes nothing, when another worker has closed it before. */
+export async function finishRun(db: Database, run: RunKey, end: RunEnd): Promise<boolean> {
+  const { count } = await db.syncRun.updateMany({
+    where: { id: run.id, status: 'running' },
+    data: { ...end, finishedAt: new Date(), heartbeatAt: new Date() },
+  })
+  return count > 0
+}

@@ -1,0 +1,164 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import { Client } from 'pg'
+import { expect, inject, test } from 'vitest'
+import { openDatabase } from '../../src/db/client.js'
+import { assertSupportedVersion, DatabaseError, toDatabaseError } from '../../src/db/connection-error.js'
+import { createTestDatabase } from '../support/test-database.js'
+
+const { adminUrl } = inject('testServer')
+
+/** The test server's URL with something wrong in it. */
+function spoil(change: (url: URL) => void): string {
+  const url = new URL(adminUrl)
+  change(url)
+  return url.href
+}
+
+const CASES: readonly { what: string; url: string; sql?: string; code: string; says: RegExp }[] = [
+  {
+    what: 'a port where nobody listens',
+    url: 'postgresql://ada:s3cr3t@127.0.0.1:1/jobs',
+    code: 'unreachable',
+    says: /^Cannot reach Postgres at 127\.0\.0\.1:1.*: check host and port in DATABASE_URL/,
+  },
+  {
+    what: 'a role that does not exist',
+    url: spoil((url) => Object.assign(url, { username: 'ada_nobody', password: 's3cr3t' })),
+    code: 'authentication',
+    says: /refuses user "ada_nobody" for database .*: check user and password in DATABASE_URL/,
+  },
+  {
+    what: 'a database that does not exist',
+    url: spoil((url) => Object.assign(url, { pathname: '/no_such_jobs' })),
+    code: 'no_such_database',
+    says: /has no database "no_such_jobs" .*: create it, or check the name in DATABASE_URL/,
+  },
+  {
+    what: 'a connection that may only read',
+    url: spoil((url) => url.searchParams.set('options', '-c default_transaction_read_only=on')),
+    sql: 'CREATE TABLE public.never ()',
+    code: 'read_only',
+    says: /is read-only .*: point DATABASE_URL at the primary server/,
+  },
+  {
+    what: 'tables that are not there',
+    url: adminUrl,
+    sql: 'SELECT 1 FROM spidra.batch_jobs',
+    code: 'not_migrated',
+    says: /lacks a table of spidra-sync .*: run `spidra-sync migrate`/,
+  },
+  {
+    what: 'a connection ended by the server',
+    url: adminUrl,
+    sql: 'SELECT pg_terminate_backend(pg_backend_pid())',
+    code: 'unreachable',
+    says: /SQLSTATE 57P01/,
+  },
+  {
+    what: 'anything else that Postgres refuses',
+    url: adminUrl,
+    sql: `SELECT 'x'::integer`,
+    code: 'other',
+    says: /SQLSTATE 22P02/,
+  },
+]
+
+test.each(CASES)('explains $what in one line, without the password', async ({ url, sql = 'SELECT 1', code, says }) => {
+  for (const raise of [raiseThroughPg, raiseThroughPrisma]) {
+    const error = toDatabaseError(await raise(url, sql), url)
+
+    expect(error, raise.name).toMatchObject({ name: 'DatabaseError', code, message: expect.stringMatching(says) })
+    expect(error?.message).not.toContain('\n')
+    expect(error?.message).not.toContain('s3cr3t')
+    expect(error?.message).not.toContain(new URL(adminUrl).password || 's3cr3t')
+  }
+})
+
+test('explains a server that accepts and then stays silent', async () => {
+  await using server = await listen(() => undefined)
+  const client = new Client({ connectionString: server.url, connectionTimeoutMillis: 50 })
+
+  expect(toDatabaseError(await rejection(client.connect()), server.url)).toMatchObject({ code: 'unreachable' })
+})
+
+test('explains a server that cannot encrypt', async () => {
+  await using server = await listen((socket) => socket.once('data', () => socket.end('N')))
+  const url = `${server.url}?sslmode=verify-full`
+
+  for (const raise of [raiseThroughPg, raiseThroughPrisma]) {
+    expect(toDatabaseError(await raise(url, 'SELECT 1'), url)).toMatchObject({ code: 'tls' })
+  }
+})
+
+test('names the right that a role lacks', async () => {
+  await using database = await createTestDatabase()
+  const role = `${database.name}_role`
+  await database.sql(`CREATE ROLE ${role}`)
+  const raised = await rejection(database.sql(`BEGIN; SET LOCAL ROLE ${role}; SELECT 1 FROM spidra.batch_jobs`))
+  await database.sql(`DROP ROLE ${role}`)
+
+  expect(toDatabaseError(raised, database.url)).toMatchObject({
+    code: 'permission',
+    message: expect.stringContaining('let it own the schemas spidra and spidra_reporting'),
+  })
+})
+
+test('refuses Postgres 13 and takes Postgres 14', async () => {
+  const url = 'postgresql://ada:s3cr3t@db.internal:5432/jobs'
+  const server = (version: string, number: number) =>
+    ({ query: async () => ({ rows: [{ version, number }] }) }) as unknown as Client
+
+  await expect(assertSupportedVersion(server('13.22', 130_022), url)).rejects.toMatchObject({
+    code: 'too_old',
+    message: 'Postgres at db.internal:5432 is too old (version 13.22): spidra-sync needs Postgres 14 or later.',
+  })
+  await expect(assertSupportedVersion(server('14.0', 140_000), url)).resolves.toBeUndefined()
+})
+
+test('leaves errors alone that are not about the database', () => {
+  expect(toDatabaseError(new TypeError('x is not a function'), adminUrl)).toBeNull()
+  expect(toDatabaseError(Object.assign(new Error('no file'), { code: 'ENOENT', syscall: 'open' }), adminUrl)).toBeNull()
+})
+
+test('explains an error only once', () => {
+  const error = new DatabaseError(adminUrl, { code: 'pooled' })
+
+  expect(toDatabaseError(error, adminUrl)).toBe(error)
+})
+
+async function raiseThroughPg(url: string, sql: string): Promise<unknown> {
+  const client = new Client({ connectionString: url })
+  client.on('error', () => undefined)
+  try {
+    return await rejection(client.connect().then(() => client.query(sql)))
+  } finally {
+    await client.end()
+  }
+}
+
+async function raiseThroughPrisma(url: string, sql: string): Promise<unknown> {
+  const db = openDatabase(url)
+  try {
+    return await rejection(db.$queryRawUnsafe(sql))
+  } finally {
+    await db.$disconnect()
+  }
+}
+
+function rejection(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => expect.fail('it did not fail'),
+    (error: unknown) => error,
+  )
+}
+
+async function listen(serve: Parameters<typeof createServer>[1]) {
+  const server = createServer({}, serve).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  return {
+    url: `postgresql://ada:s3cr3t@127.0.0.1:${port}/jobs`,
+    [Symbol.asyncDispose]: async () => void server.close(),
+  }
+}

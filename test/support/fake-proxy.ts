@@ -1,0 +1,40 @@
+import { createServer, type IncomingHttpHeaders } from 'node:http'
+import type { Duplex } from 'node:stream'
+
+export interface FakeProxy extends AsyncDisposable {
+  /** With credentials in it. */
+  readonly url: string
+  /** Every request it got, be it `CONNECT` or not. */
+  readonly requests: readonly { readonly method: string; readonly target: string; readonly headers: IncomingHttpHeaders }[]
+}
+
+/** An HTTP proxy that refuses every tunnel, or leaves whoever asks for one waiting. */
+export async function fakeProxy(behaviour: 'refuse' | 'hang'): Promise<FakeProxy> {
+  const requests: { method: string; target: string; headers: IncomingHttpHeaders }[] = []
+  const tunnels = new Set<Duplex>()
+  const server = createServer((request, response) => {
+    requests.push({ method: request.method ?? '', target: request.url ?? '', headers: request.headers })
+    response.writeHead(502).end()
+  })
+  server.on('connect', (request, socket) => {
+    requests.push({ method: 'CONNECT', target: request.url ?? '', headers: request.headers })
+    // Node no longer counts a socket that asked for a tunnel among the server's connections.
+    tunnels.add(socket)
+    socket.on('error', () => {}).on('close', () => tunnels.delete(socket))
+    if (behaviour === 'refuse') socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n')
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return {
+    url: `http://user:proxy-password@127.0.0.1:${address.port}`,
+    requests,
+    async [Symbol.asyncDispose]() {
+      for (const socket of tunnels) socket.destroy()
+      await new Promise((resolve) => {
+        server.close(resolve)
+        server.closeAllConnections()
+      })
+    },
+  }
+}
