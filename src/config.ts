@@ -1,0 +1,139 @@
+import { ConfigError, type ConfigProblem } from './config-error.js'
+import { type Environment, setVariables, warningsAbout } from './config-names.js'
+import { secretsAmong } from './config-secrets.js'
+import { flag, type Rules, variables } from './config-variables.js'
+
+/** What a command needs: only the database, also the key, or also something that will ever run. */
+export type Needs = 'database' | 'sync' | 'service'
+
+/** The whole configuration, frozen. `Key` is `string` wherever a key was demanded. */
+export interface Config<Key extends string | null = string> {
+  readonly spidra: {
+    readonly apiKey: Key
+    /** Without a slash at the end. */
+    readonly apiUrl: string
+    readonly authScheme: 'x-api-key' | 'bearer'
+    readonly requestTimeoutMs: number
+    readonly requestRetries: number
+    readonly retryBaseMs: number
+  }
+  /** Null: the embedded Postgres. */
+  readonly databaseUrl: string | null
+  readonly production: boolean
+  /** Cron expressions; null for none. */
+  readonly schedule: {
+    readonly sync: string | null
+    readonly fullSync: string | null
+    readonly timezone: string
+    readonly onStart: boolean
+  }
+  readonly pagesPerRun: number
+  readonly concurrency: number
+  /** The local window, until the API tells its own; `requests` null for none. `reserve` is a share, 0 to 0.95. */
+  readonly rateLimit: { readonly requests: number | null; readonly windowSeconds: number; readonly reserve: number }
+  readonly historyDays: number
+  readonly stuckAfterHours: number
+  readonly alerts: { readonly webhookUrl: string | null; readonly afterFailures: number; readonly staleMinutes: number }
+  /** Port null: no HTTP server; 0: any free port. */
+  readonly http: {
+    readonly host: string
+    readonly port: number | null
+    readonly dashboardPassword: string | null
+  }
+  readonly proxy: { readonly url: string | null; readonly except: string | null }
+  readonly log: {
+    readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
+    readonly format: 'json' | 'pretty'
+  }
+  readonly shutdownGraceMs: number
+  /** Sentences about variables that look like ours and are not. */
+  readonly warnings: readonly string[]
+  /** Values that may appear in no log, error or page. */
+  readonly secrets: readonly string[]
+}
+
+/**
+ * Reads the configuration from environment variables. An empty variable counts as unset.
+ * `isTerminal` says whether the log goes to one (default false), which makes it pretty by default.
+ * Throws `ConfigError` with every problem at once.
+ */
+export function loadConfig(env: Environment, options: { needs: 'sync' | 'service'; isTerminal?: boolean }): Config
+export function loadConfig(env: Environment, options: { needs: Needs; isTerminal?: boolean }): Config<string | null>
+export function loadConfig(env: Environment, options: { needs: Needs; isTerminal?: boolean }): Config<string | null> {
+  const rules: Rules = {
+    needsKey: options.needs !== 'database',
+    production: env.NODE_ENV === 'production',
+    allowHttp: flag.safeParse(env.SPIDRA_API_ALLOW_HTTP).data === true,
+    isTerminal: options.isTerminal ?? false,
+  }
+  const schema = variables(rules)
+  const names = Object.keys(schema.shape)
+  const given = setVariables(env, names)
+  const parsed = schema.safeParse(given)
+
+  const problems = new Map<string, string>()
+  for (const { path, message } of parsed.error?.issues ?? []) {
+    // The first problem of a variable is the one to mend; those behind it often follow from it.
+    const variable = String(path[0])
+    if (!problems.has(variable)) problems.set(variable, message)
+  }
+  if (options.needs === 'service' && nothingEverRuns(given)) {
+    problems.set('SYNC_SCHEDULE', 'and FULL_SYNC_SCHEDULE are off and SYNC_ON_START=false: nothing would ever run')
+  }
+  if (!parsed.success || problems.size > 0) throw new ConfigError([...problems].map(toProblem))
+
+  const value = parsed.data
+  return freeze({
+    spidra: {
+      apiKey: value.SPIDRA_API_KEY,
+      apiUrl: value.SPIDRA_API_URL,
+      authScheme: value.SPIDRA_AUTH_SCHEME,
+      requestTimeoutMs: value.REQUEST_TIMEOUT_MS,
+      requestRetries: value.REQUEST_RETRIES,
+      retryBaseMs: value.RETRY_BASE_MS,
+    },
+    databaseUrl: value.DATABASE_URL,
+    production: rules.production,
+    schedule: {
+      sync: value.SYNC_SCHEDULE,
+      fullSync: value.FULL_SYNC_SCHEDULE,
+      timezone: value.SCHEDULE_TIMEZONE,
+      onStart: value.SYNC_ON_START,
+    },
+    pagesPerRun: value.PAGES_PER_RUN,
+    concurrency: value.SYNC_CONCURRENCY,
+    rateLimit: {
+      requests: value.RATE_LIMIT_REQUESTS,
+      windowSeconds: value.RATE_LIMIT_WINDOW_SECONDS,
+      reserve: value.RATE_LIMIT_RESERVE,
+    },
+    historyDays: value.HISTORY_DAYS,
+    stuckAfterHours: value.STUCK_AFTER_HOURS,
+    alerts: {
+      webhookUrl: value.ALERT_WEBHOOK_URL,
+      afterFailures: value.ALERT_AFTER_FAILURES,
+      staleMinutes: value.ALERT_STALE_MINUTES,
+    },
+    http: { host: value.HTTP_HOST, port: value.HTTP_PORT, dashboardPassword: value.DASHBOARD_PASSWORD },
+    proxy: { url: value.HTTPS_PROXY, except: value.NO_PROXY },
+    log: { level: value.LOG_LEVEL, format: value.LOG_FORMAT },
+    shutdownGraceMs: value.SHUTDOWN_GRACE_MS,
+    warnings: warningsAbout(env, names),
+    secrets: secretsAmong(value),
+  })
+}
+
+/** Judged on the text, so that it is reported along with unreadable variables. */
+function nothingEverRuns(given: Environment): boolean {
+  const onStart = flag.safeParse(given.SYNC_ON_START).data
+  return given.SYNC_SCHEDULE === 'off' && given.FULL_SYNC_SCHEDULE === 'off' && onStart === false
+}
+
+function toProblem([variable, problem]: readonly [string, string]): ConfigProblem {
+  return { variable, problem }
+}
+
+function freeze<Value extends object>(value: Value): Value {
+  for (const part of Object.values(value)) if (typeof part === 'object' && part !== null) freeze(part)
+  return Object.freeze(value)
+}

@@ -1,0 +1,105 @@
+import { collectDefaultMetrics, Registry } from 'prom-client'
+import type { SpidraErrorCode } from '../spidra/errors.js'
+import type { RunMode, RunStatus, RunSummary } from '../sync/run-summary.js'
+import { createInstruments } from './instruments.js'
+
+/** What the database knows of the last complete run; brings the gauges over a restart. */
+export interface StoredTotals {
+  readonly lastCompleteAt: Date | null
+  readonly listedTotal: number | null
+  readonly storedTotal: number | null
+}
+
+export interface Metrics {
+  /** The exposition text, and its media type. */
+  readonly read: () => Promise<string>
+  readonly contentType: string
+  readonly runStarted: (account: string) => void
+  readonly observeRun: (summary: RunSummary) => void
+  readonly observeRequest: (request: {
+    readonly outcome: 'ok' | SpidraErrorCode
+    readonly retry: boolean
+    readonly durationMs: number
+  }) => void
+  readonly restore: (account: string, totals: StoredTotals) => void
+}
+
+// Records, not arrays: a member added to one of the unions does not compile until it has its series here.
+const OUTCOMES = Object.keys({
+  ok: true,
+  unauthorized: true,
+  forbidden: true,
+  payment_required: true,
+  rate_limited: true,
+  server_error: true,
+  bad_payload: true,
+  timeout: true,
+  network: true,
+  rejected: true,
+} satisfies Record<'ok' | SpidraErrorCode, true>)
+const MODES = Object.keys({ full: true, incremental: true } satisfies Record<RunMode, true>)
+const STATUSES = Object.keys({
+  complete: true,
+  partial: true,
+  failed: true,
+  aborted: true,
+  skipped: true,
+} satisfies Record<RunStatus, true>)
+const ROWS = ['inserted', 'updated', 'unchanged', 'removed', 'restored', 'rejected'] as const
+
+/**
+ * The metrics of one worker, on a registry of their own. All names begin with `spidra_sync_`.
+ * Counters exist at 0 from the start, since Prometheus sees no increase in a series that appears with its first event.
+ */
+export function createMetrics(options: { version: string; account: string; now?: () => Date }): Metrics {
+  const now = options.now ?? (() => new Date())
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry, prefix: 'spidra_sync_' })
+  const series = createInstruments(registry)
+
+  series.build.set({ version: options.version }, 1)
+  prepare(options.account)
+
+  function prepare(account: string): void {
+    for (const mode of MODES) {
+      for (const status of STATUSES) series.runs.inc({ account, mode, status }, 0)
+      series.runDuration.zero({ account, mode })
+    }
+    for (const outcome of ROWS) series.rows.inc({ account, outcome }, 0)
+    for (const outcome of OUTCOMES) series.requests.inc({ outcome }, 0)
+    series.waited.inc({ account }, 0)
+    series.inProgress.set({ account }, 0)
+    series.lastComplete.set({ account }, 0)
+  }
+
+  function setTotals(account: string, totals: Pick<StoredTotals, 'listedTotal' | 'storedTotal'>): void {
+    if (totals.listedTotal !== null) series.listed.set({ account }, totals.listedTotal)
+    if (totals.storedTotal !== null) series.stored.set({ account }, totals.storedTotal)
+  }
+
+  return {
+    read: () => registry.metrics(),
+    contentType: registry.contentType,
+    runStarted: (account) => series.inProgress.set({ account }, 1),
+    observeRun: (summary) => {
+      const { account, mode, status } = summary
+      series.inProgress.set({ account }, 0)
+      series.runs.inc({ account, mode, status })
+      if (status === 'skipped') return
+      series.runDuration.observe({ account, mode }, summary.durationMs / 1000)
+      series.waited.inc({ account }, summary.waitedMs / 1000)
+      for (const outcome of ROWS) series.rows.inc({ account, outcome }, summary[outcome])
+      setTotals(account, summary)
+      if (status === 'complete') series.lastComplete.set({ account }, now().getTime() / 1000)
+    },
+    observeRequest: ({ outcome, retry, durationMs }) => {
+      series.requests.inc({ outcome })
+      if (retry) series.retries.inc()
+      series.requestDuration.observe(durationMs / 1000)
+    },
+    restore: (account, totals) => {
+      if (totals.lastCompleteAt !== null) series.lastComplete.set({ account }, totals.lastCompleteAt.getTime() / 1000)
+      setTotals(account, totals)
+    },
+  }
+}

@@ -1,0 +1,96 @@
+import { getBorderCharacters, table } from 'table'
+import type { RunReport, StatusReport } from './status.js'
+
+const HEADINGS = ['Started (UTC)', 'Mode', 'Status', 'Took', 'Read', 'New', 'Changed', 'Removed']
+
+/** The status for a terminal of 80 columns. The first line says in words how fresh the table is. */
+export function toStatusText(report: StatusReport): string {
+  const summary = [toFreshness(report), ...toLastEnding(report), ...toStock(report), ...toOutlook(report)]
+  const troubles = report.runs.flatMap(toTrouble)
+  const blocks = [summary.map(wrap), report.runs.length > 0 ? toTable(report.runs) : [], troubles.map(wrap)]
+  return blocks
+    .filter((lines) => lines.length > 0)
+    .map((lines) => lines.map((line) => `${line}\n`).join(''))
+    .join('\n')
+}
+
+function toFreshness({ lastCompleteAt, lagSeconds, runs }: StatusReport): string {
+  if (lastCompleteAt !== null && lagSeconds !== null) {
+    return `Complete as of ${toAge(lagSeconds)} (${toInstant(lastCompleteAt)}).`
+  }
+  return runs.length === 0 ? 'No run yet.' : 'No complete run yet.'
+}
+
+function toLastEnding({ runs }: StatusReport): string[] {
+  const last = runs[0]
+  if (last === undefined || last.status === 'complete') return []
+  if (last.status === 'running') return ['A run is under way.']
+  return [`The last run: ${last.status}${last.reason === null ? '' : ` (${last.reason})`}.`]
+}
+
+function toStock({ account, liveJobs, openRejections }: StatusReport): string[] {
+  const stock = `Account ${account}: ${liveJobs} jobs stored.`
+  return openRejections === 0 ? [stock] : [stock, `Rejected: ${openRejections} items, kept in spidra.rejected_jobs.`]
+}
+
+function toOutlook({ nextRunAt, rateLimit }: StatusReport): string[] {
+  const next = nextRunAt === null ? [] : [`Next run: ${toInstant(nextRunAt)}.`]
+  if (rateLimit === null || rateLimit.remaining === null) return next
+  const until = rateLimit.resetAt === null ? '' : ` until ${toInstant(rateLimit.resetAt)}`
+  return [...next, `Requests left: ${rateLimit.remaining} of ${rateLimit.limit}${until}.`]
+}
+
+function toTable(runs: readonly RunReport[]): string[] {
+  const rows = runs.map((run) => [
+    run.startedAt.slice(0, 16).replace('T', ' '),
+    run.mode,
+    run.status,
+    toDuration(run.durationMs),
+    run.jobsRead,
+    run.inserted,
+    run.updated,
+    run.removed,
+  ])
+  const text = table([HEADINGS, ...rows], {
+    border: getBorderCharacters('void'),
+    drawHorizontalLine: () => false,
+    columnDefault: { paddingLeft: 0, paddingRight: 1 },
+    columns: HEADINGS.map((_heading, column) => ({ alignment: column < 3 ? 'left' : 'right' })),
+  })
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.trimEnd())
+}
+
+/** What went wrong in a run, if its record says it. */
+function toTrouble({ id, status, reason, errorMessage }: RunReport): string[] {
+  const details = [reason, errorMessage].filter((detail) => detail !== null)
+  // A message may quote what a server sent, and a terminal obeys control characters.
+  return details.length === 0 ? [] : [`Run ${id} ${status}: ${details.join(': ').replace(/\p{Cc}+/gu, ' ')}`]
+}
+
+function toAge(seconds: number): string {
+  const ago = new Intl.RelativeTimeFormat('en')
+  if (seconds < 90) return ago.format(-seconds, 'second')
+  if (seconds < 90 * 60) return ago.format(-Math.round(seconds / 60), 'minute')
+  if (seconds < 48 * 3600) return ago.format(-Math.round(seconds / 3600), 'hour')
+  return ago.format(-Math.round(seconds / 86_400), 'day')
+}
+
+function toDuration(ms: number): string {
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`
+  const minutes = Math.floor(ms / 60_000)
+  return minutes < 60
+    ? `${minutes}m ${Math.floor((ms % 60_000) / 1000)}s`
+    : `${Math.floor(minutes / 60)}h ${minutes % 60}m`
+}
+
+function toInstant(iso: string): string {
+  return `${iso.slice(0, 19).replace('T', ' ')} UTC`
+}
+
+/** Breaks a sentence between words. */
+function wrap(text: string): string {
+  return text.replace(/(.{1,80})(?: +|$)/g, '$1\n').trimEnd()
+}

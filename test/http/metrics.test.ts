@@ -1,0 +1,117 @@
+import { expect, test } from 'vitest'
+import { createMetrics } from '../../src/http/metrics.js'
+import type { RunSummary } from '../../src/sync/run-summary.js'
+
+const SUMMARY: RunSummary = {
+  status: 'complete',
+  mode: 'full',
+  account: 'default',
+  runId: '1',
+  reason: null,
+  requests: 3,
+  retries: 1,
+  pagesRead: 2,
+  jobsRead: 60,
+  inserted: 10,
+  updated: 20,
+  unchanged: 30,
+  removed: 4,
+  restored: 5,
+  rejected: 6,
+  openUnread: 0,
+  listedTotal: 66,
+  storedTotal: 66,
+  waitedMs: 1500,
+  durationMs: 4000,
+}
+
+/** The metrics, and the value of a sample by its exact name and labels; undefined when there is no such series. */
+function observed() {
+  const metrics = createMetrics({ version: '1.2.3', account: 'default', now: () => new Date('2026-01-01T00:00:00Z') })
+  const sample = async (series: string) => {
+    const line = (await metrics.read()).split('\n').find((candidate) => candidate.startsWith(`${series} `))
+    return line === undefined ? undefined : Number(line.slice(series.length))
+  }
+  return { metrics, sample }
+}
+
+test('every name begins with spidra_sync_', async () => {
+  const text = await observed().metrics.read()
+  const names = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+
+  expect(names.filter((line) => !line.startsWith('spidra_sync_'))).toEqual([])
+  expect(names.length).toBeGreaterThan(50)
+})
+
+test('counters are there at 0 before anything has happened', async () => {
+  const { sample } = observed()
+
+  expect(await sample('spidra_sync_runs_total{account="default",mode="incremental",status="failed"}')).toBe(0)
+  expect(await sample('spidra_sync_rows_total{account="default",outcome="rejected"}')).toBe(0)
+  expect(await sample('spidra_sync_requests_total{outcome="rate_limited"}')).toBe(0)
+  expect(await sample('spidra_sync_retries_total')).toBe(0)
+  expect(await sample('spidra_sync_waited_seconds_total{account="default"}')).toBe(0)
+  expect(await sample('spidra_sync_run_duration_seconds_count{account="default",mode="full"}')).toBe(0)
+  expect(await sample('spidra_sync_last_complete_timestamp_seconds{account="default"}')).toBe(0)
+  expect(await sample('spidra_sync_build_info{version="1.2.3"}')).toBe(1)
+  expect(await sample('spidra_sync_listed_jobs{account="default"}')).toBeUndefined()
+})
+
+test('a complete run counts, and sets the totals and the time of freshness', async () => {
+  const { metrics, sample } = observed()
+
+  metrics.runStarted('default')
+  expect(await sample('spidra_sync_run_in_progress{account="default"}')).toBe(1)
+  metrics.observeRun(SUMMARY)
+
+  expect(await sample('spidra_sync_run_in_progress{account="default"}')).toBe(0)
+  expect(await sample('spidra_sync_runs_total{account="default",mode="full",status="complete"}')).toBe(1)
+  expect(await sample('spidra_sync_rows_total{account="default",outcome="inserted"}')).toBe(10)
+  expect(await sample('spidra_sync_rows_total{account="default",outcome="restored"}')).toBe(5)
+  expect(await sample('spidra_sync_waited_seconds_total{account="default"}')).toBe(1.5)
+  expect(await sample('spidra_sync_run_duration_seconds_sum{account="default",mode="full"}')).toBe(4)
+  expect(await sample('spidra_sync_listed_jobs{account="default"}')).toBe(66)
+  expect(await sample('spidra_sync_stored_jobs{account="default"}')).toBe(66)
+  expect(await sample('spidra_sync_last_complete_timestamp_seconds{account="default"}')).toBe(1767225600)
+})
+
+test('a partial run leaves the time of freshness alone', async () => {
+  const { metrics, sample } = observed()
+
+  metrics.restore('default', { lastCompleteAt: new Date(5000), listedTotal: 7, storedTotal: null })
+  metrics.observeRun({ ...SUMMARY, status: 'partial', listedTotal: null, storedTotal: 9 })
+
+  expect(await sample('spidra_sync_last_complete_timestamp_seconds{account="default"}')).toBe(5)
+  expect(await sample('spidra_sync_listed_jobs{account="default"}')).toBe(7)
+  expect(await sample('spidra_sync_stored_jobs{account="default"}')).toBe(9)
+})
+
+test('a skipped run counts, and has no duration', async () => {
+  const { metrics, sample } = observed()
+
+  metrics.observeRun({ ...SUMMARY, status: 'skipped' })
+
+  expect(await sample('spidra_sync_runs_total{account="default",mode="full",status="skipped"}')).toBe(1)
+  expect(await sample('spidra_sync_run_duration_seconds_count{account="default",mode="full"}')).toBe(0)
+  expect(await sample('spidra_sync_rows_total{account="default",outcome="inserted"}')).toBe(0)
+})
+
+test('requests count by outcome, retries beside them', async () => {
+  const { metrics, sample } = observed()
+
+  metrics.observeRequest({ outcome: 'server_error', retry: false, durationMs: 100 })
+  metrics.observeRequest({ outcome: 'ok', retry: true, durationMs: 200 })
+
+  expect(await sample('spidra_sync_requests_total{outcome="server_error"}')).toBe(1)
+  expect(await sample('spidra_sync_requests_total{outcome="ok"}')).toBe(1)
+  expect(await sample('spidra_sync_retries_total')).toBe(1)
+  expect(await sample('spidra_sync_request_duration_seconds_count')).toBe(2)
+})
+
+test('two workers in one process do not share their series', async () => {
+  const [one, other] = [observed(), observed()]
+
+  one.metrics.observeRun(SUMMARY)
+
+  expect(await other.sample('spidra_sync_runs_total{account="default",mode="full",status="complete"}')).toBe(0)
+})

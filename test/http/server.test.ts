@@ -1,0 +1,252 @@
+import { request } from 'node:http'
+import { describe, expect, test } from 'vitest'
+import { ConfigError } from '../../src/config-error.js'
+import { createMetrics } from '../../src/http/metrics.js'
+import { type HttpServerOptions, startHttpServer } from '../../src/http/server.js'
+import { createLogger } from '../../src/logger.js'
+import type { StatusReport } from '../../src/report/status.js'
+
+const STATUS: StatusReport = {
+  account: 'default',
+  lastCompleteAt: null,
+  lagSeconds: null,
+  nextRunAt: null,
+  rateLimit: null,
+  liveJobs: 0,
+  openRejections: 0,
+  runs: [],
+}
+
+interface Changes extends Partial<Omit<HttpServerOptions, 'config'>> {
+  readonly config?: Partial<HttpServerOptions['config']>
+}
+
+/** A server on a free port, asked over a real connection; `logged` are its log lines. */
+async function serving(changes: Changes = {}) {
+  const logged: string[] = []
+  const destination = { write: (line: string) => logged.push(line) }
+  const server = await startHttpServer({
+    log: await createLogger({ level: 'info', format: 'json', secrets: [], destination }),
+    metrics: createMetrics({ version: '1.2.3', account: 'default' }),
+    readiness: async () => ({ database: { ok: true, detail: 'answers' } }),
+    status: async () => STATUS,
+    ...changes,
+    config: { host: '127.0.0.1', port: 0, dashboardPassword: null, ...changes.config },
+  })
+  if (server === null) throw new Error('The server was to start')
+  const port = Number(new URL(server.url).port)
+  const ask = (path: string, headers: Record<string, string> = {}, method = 'GET') =>
+    get({ port, path, headers, method })
+  return { ask, port, logged, [Symbol.asyncDispose]: () => server.close() }
+}
+
+interface Answer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, unknown>>
+  readonly body: string
+}
+
+/** Not `fetch`, which does not let a caller choose the Host header. */
+function get(options: {
+  port: number
+  path: string
+  headers: Record<string, string>
+  method: string
+}): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const sent = request({ host: '127.0.0.1', agent: false, ...options }, (response) => {
+      const chunks: Buffer[] = []
+      response.on('data', (chunk) => chunks.push(chunk))
+      response.on('end', () => {
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(chunks).toString() })
+      })
+    })
+    sent.on('error', reject)
+    sent.end()
+  })
+}
+
+describe('probes', () => {
+  test('/healthz says that the process is alive', async () => {
+    await using server = await serving()
+
+    expect(await server.ask('/healthz')).toMatchObject({ status: 200, body: '{"status":"ok"}' })
+  })
+
+  test('/readyz answers 200 with the checks by name', async () => {
+    await using server = await serving()
+
+    const { status, body } = await server.ask('/readyz')
+
+    expect(status).toBe(200)
+    expect(JSON.parse(body)).toEqual({ status: 'ready', checks: { database: { ok: true, detail: 'answers' } } })
+  })
+
+  test('/readyz answers 503 when one check fails', async () => {
+    const checks = { database: { ok: true, detail: 'answers' }, freshness: { ok: false, detail: '20 min old' } }
+    await using server = await serving({ readiness: async () => checks })
+
+    const { status, body } = await server.ask('/readyz')
+
+    expect(status).toBe(503)
+    expect(JSON.parse(body)).toEqual({ status: 'not_ready', checks })
+  })
+
+  test('/readyz answers within 2 s though the database hangs, and /healthz at once', async () => {
+    await using server = await serving({ readiness: () => new Promise(() => {}) })
+
+    const slow = server.ask('/readyz')
+    expect((await server.ask('/healthz')).status).toBe(200)
+    expect(await slow).toMatchObject({ status: 503, body: expect.stringContaining('no answer within 2000 ms') })
+  })
+
+  test('/metrics is in the text format of Prometheus', async () => {
+    await using server = await serving()
+
+    const { status, headers, body } = await server.ask('/metrics')
+
+    expect(status).toBe(200)
+    expect(headers['content-type']).toMatch(/^text\/plain; version=0\.0\.4/)
+    expect(body).toContain('\nspidra_sync_run_in_progress{account="default"} 0\n')
+  })
+})
+
+describe('/api/status', () => {
+  test('is the report as JSON', async () => {
+    await using server = await serving()
+
+    const { status, body } = await server.ask('/api/status')
+
+    expect(status).toBe(200)
+    expect(JSON.parse(body)).toEqual(STATUS)
+  })
+
+  test('answers 503 when the database does not, and keeps the error to the log', async () => {
+    await using server = await serving({ status: () => Promise.reject(new Error('canary at 10.0.0.5')) })
+
+    const { status, body } = await server.ask('/api/status')
+
+    expect(status).toBe(503)
+    expect(body).not.toContain('canary')
+    expect(server.logged.join()).toContain('canary')
+  })
+})
+
+describe('access', () => {
+  const PROTECTED = ['/api/status', '/', '/no-such-page', '/healthz/../api/status', '//api/status']
+  const PUBLIC = ['/healthz', '/readyz', '/metrics']
+
+  test('where others can connect, without a password only probes and metrics are served', async () => {
+    await using server = await serving({ config: { host: '0.0.0.0' } })
+
+    for (const path of PROTECTED) {
+      const { status, body } = await server.ask(path)
+      expect([path, status, body]).toEqual([path, 403, expect.stringContaining('DASHBOARD_PASSWORD')])
+    }
+    for (const path of PUBLIC) expect([path, (await server.ask(path)).status]).toEqual([path, 200])
+  })
+
+  test('with a password the rest needs it, and a browser is told to ask for it', async () => {
+    await using server = await serving({ config: { host: '0.0.0.0', dashboardPassword: 'canary' } })
+    const authorization = `Basic ${Buffer.from('any:canary').toString('base64')}`
+
+    for (const path of PROTECTED) {
+      const { status, headers } = await server.ask(path)
+      expect([path, status, headers['www-authenticate']]).toEqual([path, 401, expect.stringMatching(/^Basic realm=/)])
+    }
+    for (const path of PUBLIC) expect([path, (await server.ask(path)).status]).toEqual([path, 200])
+    expect((await server.ask('/api/status', { authorization })).status).toBe(200)
+    expect((await server.ask('/no-such-page', { authorization })).status).toBe(404)
+  })
+
+  test('on loopback without a password, a foreign Host header gets nothing but the probes', async () => {
+    await using server = await serving()
+
+    expect((await server.ask('/api/status', { host: 'rebound.test' })).status).toBe(403)
+    expect((await server.ask('/api/status', { host: `localhost:${server.port}` })).status).toBe(200)
+    expect((await server.ask('/readyz', { host: '10.1.2.3:8080' })).status).toBe(200)
+  })
+
+  test('X-Forwarded-Host does not stand in for the Host header', async () => {
+    await using server = await serving()
+
+    const headers = { host: 'rebound.test', 'x-forwarded-host': 'localhost' }
+    expect((await server.ask('/api/status', headers)).status).toBe(403)
+  })
+})
+
+describe('every answer', () => {
+  test('carries the security headers, refusals and errors too', async () => {
+    await using server = await serving({ status: () => Promise.reject(new Error('no')) })
+
+    for (const path of ['/healthz', '/api/status', '/no-such-page']) {
+      expect((await server.ask(path)).headers).toMatchObject({
+        'x-content-type-options': 'nosniff',
+        'x-frame-options': 'DENY',
+        'referrer-policy': 'no-referrer',
+        'cache-control': 'no-store',
+        'content-security-policy': expect.stringContaining("default-src 'none'"),
+      })
+    }
+  })
+
+  test('to an unexpected error is a 500 without its message, which is logged', async () => {
+    const metrics = { contentType: 'text/plain', read: () => Promise.reject(new Error('canary')) }
+    await using server = await serving({ metrics })
+
+    const { status, body } = await server.ask('/metrics')
+
+    expect(status).toBe(500)
+    expect(JSON.parse(body).error).toBe('internal_error')
+    expect(body).not.toContain('canary')
+    expect(server.logged.join()).toContain('canary')
+  })
+
+  test('to another method is 404', async () => {
+    await using server = await serving()
+
+    expect((await server.ask('/healthz', {}, 'DELETE')).status).toBe(404)
+  })
+
+  test('leaves no line in the log at info', async () => {
+    await using server = await serving()
+
+    await server.ask('/healthz')
+    await server.ask('/no-such-page')
+
+    expect(server.logged).toEqual([])
+  })
+})
+
+describe('the address', () => {
+  test('in use is a ConfigError that names HTTP_PORT', async () => {
+    await using first = await serving()
+
+    const second = serving({ config: { port: first.port } })
+
+    await expect(second).rejects.toBeInstanceOf(ConfigError)
+    await expect(second).rejects.toThrow(/^HTTP_PORT \d+ on 127\.0\.0\.1 is in use/)
+  })
+
+  test('of another machine is a ConfigError that names HTTP_HOST', async () => {
+    await expect(serving({ config: { host: '192.0.2.1' } })).rejects.toThrow(/^HTTP_HOST is not an address/)
+  })
+
+  test('off means no server', async () => {
+    const unused = () => Promise.reject(new Error('nobody asks'))
+    const log = await createLogger({ level: 'silent', format: 'json', secrets: [] })
+    const metrics = { contentType: '', read: unused }
+    const config = { host: '127.0.0.1', port: null, dashboardPassword: null }
+
+    await expect(startHttpServer({ config, log, metrics, readiness: unused, status: unused })).resolves.toBeNull()
+  })
+
+  test('is free again after close, though a client keeps its connection', async () => {
+    const first = await serving()
+    await fetch(`http://127.0.0.1:${first.port}/healthz`)
+    await first[Symbol.asyncDispose]()
+
+    await using again = await serving({ config: { port: first.port } })
+    expect((await again.ask('/healthz')).status).toBe(200)
+  })
+})

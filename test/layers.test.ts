@@ -1,0 +1,155 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { builtinModules } from 'node:module'
+import { posix } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import manifest from '../package.json' with { type: 'json' }
+
+/**
+ * Who may import whom. A unit is a folder of `src/`, or a file of its own: `cli`, `worker`. All other files at the top
+ * are `config`. Only `sync` joins the API to the database; commands, which do the wiring, may reach everything.
+ */
+const ALLOWED: Readonly<Record<string, readonly string[]>> = {
+  cli: ['commands', 'worker', 'http', 'sync', 'report', 'spidra', 'db', 'simulator', 'config'],
+  commands: ['worker', 'http', 'sync', 'report', 'spidra', 'db', 'simulator', 'config'],
+  worker: ['sync', 'report', 'db', 'config'],
+  http: ['sync', 'report', 'spidra', 'config'],
+  sync: ['spidra', 'db', 'config'],
+  report: ['db', 'config'],
+  db: ['config'],
+  spidra: [],
+  simulator: [],
+  config: [],
+}
+
+const MAX_LINES = 200
+
+/** `static`, `type` and dynamic imports, and re-exports. */
+const IMPORT = /(?:^|[\s;}])(?:import|export)\b(?:[^'";]*?\bfrom)?\s*\(?\s*'([^']+)'/gm
+
+const files = readdirSync('src', { recursive: true, encoding: 'utf8' })
+  .map((path) => path.replaceAll('\\', '/'))
+  .filter((path) => path.endsWith('.ts') && !path.startsWith('db/generated/'))
+  .map((path) => ({ path, text: readFileSync(posix.join('src', path), 'utf8') }))
+
+const edges = files.flatMap(({ path, text }) =>
+  importsIn(text).map((target) => ({
+    from: path,
+    to: target.startsWith('.') ? posix.join(posix.dirname(path), target).replace(/\.js$/, '.ts') : target,
+    isOurs: target.startsWith('.'),
+  })),
+)
+
+function importsIn(text: string): string[] {
+  return Array.from(withoutComments(text).matchAll(IMPORT), (match) => match[1] ?? '')
+}
+
+/** Good enough for formatted code: a `//` inside a string follows a colon or a quote there. */
+function withoutComments(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|[\s;,{(])\/\/.*$/gm, '$1')
+}
+
+function unitOf(path: string): string {
+  const top = path.split('/')[0]?.replace(/\.ts$/, '') ?? ''
+  return path.includes('/') || top === 'cli' || top === 'worker' ? top : 'config'
+}
+
+/** A chain of files that ends where it began; null when there is none. */
+function findCycle(graph: ReadonlyMap<string, readonly string[]>): readonly string[] | null {
+  const done = new Set<string>()
+  const visit = (file: string, chain: readonly string[]): readonly string[] | null => {
+    if (chain.includes(file)) return [...chain.slice(chain.indexOf(file)), file]
+    if (done.has(file)) return null
+    for (const next of graph.get(file) ?? []) {
+      const cycle = visit(next, [...chain, file])
+      if (cycle !== null) return cycle
+    }
+    done.add(file)
+    return null
+  }
+  for (const file of graph.keys()) {
+    const cycle = visit(file, [])
+    if (cycle !== null) return cycle
+  }
+  return null
+}
+
+describe('src', () => {
+  test('imports go downwards only', () => {
+    const forbidden = edges
+      .filter(({ isOurs }) => isOurs)
+      .filter(({ from, to }) => unitOf(from) !== unitOf(to) && !ALLOWED[unitOf(from)]?.includes(unitOf(to)))
+
+    expect(forbidden.map(({ from, to }) => `${from} -> ${to}`)).toEqual([])
+  })
+
+  test('every folder has its floor', () => {
+    expect([...new Set(files.map(({ path }) => unitOf(path)))].filter((unit) => !(unit in ALLOWED))).toEqual([])
+  })
+
+  test('no file imports itself by a detour', () => {
+    const graph = new Map(
+      files.map(({ path }) => [path, edges.filter(({ from }) => from === path).map(({ to }) => to)]),
+    )
+
+    expect(findCycle(graph)).toBeNull()
+  })
+
+  test('every package it imports is installed with it', () => {
+    const shipped = Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies })
+    const packages = edges
+      .filter(({ isOurs, to }) => !isOurs && !to.startsWith('node:'))
+      .map(({ to }) => to.split('/', to.startsWith('@') ? 2 : 1).join('/'))
+
+    expect([...new Set(packages)].filter((name) => !shipped.includes(name))).toEqual([])
+  })
+
+  test('Node modules are imported under their node: names', () => {
+    expect(edges.filter(({ to }) => builtinModules.includes(to))).toEqual([])
+  })
+
+  test('only cli.ts touches the process', () => {
+    const touching = files.filter(({ text }) => /\bprocess\.\w|['"](?:node:)?process['"]/.test(withoutComments(text)))
+
+    expect(touching.map(({ path }) => path).filter((path) => path !== 'cli.ts')).toEqual([])
+  })
+
+  test(`no file is longer than ${MAX_LINES} lines`, () => {
+    expect(files.filter(({ text }) => text.trimEnd().split('\n').length > MAX_LINES).map(({ path }) => path)).toEqual(
+      [],
+    )
+  })
+
+  test('nothing is exported as default', () => {
+    expect(
+      files.filter(({ text }) => /^export (default\b|\{[^}]*\bas default\b)/m.test(text)).map(({ path }) => path),
+    ).toEqual([])
+  })
+})
+
+describe('the checks themselves', () => {
+  test('see every form of import, and none in comments', () => {
+    const text = [
+      "import { a,\n  type b } from './one.js'",
+      "import type { c } from './two.js'",
+      "import './three.js'",
+      "export { d } from './four.js'",
+      "const e = await import('./five.js')",
+      "// import './six.js'",
+      "/* import './seven.js' */",
+      "export const url = 'https://eight.test'",
+    ].join('\n')
+
+    expect(importsIn(text)).toEqual(['./one.js', './two.js', './three.js', './four.js', './five.js'])
+  })
+
+  test('find a cycle', () => {
+    const graph = new Map([
+      ['a', ['b']],
+      ['b', ['c', 'd']],
+      ['c', []],
+      ['d', ['b']],
+    ])
+
+    expect(findCycle(graph)).toEqual(['b', 'd', 'b'])
+  })
+})

@@ -1,0 +1,110 @@
+import { expect, test } from 'vitest'
+import { readStatus } from '../../src/report/status.js'
+import { createTestDatabase } from '../support/test-database.js'
+
+const NOW = new Date('2026-03-01T12:00:00Z')
+const OPTIONS = { account: 'default', now: NOW }
+const NOTHING = {
+  account: 'default',
+  lastCompleteAt: null,
+  lagSeconds: null,
+  nextRunAt: null,
+  rateLimit: null,
+  liveJobs: 0,
+  openRejections: 0,
+  runs: [],
+}
+
+test('an empty database has had no run yet', async () => {
+  await using database = await createTestDatabase()
+
+  await expect(readStatus(database.db, OPTIONS)).resolves.toEqual(NOTHING)
+})
+
+test('neither has a database without our tables', async () => {
+  await using database = await createTestDatabase({ isMigrated: false })
+
+  await expect(readStatus(database.db, OPTIONS)).resolves.toEqual(NOTHING)
+})
+
+test('tells freshness, outlook and stock of the account, and of no other', async () => {
+  await using database = await createTestDatabase()
+  await database.sql(`
+    INSERT INTO spidra.sync_state
+      (account, last_complete_at, rate_limit, rate_remaining, rate_reset_at, next_run_at)
+    VALUES
+      ('default', '2026-03-01T11:56:00.4Z', 300, 240, '2026-03-01T12:10:00Z', '2026-03-01T12:05:00Z'),
+      ('other', '2026-03-01T11:59:00Z', 1, 1, null, null);
+    INSERT INTO spidra.batch_jobs (uuid, account, status, total_urls, completed_count, failed_count, created_at, removed_at)
+    SELECT gen_random_uuid(), account, 'completed', 1, 1, 0, now(), removed_at
+    FROM (VALUES ('default', null), ('default', null), ('default', now()), ('other', null)) AS job (account, removed_at);
+    INSERT INTO spidra.rejected_jobs (account, fingerprint, payload, reason, run_id, resolved_at)
+    VALUES ('default', 'a', '{}', 'no uuid', 1, null), ('default', 'b', '{}', 'no uuid', 1, now()), ('other', 'a', '{}', 'no uuid', 2, null)`)
+
+  await expect(readStatus(database.db, OPTIONS)).resolves.toEqual({
+    ...NOTHING,
+    lastCompleteAt: '2026-03-01T11:56:00.400Z',
+    lagSeconds: 240,
+    nextRunAt: '2026-03-01T12:05:00.000Z',
+    rateLimit: { limit: 300, remaining: 240, resetAt: '2026-03-01T12:10:00.000Z' },
+    liveJobs: 2,
+    openRejections: 1,
+  })
+})
+
+test('a database whose clock is ahead is fresh, not fresher than that', async () => {
+  await using database = await createTestDatabase()
+  await database.sql(
+    `INSERT INTO spidra.sync_state (account, last_complete_at) VALUES ('default', '2026-03-01T12:00:09Z')`,
+  )
+
+  await expect(readStatus(database.db, OPTIONS)).resolves.toMatchObject({ lagSeconds: 0, rateLimit: null })
+})
+
+test('shows the last ten runs, newest first, in a form that JSON keeps', async () => {
+  await using database = await createTestDatabase()
+  await database.sql(`
+    INSERT INTO spidra.sync_runs (account, mode, trigger, status, started_at, finished_at, worker)
+    SELECT 'default', 'incremental', 'schedule', 'complete', '2026-03-01T10:00:00Z'::timestamptz + n * interval '5 min',
+           '2026-03-01T10:00:02.5Z'::timestamptz + n * interval '5 min', 'worker:1'
+    FROM generate_series(1, 12) AS n;
+    INSERT INTO spidra.sync_runs (account, mode, trigger, status, started_at, finished_at, worker, status_reason, error_code, error_message)
+    VALUES
+      ('other', 'full', 'manual', 'complete', '2026-03-01T11:30:00Z', null, 'worker:1', null, null, null),
+      ('default', 'full', 'manual', 'failed', '2026-03-01T11:40:00Z', '2026-03-01T11:41:00Z', 'worker:1', null, 'unauthorized', 'Check SPIDRA_API_KEY'),
+      ('default', 'full', 'manual', 'partial', '2026-03-01T11:45:00Z', '2026-03-01T11:46:00Z', 'worker:1', 'mass_removal', null, null),
+      ('default', 'full', 'startup', 'running', '2026-03-01T11:59:30Z', null, 'worker:1', null, null, null)`)
+
+  const { runs } = JSON.parse(JSON.stringify(await readStatus(database.db, OPTIONS)))
+
+  expect(runs).toHaveLength(10)
+  expect(runs[0]).toEqual({
+    id: '16',
+    mode: 'full',
+    trigger: 'startup',
+    status: 'running',
+    reason: null,
+    errorMessage: null,
+    startedAt: '2026-03-01T11:59:30.000Z',
+    finishedAt: null,
+    durationMs: 30_000,
+    requests: 0,
+    retries: 0,
+    pagesRead: 0,
+    seamsRepaired: 0,
+    jobsRead: 0,
+    inserted: 0,
+    updated: 0,
+    unchanged: 0,
+    removed: 0,
+    restored: 0,
+    rejected: 0,
+    listedTotal: null,
+    storedTotal: null,
+    waitedMs: 0,
+  })
+  expect(runs[1]).toMatchObject({ status: 'partial', reason: 'mass_removal' })
+  expect(runs[2]).toMatchObject({ status: 'failed', reason: 'unauthorized', errorMessage: 'Check SPIDRA_API_KEY' })
+  expect(runs[3]).toMatchObject({ startedAt: '2026-03-01T11:00:00.000Z', durationMs: 2500 })
+  expect(runs[9]).toMatchObject({ startedAt: '2026-03-01T10:30:00.000Z' })
+})
