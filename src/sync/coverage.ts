@@ -1,0 +1,31 @@
+import { hasStored } from '../db/batch-jobs-read.js'
+import type { Database } from '../db/client.js'
+import { type Micros, toTimestamp } from './instant.js'
+import type { Page } from './page.js'
+
+/**
+ * Which part of the list is stored without holes.
+ *
+ * - `none`: no pass has begun.
+ * - `down_to`: everything listed between the newest stored job and `bottom`; covered ground is what is stored and
+ *   strictly newer, because jobs that tie with the bottom may go on below it.
+ * - `whole`: a pass has reached the end of the list.
+ */
+export type Coverage =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'down_to'; readonly bottom: Micros }
+  | { readonly kind: 'whole' }
+
+/** Whether the page touches covered ground, so that nothing between it and the ground can be missing. */
+export async function touchesCovered(db: Database, account: string, coverage: Coverage, page: Page): Promise<boolean> {
+  switch (coverage.kind) {
+    case 'none':
+      return false
+    case 'down_to':
+      return hasStored(db, account, [...page.uuids], toTimestamp(coverage.bottom))
+    case 'whole':
+      return hasStored(db, account, [...page.uuids], null)
+    default:
+      return coverage satisfies never
+  }
+}

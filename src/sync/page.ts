@@ -1,0 +1,75 @@
+import type { ListAnswer } from '../spidra/client.js'
+import type { Job, Rejection } from '../spidra/wire.js'
+import { type Micros, toMicros } from './instant.js'
+
+/** One page of the list as of one instant. */
+export interface Page {
+  readonly number: number
+  readonly total: number
+  readonly totalPages: number
+  readonly jobs: readonly Job[]
+  readonly rejections: readonly Rejection[]
+  /** All that the page lists and that has a readable uuid, rejected items among it. */
+  readonly uuids: ReadonlySet<string>
+  /** `createdAt` of the first and of the last job; null on a page without jobs. */
+  readonly newest: Micros | null
+  readonly oldest: Micros | null
+  /** Whether the jobs are sorted by `createdAt` descending. Only then the page says anything of a part of the list. */
+  readonly isSorted: boolean
+  /** On the clock of `performance.now()`. */
+  readonly askedAt: number
+  readonly answeredAt: number
+  /** What is wrong with the answer; null when it may serve as proof. */
+  readonly fault: string | null
+}
+
+/** The page that an answer shows. */
+export function toPage(number: number, answer: ListAnswer): Page {
+  const { jobs, rejections, askedAt, answeredAt, fault } = answer
+  const instants = jobs.map((job) => toMicros(job.createdAt))
+  return {
+    number,
+    total: answer.pagination.total,
+    totalPages: answer.pagination.totalPages,
+    jobs,
+    rejections,
+    uuids: new Set([...jobs, ...rejections].flatMap(({ uuid }) => uuid ?? [])),
+    newest: instants.at(0) ?? null,
+    oldest: instants.at(-1) ?? null,
+    isSorted: instants.every((instant, index) => index === 0 || instant <= (instants[index - 1] ?? instant)),
+    askedAt,
+    answeredAt,
+    fault,
+  }
+}
+
+/** Whether the list ends with this page, by its own answer. */
+export function isLast(page: Page): boolean {
+  return page.number >= page.totalPages || page.jobs.length + page.rejections.length === 0
+}
+
+/** Whether two answers list the same jobs in the same order. */
+export function listsTheSame(one: Page, other: Page): boolean {
+  const uuids = [...other.uuids]
+  return one.uuids.size === uuids.length && [...one.uuids].every((uuid, index) => uuid === uuids[index])
+}
+
+/**
+ * Says in words why an answer proves nothing; null when it is well-formed.
+ *
+ * Well-formed is an answer that agrees with itself and with what was asked: the page and the limit, the number of pages
+ * that follows from `total`, the number of items that such a page has, every job once. Servers say 0 or 1 pages for an
+ * empty list.
+ */
+export function faultOf(answer: ListAnswer, asked: { readonly page: number; readonly limit: number }): string | null {
+  const { page, limit, total, totalPages } = answer.pagination
+  if (page !== asked.page) return `it says that it is page ${page}`
+  if (limit !== asked.limit) return `its limit is ${limit}, asked were ${asked.limit}`
+  const pages = Math.ceil(total / limit)
+  if (totalPages !== pages && !(total === 0 && totalPages === 1)) return `${totalPages} pages for a total of ${total}`
+  const expected = Math.min(limit, Math.max(0, total - (page - 1) * limit))
+  if (answer.itemCount !== expected) return `${answer.itemCount} items, where a total of ${total} leaves ${expected}`
+  const uuids = [...answer.jobs, ...answer.rejections].flatMap(({ uuid }) => uuid ?? [])
+  if (new Set(uuids).size !== uuids.length) return 'it lists a job twice'
+  return null
+}

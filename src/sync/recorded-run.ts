@@ -1,0 +1,167 @@
+import type { Logger } from 'pino'
+import { LockLostError, lockAccount } from '../db/account-lock.js'
+import { RunClosedError } from '../db/batch-jobs.js'
+import type { Database } from '../db/client.js'
+import { toDatabaseError } from '../db/connection-error.js'
+import { beatRun, finishRun, type RunEnd, type RunKey, startRun } from '../db/sync-runs.js'
+import type { SpidraClient } from '../spidra/client.js'
+import { SpidraError } from '../spidra/errors.js'
+import { type Counters, createCounters } from './counters.js'
+import type { Page } from './page.js'
+import type { RunMode, RunSummary, RunTrigger } from './run-summary.js'
+import { runSync } from './run-sync.js'
+
+/** Four heartbeats missed make a holder dead. */
+const HEARTBEAT_MS = 15_000
+
+export interface RecordedRunOptions {
+  readonly db: Database
+  /** For the connection that holds the account lock. */
+  readonly databaseUrl: string
+  /** Makes the client of this run; its attempts and waits go to the run's counters. */
+  readonly createClient: (counters: Counters, log: Logger) => SpidraClient
+  readonly account: string
+  readonly mode: RunMode
+  readonly trigger: RunTrigger
+  /** `host:pid`. */
+  readonly worker: string
+  readonly concurrency: number
+  readonly signal: AbortSignal
+  readonly log: Logger
+  readonly onStart?: (run: RunKey) => void
+  readonly onPage?: (page: Page) => void
+}
+
+/** A run and, where it failed, the error. The record is closed either way. */
+export interface RecordedRun {
+  readonly summary: RunSummary
+  readonly error: Error | null
+}
+
+/**
+ * Runs once for the account, under its lock and with a record in `spidra.sync_runs`. Someone else's run is a skip.
+ * A failed or aborted run is a value, not an exception, even where the database could not take a record of it.
+ */
+export async function recordRun(options: RecordedRunOptions): Promise<RecordedRun> {
+  const { db, databaseUrl, account, mode, trigger, worker } = options
+  const startedAt = performance.now()
+  try {
+    const lock = await lockAccount(databaseUrl, db, account)
+    if (lock === null) {
+      options.log.info({ account }, 'run skipped: another worker holds the account')
+      return {
+        summary: summarize(options, null, startedAt, createCounters(), { ...NO_ENDING, status: 'skipped' }),
+        error: null,
+      }
+    }
+    try {
+      const run = await startRun(db, { account, mode, trigger, worker })
+      options.onStart?.(run)
+      return await runUnderLock(options, run, lock.lost, startedAt)
+    } finally {
+      await lock.release()
+    }
+  } catch (thrown) {
+    const error = toRunError(thrown, databaseUrl)
+    const ending = { ...NO_ENDING, ...endingOf(error, options.signal.aborted) }
+    return { summary: summarize(options, null, startedAt, createCounters(), ending), error }
+  }
+}
+
+async function runUnderLock(
+  options: RecordedRunOptions,
+  run: RunKey,
+  lockLost: AbortSignal,
+  startedAt: number,
+): Promise<RecordedRun> {
+  const { db, concurrency, onPage = () => {} } = options
+  const log = options.log.child({ runId: String(run.id), account: run.account })
+  log.info({ mode: options.mode, trigger: options.trigger }, 'run started')
+  const counters = createCounters()
+  const client = options.createClient(counters, log)
+  const heart = startHeartbeat(db, run)
+  const signal = AbortSignal.any([options.signal, lockLost, heart.stopped])
+  let ending: Ending
+  let error: Error | null = null
+  try {
+    const { reason, ...result } = await runSync({ db, client, run, concurrency, counters, signal, log, onPage })
+    ending = { ...NO_ENDING, ...result, statusReason: reason }
+  } catch (thrown) {
+    error = toRunError(thrown, options.databaseUrl)
+    ending = { ...NO_ENDING, ...endingOf(error, options.signal.aborted) }
+  } finally {
+    heart.stop()
+    await client.close()
+  }
+  await closeRecord(db, run, { ...counters, ...ending }, log)
+  return { summary: summarize(options, run, startedAt, counters, ending), error }
+}
+
+/** How a run ended, without its counters. */
+type Ending = Omit<RunEnd, keyof Counters>
+
+const NO_ENDING = { listedTotal: null, storedTotal: null, statusReason: null, errorCode: null, errorMessage: null }
+
+function endingOf(error: Error, isStopped: boolean): Pick<RunEnd, 'status' | 'errorCode' | 'errorMessage'> {
+  if (isStopped) return { status: 'aborted', errorCode: 'stopped', errorMessage: 'The worker was told to stop' }
+  const isTakenOver = error instanceof RunClosedError || error instanceof LockLostError
+  const errorCode = 'code' in error && typeof error.code === 'string' ? error.code : 'internal'
+  return { status: isTakenOver ? 'aborted' : 'failed', errorCode, errorMessage: error.message }
+}
+
+/** What was thrown, in the words of the boundary that it came from. */
+function toRunError(thrown: unknown, databaseUrl: string): Error {
+  if (thrown instanceof SpidraError || thrown instanceof RunClosedError || thrown instanceof LockLostError) {
+    return thrown
+  }
+  return toDatabaseError(thrown, databaseUrl) ?? (thrown instanceof Error ? thrown : new Error(String(thrown)))
+}
+
+/** Says every 15 seconds that the run is alive; `stopped` aborts when another worker has closed it. */
+function startHeartbeat(db: Database, run: RunKey): { readonly stopped: AbortSignal; stop(): void } {
+  const stopper = new AbortController()
+  const timer = setInterval(() => {
+    beatRun(db, run).then(
+      (isAlive) => isAlive || stopper.abort(new RunClosedError(run)),
+      // A database that is away for a moment fails the merges too, and they are told.
+      () => {},
+    )
+  }, HEARTBEAT_MS)
+  return { stopped: stopper.signal, stop: () => clearInterval(timer) }
+}
+
+/** A database that is away cannot take the record; the next holder of the lock closes it. */
+async function closeRecord(db: Database, run: RunKey, end: RunEnd, log: Logger): Promise<void> {
+  try {
+    if (!(await finishRun(db, run, end))) log.warn('record of the run was closed by another worker')
+  } catch (err) {
+    log.warn({ err }, 'record of the run could not be closed; the next run closes it')
+  }
+}
+
+function summarize(
+  { account, mode }: RecordedRunOptions,
+  run: RunKey | null,
+  startedAt: number,
+  { seamsRepaired: _, ...counters }: Counters,
+  ending: Pick<Ending, 'listedTotal' | 'storedTotal' | 'statusReason' | 'errorMessage'> & Pick<RunSummary, 'status'>,
+): RunSummary {
+  const { status, listedTotal, storedTotal } = ending
+  const durationMs = Math.round(performance.now() - startedAt)
+  const waitedMs = Math.round(counters.waitedMs)
+  const runId = run === null ? null : String(run.id)
+  const reason = ending.statusReason ?? ending.errorMessage
+  return {
+    status,
+    mode,
+    account,
+    runId,
+    reason,
+    ...counters,
+    openUnread: 0,
+    listedTotal,
+    storedTotal,
+    waitedMs,
+    durationMs,
+  }
+}

@@ -1,0 +1,56 @@
+import { type Micros, toMicros } from './instant.js'
+import type { Page } from './page.js'
+import { nextTop, type Window, windowBottom, windowTop } from './window.js'
+
+/** Pages joined by sound seams, and what of the part of the list that they show is still undecided. */
+export interface Stretch {
+  /** Adds what was read to go on below: all answers, and the page to go on from. */
+  add(seen: readonly Page[], lower: Page): void
+  /** Whether the pages are sorted, each below the one before. Only then they make a window. */
+  readonly isSorted: boolean
+  /** Answers since the last window. */
+  readonly answers: number
+  /** The window down to the last page, with the uuids that are listed in it. It is decided with this call. */
+  takeWindow(): Window & { readonly listed: readonly string[] }
+}
+
+/** Begins a stretch with a page. Memory holds what may tie with the undecided part, not the whole list. */
+export function createStretch(first: Page): Stretch {
+  const listed = new Map<string, Micros>()
+  /** Items without a readable date may stand for a job anywhere. */
+  const undated = new Set<string>()
+  let top = windowTop(first)
+  let last = first
+  let isSorted = true
+  let answers = 0
+
+  function note(page: Page): void {
+    isSorted &&= page.isSorted
+    for (const job of page.jobs) listed.set(job.uuid, toMicros(job.createdAt))
+    for (const { uuid } of page.rejections) if (uuid !== null) undated.add(uuid)
+    answers += 1
+  }
+  note(first)
+
+  return {
+    add(seen, lower) {
+      for (const page of seen) note(page)
+      isSorted &&= lower.newest === null || last.newest === null || lower.newest <= last.newest
+      last = lower
+    },
+    get isSorted() {
+      return isSorted
+    },
+    get answers() {
+      return answers
+    },
+    takeWindow() {
+      const bottom = windowBottom(last)
+      const window = { after: bottom, upTo: top, listed: [...listed.keys(), ...undated] }
+      top = nextTop(top, bottom)
+      answers = 0
+      for (const [uuid, createdAt] of listed) if (top === null || createdAt > top) listed.delete(uuid)
+      return window
+    },
+  }
+}
