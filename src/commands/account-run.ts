@@ -1,0 +1,65 @@
+import type { Config } from '../config.js'
+import type { Database } from '../db/client.js'
+import type { Logger } from '../logger.js'
+import { createSpidraClient, type RequestEvent, type WaitEvent } from '../spidra/client.js'
+import type { Page } from '../sync/page.js'
+import { type RecordedRun, recordRun } from '../sync/recorded-run.js'
+import type { RunMode, RunTrigger } from '../sync/run-summary.js'
+
+export interface AccountRunOptions {
+  readonly config: Config
+  readonly db: Database
+  readonly databaseUrl: string
+  readonly account: string
+  /** `host:pid`. */
+  readonly worker: string
+  readonly mode: RunMode
+  readonly trigger: RunTrigger
+  readonly signal: AbortSignal
+  readonly log: Logger
+  readonly onPage?: (page: Page) => void
+  readonly onRequest?: (event: RequestEvent) => void
+  readonly onWait?: (event: WaitEvent) => void
+}
+
+/** Runs once for the account with a client made from the configuration, and logs one summary. */
+export async function runAccount(options: AccountRunOptions): Promise<RecordedRun> {
+  const { config, log, account, mode, trigger, worker, signal, db, databaseUrl, onPage } = options
+  const outcome = await recordRun({
+    db,
+    databaseUrl,
+    account,
+    mode,
+    trigger,
+    worker,
+    signal,
+    log,
+    concurrency: config.concurrency,
+    ...(onPage ? { onPage } : {}),
+    createClient: (counters, runLog) =>
+      createSpidraClient({
+        ...config.spidra,
+        proxy: config.proxy,
+        onRequest(event) {
+          counters.requests += 1
+          if (event.attempt > 1) counters.retries += 1
+          options.onRequest?.(event)
+        },
+        onWait(event) {
+          counters.waitedMs += event.waitMs
+          runLog.debug(event, 'request will be tried again')
+          options.onWait?.(event)
+        },
+      }),
+  })
+  logSummary(log, outcome)
+  return outcome
+}
+
+function logSummary(log: Logger, { summary, error }: RecordedRun): void {
+  const { status, reason } = summary
+  if (status === 'skipped') return
+  if (status === 'failed') log.error({ ...summary, err: error }, 'run failed')
+  else if (status === 'partial' && reason !== 'first_pass_unfinished') log.error(summary, 'run partial')
+  else log.info(summary, 'run finished')
+}

@@ -1,0 +1,57 @@
+import { table } from 'table'
+import type { Database } from '../db/client.js'
+import type { RunSummary } from '../sync/run-summary.js'
+
+/** May read what spidra-sync stores, and nothing else. */
+export const READER_ROLE = 'spidra_reader'
+
+/** Gives a new answer every few seconds. */
+export const SAMPLE_QUERY = `SELECT status, count(*) AS jobs, sum(completed_count) AS urls
+FROM spidra.batch_jobs GROUP BY status ORDER BY jobs DESC;`
+
+/** The URL of the read-only role, the same over restarts. */
+export function readerUrl(databaseUrl: string, password: string): string {
+  const url = new URL(databaseUrl)
+  url.username = READER_ROLE
+  url.password = password
+  return url.href
+}
+
+/** The answer to the sample query, as a table. */
+export async function sampleAnswer(db: Database): Promise<string> {
+  const rows = await db.$queryRaw<{ status: string; jobs: string; urls: string }[]>`
+    SELECT status, count(*)::text AS jobs, sum(completed_count)::text AS urls
+    FROM spidra.batch_jobs GROUP BY status ORDER BY count(*) DESC`
+  const cells = [['status', 'jobs', 'urls'], ...rows.map(({ status, jobs, urls }) => [status, jobs, urls])]
+  return table(cells, { columns: [{}, { alignment: 'right' }, { alignment: 'right' }], drawHorizontalLine: isFrame })
+}
+
+function isFrame(line: number, rows: number): boolean {
+  return line <= 1 || line === rows
+}
+
+/** What to do with the running demo. */
+export function instructions(reader: string, httpUrl: string | null): string {
+  const http = httpUrl === null ? '' : `\nStatus and metrics:\n  ${httpUrl}/api/status\n  ${httpUrl}/metrics\n`
+  return `
+Jobs arrive, progress, finish and are retried from now on; a run every 10 s follows.
+
+Connect with psql or a BI tool (read-only, the same after a restart):
+  psql '${reader}'
+
+And ask, now and again in a minute:
+  ${SAMPLE_QUERY.replace('\n', '\n  ')}
+${http}
+Ctrl-C stops everything.
+
+`
+}
+
+/** One run in one line of 80 columns. */
+export function runLine(summary: RunSummary, now: Date): string {
+  const { status, storedTotal, inserted, updated, restored, removed, requests } = summary
+  const time = now.toISOString().slice(11, 19)
+  const total = (storedTotal ?? 0).toLocaleString('en')
+  const changed = updated + restored + removed
+  return `${time} ${status}: ${total} jobs, ${inserted} new, ${changed} changed, ${requests} requests\n`
+}

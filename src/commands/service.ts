@@ -1,0 +1,80 @@
+import { saveNextRun } from '../db/sync-state.js'
+import { createMetrics } from '../http/metrics.js'
+import { boundReadiness } from '../http/readiness.js'
+import { type HttpServer, startHttpServer } from '../http/server.js'
+import { readStatus } from '../report/status.js'
+import type { RunSummary } from '../sync/run-summary.js'
+import { startWorker } from '../worker.js'
+import { runAccount } from './account-run.js'
+import type { CommandContext } from './command.js'
+import type { OpenDatabase } from './open-database.js'
+import { checkReadiness } from './readiness.js'
+
+/** The running service. */
+export interface Service extends AsyncDisposable {
+  readonly http: HttpServer | null
+}
+
+/**
+ * Starts schedules and HTTP on a migrated database. Disposing of it aborts the run under way, waits for its end, and
+ * closes the HTTP server.
+ */
+export async function startService(
+  context: CommandContext,
+  database: OpenDatabase,
+  { onRun }: { readonly onRun?: (summary: RunSummary) => void } = {},
+): Promise<Service> {
+  const { config, account, log, version } = context
+  const { db } = database
+  const metrics = createMetrics({ version, account })
+  const { lastCompleteAt, runs } = await readStatus(db, { account, now: new Date() })
+  metrics.restore(account, {
+    lastCompleteAt: lastCompleteAt === null ? null : new Date(lastCompleteAt),
+    listedTotal: runs[0]?.listedTotal ?? null,
+    storedTotal: runs[0]?.storedTotal ?? null,
+  })
+
+  let isArmed = false
+  let intervalMs: number | null = null
+  const http = await startHttpServer({
+    config: config.http,
+    log,
+    metrics,
+    readiness: boundReadiness(() => checkReadiness(db, { account, isArmed, intervalMs, now: new Date() })),
+    status: () => readStatus(db, { account, now: new Date() }),
+  })
+  if (http !== null) log.info({ url: http.url }, 'http server listens')
+
+  const worker = startWorker({
+    schedule: config.schedule,
+    log,
+    onNextRun(at) {
+      saveNextRun(db, account, at).catch((err: unknown) => log.warn({ err }, 'next run could not be noted'))
+    },
+    async run(mode, trigger, signal) {
+      metrics.runStarted(account)
+      const { summary } = await runAccount({
+        ...context,
+        ...database,
+        mode,
+        trigger,
+        signal,
+        onRequest: ({ outcome, attempt, durationMs }) =>
+          metrics.observeRequest({ outcome, retry: attempt > 1, durationMs }),
+      })
+      metrics.observeRun(summary)
+      onRun?.(summary)
+    },
+  })
+  isArmed = true
+  intervalMs = worker.intervalMs
+
+  return {
+    http,
+    async [Symbol.asyncDispose]() {
+      isArmed = false
+      await worker.stop()
+      await http?.close()
+    },
+  }
+}

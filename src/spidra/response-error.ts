@@ -1,0 +1,83 @@
+import { z } from 'zod'
+import { SpidraError, type SpidraErrorCode } from './errors.js'
+import { type HeaderReader, readRetryAfterMs } from './rate-limit-headers.js'
+
+/** The API's own words are quoted up to this length. */
+const MAX_QUOTE = 200
+
+/** Every form of error body that the documentation and the SDKs know; gateways answer HTML instead. */
+const errorBody = z
+  .object({
+    message: z.string().optional().catch(undefined),
+    errors: z.array(z.string()).optional().catch(undefined),
+    error: z.string().optional().catch(undefined),
+    retry_after: z.number().optional().catch(undefined),
+  })
+  .catch({})
+
+/** An answer other than 200. */
+export interface ErrorResponse {
+  readonly status: number
+  readonly statusText: string
+  readonly header: HeaderReader
+  readonly body: string
+}
+
+/**
+ * Names what went wrong and what the user can do about it.
+ *
+ * @param apiKey is taken out of the API's words, should it quote it.
+ * @param now epoch milliseconds.
+ */
+export function toSpidraError(response: ErrorResponse, apiKey: string, now: number): SpidraError {
+  const body = errorBody.parse(readJson(response.body))
+  const code = codeOf(response.status)
+  const words = body.message ?? body.errors?.join('; ') ?? body.error ?? response.statusText
+  const told = quote(words.replaceAll(apiKey, '[redacted]'))
+  const retryAfterMs = readRetryAfterMs(response.header, body.retry_after, now)
+  return new SpidraError(`Spidra answered ${response.status}${told}${mendOf(code, response.status)}`, {
+    code,
+    status: response.status,
+    retryAfterMs,
+  })
+}
+
+function codeOf(status: number): SpidraErrorCode {
+  if (status === 401) return 'unauthorized'
+  if (status === 402) return 'payment_required'
+  if (status === 403) return 'forbidden'
+  if (status === 408) return 'timeout'
+  if (status === 429) return 'rate_limited'
+  return status >= 500 ? 'server_error' : 'rejected'
+}
+
+function mendOf(code: SpidraErrorCode, status: number): string {
+  switch (code) {
+    case 'unauthorized':
+      return ': it saw no key. Check SPIDRA_API_KEY and SPIDRA_AUTH_SCHEME'
+    case 'forbidden':
+      return ': the key is invalid, expired or disabled. Check SPIDRA_API_KEY'
+    case 'payment_required':
+      return ': settle the account at Spidra, then the sync goes on by itself'
+    case 'rejected':
+      if (status === 404 || (status >= 300 && status < 400)) return ': no list of jobs there. Check SPIDRA_API_URL'
+      return ''
+    default:
+      return ''
+  }
+}
+
+/** Control characters would break a log line or a terminal. */
+function quote(words: string): string {
+  const clean = words.replace(/\p{Cc}+/gu, ' ').trim()
+  if (clean === '') return ''
+  return ` (${clean.length > MAX_QUOTE ? `${clean.slice(0, MAX_QUOTE)}...` : clean})`
+}
+
+function readJson(body: string): unknown {
+  try {
+    return JSON.parse(body)
+  } catch {
+    return {}
+  }
+}

@@ -1,0 +1,116 @@
+import { z } from 'zod'
+import { parseJson, toJson } from './json.js'
+
+/** Postgres `integer` ends here; a larger count could not be stored. */
+const MAX_COUNT = 2_147_483_647
+
+const text = z
+  .string()
+  .refine((value) => !value.includes('\0') && value.isWellFormed(), 'holds a NUL or a lone surrogate')
+const count = z.int().min(0).max(MAX_COUNT)
+const timestamp = z.iso.datetime({ offset: true })
+
+const listedJob = z.object({
+  uuid: z.guid().transform((uuid) => uuid.toLowerCase()),
+  status: text.min(1),
+  totalUrls: count,
+  completedCount: count,
+  failedCount: count,
+  outputFormat: text.nullish().transform((value) => value ?? null),
+  scrapingChannel: text.nullish().transform((value) => value ?? null),
+  createdAt: timestamp,
+  finishedAt: timestamp.nullish().transform((value) => value ?? null),
+})
+
+const envelope = z.object({
+  jobs: z.array(z.unknown()),
+  pagination: z.object({
+    page: z.int().min(0),
+    limit: z.int().min(1),
+    total: z.int().min(0),
+    totalPages: z.int().min(0),
+  }),
+})
+
+/**
+ * A batch job of the list, validated. Timestamps stay the API's text: a `Date` would drop the microseconds.
+ * `extra` is JSON text of the fields that we do not know; null when there are none.
+ */
+export interface Job extends Readonly<z.infer<typeof listedJob>> {
+  readonly extra: string | null
+  /** The item as received, for the quarantine, should Postgres refuse the job. */
+  readonly item: unknown
+}
+
+/** An item that is no job: kept as received, with the reason in words. */
+export interface Rejection {
+  /** Lower case; null when the item has no readable uuid. */
+  readonly uuid: string | null
+  /** JSON text. */
+  readonly payload: string
+  readonly reason: string
+}
+
+/** The body of one answer of the list. */
+export interface ListBody {
+  readonly jobs: readonly Job[]
+  readonly rejections: readonly Rejection[]
+  /** Items on the page, jobs and rejections together, doubles counted twice. */
+  readonly itemCount: number
+  readonly pagination: Readonly<z.infer<typeof envelope>['pagination']>
+}
+
+/** What an item turned out to be. */
+export type ParsedItem = { readonly job: Job } | { readonly rejection: Rejection }
+
+const knownFields: ReadonlySet<string> = new Set(Object.keys(listedJob.shape))
+
+/** Turns an item of the list into a job, or into a rejection: bad data is a value, never an exception. */
+export function parseItem(item: unknown): ParsedItem {
+  const parsed = listedJob.safeParse(item)
+  if (!parsed.success) return { rejection: toRejection(item, describeIssues(parsed.error)) }
+  return { job: { ...parsed.data, extra: extraFields(item), item } }
+}
+
+/** A rejection of `item` as received, found again by its uuid where it has a readable one. */
+export function toRejection(item: unknown, reason: string): Rejection {
+  const uuid = listedJob.pick({ uuid: true }).safeParse(item)
+  return { uuid: uuid.success ? uuid.data.uuid : null, payload: toJson(item), reason }
+}
+
+/**
+ * Parses the body of a list answer. Bad items never fail the page; a bad envelope does.
+ *
+ * @returns null when the text is not JSON or not a list.
+ */
+export function parseListBody(body: string): ListBody | null {
+  const parsed = envelope.safeParse(readJson(body))
+  if (!parsed.success) return null
+  const items = parsed.data.jobs.map(parseItem)
+  return {
+    jobs: items.flatMap((item) => ('job' in item ? [item.job] : [])),
+    rejections: items.flatMap((item) => ('rejection' in item ? [item.rejection] : [])),
+    itemCount: items.length,
+    pagination: parsed.data.pagination,
+  }
+}
+
+function readJson(body: string): unknown {
+  try {
+    return parseJson(body)
+  } catch {
+    return undefined
+  }
+}
+
+/** The fields that we do not know. `fromEntries` defines them, so that even `__proto__` is only a field. */
+function extraFields(item: unknown): string | null {
+  if (typeof item !== 'object' || item === null) return null
+  const unknown = Object.entries(item).filter(([name]) => !knownFields.has(name))
+  return unknown.length === 0 ? null : toJson(Object.fromEntries(unknown))
+}
+
+/** One line for people: `createdAt: Invalid ISO datetime; failedCount: Too small`. */
+function describeIssues(error: z.ZodError): string {
+  return error.issues.map((issue) => [issue.path.join('.'), issue.message].filter(Boolean).join(': ')).join('; ')
+}

@@ -1,0 +1,58 @@
+/** Signals closer together than this are one: npm passes on the Ctrl-C that the terminal has sent already. */
+const ONE_SIGNAL_MS = 150
+
+const SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const
+
+/** The process as far as signals are concerned. */
+export interface SignalSource {
+  on(name: keyof typeof SIGNALS, listener: () => void): unknown
+  off(name: keyof typeof SIGNALS, listener: () => void): unknown
+  exit(code: number): void
+}
+
+export interface StopSignal {
+  /** Aborts on the first SIGTERM or SIGINT. */
+  readonly signal: AbortSignal
+  /** 128 + n once a signal came; null before. */
+  readonly exitCode: number | null
+  /** Sets how long an orderly stop may take, in milliseconds, before the process is ended. */
+  limit(graceMs: number): void
+  /** Gives the signals back to the platform. */
+  dispose(): void
+}
+
+/** Turns the first signal into an abort, and lets the second one, or the end of the grace, end the process at once. */
+export function onStopSignal(source: SignalSource): StopSignal {
+  const stopper = new AbortController()
+  let stopped: { readonly exitCode: number; readonly at: number } | null = null
+  let grace = 10_000
+
+  function receive(name: keyof typeof SIGNALS): void {
+    const exitCode = 128 + SIGNALS[name]
+    if (stopped === null) {
+      stopped = { exitCode, at: performance.now() }
+      setTimeout(() => source.exit(exitCode), grace).unref()
+      stopper.abort(new Error(`Stopped by ${name}`))
+    } else if (performance.now() - stopped.at > ONE_SIGNAL_MS) {
+      source.exit(exitCode)
+    }
+  }
+  const interrupt = () => receive('SIGINT')
+  const terminate = () => receive('SIGTERM')
+  source.on('SIGINT', interrupt)
+  source.on('SIGTERM', terminate)
+
+  return {
+    signal: stopper.signal,
+    get exitCode() {
+      return stopped?.exitCode ?? null
+    },
+    limit(graceMs) {
+      grace = graceMs
+    },
+    dispose() {
+      source.off('SIGINT', interrupt)
+      source.off('SIGTERM', terminate)
+    },
+  }
+}
