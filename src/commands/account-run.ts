@@ -22,6 +22,9 @@ export interface AccountRunOptions {
   readonly onWait?: (event: WaitEvent) => void
 }
 
+/** Head and open jobs are read again so often during a full run, as if the incremental schedule went on. */
+const REFRESH_MS = 5 * 60_000
+
 /** Runs once for the account with a client made from the configuration, and logs one summary. */
 export async function runAccount(options: AccountRunOptions): Promise<RecordedRun> {
   const { config, log, account, mode, trigger, worker, signal, db, databaseUrl, onPage } = options
@@ -35,6 +38,9 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
     signal,
     log,
     concurrency: config.concurrency,
+    pagesPerRun: config.pagesPerRun,
+    refreshMs: REFRESH_MS,
+    mayGo: () => true,
     ...(onPage ? { onPage } : {}),
     createClient: (counters, runLog) =>
       createSpidraClient({

@@ -20,12 +20,57 @@ export async function readNewestCreatedAt(db: Database, account: string): Promis
   return row?.newest ?? null
 }
 
-/** How many live jobs of the account are newer than the instant: the place in the list, were it the table. */
-export async function rankOf(db: Database, account: string, createdAt: string): Promise<number> {
+/**
+ * How many live jobs of the account are newer than the instant: the place in the list, were it the table.
+ *
+ * @param gone live jobs that are known to be listed no longer, and do not count.
+ */
+export async function rankOf(
+  db: Database,
+  account: string,
+  createdAt: string,
+  gone: readonly string[] = [],
+): Promise<number> {
   const [row] = await db.$queryRaw<{ rank: number }[]>`
-    SELECT count(*)::integer AS rank FROM spidra.batch_jobs b
+    SELECT (count(*) - (
+        SELECT count(*) FROM spidra.batch_jobs g
+        WHERE g.uuid = ANY(${gone}::uuid[]) AND g.account = ${account} AND g.removed_at IS NULL
+          AND g.created_at > ${createdAt}::timestamptz
+      ))::integer AS rank
+    FROM spidra.batch_jobs b
     WHERE b.account = ${account} AND b.removed_at IS NULL AND b.created_at > ${createdAt}::timestamptz`
   return row?.rank ?? 0
+}
+
+/** An open job, and its place among the live jobs of the account, newest first; 0 is the newest. */
+export interface OpenJob {
+  readonly uuid: string
+  readonly createdAt: string
+  readonly rank: number
+}
+
+/**
+ * Live jobs of the account that can still change, newest first, with their ranks. The ranks come from the counts
+ * between one open job and the next, so that all of them together cost one look at the index.
+ */
+export async function listOpenJobs(db: Database, account: string): Promise<readonly OpenJob[]> {
+  return db.$queryRaw<OpenJob[]>`
+    WITH open AS (
+      SELECT b.uuid, b.created_at, lag(b.created_at) OVER (ORDER BY b.created_at DESC, b.uuid) AS above
+      FROM spidra.batch_jobs b
+      WHERE b.account = ${account} AND b.removed_at IS NULL AND b.status NOT IN ('completed', 'failed', 'cancelled')
+    ), counted AS (
+      SELECT o.*, (
+        SELECT count(*) FROM spidra.batch_jobs b
+        WHERE b.account = ${account} AND b.removed_at IS NULL AND b.created_at > o.created_at
+          AND b.created_at <= coalesce(o.above, 'infinity')
+      ) AS between_them
+      FROM open o
+    )
+    SELECT c.uuid::text AS uuid,
+      to_char(c.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "createdAt",
+      (sum(c.between_them) OVER (ORDER BY c.created_at DESC, c.uuid))::integer AS rank
+    FROM counted c ORDER BY c.created_at DESC, c.uuid`
 }
 
 /**

@@ -1,11 +1,30 @@
 import type { Database } from './client.js'
+import { Prisma } from './generated/client.js'
 
-/** What a run needs to know of the runs before it. Timestamps are ISO 8601 text with microseconds. */
-export interface StoredState {
+/** What a run goes on from. Positions in the list are `created_at`, as ISO 8601 text with microseconds. */
+export interface SyncState {
   /** A pass has reached the end of the list. */
   readonly isWhole: boolean
   /** Down to where a first pass has stored everything, while it is not whole. */
   readonly bottomCreatedAt: string | null
+  /** Where the sweep goes on; null: from the top. */
+  readonly sweepCreatedAt: string | null
+  /** When the present round of the sweep began. */
+  readonly sweepStartedAt: Date | null
+  readonly lastSweepAt: Date | null
+  /** Where an unfinished full pass goes on, and when it began. */
+  readonly fullCreatedAt: string | null
+  readonly fullStartedAt: Date | null
+  /** Where the reading of open jobs goes on; null: from the newest. */
+  readonly openCreatedAt: string | null
+  /** Every listed job has been read at or after this moment. */
+  readonly rereadSince: Date | null
+  /** The API did not list the jobs newest first. */
+  readonly isUnsorted: boolean
+  /** Stored minus listed jobs, where a full pass could not settle it. */
+  readonly triedDifference: number | null
+  /** When a full run found so many jobs gone that it marked none. */
+  readonly massRemovalAt: Date | null
 }
 
 /** The request budget as the API last told it. */
@@ -15,32 +34,39 @@ export interface ToldBudget {
   readonly resetAt: Date | null
 }
 
-/** Reads the state of an account; of one never seen, that nothing is covered. */
-export async function loadSyncState(db: Database, account: string): Promise<StoredState> {
-  const [row] = await db.$queryRaw<StoredState[]>`
-    SELECT s.is_whole AS "isWhole",
-      to_char(s.bottom_created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "bottomCreatedAt"
-    FROM spidra.sync_state s WHERE s.account = ${account}`
-  return row ?? { isWhole: false, bottomCreatedAt: null }
+/** Reads the state of an account, which is on the books from then on. */
+export async function openSyncState(db: Database, account: string): Promise<SyncState> {
+  await db.$executeRaw`INSERT INTO spidra.sync_state (account) VALUES (${account}) ON CONFLICT DO NOTHING`
+  // Positions come as text, because a Date would drop their microseconds.
+  const [row] = await db.$queryRaw<SyncState[]>`
+    SELECT is_whole AS "isWhole", ${isoText('bottom_created_at')} AS "bottomCreatedAt",
+      ${isoText('sweep_created_at')} AS "sweepCreatedAt", sweep_started_at AS "sweepStartedAt",
+      last_sweep_at AS "lastSweepAt", ${isoText('full_created_at')} AS "fullCreatedAt",
+      full_started_at AS "fullStartedAt", ${isoText('open_created_at')} AS "openCreatedAt",
+      reread_since AS "rereadSince", is_unsorted AS "isUnsorted", tried_difference AS "triedDifference",
+      mass_removal_at AS "massRemovalAt"
+    FROM spidra.sync_state WHERE account = ${account}`
+  if (row === undefined) throw new Error(`the state of account ${account} vanished while it was read`)
+  return row
 }
 
-/** Notes down to where the list is stored without holes. */
-export async function saveCoverage(
-  db: Database,
-  account: string,
-  coverage: { readonly isWhole: boolean; readonly bottomCreatedAt: string | null },
-): Promise<void> {
+/** Notes a part of the state; what is not given stays as it is. */
+export async function saveSyncState(db: Database, account: string, change: Partial<SyncState>): Promise<void> {
+  const columns = Object.entries(change).map(([name, value]) => [toColumn(name), value])
   await db.$executeRaw`
-    INSERT INTO spidra.sync_state AS s (account, is_whole, bottom_created_at)
-    VALUES (${account}, ${coverage.isWhole}, ${coverage.bottomCreatedAt}::timestamptz)
-    ON CONFLICT (account) DO UPDATE
-    SET is_whole = excluded.is_whole, bottom_created_at = excluded.bottom_created_at`
+    UPDATE spidra.sync_state s
+    SET (is_whole, bottom_created_at, sweep_created_at, sweep_started_at, last_sweep_at, full_created_at,
+         full_started_at, open_created_at, reread_since, is_unsorted, tried_difference, mass_removal_at) = (
+      SELECT r.is_whole, r.bottom_created_at, r.sweep_created_at, r.sweep_started_at, r.last_sweep_at,
+        r.full_created_at, r.full_started_at, r.open_created_at, r.reread_since, r.is_unsorted, r.tried_difference,
+        r.mass_removal_at
+      FROM jsonb_populate_record(s, ${JSON.stringify(Object.fromEntries(columns))}::jsonb) AS r)
+    WHERE s.account = ${account}`
 }
 
 /** Notes that the table held what the API listed at `at`. */
 export async function saveComplete(db: Database, account: string, at: Date): Promise<void> {
-  const data = { lastCompleteAt: at }
-  await db.syncState.upsert({ where: { account }, create: { account, ...data }, update: data })
+  await db.syncState.update({ where: { account }, data: { lastCompleteAt: at } })
 }
 
 /** Notes the request budget, so that other processes can show it. */
@@ -53,4 +79,12 @@ export async function saveBudget(db: Database, account: string, budget: ToldBudg
 export async function saveNextRun(db: Database, account: string, nextRunAt: Date | null): Promise<void> {
   const data = { nextRunAt }
   await db.syncState.upsert({ where: { account }, create: { account, ...data }, update: data })
+}
+
+function isoText(column: string): Prisma.Sql {
+  return Prisma.sql`to_char(${Prisma.raw(column)} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+}
+
+function toColumn(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }

@@ -1,6 +1,7 @@
 import { hasStored } from '../db/batch-jobs-read.js'
 import type { Database } from '../db/client.js'
-import { type Micros, toTimestamp } from './instant.js'
+import type { SyncState } from '../db/sync-state.js'
+import { type Micros, toMicros, toTimestamp } from './instant.js'
 import type { Page } from './page.js'
 
 /**
@@ -15,6 +16,12 @@ export type Coverage =
   | { readonly kind: 'none' }
   | { readonly kind: 'down_to'; readonly bottom: Micros }
   | { readonly kind: 'whole' }
+
+/** Reads the coverage out of what is stored of the account. */
+export function toCoverage({ isWhole, bottomCreatedAt }: Pick<SyncState, 'isWhole' | 'bottomCreatedAt'>): Coverage {
+  if (isWhole) return { kind: 'whole' }
+  return bottomCreatedAt === null ? { kind: 'none' } : { kind: 'down_to', bottom: toMicros(bottomCreatedAt) }
+}
 
 /** Whether the page touches covered ground, so that nothing between it and the ground can be missing. */
 export async function touchesCovered(db: Database, account: string, coverage: Coverage, page: Page): Promise<boolean> {

@@ -1,3 +1,4 @@
+import { countLiveJobs } from '../db/batch-jobs-read.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
 import { type WalkEnd, walkDown } from './walk.js'
@@ -24,7 +25,8 @@ export async function reachCoveredGround(pass: Pass, first: Page | null): Promis
     await pass.writer.drain()
     const touched = await pass.touches(page)
     if (touched || page.totalPages <= 1) {
-      if (!touched && page.total > 0 && pass.newestStored !== null) return { end: 'strange' }
+      const isStrange = !touched && page.total > 0 && pass.newestStored !== null
+      if (isStrange && !pass.acceptsMassRemoval) return { end: 'strange' }
       await pass.writer.write([page])
       await pass.writer.drain()
       return { page }
@@ -34,4 +36,15 @@ export async function reachCoveredGround(pass: Pass, first: Page | null): Promis
     page = await pass.ask(1)
   }
   return { end: 'broken' }
+}
+
+/**
+ * Whether a list whose head is all new is still ours. Under what is new, at the place where the stored jobs must begin,
+ * or at least at its end, it lists a job that is stored; with the key of another account it does not.
+ */
+export async function isOurList(pass: Pass, { total, totalPages }: Page): Promise<boolean> {
+  const newcomers = Math.max(0, total - (await countLiveJobs(pass.db, pass.run.account)))
+  const places = new Set([Math.floor(newcomers / pass.limit) + 2, totalPages].filter((place) => place <= totalPages))
+  for (const place of places) if (await pass.touches(await pass.ask(place))) return true
+  return false
 }

@@ -1,42 +1,52 @@
 import type { Logger } from 'pino'
-import { mergeJobs } from '../db/batch-jobs.js'
 import { listUnlisted } from '../db/batch-jobs-read.js'
 import type { Database } from '../db/client.js'
-import { fingerprintOf, keepRejectedJobs } from '../db/rejected-jobs.js'
 import type { RunKey } from '../db/sync-runs.js'
+import { type SyncState, saveSyncState } from '../db/sync-state.js'
 import type { SpidraClient } from '../spidra/client.js'
-import { type Rejection, toRejection } from '../spidra/wire.js'
 import { type ChunkWriter, createChunkWriter } from './chunk-writer.js'
 import type { Counters } from './counters.js'
-import { type Coverage, touchesCovered } from './coverage.js'
+import { type Coverage, toCoverage, touchesCovered } from './coverage.js'
 import { type Micros, toMicros, toTimestamp } from './instant.js'
+import { createPageMerger, type PageMerger } from './merge-pages.js'
 import { faultOf, listsTheSame, type Page, toPage } from './page.js'
+import type { RunMode } from './run-summary.js'
 import type { Window } from './window.js'
 
-/** Tells a uuid from a fingerprint of 64 digits. */
-const UUID_LENGTH = 36
-
-export interface PassOptions {
+/** What a run is given. */
+export interface SyncOptions {
   readonly db: Database
   readonly client: SpidraClient
   readonly run: RunKey
-  /** Jobs a page; the API's most is 50. */
-  readonly limit: number
+  readonly mode: RunMode
   /** Requests in flight. */
   readonly concurrency: number
-  readonly coverage: Coverage
-  /** When the newest stored live job was created; null when none is stored. */
-  readonly newestStored: Micros | null
+  /** Pages that an incremental run may spend on open jobs and the sweep. */
+  readonly pagesPerRun: number
+  /** A full run reads the head and the open jobs again at least as often, in milliseconds. */
+  readonly refreshMs: number
+  /** Whether a request could go now without waiting for the request budget. */
+  readonly mayGo: () => boolean
   readonly counters: Counters
   readonly signal: AbortSignal
   readonly log: Logger
   readonly onPage: (page: Page) => void
 }
 
+/** What a pass finds in the table when it begins. */
+export interface PassStart {
+  readonly state: SyncState
+  /** When the newest stored live job was created; null when none is stored. */
+  readonly newestStored: Micros | null
+  /** Jobs a page; the API's most is 50. */
+  readonly limit: number
+}
+
 /** The server gives fewer jobs a page than asked: the pass begins anew with its number. */
 export class SmallerLimitError extends Error {
   override readonly name = 'SmallerLimitError'
   readonly limit: number
+
   constructor(limit: number) {
     super(`The API lists no more than ${limit} jobs a page`)
     this.limit = limit
@@ -44,16 +54,19 @@ export class SmallerLimitError extends Error {
 }
 
 /** One reading of the list: what it asks, what it stores, and what it found no longer listed. */
-export interface Pass extends Omit<PassOptions, 'onPage' | 'client'> {
-  /** Changes as the first pass advances. */
+export interface Pass extends Omit<SyncOptions, 'onPage' | 'client'>, PassStart {
+  /** Moves down as a first pass advances. */
   coverage: Coverage
   /** Stored jobs that a window enclosed without listing them; marked as removed when the run ends. */
   readonly missing: Set<string>
-  /** Rejections met, as identity -> page -> copies. A page read again replaces what it said before. */
-  readonly rejected: Map<string, Map<number, number>>
+  /** Open jobs that no page of this pass has listed yet. */
+  readonly wanted: Set<string>
   readonly writer: ChunkWriter
+  readonly rejectionsMet: PageMerger['rejectionsMet']
   /** The latest answer for page 1. */
   head: Page | null
+  /** `total` of the latest answer. */
+  latestTotal: number | null
   /** Answers that stayed faulty. */
   faultyPages: number
   /** Blocks in a row that moved under the reading. */
@@ -62,6 +75,8 @@ export interface Pass extends Omit<PassOptions, 'onPage' | 'client'> {
   isStill: boolean
   /** Whether a page was not sorted by `createdAt` descending. Then windows say nothing. */
   isUnsorted: boolean
+  /** Whether a second full run in a row may mark a mass of jobs as removed. */
+  readonly acceptsMassRemoval: boolean
   /** Asks for a page. Its jobs are listed, so none of them is missing. */
   ask(number: number): Promise<Page>
   /** Whether the page touches covered ground. */
@@ -72,133 +87,85 @@ export interface Pass extends Omit<PassOptions, 'onPage' | 'client'> {
    */
   withoutNewcomers(page: Page): Page
   /** Collects the stored jobs inside the window that are not among `listed`. */
-  sweep(window: Window, listed: Iterable<string>): Promise<void>
+  sweep(window: Window, listed: readonly string[]): Promise<void>
+  /** Notes what the next run goes on from. */
+  save(change: Partial<SyncState>): Promise<void>
 }
 
-export function createPass(options: PassOptions): Pass {
-  const { db, client, run, limit, signal, counters, log } = options
-  const missing = new Set<string>()
-  const rejected: Pass['rejected'] = new Map()
+/** Begins a pass. */
+export function createPass(options: SyncOptions, start: PassStart): Pass {
+  const { db, client, run, counters, log, signal, mode } = options
+  const { limit, state, newestStored } = start
+  const merger = createPageMerger(db, run, counters)
 
-  async function ask(number: number): Promise<Page> {
-    const answer = await client.listPage({
-      page: number,
-      limit,
-      signal,
-      faultOf: (candidate) => {
-        const smaller = candidate.pagination.limit
-        if (smaller < limit && faultOf(candidate, { page: number, limit: smaller }) === null) {
-          throw new SmallerLimitError(smaller)
-        }
-        return faultOf(candidate, { page: number, limit })
-      },
-    })
-    const page = toPage(number, answer)
-    counters.pagesRead += 1
-    counters.jobsRead += page.jobs.length
-    for (const uuid of page.uuids) missing.delete(uuid)
-    log.debug({ page: number, total: page.total, jobs: page.jobs.length }, 'page read')
-    options.onPage(page)
-    return page
+  function faultOrSmaller(answer: Parameters<typeof faultOf>[0], page: number): string | null {
+    const smaller = answer.pagination.limit
+    if (smaller < limit && faultOf(answer, { page, limit: smaller }) === null) throw new SmallerLimitError(smaller)
+    return faultOf(answer, { page, limit })
   }
 
-  /** Of a job that two pages list, the later answer counts, so pages go in by the time of their answer. */
-  async function merge(pages: readonly Page[]): Promise<void> {
-    const inOrder = [...pages].sort((one, other) => one.answeredAt - other.answeredAt)
-    const outcome = await mergeJobs(
-      db,
-      run,
-      inOrder.flatMap((page) => page.jobs),
-    )
-    counters.inserted += outcome.inserted
-    counters.updated += outcome.updated
-    counters.unchanged += outcome.unchanged
-    counters.restored += outcome.restored
-    const refused = new Map(outcome.refused.map(({ row, reason }) => [row.uuid, toRejection(row.item, reason)]))
-    await keepRejections(pages, refused)
-  }
-
-  async function keepRejections(pages: readonly Page[], refused: ReadonlyMap<string, Rejection>): Promise<void> {
-    const rows = new Map<string, Rejection & { readonly fingerprint: string; readonly copies: number }>()
-    for (const page of pages) {
-      const ofPage = [...page.rejections, ...page.jobs.flatMap(({ uuid }) => refused.get(uuid) ?? [])]
-      const copies = new Map<string, number>()
-      for (const rejection of ofPage) {
-        const fingerprint = fingerprintOf(rejection.payload)
-        const identity = rejection.uuid ?? fingerprint
-        copies.set(identity, rejection.uuid === null ? (copies.get(identity) ?? 0) + 1 : 1)
-        rows.set(identity, { ...rejection, fingerprint, copies: 1 })
-      }
-      for (const [identity, count] of copies) {
-        const byPage = rejected.get(identity) ?? new Map<number, number>()
-        rejected.set(identity, byPage.set(page.number, count))
-      }
+  /** Watches the assumptions, as far as one answer shows them. */
+  function watch(page: Page): void {
+    if (page.fault !== null) {
+      pass.faultyPages += 1
+      log.warn({ page: page.number, fault: page.fault }, 'page contradicts itself and proves nothing')
     }
-    counters.rejected = rejected.size
-    await keepRejectedJobs(
-      db,
-      run,
-      [...rows].map(([identity, row]) => ({ ...row, copies: copiesOf(identity, rejected.get(identity) ?? new Map()) })),
-    )
+    if (!page.isSorted && !pass.isUnsorted) {
+      pass.isUnsorted = true
+      log.warn({ page: page.number }, 'list is not sorted by createdAt: reading all of it, removing nothing')
+    }
+    if (pass.head !== null) pass.isStill &&= page.total === pass.head.total
+    if (page.number !== 1) return
+    if (pass.head !== null) pass.isStill &&= listsTheSame(pass.head, page)
+    pass.head = page
   }
 
   const pass: Pass = {
     ...options,
-    missing,
-    rejected,
+    ...start,
+    coverage: toCoverage(state),
+    missing: new Set(),
+    wanted: new Set(),
+    writer: createChunkWriter(merger.merge),
+    rejectionsMet: merger.rejectionsMet,
     head: null,
+    latestTotal: null,
     faultyPages: 0,
     movedBlocks: 0,
     isStill: true,
     isUnsorted: false,
+    acceptsMassRemoval: mode === 'full' && state.massRemovalAt !== null,
     async ask(number) {
-      const page = await ask(number)
-      if (page.fault !== null) {
-        pass.faultyPages += 1
-        log.warn({ page: number, fault: page.fault }, 'page contradicts itself and proves nothing')
+      const faultOf = (answer: Parameters<typeof faultOrSmaller>[0]) => faultOrSmaller(answer, number)
+      const page = toPage(number, await client.listPage({ page: number, limit, signal, faultOf }))
+      counters.pagesRead += 1
+      counters.jobsRead += page.jobs.length
+      for (const uuid of page.uuids) {
+        pass.missing.delete(uuid)
+        pass.wanted.delete(uuid)
       }
-      if (!page.isSorted && !pass.isUnsorted) {
-        pass.isUnsorted = true
-        log.warn(
-          { page: number },
-          'the list is not sorted by createdAt; removals cannot be told from one page to the next',
-        )
-      }
-      if (pass.head !== null) pass.isStill &&= page.total === pass.head.total
-      if (number === 1) {
-        if (pass.head !== null) pass.isStill &&= listsTheSame(pass.head, page)
-        pass.head = page
-      }
+      watch(page)
+      pass.latestTotal = page.total
+      log.debug({ page: number, total: page.total, jobs: page.jobs.length }, 'page read')
+      options.onPage(page)
       return page
     },
-    writer: createChunkWriter(merge),
+    touches: (page) => touchesCovered(db, run.account, pass.coverage, page),
     withoutNewcomers(page) {
       if (pass.coverage.kind === 'none') return page
-      const { newestStored } = options
       const jobs = page.jobs.filter((job) => newestStored !== null && toMicros(job.createdAt) < newestStored)
       return { ...page, jobs, rejections: [] }
     },
-    touches(page) {
-      return touchesCovered(db, run.account, pass.coverage, page)
+    async sweep({ after, upTo }, listed) {
+      if (newestStored === null) return
+      const range = { after: textOf(after), upTo: textOf(upTo) }
+      for (const uuid of await listUnlisted(db, run.account, range, listed)) pass.missing.add(uuid)
     },
-    async sweep(window, listed) {
-      const range = {
-        after: window.after === null ? null : toTimestamp(window.after),
-        upTo: window.upTo === null ? null : toTimestamp(window.upTo),
-      }
-      for (const uuid of await listUnlisted(db, run.account, range, [...listed])) missing.add(uuid)
-    },
+    save: (change) => saveSyncState(db, run.account, change),
   }
   return pass
 }
 
-/** The rejections that the pass has met: copies by identity. */
-export function rejectionsMet(pass: Pass): ReadonlyMap<string, number> {
-  return new Map([...pass.rejected].map(([identity, byPage]) => [identity, copiesOf(identity, byPage)]))
-}
-
-/** A uuid is one job, on however many pages it is met; items without one count as often as the pages hold them. */
-function copiesOf(identity: string, byPage: ReadonlyMap<number, number>): number {
-  if (identity.length === UUID_LENGTH) return 1
-  return [...byPage.values()].reduce((sum, count) => sum + count, 0)
+function textOf(bound: Micros | null): string | null {
+  return bound === null ? null : toTimestamp(bound)
 }

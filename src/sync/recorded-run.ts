@@ -4,10 +4,12 @@ import { RunClosedError } from '../db/batch-jobs.js'
 import type { Database } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { beatRun, finishRun, type RunEnd, type RunKey, startRun } from '../db/sync-runs.js'
+import { openSyncState } from '../db/sync-state.js'
 import type { SpidraClient } from '../spidra/client.js'
 import { SpidraError } from '../spidra/errors.js'
 import { type Counters, createCounters } from './counters.js'
 import type { Page } from './page.js'
+import { modeOf } from './plan.js'
 import type { RunMode, RunSummary, RunTrigger } from './run-summary.js'
 import { runSync } from './run-sync.js'
 
@@ -25,10 +27,13 @@ export interface RecordedRunOptions {
   readonly trigger: RunTrigger
   /** `host:pid`. */
   readonly worker: string
+  /** Passed on to the run; see `SyncOptions`. */
   readonly concurrency: number
+  readonly pagesPerRun: number
+  readonly refreshMs: number
+  readonly mayGo: () => boolean
   readonly signal: AbortSignal
   readonly log: Logger
-  readonly onStart?: (run: RunKey) => void
   readonly onPage?: (page: Page) => void
 }
 
@@ -43,7 +48,7 @@ export interface RecordedRun {
  * A failed or aborted run is a value, not an exception, even where the database could not take a record of it.
  */
 export async function recordRun(options: RecordedRunOptions): Promise<RecordedRun> {
-  const { db, databaseUrl, account, mode, trigger, worker } = options
+  const { db, databaseUrl, account, trigger, worker } = options
   const startedAt = performance.now()
   try {
     const lock = await lockAccount(databaseUrl, db, account)
@@ -55,9 +60,9 @@ export async function recordRun(options: RecordedRunOptions): Promise<RecordedRu
       }
     }
     try {
+      const mode = modeOf(options.mode, await openSyncState(db, account))
       const run = await startRun(db, { account, mode, trigger, worker })
-      options.onStart?.(run)
-      return await runUnderLock(options, run, lock.lost, startedAt)
+      return await runUnderLock({ ...options, mode }, run, lock.lost, startedAt)
     } finally {
       await lock.release()
     }
@@ -74,18 +79,36 @@ async function runUnderLock(
   lockLost: AbortSignal,
   startedAt: number,
 ): Promise<RecordedRun> {
-  const { db, concurrency, onPage = () => {} } = options
+  const { db } = options
   const log = options.log.child({ runId: String(run.id), account: run.account })
-  log.info({ mode: options.mode, trigger: options.trigger }, 'run started')
+  const { mode, trigger } = options
+  log.info({ mode, trigger }, 'run started')
   const counters = createCounters()
   const client = options.createClient(counters, log)
   const heart = startHeartbeat(db, run)
   const signal = AbortSignal.any([options.signal, lockLost, heart.stopped])
   let ending: Ending
+  let openUnread = 0
   let error: Error | null = null
   try {
-    const { reason, ...result } = await runSync({ db, client, run, concurrency, counters, signal, log, onPage })
-    ending = { ...NO_ENDING, ...result, statusReason: reason }
+    const { concurrency, pagesPerRun, refreshMs, onPage = () => {} } = options
+    const result = await runSync({
+      db,
+      client,
+      run,
+      mode,
+      concurrency,
+      pagesPerRun,
+      refreshMs,
+      mayGo: options.mayGo,
+      counters,
+      signal,
+      log,
+      onPage,
+    })
+    const { status, reason, listedTotal, storedTotal } = result
+    openUnread = result.openUnread
+    ending = { ...NO_ENDING, status, listedTotal, storedTotal, statusReason: reason }
   } catch (thrown) {
     error = toRunError(thrown, options.databaseUrl)
     ending = { ...NO_ENDING, ...endingOf(error, options.signal.aborted) }
@@ -94,7 +117,7 @@ async function runUnderLock(
     await client.close()
   }
   await closeRecord(db, run, { ...counters, ...ending }, log)
-  return { summary: summarize(options, run, startedAt, counters, ending), error }
+  return { summary: { ...summarize(options, run, startedAt, counters, ending), openUnread }, error }
 }
 
 /** How a run ended, without its counters. */

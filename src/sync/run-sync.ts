@@ -1,39 +1,20 @@
-import type { Logger } from 'pino'
-import { countLiveJobs, rankOf, readNewestCreatedAt } from '../db/batch-jobs-read.js'
-import type { Database } from '../db/client.js'
-import { countOpenRejections, settleRejectedJobs } from '../db/rejected-jobs.js'
-import { markRemoved } from '../db/removals.js'
-import type { RunKey } from '../db/sync-runs.js'
-import { loadSyncState, saveComplete, saveCoverage } from '../db/sync-state.js'
-import type { SpidraClient } from '../spidra/client.js'
-import type { Counters } from './counters.js'
-import type { Coverage } from './coverage.js'
-import { reachCoveredGround } from './head.js'
-import { type Micros, toMicros, toTimestamp } from './instant.js'
-import type { Page } from './page.js'
-import { createPass, type Pass, rejectionsMet, SmallerLimitError } from './pass.js'
-import { decideVerdict, isMassRemoval, type PartialReason, type Verdict } from './verdict.js'
-import { type WalkEnd, walkDown } from './walk.js'
+import { readNewestCreatedAt } from '../db/batch-jobs-read.js'
+import { openSyncState, type SyncState } from '../db/sync-state.js'
+import { type SyncResult, settle, withoutCounts } from './balance.js'
+import { toMicros } from './instant.js'
+import { noteOpenJobs } from './open-jobs.js'
+import { createPass, type Pass, type PassStart, SmallerLimitError, type SyncOptions } from './pass.js'
+import { readWholeList } from './read-all.js'
+import { readRecent } from './read-recent.js'
+import type { PartialReason } from './verdict.js'
 
 /** The most jobs that the API gives on a page. */
 const PAGE_LIMIT = 50
 
-/** A pass whose verdict is not `complete` is worth one repetition: the list may have moved too fast. */
-const PASSES = 2
+/** A full pass whose verdict is not `complete` is worth one repetition: the list may have moved too fast. */
+const FULL_PASSES = 2
 
-export interface SyncOptions {
-  readonly db: Database
-  readonly client: SpidraClient
-  readonly run: RunKey
-  /** Requests in flight. */
-  readonly concurrency: number
-  readonly counters: Counters
-  readonly signal: AbortSignal
-  readonly log: Logger
-  readonly onPage: (page: Page) => void
-}
-
-/** What a second reading may mend; a faulty page was asked for often enough, and another account's key stays one. */
+/** What a second reading may mend: a faulty page was asked for often enough, and another account's key stays one. */
 const REPEATABLE: ReadonlySet<PartialReason> = new Set([
   'list_moving',
   'fewer_stored_than_listed',
@@ -41,15 +22,18 @@ const REPEATABLE: ReadonlySet<PartialReason> = new Set([
   'first_pass_unfinished',
 ])
 
-/** The verdict of a run, and the counts it was taken on; null where it ended before there were any. */
-export type SyncResult = Verdict & { readonly listedTotal: number | null; readonly storedTotal: number | null }
+/** A run's verdict, and what it left unread. */
+export type RunResult = SyncResult & {
+  /** Open jobs that no page of the run has listed. */
+  readonly openUnread: number
+}
 
 /**
- * Reads the whole list and merges it, going on where an unfinished first pass was cut off, then takes the verdict.
+ * Brings the table up to what the API lists, and takes the verdict.
  *
  * @throws SpidraError when a page could not be had; RunClosedError when another worker took over; the signal's reason.
  */
-export async function runSync(options: SyncOptions): Promise<SyncResult> {
+export async function runSync(options: SyncOptions): Promise<RunResult> {
   let limit = PAGE_LIMIT
   for (;;) {
     try {
@@ -57,123 +41,49 @@ export async function runSync(options: SyncOptions): Promise<SyncResult> {
     } catch (error) {
       if (!(error instanceof SmallerLimitError)) throw error
       limit = error.limit
-      options.log.warn({ limit }, 'the api gives smaller pages than asked; beginning anew')
+      options.log.warn({ limit }, 'pages are smaller than asked: beginning anew')
     }
   }
 }
 
-async function runPasses(options: SyncOptions, limit: number): Promise<SyncResult> {
+async function runPasses(options: SyncOptions, limit: number): Promise<RunResult> {
   for (let round = 1; ; round += 1) {
-    const pass = await openPass(options, limit)
-    const result = await runPass(pass)
-    if (result.status === 'complete' || round === PASSES) return result
-    if (!REPEATABLE.has(result.reason)) return result
-    options.log.info({ reason: result.reason }, 'list moved while it was read; reading it once more')
+    const pass = createPass(options, await openStart(options, limit))
+    const result = options.mode === 'full' ? await readAll(pass) : await readRecent(pass)
+    await noteOutcome(pass, result)
+    const mayRepeat = options.mode === 'full' && round < FULL_PASSES
+    if (result.status === 'complete' || !mayRepeat || !REPEATABLE.has(result.reason)) {
+      return { ...result, openUnread: pass.wanted.size }
+    }
+    options.log.info({ reason: result.reason }, 'reading the list once more')
   }
 }
 
-async function openPass(options: SyncOptions, limit: number): Promise<Pass> {
-  const { db, run } = options
-  const state = await loadSyncState(db, run.account)
+async function openStart({ db, run }: SyncOptions, limit: number): Promise<PassStart> {
+  const state = await openSyncState(db, run.account)
   const newest = await readNewestCreatedAt(db, run.account)
-  const coverage = toCoverage(state.isWhole, state.bottomCreatedAt)
-  return createPass({ ...options, limit, coverage, newestStored: newest === null ? null : toMicros(newest) })
+  return { state, limit, newestStored: newest === null ? null : toMicros(newest) }
 }
 
-function toCoverage(isWhole: boolean, bottomCreatedAt: string | null): Coverage {
-  if (isWhole) return { kind: 'whole' }
-  return bottomCreatedAt === null ? { kind: 'none' } : { kind: 'down_to', bottom: toMicros(bottomCreatedAt) }
-}
-
-/** One pass over the whole list, and the verdict on the head after it. */
-async function runPass(pass: Pass): Promise<SyncResult> {
+/** Reads every page, and the head after it. */
+async function readAll(pass: Pass): Promise<SyncResult> {
+  await noteOpenJobs(pass)
   const first = await pass.ask(1)
-  const hasReadAll = pass.coverage.kind !== 'down_to'
-  const isOnlyPage = first.fault === null && first.totalPages <= 1
-  const end = isOnlyPage ? 'end' : await readList(pass, first)
-  await pass.writer.drain()
-  if (end !== 'end') return withoutCounts(pass, end)
-  const head = await reachCoveredGround(pass, isOnlyPage ? first : null)
-  await pass.writer.drain()
-  if ('end' in head) return withoutCounts(pass, head.end)
-  if (head.page.totalPages <= 1) {
-    await pass.sweep({ after: null, upTo: null }, head.page.uuids)
-    await cover(pass, null)
-  }
-  return takeVerdict(pass, head.page, hasReadAll)
+  if (first.totalPages <= 1 && first.fault === null) return settle(pass, { only: first, hasReadAll: true })
+  const hasReadAll = pass.coverage.kind !== 'down_to' && pass.state.fullCreatedAt === null
+  const end = await readWholeList(pass, first)
+  return end === 'end' ? settle(pass, { hasReadAll }) : withoutCounts(pass, end)
 }
 
-/** Reads every page, or, after a first pass that was cut off, the head and what lies below its bottom. */
-async function readList(pass: Pass, first: Page): Promise<WalkEnd> {
-  switch (pass.coverage.kind) {
-    case 'none':
-      return walkDown(pass, first, { isFirstPass: true, isFull: true, onSwept: (bottom) => cover(pass, bottom) })
-    case 'down_to': {
-      const { bottom } = pass.coverage
-      const head = await reachCoveredGround(pass, first)
-      if ('end' in head) return head.end === 'gap' ? beginAnew(pass) : head.end
-      const start = await stepUpTo(pass, bottom)
-      return walkDown(pass, start, { isFirstPass: true, isFull: true, onSwept: (below) => cover(pass, below) })
-    }
-    case 'whole': {
-      const end = await walkDown(pass, first, { isFull: true })
-      return end === 'gap' ? beginAnew(pass) : end
-    }
-    default:
-      return pass.coverage satisfies never
-  }
-}
-
-/** A page that touches covered ground just above the bottom, so that nothing between the two is missed. */
-async function stepUpTo(pass: Pass, bottom: Micros): Promise<Page> {
-  const rank = await rankOf(pass.db, pass.run.account, toTimestamp(bottom))
-  let page = await pass.ask(Math.floor(rank / pass.limit) + 1)
-  while (page.number > 1 && !(await pass.touches(page))) page = await pass.ask(page.number - 1)
-  return page
-}
-
-/** Where too much is new to be held back, the pass is a first pass again: nothing counts as covered. */
-async function beginAnew(pass: Pass): Promise<WalkEnd> {
-  pass.log.info({ account: pass.run.account }, 'too much is new at the head; reading the list like the first time')
-  pass.coverage = { kind: 'none' }
-  await saveCoverage(pass.db, pass.run.account, { isWhole: false, bottomCreatedAt: null })
-  return readList(pass, await pass.ask(1))
-}
-
-/** Notes down to where everything is stored now; null: to the end of the list. */
-async function cover(pass: Pass, bottom: Micros | null): Promise<void> {
-  pass.coverage = bottom === null ? { kind: 'whole' } : { kind: 'down_to', bottom }
-  const bottomCreatedAt = bottom === null ? null : toTimestamp(bottom)
-  await saveCoverage(pass.db, pass.run.account, { isWhole: bottom === null, bottomCreatedAt })
-}
-
-async function takeVerdict(pass: Pass, head: Page, hasReadAll: boolean): Promise<SyncResult> {
-  const { db, run, counters, missing } = pass
-  const live = await countLiveJobs(db, run.account)
-  if (isMassRemoval(missing.size, live)) return withoutCounts(pass, 'strange')
-  if (!pass.isUnsorted) counters.removed += await markRemoved(db, run, [...missing])
-  if (hasReadAll) await settleRejectedJobs(db, run, rejectionsMet(pass))
-  const stored = (await countLiveJobs(db, run.account)) + (await countOpenRejections(db, run.account))
-  const verdict = decideVerdict({
-    isWhole: pass.coverage.kind === 'whole',
-    listedTotal: head.total,
-    storedTotal: stored,
-    isDoubtful: pass.isUnsorted && !pass.isStill,
-  })
-  if (verdict.status === 'complete') await saveComplete(db, run.account, instantOf(head))
-  return { ...verdict, listedTotal: head.total, storedTotal: stored }
-}
-
-/** When the list was as the page shows it, at the earliest. */
-function instantOf(page: Page): Date {
-  return new Date(Date.now() - (performance.now() - page.askedAt))
-}
-
-function withoutCounts(pass: Pass, end: Exclude<WalkEnd, 'end'>): SyncResult {
-  return { status: 'partial', reason: reasonOf(pass, end), listedTotal: null, storedTotal: null }
-}
-
-function reasonOf(pass: Pass, end: Exclude<WalkEnd, 'end'>): PartialReason {
-  if (end === 'strange') return 'mass_removal'
-  return pass.faultyPages > 0 ? 'page_faulty' : 'list_moving'
+/** Notes what the next run must know of this one. */
+async function noteOutcome(pass: Pass, result: SyncResult): Promise<void> {
+  const { state, mode } = pass
+  const isFull = mode === 'full'
+  const difference = (result.storedTotal ?? 0) - (result.listedTotal ?? 0)
+  const change: { -readonly [Name in keyof SyncState]?: SyncState[Name] } = {}
+  const triedDifference = difference === 0 ? null : difference
+  if (result.listedTotal !== null && triedDifference !== state.triedDifference) change.triedDifference = triedDifference
+  if (isFull && pass.isUnsorted !== state.isUnsorted) change.isUnsorted = pass.isUnsorted
+  if (isFull && result.reason === 'mass_removal' && state.massRemovalAt === null) change.massRemovalAt = new Date()
+  if (Object.keys(change).length > 0) await pass.save(change)
 }

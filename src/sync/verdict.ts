@@ -12,6 +12,8 @@ export type PartialReason =
 export interface Evidence {
   /** A pass has reached the end of the list over sound seams. */
   readonly isWhole: boolean
+  /** A page stayed faulty after all retries. */
+  readonly hasFaultyPage: boolean
   /** `total` of that answer. */
   readonly listedTotal: number
   /** Live jobs stored, plus open rejections of jobs that are not. */
@@ -31,8 +33,9 @@ export type Verdict =
  * what is stored is never fewer than `total`, and equal counts mean equal sets. A total from another page would prove
  * nothing: one job may come and another go unseen in between.
  */
-export function decideVerdict({ isWhole, listedTotal, storedTotal, isDoubtful }: Evidence): Verdict {
+export function decideVerdict({ isWhole, hasFaultyPage, listedTotal, storedTotal, isDoubtful }: Evidence): Verdict {
   if (!isWhole) return { status: 'partial', reason: 'first_pass_unfinished' }
+  if (hasFaultyPage) return { status: 'partial', reason: 'page_faulty' }
   if (storedTotal < listedTotal) return { status: 'partial', reason: 'fewer_stored_than_listed' }
   if (storedTotal > listedTotal) return { status: 'partial', reason: 'more_stored_than_listed' }
   if (isDoubtful) return { status: 'partial', reason: 'list_not_sorted' }

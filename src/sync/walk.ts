@@ -55,7 +55,7 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions): P
 
   for (;;) {
     const isEnd = isLast(page) && page.fault === null
-    if (isEnd && !touched && pass.newestStored !== null) return 'strange'
+    if (isEnd && !touched && pass.newestStored !== null && !pass.acceptsMassRemoval) return 'strange'
     touched ||= isEnd
     if (touched) {
       await pass.writer.write(held)

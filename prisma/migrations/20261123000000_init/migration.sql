@@ -201,8 +201,15 @@ CREATE TABLE spidra.sync_state (
   bottom_created_at timestamptz(6),
   sweep_created_at  timestamptz(6),
   sweep_started_at  timestamptz(6),
+  last_sweep_at     timestamptz(6),
+  full_created_at   timestamptz(6),
+  full_started_at   timestamptz(6),
+  open_created_at   timestamptz(6),
   last_complete_at  timestamptz(6),
   reread_since      timestamptz(6),
+  is_unsorted       boolean        NOT NULL DEFAULT false,
+  tried_difference  integer,
+  mass_removal_at   timestamptz(6),
   rate_limit        integer,
   rate_remaining    integer,
   rate_reset_at     timestamptz(6),
@@ -216,8 +223,15 @@ COMMENT ON COLUMN spidra.sync_state.is_whole IS 'True once a pass has reached th
 COMMENT ON COLUMN spidra.sync_state.bottom_created_at IS 'How far down the first pass has come: every listed job created after this moment, up to the newest stored one, is stored. Null: nothing is covered yet, or the whole list is.';
 COMMENT ON COLUMN spidra.sync_state.sweep_created_at IS 'Where the re-reading of old jobs goes on: at jobs created before this moment. Null: from the top.';
 COMMENT ON COLUMN spidra.sync_state.sweep_started_at IS 'When the present round of re-reading began. Null: none has.';
+COMMENT ON COLUMN spidra.sync_state.last_sweep_at IS 'When old jobs were last re-read. Null: never.';
+COMMENT ON COLUMN spidra.sync_state.full_created_at IS 'Where an unfinished full pass goes on: at jobs created before this moment. Null: no full pass is unfinished.';
+COMMENT ON COLUMN spidra.sync_state.full_started_at IS 'When the unfinished full pass began. Null: no full pass is unfinished.';
+COMMENT ON COLUMN spidra.sync_state.open_created_at IS 'Where the re-reading of open jobs goes on, when there are more than one run may read: at jobs created before this moment. Null: from the newest.';
 COMMENT ON COLUMN spidra.sync_state.last_complete_at IS 'When a run last ended as complete. Null: none has.';
 COMMENT ON COLUMN spidra.sync_state.reread_since IS 'Every listed job has been read from the API at or after this moment. Null: not yet.';
+COMMENT ON COLUMN spidra.sync_state.is_unsorted IS 'True when the API did not list the jobs newest first; then every run reads the whole list.';
+COMMENT ON COLUMN spidra.sync_state.tried_difference IS 'Stored minus listed jobs, when a full pass has been tried for that difference and could not settle it. Null: nothing is left to settle.';
+COMMENT ON COLUMN spidra.sync_state.mass_removal_at IS 'When a full run found so many jobs gone that it marked none; a second full run with the same finding marks them. Null: no such finding stands.';
 COMMENT ON COLUMN spidra.sync_state.rate_limit IS 'Requests that the API allows in a window, as it last said. Null: it never did.';
 COMMENT ON COLUMN spidra.sync_state.rate_remaining IS 'Requests left in the window, as the API last said. Null: it never did.';
 COMMENT ON COLUMN spidra.sync_state.rate_reset_at IS 'When the window ends, as the API last said. Null: it never did.';

@@ -1,0 +1,63 @@
+import { rankOf } from '../db/batch-jobs-read.js'
+import { countOpenRejections } from '../db/rejected-jobs.js'
+import { countListable } from './balance.js'
+import { toMicros, toTimestamp } from './instant.js'
+import type { Page } from './page.js'
+import type { Pass } from './pass.js'
+import { walkDown } from './walk.js'
+
+/**
+ * Looks for jobs that are stored and no longer listed, with few requests. Retention removes at the end, so the last
+ * page is read first. Then the table itself tells where: above any job on page p, the list holds (p - 1) * limit jobs
+ * and those above it on the page; the table holds as many more as are gone above it. So bisect for the page where the
+ * surplus begins, and read there.
+ *
+ * @param allowance pages, roughly.
+ */
+export async function findRemoved(pass: Pass, head: Page, allowance: number): Promise<void> {
+  const spentBefore = pass.counters.pagesRead
+  const isSpent = () => pass.counters.pagesRead - spentBefore >= allowance || !pass.mayGo()
+
+  await walkDown(pass, await pass.ask(head.totalPages), {})
+  // Where rejected items stand in the list the table does not know, so it cannot tell the surplus above a page.
+  if ((await countOpenRejections(pass.db, pass.run.account)) > 0) return
+  while (!isSpent() && (await countListable(pass)) > (pass.latestTotal ?? head.total)) {
+    const before = pass.missing.size
+    const last = await bisect(pass, head.totalPages)
+    if (last === null) return
+    await readFrom(pass, last)
+    if (pass.missing.size === before) return
+  }
+}
+
+/** The first page above which jobs are gone; the gap lies on it or on the page before. Null where the list moves. */
+async function bisect(pass: Pass, totalPages: number): Promise<number | null> {
+  let sound = 1
+  let surplus = totalPages + 1
+  while (surplus - sound > 1) {
+    const middle = (sound + surplus) >> 1
+    const gone = await surplusAbove(pass, await pass.ask(middle))
+    if (gone === null) return null
+    if (gone > 0) surplus = middle
+    else sound = middle
+  }
+  return surplus
+}
+
+/** How many stored jobs above the page are listed no longer; null when the page cannot tell. */
+async function surplusAbove(pass: Pass, page: Page): Promise<number | null> {
+  if (page.fault !== null || !page.isSorted || page.jobs.length === 0) return null
+  const instants = page.jobs.map((job) => toMicros(job.createdAt))
+  // Among jobs that tie, the table has no order. The first one that is strictly older than its neighbour can be counted.
+  const index = instants.findIndex((instant, place) => place > 0 && instant < (instants[place - 1] ?? instant))
+  const instant = instants[index]
+  if (instant === undefined) return null
+  const rank = await rankOf(pass.db, pass.run.account, toTimestamp(instant), [...pass.missing])
+  return rank - ((page.number - 1) * pass.limit + index)
+}
+
+/** Reads from the page before the surplus over it, so that a window encloses the gap. */
+async function readFrom(pass: Pass, surplus: number): Promise<void> {
+  const start = await pass.ask(Math.max(1, surplus - 1))
+  await walkDown(pass, start, { until: (page) => page.number >= surplus })
+}

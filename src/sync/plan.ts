@@ -1,0 +1,33 @@
+import type { SyncState } from '../db/sync-state.js'
+import type { RunMode } from './run-summary.js'
+
+/** An account of at most so many pages is read whole in every run. */
+export const SMALL_PAGES = 4
+
+/** Open jobs may take so much of an incremental run's pages; the rest is for the sweep. */
+const OPEN_SHARE = 3 / 4
+
+const HOUR_MS = 3_600_000
+
+/**
+ * What a run must be. Full when asked for; until the first pass has reached the end of the list, and a full pass that
+ * was cut off has; and where the list is not sorted, because then no page says what is gone.
+ */
+export function modeOf(asked: RunMode, state: SyncState): RunMode {
+  const isUnfinished = !state.isWhole || state.fullStartedAt !== null
+  return asked === 'full' || isUnfinished || state.isUnsorted ? 'full' : 'incremental'
+}
+
+/** Pages that an incremental run may spend on open jobs. */
+export function openAllowance(pagesPerRun: number): number {
+  return Math.floor(pagesPerRun * OPEN_SHARE)
+}
+
+/** Whether this is the first incremental run of the hour. */
+export function isSweepDue(lastSweepAt: Date | null, now: Date): boolean {
+  return lastSweepAt === null || hourOf(lastSweepAt) !== hourOf(now)
+}
+
+function hourOf(instant: Date): number {
+  return Math.floor(instant.getTime() / HOUR_MS)
+}

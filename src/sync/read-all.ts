@@ -1,0 +1,64 @@
+import { type FullPosition, openFullPosition } from './full-position.js'
+import { isOurList, reachCoveredGround } from './head.js'
+import { readOpenJobs } from './open-jobs.js'
+import type { Page } from './page.js'
+import type { Pass } from './pass.js'
+import { askAbove } from './position.js'
+import { type WalkEnd, walkDown } from './walk.js'
+
+/** A wait of this length, in milliseconds, makes what was read before it old. */
+const LONG_WAIT_MS = 5_000
+
+/** However often head and open jobs are due, so many pages are read in between. */
+const MIN_SLICE_PAGES = 20
+
+/**
+ * Reads every page, to the end of the list; a pass that was cut off goes on from where it was. After every wait for the
+ * request budget, and at least every `refreshMs`, it reads the head and the open jobs again, so that they stay fresh
+ * however long the whole takes.
+ *
+ * @param first an answer for page 1.
+ */
+export async function readWholeList(pass: Pass, first: Page): Promise<Exclude<WalkEnd, 'until' | 'gap'>> {
+  const position = openFullPosition(pass)
+  let head = first
+  for (;;) {
+    const end = await readSlice(pass, position, head)
+    await pass.writer.drain()
+    if (end === 'gap') {
+      if (!pass.acceptsMassRemoval && !(await isOurList(pass, head))) return 'strange'
+      pass.log.info('too much is new at the head to be held back: reading the list like the first time')
+      await position.reset()
+    } else if (end !== 'until') {
+      return end
+    }
+    head = await pass.ask(1)
+  }
+}
+
+/** Goes on from the position until the list ends, or the head is due again. */
+async function readSlice(pass: Pass, position: FullPosition, head: Page): Promise<WalkEnd> {
+  let start = head
+  if (position.at !== null) {
+    const reached = await reachCoveredGround(pass, head)
+    if ('end' in reached) return reached.end
+    await readOpenJobs(pass, Math.floor((pass.pagesPerRun * 3) / 4))
+    start = await askAbove(pass, position.at)
+  }
+  await position.begin()
+  return walkDown(pass, start, {
+    isFirstPass: pass.coverage.kind !== 'whole',
+    isFull: true,
+    until: headIsDue(pass),
+    onSwept: position.move,
+  })
+}
+
+function headIsDue({ counters, refreshMs }: Pass): () => boolean {
+  const { pagesRead, waitedMs } = counters
+  const startedAt = performance.now()
+  return () => {
+    if (counters.pagesRead - pagesRead < MIN_SLICE_PAGES) return false
+    return performance.now() - startedAt >= refreshMs || counters.waitedMs - waitedMs >= LONG_WAIT_MS
+  }
+}

@@ -1,0 +1,33 @@
+import { type Micros, toMicros, toTimestamp } from './instant.js'
+import type { Pass } from './pass.js'
+import { askAbove } from './position.js'
+import { walkDown } from './walk.js'
+
+/**
+ * Reads a slice of the list from where the last one ended, and wraps round at the end. It finds jobs that were
+ * re-opened after they had ended. A slice never ends inside a tie, because it could not go on from there.
+ *
+ * @param allowance pages; fewer are read when the request budget is spent.
+ */
+export async function sweepSlice(pass: Pass, allowance: number): Promise<void> {
+  const { sweepCreatedAt, sweepStartedAt } = pass.state
+  const from = sweepCreatedAt === null ? null : toMicros(sweepCreatedAt)
+  const startedAt = from === null || sweepStartedAt === null ? new Date() : sweepStartedAt
+  const spentBefore = pass.counters.pagesRead
+  const start = from === null ? await pass.ask(1) : await askAbove(pass, from)
+
+  const isSpent = () => pass.counters.pagesRead - spentBefore >= allowance || !pass.mayGo()
+  const hasAdvanced = (oldest: Micros | null) => oldest !== null && (from === null || oldest < from)
+  await walkDown(pass, start, {
+    until: ({ oldest }) => isSpent() && hasAdvanced(oldest),
+    onSwept: (bottom) => save(bottom),
+  })
+  await pass.writer.drain()
+
+  function save(bottom: Micros | null): Promise<void> {
+    const lastSweepAt = new Date()
+    if (bottom !== null)
+      return pass.save({ sweepCreatedAt: toTimestamp(bottom), sweepStartedAt: startedAt, lastSweepAt })
+    return pass.save({ sweepCreatedAt: null, sweepStartedAt: null, rereadSince: startedAt, lastSweepAt })
+  }
+}

@@ -1,0 +1,103 @@
+import { createHash } from 'node:crypto'
+import { setImmediate as turn } from 'node:timers/promises'
+import type { ListAnswer, PageRequest, SpidraClient } from '../../src/spidra/client.js'
+import { parseListBody } from '../../src/spidra/wire.js'
+
+export interface ListedJob {
+  readonly uuid: string
+  readonly createdAt: string
+  status: string
+  completedCount: number
+}
+
+/** What happens to the list between two answers. `index` is taken modulo the length of the list. */
+export type Move =
+  | { readonly kind: 'come'; readonly tie: boolean }
+  | { readonly kind: 'go' | 'progress' | 'reopen'; readonly index: number }
+
+/** The worker dies here: everything after this request is lost. */
+export class Died extends Error {}
+
+/**
+ * A list of batch jobs with the semantics of the API, which moves between any two answers as it is told. An answer is
+ * one snapshot, taken at some instant between the question and its arrival, so that several may overtake each other.
+ */
+export interface MovingList {
+  readonly jobs: ListedJob[]
+  /** The list as of the last answer that was given. */
+  readonly lastAnswer: readonly ListedJob[]
+  requests: number
+  /** Moves to come, `pace` of them before each answer, over and over. */
+  plan(moves: readonly Move[], pace: readonly number[], diesIn: number | null): void
+  readonly client: SpidraClient
+}
+
+export function createMovingList(name: string, size: number, ties: readonly boolean[], maxLimit: number): MovingList {
+  let ids = 0
+  let clock = Date.UTC(2026, 0, 1) * 1000
+  let moves: readonly Move[] = []
+  let pace: readonly number[] = []
+  let moved = 0
+  let diesIn: number | null = null
+  const jobs: ListedJob[] = []
+
+  function come(tie: boolean): void {
+    ids += 1
+    if (!tie) clock += 1
+    const hex = createHash('sha256').update(`${name}/${ids}`).digest('hex')
+    const uuid = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`
+    const createdAt = `${new Date(Math.floor(clock / 1000)).toISOString().slice(0, -1)}${String(clock % 1000).padStart(3, '0')}Z`
+    jobs.unshift({ uuid, createdAt, status: ids % 3 === 0 ? 'running' : 'completed', completedCount: 0 })
+  }
+  for (let index = 0; index < size; index += 1) come(ties[index % Math.max(1, ties.length)] ?? false)
+
+  function apply(move: Move): void {
+    if (move.kind === 'come') return come(move.tie)
+    const index = move.index % Math.max(1, jobs.length)
+    const job = jobs[index]
+    if (job === undefined) return
+    if (move.kind === 'go') jobs.splice(index, 1)
+    else if (move.kind === 'reopen')
+      jobs[index] = { ...job, status: job.status === 'completed' ? 'running' : 'completed' }
+    else jobs[index] = { ...job, completedCount: job.completedCount + 1 }
+  }
+
+  const list: MovingList = {
+    jobs,
+    lastAnswer: [...jobs],
+    requests: 0,
+    plan(nextMoves, nextPace, nextDiesIn) {
+      moves = nextMoves
+      pace = nextPace
+      moved = 0
+      diesIn = nextDiesIn
+    },
+    client: { listPage, close: async () => {} },
+  }
+
+  async function listPage({ page, limit: asked, signal, faultOf }: PageRequest): Promise<ListAnswer> {
+    signal.throwIfAborted()
+    const askedAt = performance.now()
+    list.requests += 1
+    if (diesIn !== null && --diesIn < 0) throw new Died()
+    // Some questions take longer on their way than others.
+    for (let wait = (list.requests * 7) % 3; wait > 0; wait -= 1) await turn()
+    for (let count = pace[list.requests % Math.max(1, pace.length)] ?? 0; count > 0; count -= 1) {
+      const move = moves[moved]
+      moved += 1
+      if (move !== undefined) apply(move)
+    }
+    const limit = Math.min(asked, maxLimit)
+    const totalPages = Math.ceil(jobs.length / limit)
+    const items = jobs.slice((page - 1) * limit, page * limit).map((job) => ({ ...job, totalUrls: 9, failedCount: 0 }))
+    const text = JSON.stringify({ jobs: items, pagination: { page, limit, total: jobs.length, totalPages } })
+    Object.assign(list, { lastAnswer: [...jobs] })
+    for (let wait = (list.requests * 5) % 4; wait > 0; wait -= 1) await turn()
+    const body = parseListBody(text)
+    if (body === null) throw new Error('the moving list gave no list')
+    const answer = { ...body, askedAt, answeredAt: performance.now(), fault: null }
+    return { ...answer, fault: faultOf?.(answer) ?? null }
+  }
+
+  return list
+}
