@@ -1,3 +1,4 @@
+import { pruneHistory } from '../db/history.js'
 import { saveNextRun } from '../db/sync-state.js'
 import { createMetrics } from '../http/metrics.js'
 import { boundReadiness } from '../http/readiness.js'
@@ -34,6 +35,14 @@ export async function startService(
     storedTotal: runs[0]?.storedTotal ?? null,
   })
 
+  let prunedOn: string | null = null
+  async function pruneDaily(): Promise<void> {
+    const today = new Date().toISOString().slice(0, 10)
+    if (prunedOn === today) return
+    prunedOn = today
+    log.info(await pruneHistory(db, account, config.historyDays), 'old history deleted')
+  }
+
   let isArmed = false
   let intervalMs: number | null = null
   const http = await startHttpServer({
@@ -64,6 +73,7 @@ export async function startService(
       })
       metrics.observeRun(summary)
       onRun?.(summary)
+      await pruneDaily()
     },
   })
   isArmed = true

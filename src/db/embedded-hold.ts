@@ -112,9 +112,7 @@ function toHold(place: ServerPlace, options: HoldOptions, share: Share): ServerH
     const client = isLost ? (await join(place, options))?.client : share.client
     if (client === undefined) return
     try {
-      await client.query('SELECT pg_advisory_unlock_shared($1)', [HOLD_KEY])
-      const { rows } = await client.query<{ last: boolean }>('SELECT pg_try_advisory_lock($1) AS last', [HOLD_KEY])
-      if (rows[0]?.last) await stopServer(place)
+      if (await becomeLast(client)) await stopServer(place)
     } finally {
       await client.end().catch(() => undefined)
     }
@@ -126,5 +124,15 @@ function toHold(place: ServerPlace, options: HoldOptions, share: Share): ServerH
       released ??= release()
       return released
     },
+  }
+}
+
+async function becomeLast(client: Client): Promise<boolean> {
+  try {
+    await client.query('SELECT pg_advisory_unlock_shared($1)', [HOLD_KEY])
+    const { rows } = await client.query<{ isLast: boolean }>('SELECT pg_try_advisory_lock($1) AS "isLast"', [HOLD_KEY])
+    return rows[0]?.isLast ?? false
+  } catch {
+    return false // the connection is lost: between the two statements another became the last, and stops the server
   }
 }

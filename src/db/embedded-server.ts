@@ -76,11 +76,12 @@ export async function startServer({ data, user, binaries, settings }: ServerPlac
 /** Stops the server, whoever started it: open transactions are rolled back, connections closed. */
 export async function stopServer(place: ServerPlace): Promise<void> {
   const stop = ['stop', '-D', place.data, '-m', 'fast', '-w', '-t', '30']
+  const asked = await readLockFile(place)
   try {
     await run(place.binaries.pgCtl, stop, { user: place.user, code: 'not_stopped' })
   } catch (error) {
-    // Without a lock file there is no server: it ended before we asked.
-    if ((await readLockFile(place)) !== null) throw error
+    // Where the lock file is another's by now, or is just being written, the server that we asked has ended.
+    if (asked !== null && (await readLockFile(place))?.pid === asked.pid) throw error
   }
 }
 
@@ -114,11 +115,11 @@ export async function choosePort({ data }: ServerPlace): Promise<{ port: number;
   return { port, kept }
 }
 
-async function readLockFile({ data }: ServerPlace): Promise<{ pid: string; port: number | null } | null> {
-  const text = await readFile(join(data, LOCK_FILE), 'utf8').catch(() => null)
-  if (text === null) return null
-  const [pid = '', , , port] = text.split('\n')
-  return { pid, port: port ? Number(port) : null }
+/** Null also for a lock file that is still empty. */
+async function readLockFile({ data }: ServerPlace): Promise<{ pid: number; port: number | null } | null> {
+  const text = await readFile(join(data, LOCK_FILE), 'utf8').catch(() => '')
+  const [pid, , , port] = text.split('\n').map(Number)
+  return pid ? { pid, port: port || null } : null
 }
 
 function isFree(port: number): Promise<boolean> {

@@ -71,7 +71,7 @@ test.each(CASES)('explains $what in one line, without the password', async ({ ur
     expect(error, raise.name).toMatchObject({ name: 'DatabaseError', code, message: expect.stringMatching(says) })
     expect(error?.message).not.toContain('\n')
     expect(error?.message).not.toContain('s3cr3t')
-    expect(error?.message).not.toContain(new URL(adminUrl).password || 's3cr3t')
+    expect(error?.message).not.toContain('@') // no URL, in which a password could be
   }
 })
 

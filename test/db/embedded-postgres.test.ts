@@ -77,7 +77,7 @@ test('serves all of several that open an empty directory at the same instant', a
   await using place = await temporaryDirectory()
 
   const servers = await Promise.all(
-    Array.from({ length: 6 }, () => openEmbeddedPostgres({ directory: place.path, settings })),
+    Array.from({ length: 4 }, () => openEmbeddedPostgres({ directory: place.path, settings })),
   )
 
   expect(new Set(servers.map((server) => server.url)).size).toBe(1)

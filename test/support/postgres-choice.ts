@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 
 /** The Postgres under the tests, and why this one. */
 export interface PostgresChoice {
@@ -11,10 +13,7 @@ export interface PostgresChoice {
 
 export const CONTAINER_IMAGE = 'postgres:17-alpine'
 
-/** A dead socket accepts and never answers. */
-const ENGINE_TIMEOUT_MS = 3_000
-
-const PULL_TIMEOUT_MS = 90_000
+const PROBE = fileURLToPath(new URL('probe-container-engine.ts', import.meta.url))
 
 /** `TEST_DATABASE_URL`, else a container where an engine answers and has or gets the image, else the embedded server. */
 export async function choosePostgres(env: NodeJS.ProcessEnv): Promise<PostgresChoice> {
@@ -23,8 +22,8 @@ export async function choosePostgres(env: NodeJS.ProcessEnv): Promise<PostgresCh
   env.TESTCONTAINERS_RYUK_DISABLED ??= 'true'
   // Testcontainers would pull a third image to find out how an engine is reached from inside a container.
   if (existsSync('/.dockerenv')) env.TESTCONTAINERS_HOST_OVERRIDE ??= 'localhost'
-  const obstacle = await obstacleToContainers()
-  if (obstacle !== null) return { kind: 'embedded', url: null, reason: obstacle }
+  const probe = await promisify(execFile)(process.execPath, ['--import', 'tsx', PROBE, CONTAINER_IMAGE], { env })
+  if (probe.stdout !== '') return { kind: 'embedded', url: null, reason: probe.stdout }
   return { kind: 'container', url: null, reason: 'a container engine answers' }
 }
 
@@ -39,31 +38,5 @@ export function describeChoice({ kind, url, reason }: PostgresChoice): string {
       return `Tests run on the embedded Postgres, because ${reason}.`
     default:
       return kind satisfies never
-  }
-}
-
-async function obstacleToContainers(): Promise<string | null> {
-  const { getContainerRuntimeClient, ImageName } = await import('testcontainers')
-  const client = await within(ENGINE_TIMEOUT_MS, getContainerRuntimeClient)
-  if (client === null) return 'no container engine answers'
-  const image = ImageName.fromString(CONTAINER_IMAGE)
-  if (await within(ENGINE_TIMEOUT_MS, () => client.image.exists(image))) return null
-  const pulled = await within(PULL_TIMEOUT_MS, async () => {
-    await client.image.pull(image)
-    return client.image.exists(image)
-  })
-  return pulled ? null : `the container engine cannot pull ${CONTAINER_IMAGE}`
-}
-
-/** Null when it takes longer, or fails. */
-async function within<T>(timeoutMs: number, attempt: () => Promise<T>): Promise<T | null> {
-  const timer = new AbortController()
-  const timeout = sleep(timeoutMs, null, { signal: timer.signal }).catch(() => null)
-  try {
-    return await Promise.race([attempt(), timeout])
-  } catch {
-    return null
-  } finally {
-    timer.abort()
   }
 }
