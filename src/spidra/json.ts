@@ -1,34 +1,66 @@
-import { isSafeNumber, LosslessNumber, parse, stringify } from 'lossless-json'
+import { randomUUID } from 'node:crypto'
 
 /**
- * A number, in the place of a value, that a double may not hold: sixteen digits or an exponent. Inside strings it
- * matches too; that costs time, never correctness.
+ * A number, in the place of a value, that a double may not hold: sixteen digits or an exponent. It also matches inside
+ * strings; that costs time, never correctness.
  */
-const UNSAFE_NUMBER = /[:[,]\s*-?(?:[\d.]{16}|\d[\d.]*[eE])/
+const MAYBE_INEXACT = /(?:^|[:[,])\s*-?(?:[\d.]{16}|[\d.]+[eE])/
+
+/** Strings, so that they are passed over, and numbers. */
+const STRING_OR_NUMBER = /"[^"\\]*(?:\\.[^"\\]*)*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/g
+
+/** Marks a number kept as text: `{ [EXACT]: '1e400' }`. No answer can hold it, for every process draws its own. */
+const EXACT = randomUUID()
 
 /**
- * Parses JSON without rounding: a number that a double cannot hold exactly stays its text, as a `LosslessNumber`.
- * Of a key that is given twice the last value counts, as in `JSON.parse`.
+ * Parses JSON without rounding: a number that a double cannot hold stays its text, wrapped in an object, so that a
+ * schema that wants a number refuses it. Of a name that is given twice the last value counts, as in `JSON.parse`. The
+ * depth is not limited by the stack.
  *
  * @throws SyntaxError when `text` is not JSON.
  */
 export function parseJson(text: string): unknown {
-  if (!UNSAFE_NUMBER.test(text)) return JSON.parse(text)
-  return parse(text, null, {
-    parseNumber: (digits) => (isSafeNumber(digits) ? Number(digits) : new LosslessNumber(digits)),
-    onDuplicateKey: ({ newValue }) => newValue,
-  })
+  if (!MAYBE_INEXACT.test(text)) return JSON.parse(text)
+  const wrap = (token: string) => (token.startsWith('"') || isExact(token) ? token : `{"${EXACT}":"${token}"}`)
+  return JSON.parse(text.replace(STRING_OR_NUMBER, wrap))
 }
 
-/**
- * Writes what `parseJson` read. NUL and lone surrogates come out as escapes, so the text itself is clean.
- * What is nested deeper than the stack reaches comes out as a note that says so.
- */
+/** A double gives back any decimal of up to 15 digits, but for the smallest (IEEE 754). */
+function isExact(digits: string): boolean {
+  const significant = digits
+    .replace(/[eE].*/, '')
+    .replace(/\D/g, '')
+    .replace(/^0+/, '')
+  const size = Math.abs(Number(digits))
+  return significant === '' || (significant.length <= 15 && size > 1e-300 && size < Number.POSITIVE_INFINITY)
+}
+
+/** Writes what `parseJson` read. NUL and lone surrogates come out as escapes, so the text itself is clean. */
 export function toJson(value: unknown): string {
-  try {
-    return stringify(value) ?? 'null'
-  } catch (error) {
-    if (error instanceof RangeError) return JSON.stringify({ note: 'nested too deeply to be written' })
-    throw error
+  let text = ''
+  // A stack of our own, what comes next on top: the call stack ends at some thousand levels.
+  const pending: Part[] = [{ value }]
+  for (let part = pending.pop(); part !== undefined; part = pending.pop()) {
+    if ('text' in part) text += part.text
+    else if (typeof part.value !== 'object' || part.value === null) text += JSON.stringify(part.value) ?? 'null'
+    else if (isKeptNumber(part.value)) text += part.value[EXACT]
+    else for (const inner of partsOf(part.value).reverse()) pending.push(inner)
   }
+  return text
+}
+
+function isKeptNumber(value: object): value is { readonly [EXACT]: string } {
+  return EXACT in value
+}
+
+/** JSON text, or a value that is still to be written. */
+type Part = { readonly text: string } | { readonly value: unknown }
+
+function partsOf(value: object): Part[] {
+  const isArray = Array.isArray(value)
+  const inner = Object.entries(value).flatMap(([name, element], index): Part[] => [
+    { text: `${index === 0 ? '' : ','}${isArray ? '' : `${JSON.stringify(name)}:`}` },
+    { value: element },
+  ])
+  return [{ text: isArray ? '[' : '{' }, ...inner, { text: isArray ? ']' : '}' }]
 }

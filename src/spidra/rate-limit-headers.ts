@@ -21,43 +21,49 @@ export type HeaderReader = (name: string) => string | null
  */
 export function readRateLimit(header: HeaderReader, now: number): RateLimit | null {
   const structured = header('ratelimit') ?? ''
-  const policy = header('ratelimit-policy') ?? ''
-  const limit = toCount(header('ratelimit-limit')) ?? parameter(structured, 'limit') ?? parameter(policy, 'q')
+  const limit =
+    toCount(header('ratelimit-limit')) ?? parameter(structured, 'limit') ?? parameter(policyOf(structured, header), 'q')
   const remaining =
     toCount(header('ratelimit-remaining')) ?? parameter(structured, 'remaining') ?? parameter(structured, 'r')
   if (limit === null || remaining === null) return null
-  const reset = toCount(header('ratelimit-reset')) ?? parameter(structured, 'reset') ?? parameter(structured, 't')
-  return { limit, remaining, resetInMs: reset === null ? null : resetToMs(reset, now) }
+  return { limit, remaining, resetInMs: readResetMs(header, now) }
 }
 
 /**
  * How long an answer asks us to wait, in milliseconds: `Retry-After` (seconds or a date), else `retry_after` of the
  * body (seconds), else the reset of the window. Never more than 15 minutes.
  *
+ * The reset stands on every answer, so it asks for a wait only where the budget is what failed: on a 429, or when
+ * nothing remains.
+ *
  * @param now epoch milliseconds.
  * @returns null when the answer does not say; `Retry-After: 0` does not.
  */
-export function readRetryAfterMs(header: HeaderReader, bodyRetryAfter: unknown, now: number): number | null {
+export function readRetryAfterMs(
+  header: HeaderReader,
+  bodyRetryAfter: unknown,
+  now: number,
+  status: number,
+): number | null {
   const told = header('retry-after')
   const seconds = toCount(told)
   const date = told === null || seconds !== null ? Number.NaN : Date.parse(told)
+  const isBudgetSpent = status === 429 || readRateLimit(header, now)?.remaining === 0
   const candidates = [
     seconds === null ? null : seconds * 1000,
     Number.isNaN(date) ? null : date - now,
     typeof bodyRetryAfter === 'number' && Number.isFinite(bodyRetryAfter) ? bodyRetryAfter * 1000 : null,
-    readRateLimit(header, now)?.resetInMs ?? loneResetMs(header, now),
+    isBudgetSpent ? readResetMs(header, now) : null,
   ]
-  const wait = candidates.find((candidate) => candidate !== null && candidate > 0)
-  return wait === undefined || wait === null ? null : clampWait(wait)
-}
-
-function loneResetMs(header: HeaderReader, now: number): number | null {
-  const reset = toCount(header('ratelimit-reset'))
-  return reset === null ? null : resetToMs(reset, now)
+  const wait = candidates.find((candidate) => candidate !== null && candidate > 0) ?? null
+  return wait === null ? null : clampWait(wait)
 }
 
 /** The documentation says a Unix timestamp, the official SDK reads seconds from now: the size tells which it is. */
-function resetToMs(reset: number, now: number): number {
+function readResetMs(header: HeaderReader, now: number): number | null {
+  const structured = header('ratelimit') ?? ''
+  const reset = toCount(header('ratelimit-reset')) ?? parameter(structured, 'reset') ?? parameter(structured, 't')
+  if (reset === null) return null
   if (reset >= 1e12) return clampWait(reset - now)
   if (reset >= 1e9) return clampWait(reset * 1000 - now)
   return clampWait(reset * 1000)
@@ -67,12 +73,19 @@ function clampWait(ms: number): number {
   return Math.min(Math.max(ms, 0), MAX_WAIT_MS)
 }
 
+/** Fifteen digits hold every instant and every budget, and no infinity. */
 function toCount(value: string | null): number | null {
-  return value !== null && /^\s*\d+(\.\d+)?\s*$/.test(value) ? Number(value) : null
+  return value !== null && /^\s*\d{1,15}(\.\d+)?\s*$/.test(value) ? Number(value) : null
 }
 
 /** A parameter of a structured header: `limit` of `limit=60, remaining=5`, `r` of `"p";r=0;t=25`. */
 function parameter(structured: string, name: string): number | null {
-  const found = new RegExp(`(?:^|[;,\\s])${name}=(\\d+)`).exec(structured)
-  return found?.[1] === undefined ? null : Number(found[1])
+  return toCount(new RegExp(`(?:^|[;,\\s])${name}=(\\d+)`).exec(structured)?.[1] ?? null)
+}
+
+/** Of several policies the one that `RateLimit` speaks of, by its name in draft 8. */
+function policyOf(structured: string, header: HeaderReader): string {
+  const policies = (header('ratelimit-policy') ?? '').split(',')
+  const name = /^\s*("[^"]*")/.exec(structured)?.[1] ?? ''
+  return policies.find((policy) => policy.trimStart().startsWith(name)) ?? ''
 }

@@ -32,9 +32,10 @@ export interface ErrorResponse {
 export function toSpidraError(response: ErrorResponse, apiKey: string, now: number): SpidraError {
   const body = errorBody.parse(readJson(response.body))
   const code = codeOf(response.status)
-  const words = body.message ?? body.errors?.join('; ') ?? body.error ?? response.statusText
+  const candidates = [body.message, body.errors?.join('; '), body.error, response.statusText]
+  const words = candidates.find((candidate) => candidate !== undefined && candidate.trim() !== '') ?? ''
   const told = quote(words.replaceAll(apiKey, '[redacted]'))
-  const retryAfterMs = readRetryAfterMs(response.header, body.retry_after, now)
+  const retryAfterMs = readRetryAfterMs(response.header, body.retry_after, now, response.status)
   return new SpidraError(`Spidra answered ${response.status}${told}${mendOf(code, response.status)}`, {
     code,
     status: response.status,
@@ -60,18 +61,18 @@ function mendOf(code: SpidraErrorCode, status: number): string {
     case 'payment_required':
       return ': settle the account at Spidra, then the sync goes on by itself'
     case 'rejected':
-      if (status === 404 || (status >= 300 && status < 400)) return ': no list of jobs there. Check SPIDRA_API_URL'
-      return ''
+      if (status === 404 || status < 400) return ': no list of jobs there. Check SPIDRA_API_URL'
+      return ': it refuses the request itself. Check SPIDRA_API_URL; if that is right, report this'
     default:
       return ''
   }
 }
 
-/** Control characters would break a log line or a terminal. */
+/** Control characters would break a log line or a terminal, lone surrogates and NUL a database. */
 function quote(words: string): string {
-  const clean = words.replace(/\p{Cc}+/gu, ' ').trim()
+  const clean = words.replace(/[\p{C}\p{Z}]+/gu, ' ').trim()
   if (clean === '') return ''
-  return ` (${clean.length > MAX_QUOTE ? `${clean.slice(0, MAX_QUOTE)}...` : clean})`
+  return ` (${clean.length > MAX_QUOTE ? `${clean.slice(0, MAX_QUOTE).toWellFormed()}...` : clean})`
 }
 
 function readJson(body: string): unknown {

@@ -7,11 +7,12 @@ const MAX_COUNT = 2_147_483_647
 const text = z
   .string()
   .refine((value) => !value.includes('\0') && value.isWellFormed(), 'holds a NUL or a lone surrogate')
-const count = z.int().min(0).max(MAX_COUNT)
-const timestamp = z.iso.datetime({ offset: true })
+const countRule = `must be a whole number from 0 to ${MAX_COUNT}`
+const count = z.int(countRule).min(0, countRule).max(MAX_COUNT, countRule)
+const timestamp = z.iso.datetime({ offset: true, error: 'must be an ISO 8601 time with Z or an offset' })
 
 const listedJob = z.object({
-  uuid: z.guid().transform((uuid) => uuid.toLowerCase()),
+  uuid: z.guid('must be a uuid').transform((uuid) => uuid.toLowerCase()),
   status: text.min(1),
   totalUrls: count,
   completedCount: count,
@@ -21,6 +22,8 @@ const listedJob = z.object({
   createdAt: timestamp,
   finishedAt: timestamp.nullish().transform((value) => value ?? null),
 })
+
+const identity = listedJob.pick({ uuid: true })
 
 const envelope = z.object({
   jobs: z.array(z.unknown()),
@@ -74,7 +77,7 @@ export function parseItem(item: unknown): ParsedItem {
 
 /** A rejection of `item` as received, found again by its uuid where it has a readable one. */
 export function toRejection(item: unknown, reason: string): Rejection {
-  const uuid = listedJob.pick({ uuid: true }).safeParse(item)
+  const uuid = identity.safeParse(item)
   return { uuid: uuid.success ? uuid.data.uuid : null, payload: toJson(item), reason }
 }
 

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { Logger } from 'pino'
 import { LockLostError, lockAccount } from '../db/account-lock.js'
 import { RunClosedError } from '../db/batch-jobs.js'
@@ -87,6 +88,8 @@ async function runUnderLock(
   const client = options.createClient(counters, log)
   const heart = startHeartbeat(db, run)
   const signal = AbortSignal.any([options.signal, lockLost, heart.stopped])
+  // Every request in flight listens to it.
+  setMaxListeners(0, signal)
   let ending: Ending
   let openUnread = 0
   let error: Error | null = null

@@ -5,7 +5,11 @@ export interface FakeProxy extends AsyncDisposable {
   /** With credentials in it. */
   readonly url: string
   /** Every request it got, be it `CONNECT` or not. */
-  readonly requests: readonly { readonly method: string; readonly target: string; readonly headers: IncomingHttpHeaders }[]
+  readonly requests: readonly {
+    readonly method: string
+    readonly target: string
+    readonly headers: IncomingHttpHeaders
+  }[]
 }
 
 /** An HTTP proxy that refuses every tunnel, or leaves whoever asks for one waiting. */

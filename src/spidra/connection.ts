@@ -1,0 +1,127 @@
+import { setMaxListeners } from 'node:events'
+import { EnvHttpProxyAgent, request } from 'undici'
+import { MAX_BODY_BYTES, readBody } from './body.js'
+import { SpidraError } from './errors.js'
+import { toNetworkError } from './network-error.js'
+import { type HeaderReader, type RateLimit, readRateLimit } from './rate-limit-headers.js'
+import { toSpidraError } from './response-error.js'
+import { startTimeout } from './timeout.js'
+import { type ListBody, parseListBody } from './wire.js'
+
+/** A host that does not take a connection in so many milliseconds is away; the next attempt begins a new one. */
+const CONNECT_TIMEOUT_MS = 10_000
+
+export interface ConnectionOptions {
+  /** Base URL without a slash at its end, as in `https://api.spidra.io/api`. */
+  readonly apiUrl: string
+  readonly apiKey: string
+  readonly authScheme: 'x-api-key' | 'bearer'
+  /** Per attempt, from the request to the last byte of the body. */
+  readonly requestTimeoutMs: number
+  /** For `https:` addresses, with the hosts that it is not for, as in `NO_PROXY`. Default none. */
+  readonly proxy?: { readonly url: string | null; readonly except: string | null }
+}
+
+/** The body of an answer, as of one instant. */
+export interface TimedListBody extends ListBody {
+  /** Milliseconds on the clock of `performance.now()`, to tell which of two answers is older. */
+  readonly askedAt: number
+  readonly answeredAt: number
+}
+
+/** What one request brought. */
+export interface Received {
+  readonly list: TimedListBody | SpidraError
+  /** Errors tell it too. Null: nothing was told. */
+  readonly rateLimit: RateLimit | null
+}
+
+/** Where a connection asks: one page, from 1. */
+export interface ListRequest {
+  readonly page: number
+  readonly limit: number
+  readonly signal: AbortSignal
+}
+
+export interface Connection {
+  /** One `GET /batch/scrape`, never repeated or redirected. Throws only the signal's reason, when it aborts. */
+  getList(asked: ListRequest): Promise<Received>
+  /** Ends every request that is still under way. */
+  close(): Promise<void>
+}
+
+/** Opens connections to the API. The proxy settings of the process's environment play no part. */
+export function openConnection(options: ConnectionOptions): Connection {
+  const { apiUrl, apiKey, authScheme, requestTimeoutMs, proxy } = options
+  const closing = new AbortController()
+  setMaxListeners(0, closing.signal)
+  // undici never ends a socket that is still connecting, and for so long that keeps the process alive.
+  const sockets = { timeout: CONNECT_TIMEOUT_MS, signal: closing.signal }
+  const dispatcher = new EnvHttpProxyAgent({
+    // Empty is none. Left out, undici would ask the environment.
+    httpProxy: '',
+    httpsProxy: proxy?.url ?? '',
+    noProxy: proxy?.except ?? '',
+    // The time limit is ours alone; undici's own would cut a longer one at 300 s.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    connect: sockets,
+    proxyTls: sockets,
+  })
+  const headers = {
+    accept: 'application/json',
+    'user-agent': 'spidra-sync',
+    ...(authScheme === 'bearer' ? { authorization: `Bearer ${apiKey}` } : { 'x-api-key': apiKey }),
+  }
+
+  async function getList({ page, limit, signal }: ListRequest): Promise<Received> {
+    const askedAt = performance.now()
+    using timeout = startTimeout(signal, requestTimeoutMs)
+    let rateLimit: RateLimit | null = null
+    try {
+      const url = `${apiUrl}/batch/scrape?page=${page}&limit=${limit}`
+      const work = request(url, { dispatcher, headers, signal: timeout.signal })
+      const response = await untilAborted(work, timeout.signal)
+      const header: HeaderReader = (name) => [response.headers[name] ?? null].flat()[0] ?? null
+      rateLimit = readRateLimit(header, Date.now())
+      if (response.statusCode !== 200) {
+        const { statusCode: status, statusText } = response
+        // The status says what to do, even where the body breaks off or never ends.
+        const body = (await readBody(response.body).catch(() => null)) ?? ''
+        throw toSpidraError({ status, statusText, header, body }, apiKey, Date.now())
+      }
+      const text = await readBody(response.body)
+      const answeredAt = performance.now()
+      if (text === null) throw badPayload(`page ${page} is larger than ${MAX_BODY_BYTES} bytes`)
+      const body = parseListBody(text)
+      if (body === null) throw badPayload(`page ${page} is not a list of jobs`)
+      return { list: { ...body, askedAt, answeredAt }, rateLimit }
+    } catch (error) {
+      signal.throwIfAborted()
+      if (error instanceof SpidraError) return { list: error, rateLimit }
+      const isProxied = typeof proxy?.url === 'string' && apiUrl.startsWith('https:')
+      const failure = toNetworkError(error, timeout.timedOut, { apiUrl, page, requestTimeoutMs, isProxied })
+      return { list: failure, rateLimit }
+    }
+  }
+
+  async function close(): Promise<void> {
+    // Not undici's close(): that waits for answers, which a proxy that hangs never gives.
+    await dispatcher.destroy()
+    closing.abort()
+  }
+
+  return { getList, close }
+}
+
+/** Rejects with the signal's reason at once; undici heeds a signal only after it has connected. */
+function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+    work.then(resolve, reject)
+  })
+}
+
+function badPayload(what: string): SpidraError {
+  return new SpidraError(`Spidra answered 200, but ${what}. Check SPIDRA_API_URL`, { code: 'bad_payload', status: 200 })
+}
