@@ -13,7 +13,7 @@ const HOUR_MS = 3_600_000
  * What a run must be. Full when asked for; until the first pass has reached the end of the list, and a full pass that
  * was cut off has; and where the list is not sorted, because then no page says what is gone.
  */
-export function modeOf(asked: RunMode, state: SyncState): RunMode {
+export function modeOf(asked: RunMode, state: Pick<SyncState, 'isWhole' | 'fullStartedAt' | 'isUnsorted'>): RunMode {
   const isUnfinished = !state.isWhole || state.fullStartedAt !== null
   return asked === 'full' || isUnfinished || state.isUnsorted ? 'full' : 'incremental'
 }

@@ -1,0 +1,113 @@
+import { shareOf } from '../spidra/budget-window.js'
+import { openAllowance, SMALL_PAGES } from './plan.js'
+
+/** The request budget that a run begins with. */
+export interface StartingBudget {
+  /** Requests of a window, of everyone at the address. */
+  readonly limit: number
+  /** Of these, what is left of the window under way. */
+  readonly remaining: number
+  /** Until the window under way ends, in milliseconds. */
+  readonly resetInMs: number
+  readonly windowMs: number
+  /** Share of a window that is left to others. */
+  readonly reserve: number
+}
+
+/** What a run reads and sends. */
+export interface Reading {
+  /** Pages of the list that it shows. */
+  readonly pages: number
+  readonly requests: number
+  /** What it sends again after every wait for the budget. */
+  readonly againAfterWait: number
+}
+
+/** What that costs. */
+export interface Cost {
+  /** Those sent again after waits among them. */
+  readonly requests: number
+  /** Requests as a share of a whole window; null without a limit. */
+  readonly shareOfWindow: number | null
+  /** Windows that it draws on; null without a limit. */
+  readonly windows: number | null
+  /** From now to the last answer. */
+  readonly durationMs: number
+}
+
+/**
+ * A full pass reads each page, and page 1 again at the end for the verdict. One page, or none, is both at once.
+ *
+ * After every wait it asks for the head, for the pages with open jobs, and for the page of its position.
+ *
+ * @param openPages pages below the first that hold open jobs.
+ */
+export function fullPass(total: number, limit: number, openPages: number): Reading {
+  const pages = Math.ceil(total / limit)
+  return { pages, requests: pages > 1 ? pages + 1 : 1, againAfterWait: pages > 1 ? 2 + openPages : 0 }
+}
+
+/**
+ * An incremental run reads the head, the pages with open jobs as far as their allowance goes, and, when it is due, a
+ * slice of the sweep with what is left of the whole allowance, but not past the end of the list. It waits for the head
+ * only: open jobs and slice take no more than the window under way still has. An account of a few pages is read whole.
+ *
+ * That is the cost of a list in balance, whose open jobs stand where the table says; looking for removed jobs and
+ * stepping to a job that has moved come on top.
+ */
+export function incrementalRun(
+  total: number,
+  limit: number,
+  options: {
+    readonly openPages: number
+    readonly pagesPerRun: number
+    readonly isSweepDue: boolean
+    /** Null: no limit. */
+    readonly budget: StartingBudget | null
+  },
+): Reading {
+  const { openPages, pagesPerRun, isSweepDue, budget } = options
+  const whole = fullPass(total, limit, openPages)
+  if (whole.pages <= SMALL_PAGES) return whole
+  const available = budget === null ? Number.POSITIVE_INFINITY : Math.max(0, availableNow(budget) - 1)
+  const open = Math.min(openPages, openAllowance(pagesPerRun), available)
+  const slice = isSweepDue ? Math.min(pagesPerRun - open, whole.pages - 1, available - open) : 0
+  const requests = 1 + open + slice
+  return { pages: requests, requests, againAfterWait: 0 }
+}
+
+/**
+ * Requests of the window under way that a run may have: what remains, but no more than our share, as the budget gives it
+ * out. In a new process none of what was used counts as ours.
+ */
+function availableNow({ limit, remaining, reserve }: StartingBudget): number {
+  return Math.min(remaining, shareOf(limit, reserve))
+}
+
+/**
+ * What a reading costs, one request at a time, if nobody else draws on the budget from now on.
+ *
+ * Each window after the one under way gives a share, less what is sent again after the wait. A window that is used up
+ * before it ends is waited out; it begins with its first request and lasts `windowMs`, or as long as its requests take.
+ * In the last one only the time of its requests counts.
+ */
+export function costOf(reading: Reading, budget: StartingBudget | null, latencyMs: number): Cost {
+  const { requests, againAfterWait } = reading
+  if (budget === null) return { requests, shareOfWindow: null, windows: null, durationMs: requests * latencyMs }
+
+  const { limit, resetInMs, windowMs, reserve } = budget
+  const share = shareOf(limit, reserve)
+  const first = Math.min(requests, availableNow(budget))
+  const left = requests - first
+  const perWindow = Math.max(1, share - againAfterWait)
+  const waits = Math.ceil(left / perWindow)
+  const sent = requests + waits * againAfterWait
+  const lastWindow = againAfterWait + left - (waits - 1) * perWindow
+  const durationMs =
+    waits === 0
+      ? requests * latencyMs
+      : Math.max(resetInMs, first * latencyMs) +
+        (waits - 1) * Math.max(windowMs, share * latencyMs) +
+        lastWindow * latencyMs
+  return { requests: sent, shareOfWindow: sent / limit, windows: waits + (first > 0 ? 1 : 0), durationMs }
+}
