@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { setFlagsFromString } from 'node:v8'
-import { Command, CommanderError } from 'commander'
+import { CommanderError } from 'commander'
 import { type CommandContext, EXIT_CODES } from './commands/command.js'
-import type { SimulateFlags } from './commands/simulate.js'
+import { createCommandLine } from './commands/command-line.js'
 import { type Config, loadConfig, type Needs } from './config.js'
 import { ConfigError } from './config-error.js'
 import { readEnvFile } from './env-file.js'
@@ -53,9 +53,10 @@ async function contextOf<Key extends string | null>(
     destination,
     colorize: usesColour(env, stream),
   })
+  for (const warning of config.warnings) log.warn(warning)
   return {
     config,
-    account: program.opts<{ account: string }>().account,
+    account: commandLine.opts<{ account: string }>().account,
     workingDirectory: process.cwd(),
     worker: `${hostname()}:${process.pid}`,
     version: manifest.version,
@@ -75,118 +76,80 @@ const needs = (what: 'sync' | 'service') => (env: NodeJS.ProcessEnv, isTerminal:
 const needsDatabase = (env: NodeJS.ProcessEnv, isTerminal: boolean) =>
   loadConfig(env, { needs: 'database' satisfies Needs, isTerminal })
 
-const program = new Command('spidra-sync')
-  .description('Your Spidra batch jobs, in your own Postgres.')
-  .version(manifest.version)
-  .option('--account <name>', 'account to act on', 'default')
-  .exitOverride()
-  .configureHelp({ showGlobalOptions: true })
-  .showHelpAfterError('(spidra-sync --help lists the commands)')
-  .addHelpText('after', '\nConfiguration comes from the environment and .env; .env.example lists every variable.')
-
-/** Registers what a command does; its code is loaded only when it is called. */
+/** Makes what a command does of what it runs; its code is loaded only when it is called. */
 function action<Arguments extends unknown[]>(
   run: (...args: Arguments) => Promise<number>,
   { endsBySignal = false } = {},
 ): (...args: Arguments) => Promise<void> {
   return async (...args) => {
-    const exitCode = await run(...args)
-    process.exitCode = stop.exitCode !== null && !endsBySignal ? stop.exitCode : exitCode
+    const exitCode = await run(...args).catch(conclude)
+    process.exitCode = stop.exitCode === null || endsBySignal ? exitCode : stop.exitCode
   }
 }
 
-program
-  .command('start')
-  .description('the service: migrate, schedules, HTTP; runs until SIGTERM or SIGINT')
-  .action(
-    action(
-      async () => {
-        const { runStartCommand } = await import('./commands/start.js')
-        return runStartCommand(await contextOf(needs('service'), { logsTo: 'stdout' }))
-      },
-      { endsBySignal: true },
-    ),
-  )
+const commandLine = createCommandLine(manifest.version, {
+  start: action(
+    async () => {
+      const { runStartCommand } = await import('./commands/start.js')
+      return runStartCommand(await contextOf(needs('service'), { logsTo: 'stdout' }))
+    },
+    { endsBySignal: true },
+  ),
 
-program
-  .command('sync')
-  .description('one run now')
-  .option('--full', 'read every page', false)
-  .option('--json', 'print one JSON line', false)
-  .action(
-    action(async (flags: { full: boolean; json: boolean }) => {
-      const { runSyncCommand } = await import('./commands/sync.js')
-      return runSyncCommand(await contextOf(needs('sync'), { logsTo: 'stderr', isQuiet: true }), flags)
-    }),
-  )
+  sync: action(async (flags) => {
+    const { runSyncCommand } = await import('./commands/sync.js')
+    return runSyncCommand(await contextOf(needs('sync'), { logsTo: 'stderr', isQuiet: true }), flags)
+  }),
 
-program
-  .command('status')
-  .description('freshness and last runs')
-  .option('--json', 'print one JSON line', false)
-  .action(
-    action(async ({ json }: { json: boolean }) => {
-      const { runStatusCommand } = await import('./commands/status.js')
-      return runStatusCommand(await contextOf(needsDatabase, { logsTo: 'stderr', isQuiet: true }), { json })
-    }),
-  )
+  plan: action(async () => {
+    const { runPlanCommand } = await import('./commands/plan.js')
+    return runPlanCommand(await contextOf(needs('sync'), { logsTo: 'stderr', isQuiet: true }))
+  }),
 
-program
-  .command('migrate')
-  .description('apply the migrations and end')
-  .action(
-    action(async () => {
-      const { runMigrateCommand } = await import('./commands/migrate.js')
-      return runMigrateCommand(await contextOf(needsDatabase, { logsTo: 'stderr', isQuiet: true }))
-    }),
-  )
+  status: action(async (flags) => {
+    const { runStatusCommand } = await import('./commands/status.js')
+    return runStatusCommand(await contextOf(needsDatabase, { logsTo: 'stderr', isQuiet: true }), flags)
+  }),
 
-program
-  .command('demo')
-  .description('the service on a simulated account and an embedded Postgres; needs no key')
-  .option('--once', 'end after the first run', false)
-  .action(
-    action(
-      async (flags: { once: boolean }) => {
-        const { DEMO_ENVIRONMENT, runDemoCommand } = await import('./commands/demo.js')
-        // Only what shows: a real key or database must never meet the demo.
-        const load = ({ HTTP_HOST, HTTP_PORT, LOG_LEVEL, LOG_FORMAT }: NodeJS.ProcessEnv, isTerminal: boolean) =>
-          loadConfig(
-            { HTTP_HOST, HTTP_PORT, LOG_FORMAT, LOG_LEVEL: LOG_LEVEL || 'warn', ...DEMO_ENVIRONMENT },
-            { needs: 'service', isTerminal },
-          )
-        return runDemoCommand(await contextOf(load, { logsTo: 'stderr', isQuiet: true }), flags)
-      },
-      { endsBySignal: true },
-    ),
-  )
+  migrate: action(async () => {
+    const { runMigrateCommand } = await import('./commands/migrate.js')
+    return runMigrateCommand(await contextOf(needsDatabase, { logsTo: 'stderr', isQuiet: true }))
+  }),
 
-program
-  .command('simulate')
-  .description('only the simulator, on a port')
-  .option('--port <port>', 'port, 0 for any free one (default 4010)')
-  .option('--jobs <number>', 'jobs at the start (default 2000)')
-  .option('--seed <number>', 'same seed, same jobs (default 1)')
-  .option('--epoch <instant>', 'when the account came to life, ISO 8601 (default now)')
-  .option('--arrivals <number>', 'new jobs per minute (default 6)')
-  .option('--removals <number>', 'jobs that vanish per minute (default 0)')
-  .option('--speed <factor>', 'how many times faster a job lives (default 1)')
-  .option('--latency <ms>', 'before each answer (default 0)')
-  .option('--key <key>', 'the key that opens the account (default spd_demo)')
-  .option('--rate-limit <requests>', 'per window, or off (default 300)')
-  .option('--window <seconds>', 'length of a window (default 900)')
-  .option('--faults <kind:share,...>', 'such as http500:0.02,dropped:0.01 (default none)')
-  .option('--ties <share>', 'jobs with the createdAt of the one before (default 0.05)')
-  .action(
-    action(
-      async (flags: SimulateFlags) => {
-        const { runSimulate } = await import('./commands/simulate.js')
-        await runSimulate({ flags, stdout, signal: stop.signal })
-        return EXIT_CODES.complete
-      },
-      { endsBySignal: true },
-    ),
-  )
+  demo: action(
+    async (flags) => {
+      const { DEMO_ENVIRONMENT, runDemoCommand } = await import('./commands/demo.js')
+      // Only what shows: a real key or database must never meet the demo.
+      const load = ({ HTTP_HOST, HTTP_PORT, LOG_LEVEL, LOG_FORMAT }: NodeJS.ProcessEnv, isTerminal: boolean) =>
+        loadConfig(
+          { HTTP_HOST, HTTP_PORT, LOG_FORMAT, LOG_LEVEL: LOG_LEVEL || 'warn', ...DEMO_ENVIRONMENT },
+          { needs: 'service', isTerminal },
+        )
+      return runDemoCommand(await contextOf(load, { logsTo: 'stderr', isQuiet: true }), flags)
+    },
+    { endsBySignal: true },
+  ),
+
+  simulate: action(
+    async (flags) => {
+      const { runSimulate } = await import('./commands/simulate.js')
+      await runSimulate({ flags, stdout, signal: stop.signal })
+      return EXIT_CODES.complete
+    },
+    { endsBySignal: true },
+  ),
+})
+
+/** The exit code for what a command threw. It is told, unless it is nothing but the stop. */
+function conclude(error: unknown): number {
+  if (stop.signal.aborted && isAbort(error)) return EXIT_CODES.complete
+  report(error)
+  return error instanceof ConfigError || error instanceof UsageError ? EXIT_CODES.usage : EXIT_CODES.failed
+}
+
+function isAbort(error: unknown): boolean {
+  return error === stop.signal.reason || (error instanceof Error && error.name === 'AbortError')
+}
 
 /** One line for people, without secrets; the stack only for those who ask for it. */
 function report(error: unknown): void {
@@ -196,24 +159,23 @@ function report(error: unknown): void {
   stderr.write(`spidra-sync: ${redact(lines)}\n`)
 }
 
-function exitCodeOf(error: unknown): number {
-  if (stop.exitCode !== null) return stop.exitCode
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_CODES.usage
-  return error instanceof ConfigError || error instanceof UsageError ? EXIT_CODES.usage : EXIT_CODES.failed
-}
-
-// A reader that has seen enough, as in `spidra-sync status | head`, is no fault.
-stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : EXIT_CODES.failed))
+// A reader that has seen enough, as in `spidra-sync status | head`, is no fault; what is under way is wound up.
+stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') stop.request()
+  else process.exit(EXIT_CODES.failed)
+})
+// Nobody is there to be told.
+stderr.on('error', () => undefined)
 process.on('uncaughtException', (error) => {
   report(error)
   process.exit(EXIT_CODES.failed)
 })
 
 try {
-  await program.parseAsync()
+  await commandLine.parseAsync()
 } catch (error) {
-  if (!(error instanceof CommanderError) && stop.exitCode === null) report(error)
-  process.exitCode = exitCodeOf(error)
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT_CODES.complete : EXIT_CODES.usage
+  else process.exitCode = conclude(error)
 } finally {
   stop.dispose()
 }

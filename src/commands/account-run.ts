@@ -1,10 +1,12 @@
 import type { Config } from '../config.js'
 import type { Database } from '../db/client.js'
+import { saveBudget, type ToldBudget } from '../db/sync-state.js'
 import type { Logger } from '../logger.js'
 import { createSpidraClient, type RequestEvent, type WaitEvent } from '../spidra/client.js'
 import type { Page } from '../sync/page.js'
 import { type RecordedRun, recordRun } from '../sync/recorded-run.js'
 import type { RunMode, RunTrigger } from '../sync/run-summary.js'
+import type { SharedBudget } from './shared-budget.js'
 
 export interface AccountRunOptions {
   readonly config: Config
@@ -15,11 +17,15 @@ export interface AccountRunOptions {
   readonly worker: string
   readonly mode: RunMode
   readonly trigger: RunTrigger
+  readonly sharedBudget: SharedBudget
   readonly signal: AbortSignal
   readonly log: Logger
+  /** Whether the caller tells people how the run ended: then the log need not. Default false. */
+  readonly isTold?: boolean
   readonly onPage?: (page: Page) => void
   readonly onRequest?: (event: RequestEvent) => void
-  readonly onWait?: (event: WaitEvent) => void
+  /** Hears of a wait before it begins. */
+  readonly onWait?: (wait: Pick<WaitEvent, 'reason' | 'waitMs'>) => void
 }
 
 /** Head and open jobs are read again so often during a full run, as if the incremental schedule went on. */
@@ -28,6 +34,7 @@ const REFRESH_MS = 5 * 60_000
 /** Runs once for the account with a client made from the configuration, and logs one summary. */
 export async function runAccount(options: AccountRunOptions): Promise<RecordedRun> {
   const { config, log, account, mode, trigger, worker, signal, db, databaseUrl, onPage } = options
+  const { budget } = options.sharedBudget
   const outcome = await recordRun({
     db,
     databaseUrl,
@@ -40,12 +47,18 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
     concurrency: config.concurrency,
     pagesPerRun: config.pagesPerRun,
     refreshMs: REFRESH_MS,
-    mayGo: () => true,
+    mayGo: budget.mayGo,
     ...(onPage ? { onPage } : {}),
-    createClient: (counters, runLog) =>
-      createSpidraClient({
+    createClient(counters, runLog) {
+      options.sharedBudget.listen(({ waitMs, resumeAt }) => {
+        counters.waitedMs += waitMs
+        runLog.info({ waitMs, resumeAt }, 'waiting for the request budget')
+        options.onWait?.({ reason: 'rate_limited', waitMs })
+      })
+      return createSpidraClient({
         ...config.spidra,
         proxy: config.proxy,
+        budget,
         onRequest(event) {
           counters.requests += 1
           if (event.attempt > 1) counters.retries += 1
@@ -56,10 +69,19 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
           runLog.debug(event, 'request will be tried again')
           options.onWait?.(event)
         },
-      }),
+      })
+    },
   })
-  logSummary(log, outcome)
+  const told = budget.told()
+  if (told !== null && outcome.summary.runId !== null) await noteBudget(options, told)
+  if (options.isTold) log.debug({ ...outcome.summary, err: outcome.error }, 'run finished')
+  else logSummary(log, outcome)
   return outcome
+}
+
+/** Notes what is left of the budget, for other processes to show. */
+async function noteBudget({ db, account, log }: AccountRunOptions, told: ToldBudget): Promise<void> {
+  await saveBudget(db, account, told).catch((err: unknown) => log.warn({ err }, 'request budget could not be noted'))
 }
 
 function logSummary(log: Logger, { summary, error }: RecordedRun): void {

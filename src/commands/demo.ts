@@ -15,6 +15,7 @@ import type { OpenDatabase } from './open-database.js'
 import { openProgress } from './progress.js'
 import { toRunText } from './run-text.js'
 import { type Service, startService } from './service.js'
+import { createSharedBudget } from './shared-budget.js'
 
 /** Apart from the real database, so that the two never mix. */
 const DEMO_DIRECTORY = join('.spidra-sync', 'demo')
@@ -45,7 +46,7 @@ export async function runDemoCommand(context: CommandContext, flags: { readonly 
     await migrate(embedded.url, { log, signal })
     await ensureReaderRole(embedded.url, READER_ROLE, state.readerPassword)
     const exitCode = await runFirst(withSimulator(context, simulator), database, simulator.account.total)
-    if (exitCode !== EXIT_CODES.complete) return exitCode
+    if (exitCode !== EXIT_CODES.complete || signal.aborted) return exitCode
     if (flags.once) {
       stdout.write(`\n${SAMPLE_QUERY}\n\n${await sampleAnswer(db)}`)
       return exitCode
@@ -76,10 +77,12 @@ async function runFirst(context: CommandContext, database: OpenDatabase, jobs: n
     ...database,
     mode: 'full',
     trigger: 'startup',
+    sharedBudget: createSharedBudget(context.config),
+    isTold: true,
     ...(progress ? { onPage: progress.onPage, onWait: progress.onWait } : {}),
   }).finally(() => progress?.stop())
   stdout.write(toRunText(summary))
-  return summary.status === 'complete' ? EXIT_CODES.complete : EXIT_CODES.failed
+  return summary.status === 'complete' || context.signal.aborted ? EXIT_CODES.complete : EXIT_CODES.failed
 }
 
 /** The service; where the usual port is taken, on any other: a demo should run beside whatever there is. */

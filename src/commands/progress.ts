@@ -1,63 +1,82 @@
-import cliProgress from 'cli-progress'
 import type { WaitEvent } from '../spidra/client.js'
 import type { Page } from '../sync/page.js'
 
 /** A progress bar for a run: pages, jobs, rate, time left, or what it waits for. */
 export interface Progress {
-  onPage(page: Page): void
-  onWait(event: WaitEvent): void
+  onPage(page: Pick<Page, 'number' | 'totalPages' | 'jobs'>): void
+  onWait(wait: Pick<WaitEvent, 'reason' | 'waitMs'>): void
   stop(): void
 }
+
+const BAR_WIDTH = 20
+
+/** Between two drawings, in milliseconds. */
+const REDRAW_MS = 100
 
 /** Waits shorter than this pass unnoticed, in milliseconds. */
 const NOTICEABLE_WAIT_MS = 1_000
 
-/** Opens a bar on a terminal. It takes one line of 80 columns, and leaves the finished line standing. */
-export function openProgress(stream: NodeJS.WriteStream): Progress {
-  let jobs = 0
-  let waiting: string | null = null
-  let isStarted = false
+/**
+ * Opens a bar on a terminal; it appears with the first page or wait. It takes one line, which it never lets wrap, and
+ * leaves the last state standing. Whoever writes to the terminal meanwhile clears that line first; the bar is then drawn
+ * again below. It changes no mode of the terminal, so a process that is killed leaves nothing to mend.
+ */
+export function openProgress(stream: Pick<NodeJS.WriteStream, 'write' | 'columns'>): Progress {
   const startedAt = performance.now()
-  const bar = new cliProgress.SingleBar(
-    {
-      stream,
-      barsize: 20,
-      fps: 10,
-      hideCursor: true,
-      etaBuffer: 100,
-      gracefulExit: false,
-      format: (options, params, payload) => {
-        const drawn = cliProgress.Format.BarFormat(params.progress, options)
-        const rate = Math.round(jobs / Math.max((performance.now() - startedAt) / 1000, 0.001))
-        const left = waiting ?? `${rate.toLocaleString('en')}/s, ${etaText(params.eta)}`
-        const pages = `page ${params.value}/${params.total}`
-        return `${drawn} ${pages}, ${payload.jobs.toLocaleString('en')} jobs, ${left}`
-      },
-    },
-    cliProgress.Presets.shades_classic,
-  )
+  let reached = { page: 0, pages: 1 }
+  let pagesRead = 0
+  let jobs = 0
+  let wait: { readonly reason: WaitEvent['reason']; readonly endsAt: number } | null = null
+  let timer: NodeJS.Timeout | undefined
+
+  function outlook(): string {
+    if (wait !== null) {
+      const seconds = Math.max(0, Math.ceil((wait.endsAt - performance.now()) / 1000))
+      return wait.reason === 'rate_limited'
+        ? `rate limit: waiting ${seconds} s`
+        : `${wait.reason}: next try in ${seconds} s`
+    }
+    const elapsedMs = Math.max(performance.now() - startedAt, 1)
+    const leftMs = ((reached.pages - reached.page) * elapsedMs) / pagesRead
+    return `${Math.round((jobs * 1000) / elapsedMs).toLocaleString('en')}/s, ${Math.ceil(leftMs / 1000)} s left`
+  }
+
+  function draw(): void {
+    const { page, pages } = reached
+    const done = Math.round((BAR_WIDTH * page) / pages)
+    const bar = '█'.repeat(done) + '░'.repeat(BAR_WIDTH - done)
+    const line = `${bar} page ${page}/${pages}, ${jobs.toLocaleString('en')} jobs, ${outlook()}`
+    // A terminal without a size, as some containers lend it, has 0 columns.
+    stream.write(`\r${line.slice(0, (stream.columns || 80) - 1)}\u001b[K`)
+  }
+
+  function show(): void {
+    if (timer !== undefined) return
+    draw()
+    timer = setInterval(draw, REDRAW_MS)
+  }
 
   return {
     onPage(page) {
-      waiting = null
+      wait = null
+      pagesRead += 1
       jobs += page.jobs.length
-      const pages = Math.max(page.totalPages, 1)
-      if (!isStarted) bar.start(pages, 0, { jobs })
-      isStarted = true
-      bar.setTotal(pages)
       // A pass ends with the head again: the bar goes forward only.
-      bar.update(Math.min(pages, Math.max(page.number, bar.getProgress() * pages)), { jobs })
+      const pages = Math.max(page.totalPages, 1)
+      reached = { page: Math.min(pages, Math.max(page.number, reached.page)), pages }
+      show()
     },
     onWait({ waitMs, reason }) {
       if (waitMs < NOTICEABLE_WAIT_MS) return
-      const seconds = Math.ceil(waitMs / 1000)
-      waiting = reason === 'rate_limited' ? `rate limit: waiting ${seconds} s` : `${reason}: next try in ${seconds} s`
-      if (isStarted) bar.update({ jobs })
+      wait = { reason, endsAt: performance.now() + waitMs }
+      show()
     },
-    stop: () => bar.stop(),
+    stop() {
+      if (timer === undefined) return
+      clearInterval(timer)
+      timer = undefined
+      draw()
+      stream.write('\n')
+    },
   }
-}
-
-function etaText(seconds: number): string {
-  return Number.isFinite(seconds) ? `${Math.ceil(seconds)} s left` : 'soon done'
 }

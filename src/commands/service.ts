@@ -10,6 +10,7 @@ import { runAccount } from './account-run.js'
 import type { CommandContext } from './command.js'
 import type { OpenDatabase } from './open-database.js'
 import { checkReadiness } from './readiness.js'
+import { createSharedBudget } from './shared-budget.js'
 
 /** The running service. */
 export interface Service extends AsyncDisposable {
@@ -54,6 +55,7 @@ export async function startService(
   })
   if (http !== null) log.info({ url: http.url }, 'http server listens')
 
+  const sharedBudget = createSharedBudget(config)
   const worker = startWorker({
     schedule: config.schedule,
     log,
@@ -67,6 +69,7 @@ export async function startService(
         ...database,
         mode,
         trigger,
+        sharedBudget,
         signal,
         onRequest: ({ outcome, attempt, durationMs }) =>
           metrics.observeRequest({ outcome, retry: attempt > 1, durationMs }),

@@ -3,8 +3,8 @@ import type { RunStatus } from '../sync/run-summary.js'
 import { runAccount } from './account-run.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
 import { openConfiguredDatabase } from './open-database.js'
-import { openProgress } from './progress.js'
 import { toRunText } from './run-text.js'
+import { createSharedBudget } from './shared-budget.js'
 
 /** `spidra-sync sync`: one run now. Returns the exit code. */
 export async function runSyncCommand(
@@ -13,7 +13,7 @@ export async function runSyncCommand(
 ): Promise<number> {
   const { config, log, signal, stdout, stderr } = context
   const database = await openConfiguredDatabase(config, context)
-  const progress = stderr.isTTY && !flags.json ? openProgress(stderr) : null
+  const progress = stderr.isTTY && !flags.json ? (await import('./progress.js')).openProgress(stderr) : null
   try {
     await migrate(database.databaseUrl, { log, signal })
     const { summary } = await runAccount({
@@ -21,6 +21,8 @@ export async function runSyncCommand(
       ...database,
       mode: flags.full ? 'full' : 'incremental',
       trigger: 'manual',
+      sharedBudget: createSharedBudget(context.config),
+      isTold: stdout.isTTY === true && !flags.json,
       ...(progress ? { onPage: progress.onPage, onWait: progress.onWait } : {}),
     })
     progress?.stop()

@@ -3,6 +3,7 @@ import pRetry from 'p-retry'
 import { type ConnectionOptions, type ListRequest, openConnection, type TimedListBody } from './connection.js'
 import { SpidraError, type SpidraErrorCode } from './errors.js'
 import type { RateLimit } from './rate-limit-headers.js'
+import type { RequestBudget } from './request-budget.js'
 
 /** No backoff of our own is longer, in milliseconds. What the API tells us to wait may be. */
 const MAX_BACKOFF_MS = 30_000
@@ -10,11 +11,21 @@ const MAX_BACKOFF_MS = 30_000
 /** So that several workers told to wait for the same second do not come back in the same second. */
 const TOLD_WAIT_JITTER_MS = 500
 
+/**
+ * A 429 costs no retry as long as waiting for the next window may help. So many windows in a row in which others left
+ * nothing are two hours.
+ */
+const MAX_FREE_ATTEMPTS = 8
+
+const NOT_LIMITED = { isRateLimited: false, retryAfterMs: null }
+
 export interface SpidraClientOptions extends ConnectionOptions {
   /** After the first attempt. */
   readonly requestRetries: number
   /** Ceiling of the first backoff; doubles with every retry. */
   readonly retryBaseMs: number
+  /** Asked before every attempt, retries too. Default none: nothing is held back. */
+  readonly budget?: RequestBudget
   /** Hears of every attempt, but for one that an abort cut off. */
   readonly onRequest?: (event: RequestEvent) => void
   /** Hears of every wait before it begins. */
@@ -75,8 +86,13 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
   const connection = openConnection(options)
 
   async function attempt(asked: PageRequest, number: number): Promise<ListAnswer> {
+    await options.budget?.acquire(asked.signal)
     const startedAt = performance.now()
-    const { list, rateLimit } = await connection.getList(asked)
+    const { list, rateLimit } = await connection.getList(asked).catch((error: unknown) => {
+      options.budget?.observe(null, NOT_LIMITED)
+      throw error
+    })
+    options.budget?.observe(rateLimit, limitedBy(list))
     let outcome: RequestEvent['outcome'] = 'ok'
     try {
       return toAnswer(list, asked)
@@ -86,6 +102,12 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
     } finally {
       options.onRequest?.({ outcome, attempt: number, durationMs: performance.now() - startedAt, rateLimit })
     }
+  }
+
+  /** Whether the budget waits out the failure: then the next attempt is free, and no backoff is due. */
+  function isLeftToBudget(failure: Error, freeAttempts: number): boolean {
+    const isRateLimited = failure instanceof SpidraError && failure.code === 'rate_limited'
+    return options.budget !== undefined && isRateLimited && freeAttempts <= MAX_FREE_ATTEMPTS
   }
 
   /** Waits before the next attempt: as long as told, else full jitter under a doubling ceiling. */
@@ -106,10 +128,13 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
         minTimeout: 0,
         signal: asked.signal,
         shouldRetry: ({ error }) => error instanceof SpidraError && error.isRetryable,
+        shouldConsumeRetry: ({ error, attemptNumber, retriesConsumed }) =>
+          !isLeftToBudget(error, attemptNumber - retriesConsumed),
         // p-retry's own jitter lies between once and twice the delay, so the wait is made here.
-        onFailedAttempt: async ({ error, attemptNumber, retriesLeft }) => {
+        onFailedAttempt: async ({ error, attemptNumber, retriesConsumed, retriesLeft }) => {
+          if (isLeftToBudget(error, attemptNumber - retriesConsumed)) return
           if (retriesLeft > 0 && error instanceof SpidraError && error.isRetryable) {
-            await backOff(error, attemptNumber, asked)
+            await backOff(error, retriesConsumed + 1, asked)
           }
         },
       })
@@ -122,6 +147,14 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
   }
 
   return { listPage, close: connection.close }
+}
+
+/** What the budget must know of an answer, beside its headers. */
+function limitedBy(
+  list: TimedListBody | SpidraError,
+): typeof NOT_LIMITED | { isRateLimited: true; retryAfterMs: number | null } {
+  if (!(list instanceof SpidraError) || list.code !== 'rate_limited') return NOT_LIMITED
+  return { isRateLimited: true, retryAfterMs: list.retryAfterMs }
 }
 
 function toAnswer(list: TimedListBody | SpidraError, { page, faultOf }: PageRequest): ListAnswer {

@@ -3,6 +3,7 @@ import { isOurList, reachCoveredGround } from './head.js'
 import { readOpenJobs } from './open-jobs.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
+import { openAllowance } from './plan.js'
 import { askAbove } from './position.js'
 import { type WalkEnd, walkDown } from './walk.js'
 
@@ -42,7 +43,7 @@ async function readSlice(pass: Pass, position: FullPosition, head: Page): Promis
   if (position.at !== null) {
     const reached = await reachCoveredGround(pass, head)
     if ('end' in reached) return reached.end
-    await readOpenJobs(pass, Math.floor((pass.pagesPerRun * 3) / 4))
+    await readOpenJobs(pass, openAllowance(pass.pagesPerRun))
     start = await askAbove(pass, position.at)
   }
   await position.begin()

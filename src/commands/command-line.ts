@@ -1,0 +1,81 @@
+import { Command, InvalidArgumentError } from 'commander'
+import type { SimulateFlags } from './simulate.js'
+
+/** What each command does with its flags. */
+export interface Handlers {
+  readonly start: () => Promise<void>
+  readonly sync: (flags: { readonly full: boolean; readonly json: boolean }) => Promise<void>
+  readonly plan: () => Promise<void>
+  readonly status: (flags: { readonly json: boolean }) => Promise<void>
+  readonly migrate: () => Promise<void>
+  readonly demo: (flags: { readonly once: boolean }) => Promise<void>
+  readonly simulate: (flags: SimulateFlags) => Promise<void>
+}
+
+/** The commands and flags, with their help. Parsing rejects with a `CommanderError`, also for `--help`. */
+export function createCommandLine(version: string, handlers: Handlers): Command {
+  const program = new Command('spidra-sync')
+    .description('Your Spidra batch jobs, in your own Postgres.')
+    .version(version)
+    .option('--account <name>', 'account to act on', readAccount, 'default')
+    .exitOverride()
+    .configureHelp({ showGlobalOptions: true })
+    .showHelpAfterError('(spidra-sync --help lists the commands)')
+    .addHelpText('after', '\nConfigured by the environment and .env; .env.example lists every variable.')
+
+  program
+    .command('start')
+    .description('the service: migrate, schedules, HTTP; runs until SIGTERM or SIGINT')
+    .action(handlers.start)
+
+  program
+    .command('sync')
+    .description('one run now')
+    .option('--full', 'read every page', false)
+    .option('--json', 'print one JSON line', false)
+    .action(handlers.sync)
+
+  program
+    .command('plan')
+    .description('one request; what a full pass and an incremental run would cost')
+    .action(handlers.plan)
+
+  program
+    .command('status')
+    .description('freshness and last runs')
+    .option('--json', 'print one JSON line', false)
+    .action(handlers.status)
+
+  program.command('migrate').description('apply the migrations and end').action(handlers.migrate)
+
+  program
+    .command('demo')
+    .description('the service on a simulated account and an embedded Postgres; needs no key')
+    .option('--once', 'end after the first run', false)
+    .action(handlers.demo)
+
+  program
+    .command('simulate')
+    .description('only the simulator, on a port')
+    .option('--port <port>', 'port, 0 for any free one (default 4010)')
+    .option('--jobs <number>', 'jobs at the start (default 2000)')
+    .option('--seed <number>', 'same seed, same jobs (default 1)')
+    .option('--epoch <instant>', 'when the account came to life, ISO 8601 (default now)')
+    .option('--arrivals <number>', 'new jobs per minute (default 6)')
+    .option('--removals <number>', 'jobs that vanish per minute (default 0)')
+    .option('--speed <factor>', 'how many times faster a job lives (default 1)')
+    .option('--latency <ms>', 'before each answer (default 0)')
+    .option('--key <key>', 'the key that opens the account (default spd_demo)')
+    .option('--rate-limit <requests>', 'per window, or off (default 300)')
+    .option('--window <seconds>', 'length of a window (default 900)')
+    .option('--faults <kind:share,...>', 'such as http500:0.02,dropped:0.01 (default none)')
+    .option('--ties <share>', 'jobs with the createdAt of the one before (default 0.05)')
+    .action(handlers.simulate)
+
+  return program
+}
+
+function readAccount(text: string): string {
+  if (text.trim() === '') throw new InvalidArgumentError('It must not be empty.')
+  return text
+}

@@ -1,0 +1,163 @@
+import { getEventListeners } from 'node:events'
+import { describe, expect, test } from 'vitest'
+import { type Simulator, startSimulator } from '../../src/simulator/server.js'
+import { readRateLimit, readRetryAfterMs } from '../../src/spidra/rate-limit-headers.js'
+import { type BudgetWait, createRequestBudget, type RequestBudget } from '../../src/spidra/request-budget.js'
+
+const signal = new AbortController().signal
+const SILENCE = { isRateLimited: false, retryAfterMs: null }
+const NOON = Date.parse('2026-03-01T12:00:00Z')
+
+/** Sends as many requests, `atOnce` in flight, until each is answered with 200. Gives what every answer told. */
+async function sendThrough(api: Simulator, budget: RequestBudget, { requests, atOnce }: Record<string, number>) {
+  const answers: { status: number; remaining: number | null }[] = []
+  let left = requests ?? 0
+  async function work(): Promise<void> {
+    while (left > 0) {
+      left -= 1
+      await budget.acquire(signal)
+      const answer = await fetch(`${api.url}/batch/scrape`, { headers: { 'x-api-key': api.key } })
+      await answer.text()
+      const header = (name: string) => answer.headers.get(name)
+      const rateLimit = readRateLimit(header, Date.now())
+      const isRateLimited = answer.status === 429
+      const retryAfterMs = isRateLimited ? readRetryAfterMs(header, undefined, Date.now(), 429) : null
+      budget.observe(rateLimit, { isRateLimited, retryAfterMs })
+      answers.push({ status: answer.status, remaining: rateLimit?.remaining ?? null })
+      if (isRateLimited) left += 1
+    }
+  }
+  await Promise.all(Array.from({ length: atOnce ?? 1 }, work))
+  return answers
+}
+
+/** A budget whose clock stands until the test moves it. */
+function stopped(options: { readonly requests: number | null; readonly reserve?: number }) {
+  const clock = { now: NOON }
+  const waits: BudgetWait[] = []
+  const budget = createRequestBudget({
+    windowMs: 60_000,
+    reserve: 0.5,
+    ...options,
+    now: () => clock.now,
+    random: () => 0,
+    onWait: (wait) => waits.push(wait),
+  })
+  return { budget, clock, waits }
+}
+
+describe('against a server that counts', () => {
+  test('leaves the reserve in every window, with several requests in flight', async () => {
+    await using api = await startSimulator({ jobs: 1, rateLimit: { limit: 20, windowMs: 300 } })
+    const budget = createRequestBudget({ requests: 300, windowMs: 300, reserve: 0.5 })
+
+    const answers = await sendThrough(api, budget, { requests: 25, atOnce: 8 })
+
+    expect(answers).toHaveLength(25)
+    expect(Math.min(...answers.map(({ remaining }) => remaining ?? 0))).toBeGreaterThanOrEqual(10)
+  })
+
+  test('sees one 429 where others have used the window up, and goes on when it is over', async () => {
+    await using api = await startSimulator({ jobs: 1, rateLimit: { limit: 20, windowMs: 1000 } })
+    const waits: BudgetWait[] = []
+    const budget = createRequestBudget({
+      requests: 300,
+      windowMs: 1000,
+      reserve: 0.5,
+      onWait: (wait) => waits.push(wait),
+    })
+    api.spend(20)
+
+    const answers = await sendThrough(api, budget, { requests: 8, atOnce: 8 })
+
+    expect(answers.map(({ status }) => status)).toEqual([429, ...Array(8).fill(200)])
+    expect(waits).toHaveLength(1)
+  })
+
+  test('counts on its own where the server tells nothing, and never begins a window too early', async () => {
+    await using api = await startSimulator({ jobs: 1, rateLimit: { limit: 10, windowMs: 300, headers: 'none' } })
+    const waits: BudgetWait[] = []
+    const budget = createRequestBudget({
+      requests: 10,
+      windowMs: 300,
+      reserve: 0,
+      onWait: (wait) => waits.push(wait),
+    })
+
+    const answers = await sendThrough(api, budget, { requests: 35, atOnce: 8 })
+
+    expect(answers.map(({ status }) => status)).toEqual(Array(35).fill(200))
+    expect(waits.length).toBeLessThanOrEqual(3)
+    expect(budget.told()).toBeNull()
+  })
+})
+
+describe('acquire', () => {
+  test('rejects at once with the reason of the signal, and takes nothing', async () => {
+    const { budget, clock } = stopped({ requests: 2 })
+    await budget.acquire(signal)
+    budget.observe(null, SILENCE)
+    const stop = new AbortController()
+    const waiting = budget.acquire(stop.signal)
+    const reason = new Error('stop')
+
+    stop.abort(reason)
+
+    await expect(waiting).rejects.toBe(reason)
+    await expect(budget.acquire(stop.signal)).rejects.toBe(reason)
+    expect(getEventListeners(stop.signal, 'abort')).toEqual([])
+    clock.now += 60_000
+    expect(budget.mayGo()).toBe(true)
+  })
+
+  test('lets those who wait for the first answer go when it comes', async () => {
+    const { budget, waits } = stopped({ requests: 300 })
+    await budget.acquire(signal)
+    const waiting = Promise.all([budget.acquire(signal), budget.acquire(signal)])
+    expect(budget.mayGo()).toBe(false)
+
+    budget.observe({ limit: 300, remaining: 299, resetInMs: 60_000 }, SILENCE)
+
+    await waiting
+    expect(waits).toEqual([])
+  })
+
+  test('of one that never went is given back by observing it with nulls', async () => {
+    const { budget } = stopped({ requests: null })
+    await budget.acquire(signal)
+    expect(budget.mayGo()).toBe(false)
+
+    budget.observe(null, SILENCE)
+
+    expect(budget.mayGo()).toBe(true)
+  })
+})
+
+test('tells of a wait once a window, with the time when it ends', async () => {
+  const { budget, clock, waits } = stopped({ requests: 300 })
+  const stop = new AbortController()
+  for (const minutes of [0, 1]) {
+    clock.now = NOON + minutes * 60_000
+    await budget.acquire(signal)
+    budget.observe({ limit: 300, remaining: 0, resetInMs: 60_000 }, SILENCE)
+    void Promise.allSettled([budget.acquire(stop.signal), budget.acquire(stop.signal)])
+  }
+  stop.abort()
+
+  expect(waits).toEqual([
+    { waitMs: 60_000, resumeAt: new Date(NOON + 60_000) },
+    { waitMs: 60_000, resumeAt: new Date(NOON + 120_000) },
+  ])
+})
+
+test('shows what the API told last', async () => {
+  const { budget } = stopped({ requests: 300 })
+  expect(budget.told()).toBeNull()
+
+  budget.observe({ limit: 300, remaining: 120, resetInMs: 30_000 }, SILENCE)
+  budget.observe(null, SILENCE)
+  expect(budget.told()).toEqual({ limit: 300, remaining: 120, resetAt: new Date(NOON + 30_000) })
+
+  budget.observe({ limit: 300, remaining: 119, resetInMs: null }, SILENCE)
+  expect(budget.told()).toEqual({ limit: 300, remaining: 119, resetAt: null })
+})
