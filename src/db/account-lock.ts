@@ -10,6 +10,16 @@ const DEAD_AFTER_SECONDS = 60
 
 const CONNECT_TIMEOUT_MS = 10_000
 
+/** How long a dead holder's server process may take to end. */
+const TERMINATION_TIMEOUT_MS = 5_000
+
+/** The connection that holds the lock; $1 and $2 are those of `tryLock`. */
+const FROM_HOLDER = `
+  FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+  WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND l.classid = $1::bigint::oid AND l.objid = (hashtext($2)::bigint & 4294967295)::oid`
+
 /** The connection that holds the account lock is gone, and with it the right to run. */
 export class LockLostError extends Error {
   override readonly name = 'LockLostError'
@@ -48,12 +58,13 @@ export async function lockAccount(databaseUrl: string, db: Database, account: st
   client.on('end', () => lose())
   try {
     await client.connect()
+    // Before the lock is taken: a connection of the proxy would keep it.
+    await assertOwnConnection(client, db, databaseUrl)
     await client.query('SET tcp_keepalives_idle = 30')
     if (!(await tryLock(client, account)) && !(await takeOver(client, account))) {
       await client.end()
       return null
     }
-    await assertOwnConnection(client, db, databaseUrl)
     return {
       lost: lost.signal,
       async release() {
@@ -75,16 +86,14 @@ async function tryLock(client: Client, account: string): Promise<boolean> {
   return rows[0]?.locked ?? false
 }
 
-/** Takes the lock from a dead holder; false when the holder lives. */
+/** Takes the lock from a dead holder; false when the holder lives, or another worker is faster. */
 async function takeOver(client: Client, account: string): Promise<boolean> {
+  // A run that began before its holder's connection was left behind by another worker, and says nothing of this one.
   const { rows } = await client.query<{ pid: number; isDead: boolean }>(
     `SELECT l.pid, coalesce(
-        (SELECT max(r.heartbeat_at) FROM spidra.sync_runs r WHERE r.account = $2 AND r.status = 'running'),
-        a.state_change, now()) < now() - make_interval(secs => $3) AS "isDead"
-     FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-     WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
-       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-       AND l.classid = $1::bigint::oid AND l.objid = (hashtext($2)::bigint & 4294967295)::oid`,
+        (SELECT max(r.heartbeat_at) FROM spidra.sync_runs r
+         WHERE r.account = $2 AND r.status = 'running' AND r.started_at >= coalesce(a.backend_start, '-infinity')),
+        a.state_change, now()) < now() - make_interval(secs => $3) AS "isDead" ${FROM_HOLDER}`,
     [LOCK_CLASS, account, DEAD_AFTER_SECONDS],
   )
   const holder = rows[0]
@@ -98,11 +107,13 @@ async function takeOver(client: Client, account: string): Promise<boolean> {
      WHERE account = $1 AND status = 'running' AND heartbeat_at < now() - make_interval(secs => $2)`,
     [account, DEAD_AFTER_SECONDS],
   )
-  await client.query('SELECT pg_terminate_backend($1)', [holder.pid])
-  await client.query("SET lock_timeout = '5s'")
-  const { rowCount } = await client.query('SELECT pg_advisory_lock($1::integer, hashtext($2))', [LOCK_CLASS, account])
-  await client.query('RESET lock_timeout')
-  return rowCount === 1
+  // A run that is still open gave a sign of life while its closing waited. And another worker may have the lock now.
+  await client.query(
+    `SELECT pg_terminate_backend(l.pid, $4) ${FROM_HOLDER} AND l.pid = $3
+       AND NOT EXISTS (SELECT FROM spidra.sync_runs r WHERE r.account = $2 AND r.status = 'running')`,
+    [LOCK_CLASS, account, holder.pid, TERMINATION_TIMEOUT_MS],
+  )
+  return tryLock(client, account)
 }
 
 /** Two connections of ours on one server process: then neither is ours. */

@@ -30,40 +30,45 @@ export function fingerprintOf(payload: string): string {
 }
 
 /**
- * Keeps items in `spidra.rejected_jobs`. A row that is there is written again only when its payload, reason or copies
- * changed, when it had been resolved, or once a day. Every identity may be given once.
+ * Keeps items in `spidra.rejected_jobs`. A row that is there is written again only when its payload or reason changed,
+ * when more copies were met, when it had been resolved, or once a day. Every identity may be given once.
  *
  * Nothing is written once the run is closed.
  */
 export async function keepRejectedJobs(db: Database, run: RunKey, rows: readonly RejectedRow[]): Promise<void> {
   if (rows.length === 0) return
+  // LATERAL looks up each item in one index of its own. An OR in a join would compare every item with every row.
   await db.$executeRaw`
     WITH incoming AS MATERIALIZED (
-      SELECT i.* FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
-        AS i(uuid uuid, fingerprint text, payload text, reason text, copies integer)
-    ),
-    fence AS MATERIALIZED (
-      SELECT r.id FROM spidra.sync_runs r WHERE r.id = ${run.id} AND r.status = 'running'
-    ),
-    known AS MATERIALIZED (
-      SELECT r.id, i.* , r.resolved_at IS NOT NULL
+      SELECT i.*, r.id, r.resolved_at IS NOT NULL
           OR r.last_rejected_at < now() - interval '1 day'
           OR (r.fingerprint, r.reason) <> (i.fingerprint, i.reason)
           OR r.copies < i.copies AS is_due
-      FROM incoming i JOIN spidra.rejected_jobs r ON r.account = ${run.account}
-       AND (r.uuid = i.uuid OR r.uuid IS NULL AND i.uuid IS NULL AND r.fingerprint = i.fingerprint)
+      FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
+        AS i(uuid uuid, fingerprint text, payload text, reason text, copies integer)
+      LEFT JOIN LATERAL (
+        SELECT u.* FROM spidra.rejected_jobs u WHERE u.account = ${run.account} AND u.uuid = i.uuid
+        UNION ALL
+        SELECT f.* FROM spidra.rejected_jobs f
+        WHERE f.account = ${run.account} AND f.uuid IS NULL AND f.fingerprint = i.fingerprint AND i.uuid IS NULL
+      ) r ON true
+    ),
+    fence AS MATERIALIZED (
+      SELECT r.id FROM spidra.sync_runs r
+      WHERE r.id = ${run.id} AND r.status = 'running'
+        AND EXISTS (SELECT FROM incoming i WHERE i.id IS NULL OR i.is_due)
+      FOR SHARE
     ),
     rewritten AS (
       UPDATE spidra.rejected_jobs r
-      SET fingerprint = k.fingerprint, payload = k.payload, reason = k.reason, copies = greatest(r.copies, k.copies),
+      SET fingerprint = i.fingerprint, payload = i.payload, reason = i.reason,
+          copies = CASE WHEN r.resolved_at IS NULL THEN greatest(r.copies, i.copies) ELSE i.copies END,
           last_rejected_at = now(), run_id = ${run.id}, resolved_at = NULL
-      FROM known k WHERE r.id = k.id AND k.is_due AND EXISTS (SELECT FROM fence)
+      FROM incoming i WHERE r.id = i.id AND i.is_due AND EXISTS (SELECT FROM fence)
     )
     INSERT INTO spidra.rejected_jobs (account, uuid, fingerprint, payload, reason, copies, run_id)
     SELECT ${run.account}, i.uuid, i.fingerprint, i.payload, i.reason, i.copies, ${run.id}
-    FROM incoming i
-    WHERE EXISTS (SELECT FROM fence) AND NOT EXISTS (
-      SELECT FROM known k WHERE k.uuid = i.uuid OR k.uuid IS NULL AND i.uuid IS NULL AND k.fingerprint = i.fingerprint)
+    FROM incoming i WHERE i.id IS NULL AND EXISTS (SELECT FROM fence)
     ON CONFLICT DO NOTHING`
 }
 
@@ -86,11 +91,18 @@ export async function countOpenRejections(db: Database, account: string): Promis
 export async function settleRejectedJobs(db: Database, run: RunKey, met: ReadonlyMap<string, number>): Promise<void> {
   const rows = JSON.stringify([...met].map(([identity, copies]) => ({ identity, copies })))
   await db.$executeRaw`
+    WITH due AS MATERIALIZED (
+      SELECT r.id, m.copies FROM spidra.rejected_jobs r
+      LEFT JOIN jsonb_to_recordset(${rows}::jsonb) AS m(identity text, copies integer)
+        ON m.identity = coalesce(r.uuid::text, r.fingerprint)
+      WHERE r.account = ${run.account} AND r.resolved_at IS NULL AND m.copies IS DISTINCT FROM r.copies
+    ),
+    fence AS MATERIALIZED (
+      SELECT r.id FROM spidra.sync_runs r
+      WHERE r.id = ${run.id} AND r.status = 'running' AND EXISTS (SELECT FROM due)
+      FOR SHARE
+    )
     UPDATE spidra.rejected_jobs r
-    SET resolved_at = CASE WHEN m.identity IS NULL THEN now() END, copies = coalesce(m.copies, r.copies)
-    FROM spidra.rejected_jobs o LEFT JOIN jsonb_to_recordset(${rows}::jsonb) AS m(identity text, copies integer)
-      ON m.identity = coalesce(o.uuid::text, o.fingerprint)
-    WHERE o.id = r.id AND o.account = ${run.account} AND o.resolved_at IS NULL
-      AND (m.identity IS NULL OR m.copies <> o.copies)
-      AND EXISTS (SELECT FROM spidra.sync_runs s WHERE s.id = ${run.id} AND s.status = 'running')`
+    SET resolved_at = CASE WHEN d.copies IS NULL THEN now() END, copies = coalesce(d.copies, r.copies)
+    FROM due d WHERE r.id = d.id AND EXISTS (SELECT FROM fence)`
 }

@@ -4,24 +4,25 @@ import type { RunKey } from './sync-runs.js'
 /**
  * Marks live jobs of the account as no longer listed, with their change events, in one statement.
  *
+ * `fence` and ORDER BY uuid are those of the merge. FOR UPDATE looks again at a job that another writer held: it may
+ * have moved to another account.
+ *
  * @returns how many were marked; 0 once the run is closed.
  */
 export async function markRemoved(db: Database, run: RunKey, uuids: readonly string[]): Promise<number> {
   if (uuids.length === 0) return 0
   const [row] = await db.$queryRaw<{ removed: number }[]>`
-    WITH gone AS MATERIALIZED (
+    WITH fence AS MATERIALIZED (
+      SELECT r.id FROM spidra.sync_runs r WHERE r.id = ${run.id} AND r.status = 'running' FOR SHARE
+    ),
+    gone AS MATERIALIZED (
       SELECT b.uuid FROM spidra.batch_jobs b
       WHERE b.uuid = ANY(${uuids}::uuid[]) AND b.account = ${run.account} AND b.removed_at IS NULL
-      ORDER BY b.uuid
-    ),
-    fence AS MATERIALIZED (
-      SELECT r.id FROM spidra.sync_runs r
-      WHERE r.id = ${run.id} AND r.status = 'running' AND EXISTS (SELECT FROM gone)
-      FOR SHARE
+        AND EXISTS (SELECT FROM fence)
+      ORDER BY b.uuid FOR UPDATE
     ),
     marked AS (
-      UPDATE spidra.batch_jobs b SET removed_at = now(), updated_at = now()
-      FROM gone g WHERE b.uuid = g.uuid AND EXISTS (SELECT FROM fence)
+      UPDATE spidra.batch_jobs b SET removed_at = now(), updated_at = now() FROM gone g WHERE b.uuid = g.uuid
       RETURNING b.uuid, b.status, b.completed_count, b.failed_count
     ),
     events AS (

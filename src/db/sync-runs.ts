@@ -62,9 +62,15 @@ export async function beatRun(db: Database, run: RunKey): Promise<boolean> {
 
 /** Closes the record. Returns false, and changes nothing, when another worker has closed it before. */
 export async function finishRun(db: Database, run: RunKey, end: RunEnd): Promise<boolean> {
-  const { count } = await db.syncRun.updateMany({
-    where: { id: run.id, status: 'running' },
-    data: { ...end, finishedAt: new Date(), heartbeatAt: new Date() },
-  })
-  return count > 0
+  // All times of a record come from the clock of the database, so that a worker's clock cannot turn them round.
+  const closed = await db.$executeRaw`
+    UPDATE spidra.sync_runs SET
+      status = ${end.status}, finished_at = now(), heartbeat_at = now(), requests = ${end.requests},
+      retries = ${end.retries}, pages_read = ${end.pagesRead}, seams_repaired = ${end.seamsRepaired},
+      jobs_read = ${end.jobsRead}, inserted = ${end.inserted}, updated = ${end.updated}, unchanged = ${end.unchanged},
+      removed = ${end.removed}, restored = ${end.restored}, rejected = ${end.rejected},
+      waited_ms = ${Math.round(end.waitedMs)}, listed_total = ${end.listedTotal}, stored_total = ${end.storedTotal},
+      status_reason = ${end.statusReason}, error_code = ${end.errorCode}, error_message = ${end.errorMessage}
+    WHERE id = ${run.id} AND status = 'running'`
+  return closed > 0
 }

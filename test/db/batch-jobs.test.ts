@@ -6,15 +6,18 @@ import { mergeStatement } from '../../src/db/merge-statement.js'
 import { keepRejectedJobs } from '../../src/db/rejected-jobs.js'
 import { readPostgresError } from '../../src/db/sql-state.js'
 import type { RunKey } from '../../src/db/sync-runs.js'
-import { closeRun, countWaiting, jobRow, jobRows, openRun, uuidOf } from '../support/job-rows.js'
+import { openTransaction, untilBlocked } from '../support/blocking.js'
+import { closeRun, jobRow, jobRows, openRun, readJobs, uuidOf } from '../support/job-rows.js'
+import { shareTestDatabase } from '../support/shared-database.js'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js'
+
+const database = await shareTestDatabase()
 
 const NOTHING = { inserted: 0, updated: 0, unchanged: 0, restored: 0, refused: [] }
 
 const NESTED = '['.repeat(100_000) + ']'.repeat(100_000)
 
 test('stores every value exactly', async () => {
-  await using database = await createTestDatabase()
   const run = await openRun(database.db)
   const plain = jobRow()
   const odd = jobRow({
@@ -33,19 +36,18 @@ test('stores every value exactly', async () => {
   expect(await mergeJobs(database.db, run, [plain, odd])).toEqual({ ...NOTHING, inserted: 2 })
 
   const [first, second] = await readJobs(database)
-  expect(first).toEqual({ ...plain, account: 'default', removed: false })
+  expect(first).toEqual({ ...plain, account: 'default', isRemoved: false })
   expect(second).toEqual({
     ...odd,
     createdAt: '2026-02-28T19:00:00.000001Z',
     finishedAt: '2026-03-02T08:00:00.000000Z',
     extra: '{"z": {"a": [1, null, {"deep": "é"}]}, "big": 123456789012345678901234567890.12345, "quote": "\\"\\\\"}',
     account: 'default',
-    removed: false,
+    isRemoved: false,
   })
 })
 
 test('sends only its columns of what the caller has', async () => {
-  await using database = await createTestDatabase()
   const run = await openRun(database.db)
   const circular: { itself?: object } = {}
   circular.itself = circular
@@ -82,13 +84,12 @@ const CHANGES: readonly Partial<JobRow>[] = [
   { scrapingChannel: 'playground' },
   { scrapingChannel: null },
   { createdAt: '2026-03-01T12:00:00.123457Z' },
-  { finishedAt: '2026-03-01T13:00:00Z' },
+  { finishedAt: '2026-03-01T13:00:00.000000Z' },
   { extra: '{"note": "new"}' },
   { extra: 'null' },
 ]
 
 test.each(CHANGES)('a change of %j alone is an update', async (change) => {
-  await using database = await createTestDatabase()
   const run = await openRun(database.db)
   await mergeJobs(database.db, run, [jobRow(), jobRow({ uuid: uuidOf(2) })])
   await database.sql(`UPDATE spidra.batch_jobs SET first_seen_at = '2020-01-01Z', updated_at = '2020-01-01Z'`)
@@ -108,7 +109,6 @@ test.each(CHANGES)('a change of %j alone is an update', async (change) => {
 })
 
 test('the same instant and the same JSON, written otherwise, are no change', async () => {
-  await using database = await createTestDatabase()
   const run = await openRun(database.db)
   await mergeJobs(database.db, run, [jobRow({ extra: '{"a":1,"b":[2]}' })])
 
@@ -120,7 +120,6 @@ test('the same instant and the same JSON, written otherwise, are no change', asy
 })
 
 test('of a uuid given twice the last row counts', async () => {
-  await using database = await createTestDatabase()
   const run = await openRun(database.db)
 
   const outcome = await mergeJobs(database.db, run, [
@@ -134,7 +133,6 @@ test('of a uuid given twice the last row counts', async () => {
 })
 
 test('nothing to merge is no reason to ask', async () => {
-  await using database = await createTestDatabase()
   const run = await openRun(database.db)
   await closeRun(database, run)
 
@@ -155,7 +153,6 @@ const GUILTY: readonly { what: string; row: Partial<JobRow>; sqlState: string }[
 ]
 
 test.each(GUILTY)('keeps $what out, and lets the others in', async ({ row, sqlState }) => {
-  await using database = await createTestDatabase()
   const run = await openRun(database.db)
   const rows = jobRows(4, (n) => (n === 3 ? row : {}))
 
@@ -169,7 +166,6 @@ test.each(GUILTY)('keeps $what out, and lets the others in', async ({ row, sqlSt
 })
 
 test('finds several guilty rows among 1,000 in O(k log n) statements', async () => {
-  await using database = await createTestDatabase()
   const run = await openRun(database.db)
   const guilty = new Set([1, 2, 500, 777, 1_000])
   const rows = jobRows(1_000, (n) => (guilty.has(n) ? { createdAt: '0000-01-01T00:00:00Z' } : {}))
@@ -183,7 +179,6 @@ test('finds several guilty rows among 1,000 in O(k log n) statements', async () 
 })
 
 test('counts over all halves of a refused chunk', async () => {
-  await using database = await createTestDatabase()
   const run = await openRun(database.db)
   await mergeJobs(database.db, run, jobRows(3))
 
@@ -210,30 +205,29 @@ test('an error that no row is guilty of passes through', async () => {
 })
 
 test('so does the end of the connection, and nothing is written', async () => {
-  await using database = await createTestDatabase()
   const run = await openRun(database.db)
   const counted = countStatements(database.db)
   await mergeJobs(database.db, run, [jobRow()])
-  await using holder = await holdRow(database)
+  await using other = await openTransaction(database)
+  await other.query('SELECT FROM spidra.batch_jobs FOR UPDATE')
 
   const merging = mergeJobs(
     counted.db,
     run,
     jobRows(8, () => ({ status: 'completed' })),
   ).catch((thrown: unknown) => thrown)
-  await expect.poll(() => countWaiting(database)).toBe(1)
+  await untilBlocked(database, 1)
   await database.sql(`
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND wait_event_type = 'Lock'`)
 
   expect(readPostgresError(await merging)?.code).toBe('57P01')
   expect(counted.statements()).toBe(1)
-  await holder.release()
+  await other.commit()
   expect(await readJobs(database)).toMatchObject([{ uuid: uuidOf(1), status: 'running' }])
 })
 
 test('resolves the open rejection of a job in the statement that stores it', async () => {
-  await using database = await createTestDatabase()
   const other = await openRun(database.db, 'other')
   const run = await openRun(database.db)
   for (const owner of [other, run]) {
@@ -260,7 +254,6 @@ test('resolves the open rejection of a job in the statement that stores it', asy
 })
 
 test('resolves the rejection of a job that comes back as it was stored', async () => {
-  await using database = await createTestDatabase()
   const run = await openRun(database.db)
   await mergeJobs(database.db, run, [jobRow()])
   await keepRejectedJobs(database.db, run, [
@@ -273,17 +266,6 @@ test('resolves the rejection of a job that comes back as it was stored', async (
     { resolved: true },
   ])
 })
-
-/** The table as rows of the merge, timestamps in UTC with microseconds. */
-async function readJobs({ sql }: TestDatabase) {
-  return sql(`
-    SELECT uuid, account, status, total_urls AS "totalUrls", completed_count AS "completedCount",
-      failed_count AS "failedCount", output_format AS "outputFormat", scraping_channel AS "scrapingChannel",
-      to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "createdAt",
-      to_char(finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "finishedAt",
-      extra::text AS extra, removed_at IS NOT NULL AS removed
-    FROM spidra.batch_jobs ORDER BY uuid`)
-}
 
 /** Where each row lies, who wrote it and who locked it. */
 async function readVersions({ sql }: TestDatabase) {
@@ -313,17 +295,4 @@ function countStatements(db: Database) {
     },
   })
   return { db: counting as unknown as Database, statements: () => count }
-}
-
-/** Locks the first job in a transaction of its own. */
-async function holdRow({ url }: TestDatabase) {
-  const { Client } = await import('pg')
-  const client = new Client({ connectionString: url })
-  await client.connect()
-  await client.query('BEGIN')
-  await client.query('SELECT FROM spidra.batch_jobs WHERE uuid = $1 FOR UPDATE', [uuidOf(1)])
-  return {
-    release: () => client.query('COMMIT'),
-    [Symbol.asyncDispose]: () => client.end(),
-  }
 }

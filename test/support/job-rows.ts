@@ -61,11 +61,19 @@ export const RUN_END: RunEnd = {
   errorMessage: null,
 }
 
-/** How many connections to the database wait for a lock. */
-export async function countWaiting({ sql }: TestDatabase): Promise<number> {
-  const [row] = await sql<{ waiting: number }>(
-    `SELECT count(*)::integer AS waiting FROM pg_stat_activity
-     WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-  )
-  return row?.waiting ?? 0
+/** A job of the table, as the merge would take it. */
+export interface StoredJob extends JobRow {
+  readonly account: string
+  readonly isRemoved: boolean
+}
+
+/** The table in the order of the uuids, timestamps in UTC with microseconds. */
+export function readJobs({ sql }: TestDatabase): Promise<StoredJob[]> {
+  return sql<StoredJob>(`
+    SELECT uuid, status, total_urls AS "totalUrls", completed_count AS "completedCount", failed_count AS "failedCount",
+      output_format AS "outputFormat", scraping_channel AS "scrapingChannel",
+      to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "createdAt",
+      to_char(finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "finishedAt",
+      extra::text AS extra, account, removed_at IS NOT NULL AS "isRemoved"
+    FROM spidra.batch_jobs ORDER BY uuid`)
 }

@@ -1,0 +1,146 @@
+import { beforeEach, expect, test } from 'vitest'
+import { mergeJobs } from '../../src/db/batch-jobs.js'
+import {
+  countLiveJobs,
+  hasStored,
+  listOpenJobs,
+  listUnlisted,
+  rankOf,
+  readNewestCreatedAt,
+} from '../../src/db/batch-jobs-read.js'
+import { keepRejectedJobs } from '../../src/db/rejected-jobs.js'
+import { markRemoved } from '../../src/db/removals.js'
+import { jobRows, openRun, uuidOf } from '../support/job-rows.js'
+import { shareTestDatabase } from '../support/shared-database.js'
+
+const database = await shareTestDatabase()
+const { db } = database
+
+/** Jobs 1 to 9 are a second apart, 9 the newest; 5 is removed. Account `other` has the job 20, the newest of all. */
+beforeEach(async () => {
+  const run = await openRun(db)
+  await mergeJobs(
+    db,
+    run,
+    jobRows(9, (n) => ({ createdAt: secondOf(n) })),
+  )
+  await markRemoved(db, run, [uuidOf(5)])
+  const [newest] = jobRows(1, () => ({ uuid: uuidOf(20), createdAt: secondOf(20) }))
+  if (newest) await mergeJobs(db, await openRun(db, 'other'), [newest])
+})
+
+test('counts the live jobs of the account', async () => {
+  expect(await countLiveJobs(db, 'default')).toBe(8)
+  expect(await countLiveJobs(db, 'other')).toBe(1)
+  expect(await countLiveJobs(db, 'nobody')).toBe(0)
+})
+
+test('knows the newest live job to the microsecond', async () => {
+  expect(await readNewestCreatedAt(db, 'default')).toBe('2026-03-01T12:00:09.000001Z')
+  expect(await readNewestCreatedAt(db, 'nobody')).toBeNull()
+
+  const run = await openRun(db)
+  await markRemoved(db, run, [uuidOf(9)])
+  expect(await readNewestCreatedAt(db, 'default')).toBe('2026-03-01T12:00:08.000001Z')
+})
+
+test('ranks an instant by the live jobs that are newer', async () => {
+  expect(await rankOf(db, 'default', secondOf(9))).toBe(0)
+  expect(await rankOf(db, 'default', '2026-03-01T12:00:09.000000Z')).toBe(1)
+  expect(await rankOf(db, 'default', secondOf(4))).toBe(4)
+  expect(await rankOf(db, 'default', '1970-01-01T00:00:00Z')).toBe(8)
+})
+
+test('leaves jobs out of the rank that are known to be gone', async () => {
+  const gone = [2, 5, 7, 9, 20, 100].map(uuidOf)
+
+  expect(await rankOf(db, 'default', secondOf(4), gone)).toBe(2)
+  expect(await rankOf(db, 'default', secondOf(7), gone)).toBe(1)
+  expect(await rankOf(db, 'default', secondOf(7), [])).toBe(2)
+})
+
+test('lists the jobs that can still change, newest first, with their ranks', async () => {
+  const ended = [2, 3, 9].map(uuidOf)
+  await database.sql(`UPDATE spidra.batch_jobs SET status = 'completed' WHERE uuid = ANY($1)`, [ended])
+  await database.sql(`UPDATE spidra.batch_jobs SET status = 'odd' WHERE uuid = $1`, [uuidOf(4)])
+
+  const open = await listOpenJobs(db, 'default')
+
+  expect(open).toEqual(
+    [
+      { number: 8, rank: 1 },
+      { number: 7, rank: 2 },
+      { number: 6, rank: 3 },
+      { number: 4, rank: 4 },
+      { number: 1, rank: 7 },
+    ].map(({ number, rank }) => ({ uuid: uuidOf(number), createdAt: secondOf(number), rank })),
+  )
+  for (const { createdAt, rank } of open) expect(await rankOf(db, 'default', createdAt)).toBe(rank)
+  expect(await listOpenJobs(db, 'nobody')).toEqual([])
+})
+
+test('jobs that were created at once have one rank', async () => {
+  await database.sql('UPDATE spidra.batch_jobs SET created_at = $1 WHERE uuid = ANY($2)', [
+    secondOf(8),
+    [6, 7].map(uuidOf),
+  ])
+
+  const ranks = (await listOpenJobs(db, 'default')).map(({ uuid, rank }) => [uuid, rank])
+
+  expect(ranks.slice(0, 5)).toEqual([
+    [uuidOf(9), 0],
+    [uuidOf(6), 1],
+    [uuidOf(7), 1],
+    [uuidOf(8), 1],
+    [uuidOf(4), 4],
+  ])
+})
+
+test('tells whether one of the uuids is a live job of the account', async () => {
+  const has = (...numbers: number[]) => hasStored(db, 'default', numbers.map(uuidOf), null)
+
+  expect(await has(100, 9)).toBe(true)
+  expect(await has()).toBe(false)
+  expect(await has(100)).toBe(false)
+  expect(await has(5), 'removed').toBe(false)
+  expect(await has(20), 'of another account').toBe(false)
+})
+
+test('of covered ground only what is strictly newer than its bottom counts', async () => {
+  const has = (createdAfter: string) => hasStored(db, 'default', [uuidOf(3)], createdAfter)
+
+  expect(await has('2026-03-01T12:00:03.000000Z')).toBe(true)
+  expect(await has(secondOf(3))).toBe(false)
+})
+
+test('an open rejection stands for a listed job, but says nothing of when it was created', async () => {
+  const run = await openRun(db)
+  const row = { payload: '{}', fingerprint: 'f', reason: 'bad', copies: 1 }
+  await keepRejectedJobs(db, run, [
+    { ...row, uuid: uuidOf(50) },
+    { ...row, uuid: uuidOf(51) },
+  ])
+  await database.sql('UPDATE spidra.rejected_jobs SET resolved_at = now() WHERE uuid = $1', [uuidOf(51)])
+  const has = (number: number, createdAfter: string | null = null, account = 'default') =>
+    hasStored(db, account, [uuidOf(number)], createdAfter)
+
+  expect(await has(50)).toBe(true)
+  expect(await has(50, '1970-01-01T00:00:00Z')).toBe(false)
+  expect(await has(50, null, 'other')).toBe(false)
+  expect(await has(51), 'resolved').toBe(false)
+})
+
+test('lists the live jobs of a range that are not listed: above `after`, up to and with `upTo`', async () => {
+  const unlisted = async (after: string | null, upTo: string | null, ...listed: number[]) =>
+    [...(await listUnlisted(db, 'default', { after, upTo }, listed.map(uuidOf)))].sort()
+
+  expect(await unlisted(null, null, 1, 2, 3, 4, 6, 7, 9)).toEqual([uuidOf(8)])
+  expect(await unlisted(secondOf(2), secondOf(6))).toEqual([3, 4, 6].map(uuidOf))
+  expect(await unlisted(secondOf(2), null, 4, 7)).toEqual([3, 6, 8, 9].map(uuidOf))
+  expect(await unlisted(null, secondOf(2), 100)).toEqual([1, 2].map(uuidOf))
+  expect(await unlisted(secondOf(6), secondOf(6))).toEqual([])
+})
+
+function secondOf(number: number): string {
+  return `2026-03-01T12:00:${String(number).padStart(2, '0')}.000001Z`
+}

@@ -1,0 +1,123 @@
+import { expect, test, vi } from 'vitest'
+import { beatRun, finishRun, startRun } from '../../src/db/sync-runs.js'
+import { closeRun, openRun, RUN_END } from '../support/job-rows.js'
+import { shareTestDatabase } from '../support/shared-database.js'
+
+const database = await shareTestDatabase()
+const { db, sql } = database
+
+test('opens a record that says who runs what, and is alive', async () => {
+  const run = await startRun(db, { account: 'ada', mode: 'incremental', trigger: 'schedule', worker: 'host:42' })
+
+  expect(run).toEqual({ id: expect.any(BigInt), account: 'ada' })
+  expect(
+    await sql(`
+      SELECT id, account, mode, trigger, worker, status, finished_at, heartbeat_at = started_at AS fresh
+      FROM spidra.sync_runs`),
+  ).toEqual([
+    {
+      id: `${run.id}`,
+      account: 'ada',
+      mode: 'incremental',
+      trigger: 'schedule',
+      worker: 'host:42',
+      status: 'running',
+      finished_at: null,
+      fresh: true,
+    },
+  ])
+})
+
+test('closes what a dead worker of the account left running, and nothing else', async () => {
+  const complete = await openRun(db)
+  await finishRun(db, complete, RUN_END)
+  const dead = await openRun(db)
+  const other = await openRun(db, 'other')
+  const run = await openRun(db)
+
+  expect(
+    await sql(`
+      SELECT id, account, status, error_code AS code, error_message AS message, finished_at >= started_at AS closed
+      FROM spidra.sync_runs ORDER BY id`),
+  ).toEqual([
+    { id: `${complete.id}`, account: 'default', status: 'complete', code: null, message: null, closed: true },
+    {
+      id: `${dead.id}`,
+      account: 'default',
+      status: 'aborted',
+      code: 'worker_lost',
+      message: 'The worker ended without closing the run',
+      closed: true,
+    },
+    { id: `${other.id}`, account: 'other', status: 'running', code: null, message: null, closed: null },
+    { id: `${run.id}`, account: 'default', status: 'running', code: null, message: null, closed: null },
+  ])
+})
+
+test('stores what the run did, column for column', async () => {
+  const run = await openRun(db)
+
+  const end = { ...RUN_END, status: 'failed', statusReason: 'a', errorCode: 'b', errorMessage: 'c' } as const
+  expect(await finishRun(db, run, end)).toBe(true)
+
+  expect(
+    await sql(`
+      SELECT status, requests, retries, pages_read AS "pagesRead", seams_repaired AS "seamsRepaired",
+        jobs_read AS "jobsRead", inserted, updated, unchanged, removed, restored, rejected, waited_ms AS "waitedMs",
+        listed_total AS "listedTotal", stored_total AS "storedTotal", status_reason AS "statusReason",
+        error_code AS "errorCode", error_message AS "errorMessage"
+      FROM spidra.sync_runs`),
+  ).toEqual([end])
+})
+
+test('takes waits in fractions of a millisecond, and ignores what else the caller has', async () => {
+  const run = await openRun(db)
+
+  expect(await finishRun(db, run, { ...RUN_END, waitedMs: 1234.5678, ...{ reason: 'x' } })).toBe(true)
+
+  expect(await sql('SELECT waited_ms FROM spidra.sync_runs')).toEqual([{ waited_ms: 1235 }])
+})
+
+test('takes all times from the clock of the database, even where the clock of the worker is wrong', async () => {
+  const run = await openRun(db)
+  vi.useFakeTimers({ toFake: ['Date'], now: new Date('2001-01-01') })
+  try {
+    await finishRun(db, run, RUN_END)
+  } finally {
+    vi.useRealTimers()
+  }
+
+  expect(
+    await sql('SELECT finished_at > started_at AS later, heartbeat_at = finished_at AS same FROM spidra.sync_runs'),
+  ).toEqual([{ later: true, same: true }])
+})
+
+test('a heartbeat moves heartbeat_at and nothing else', async () => {
+  const run = await openRun(db)
+  await sql(`UPDATE spidra.sync_runs SET heartbeat_at = '2020-01-01Z'`)
+
+  expect(await beatRun(db, run)).toBe(true)
+
+  expect(
+    await sql(`SELECT status, finished_at, heartbeat_at > now() - interval '1 min' AS fresh FROM spidra.sync_runs`),
+  ).toEqual([{ status: 'running', finished_at: null, fresh: true }])
+})
+
+test('a closed run takes neither a heartbeat nor an end', async () => {
+  const run = await openRun(db)
+  await closeRun(database, run)
+  const before = await sql('SELECT * FROM spidra.sync_runs')
+
+  expect(await beatRun(db, run)).toBe(false)
+  expect(await finishRun(db, run, RUN_END)).toBe(false)
+
+  expect(await sql('SELECT * FROM spidra.sync_runs')).toEqual(before)
+})
+
+test('a finished run cannot be finished again', async () => {
+  const run = await openRun(db)
+  await finishRun(db, run, RUN_END)
+
+  expect(await finishRun(db, run, { ...RUN_END, status: 'failed' })).toBe(false)
+  expect(await sql('SELECT status FROM spidra.sync_runs')).toEqual([{ status: 'complete' }])
+})

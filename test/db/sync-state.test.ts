@@ -1,0 +1,112 @@
+import { expect, test } from 'vitest'
+import {
+  openSyncState,
+  type SyncState,
+  saveBudget,
+  saveComplete,
+  saveNextRun,
+  saveSyncState,
+} from '../../src/db/sync-state.js'
+import { shareTestDatabase } from '../support/shared-database.js'
+
+const { db, sql } = await shareTestDatabase()
+
+const AT = new Date('2026-03-01T12:00:00.123Z')
+
+const NOTHING: SyncState = {
+  isWhole: false,
+  bottomCreatedAt: null,
+  sweepCreatedAt: null,
+  sweepStartedAt: null,
+  lastSweepAt: null,
+  fullCreatedAt: null,
+  fullStartedAt: null,
+  openCreatedAt: null,
+  rereadSince: null,
+  isUnsorted: false,
+  triedDifference: null,
+  massRemovalAt: null,
+}
+
+const ALL: SyncState = {
+  isWhole: true,
+  bottomCreatedAt: '2026-03-01T12:00:00.000001Z',
+  sweepCreatedAt: '2026-03-01T12:00:00.000002Z',
+  sweepStartedAt: new Date('2026-03-02T12:00:00.001Z'),
+  lastSweepAt: new Date('2026-03-02T12:00:00.002Z'),
+  fullCreatedAt: '2026-03-01T12:00:00.000003Z',
+  fullStartedAt: new Date('2026-03-02T12:00:00.003Z'),
+  openCreatedAt: '2026-03-01T12:00:00.000004Z',
+  rereadSince: new Date('2026-03-02T12:00:00.004Z'),
+  isUnsorted: true,
+  triedDifference: -3,
+  massRemovalAt: new Date('2026-03-02T12:00:00.005Z'),
+}
+
+test('nothing is known of an account never seen, which is on the books from then on', async () => {
+  expect(await openSyncState(db, 'default')).toEqual(NOTHING)
+  expect(await openSyncState(db, 'default')).toEqual(NOTHING)
+
+  expect(await sql('SELECT account FROM spidra.sync_state')).toEqual([{ account: 'default' }])
+})
+
+test('keeps all of the state, positions to the microsecond', async () => {
+  await openSyncState(db, 'default')
+  await saveSyncState(db, 'default', ALL)
+
+  expect(await openSyncState(db, 'default')).toEqual(ALL)
+})
+
+test.each(Object.keys(ALL) as (keyof SyncState)[])('a note of %s leaves the rest as it is', async (name) => {
+  await openSyncState(db, 'default')
+  await saveSyncState(db, 'default', { [name]: ALL[name] })
+  expect(await openSyncState(db, 'default')).toEqual({ ...NOTHING, [name]: ALL[name] })
+
+  await saveSyncState(db, 'default', ALL)
+  await saveSyncState(db, 'default', { [name]: NOTHING[name] })
+  expect(await openSyncState(db, 'default')).toEqual({ ...ALL, [name]: NOTHING[name] })
+})
+
+test('reads a position in any offset', async () => {
+  await openSyncState(db, 'default')
+  await saveSyncState(db, 'default', { bottomCreatedAt: '2026-03-01T12:00:00.123456+05:30' })
+
+  expect(await openSyncState(db, 'default')).toMatchObject({ bottomCreatedAt: '2026-03-01T06:30:00.123456Z' })
+})
+
+test('keeps accounts apart', async () => {
+  await openSyncState(db, 'ada')
+  await openSyncState(db, 'bob')
+  await saveSyncState(db, 'ada', ALL)
+  await saveComplete(db, 'ada', AT)
+
+  expect(await openSyncState(db, 'bob')).toEqual(NOTHING)
+  expect(await sql(`SELECT last_complete_at FROM spidra.sync_state WHERE account = 'bob'`)).toEqual([
+    { last_complete_at: null },
+  ])
+})
+
+test('what others show comes at any time, also before the first run and all at once', async () => {
+  await Promise.all([
+    openSyncState(db, 'default'),
+    saveBudget(db, 'default', { limit: 300, remaining: 12, resetAt: AT }),
+    saveNextRun(db, 'default', AT),
+  ])
+  await saveComplete(db, 'default', AT)
+  const shown = {
+    rate_limit: 300,
+    rate_remaining: 12,
+    rate_reset_at: AT,
+    next_run_at: AT,
+    last_complete_at: AT,
+  }
+  expect(await sql('SELECT * FROM spidra.sync_state')).toEqual([expect.objectContaining(shown)])
+
+  await saveBudget(db, 'default', { limit: 300, remaining: 11, resetAt: null })
+  await saveNextRun(db, 'default', null)
+
+  expect(await sql('SELECT * FROM spidra.sync_state')).toEqual([
+    expect.objectContaining({ ...shown, rate_remaining: 11, rate_reset_at: null, next_run_at: null }),
+  ])
+  expect(await openSyncState(db, 'default')).toEqual(NOTHING)
+})
