@@ -13,8 +13,10 @@ export interface SignalSource {
 export interface StopSignal {
   /** Aborts on the first SIGTERM or SIGINT. */
   readonly signal: AbortSignal
-  /** 128 + n once a signal came; null before. */
+  /** 128 + n where a signal began the stop; else null. */
   readonly exitCode: number | null
+  /** Aborts without a signal: nobody reads what we write any more. */
+  request(): void
   /** Sets how long an orderly stop may take, in milliseconds, before the process is ended. */
   limit(graceMs: number): void
   /** Gives the signals back to the platform. */
@@ -24,18 +26,19 @@ export interface StopSignal {
 /** Turns the first signal into an abort, and lets the second one, or the end of the grace, end the process at once. */
 export function onStopSignal(source: SignalSource): StopSignal {
   const stopper = new AbortController()
-  let stopped: { readonly exitCode: number; readonly at: number } | null = null
+  let stopped: { readonly exitCode: number | null; readonly at: number } | null = null
   let grace = 10_000
+
+  function begin(exitCode: number | null, reason: string): void {
+    stopped = { exitCode, at: performance.now() }
+    setTimeout(() => source.exit(exitCode ?? 1), grace).unref()
+    stopper.abort(new Error(reason))
+  }
 
   function receive(name: keyof typeof SIGNALS): void {
     const exitCode = 128 + SIGNALS[name]
-    if (stopped === null) {
-      stopped = { exitCode, at: performance.now() }
-      setTimeout(() => source.exit(exitCode), grace).unref()
-      stopper.abort(new Error(`Stopped by ${name}`))
-    } else if (performance.now() - stopped.at > ONE_SIGNAL_MS) {
-      source.exit(exitCode)
-    }
+    if (stopped === null) begin(exitCode, `Stopped by ${name}`)
+    else if (performance.now() - stopped.at > ONE_SIGNAL_MS) source.exit(exitCode)
   }
   const interrupt = () => receive('SIGINT')
   const terminate = () => receive('SIGTERM')
@@ -46,6 +49,9 @@ export function onStopSignal(source: SignalSource): StopSignal {
     signal: stopper.signal,
     get exitCode() {
       return stopped?.exitCode ?? null
+    },
+    request() {
+      if (stopped === null) begin(null, 'Stopped because nobody reads the output')
     },
     limit(graceMs) {
       grace = graceMs

@@ -3,7 +3,10 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { z } from 'zod'
 
-/** After so long away, a new account begins: what would have arrived meanwhile is no demo any more. */
+/**
+ * After so long away a new account begins: what would have arrived meanwhile is no demo any more. So it does after a clock
+ * was set back, because the account is of the future then.
+ */
 const MAX_AGE_MS = 12 * 60 * 60_000
 
 const demoState = z.object({
@@ -25,7 +28,8 @@ export type DemoState = Readonly<z.infer<typeof demoState>> & { readonly isNewAc
  */
 export async function openDemoState(path: string, now: number): Promise<DemoState> {
   const stored = await readState(path)
-  if (stored !== null && now - stored.epoch < MAX_AGE_MS) return { ...stored, isNewAccount: false }
+  const ageMs = now - (stored?.epoch ?? 0)
+  if (stored !== null && ageMs >= 0 && ageMs < MAX_AGE_MS) return { ...stored, isNewAccount: false }
   const state = {
     epoch: now,
     seed: (stored?.seed ?? 0) + 1,

@@ -26,7 +26,7 @@ export async function openConfiguredDatabase(
   const { log, signal } = options
   const directory = join(options.workingDirectory, EMBEDDED_DIRECTORY)
   const embedded = await openEmbeddedPostgres({ directory, log, signal })
-  log.info({ directory: embedded.directory, port: embedded.port }, 'no DATABASE_URL: using the embedded postgres')
+  log.warn({ directory: embedded.directory, port: embedded.port }, 'no DATABASE_URL: using the embedded postgres')
   const db = openDatabase(embedded.url)
   return {
     db,

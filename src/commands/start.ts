@@ -7,7 +7,6 @@ import { startService } from './service.js'
 /** `spidra-sync start`: the service; runs until the signal aborts. */
 export async function runStartCommand(context: CommandContext): Promise<number> {
   const { config, log, signal, version } = context
-  for (const warning of config.warnings) log.warn(warning)
   log.info({ version, account: context.account }, 'service starting')
   const database = await openConfiguredDatabase(config, context)
   try {

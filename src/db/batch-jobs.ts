@@ -1,7 +1,7 @@
 import type { Database } from './client.js'
 import { type MergeResult, mergeStatement } from './merge-statement.js'
 import { readPostgresError } from './sql-state.js'
-import type { RunKey } from './sync-runs.js'
+import { RunClosedError, type RunKey } from './sync-runs.js'
 
 /** A job as the table stores it. Timestamps are ISO 8601 text, so that microseconds survive; `extra` is JSON text. */
 export interface JobRow {
@@ -34,16 +34,6 @@ export interface RefusedRow<Row extends JobRow> {
 
 export interface MergeOutcome<Row extends JobRow> extends MergeCounts {
   readonly refused: readonly RefusedRow<Row>[]
-}
-
-/** The run's record was closed by another worker, which took the account over. Nothing was written. */
-export class RunClosedError extends Error {
-  override readonly name = 'RunClosedError'
-  readonly code = 'worker_lost'
-
-  constructor(run: RunKey) {
-    super(`Run ${run.id} of account ${run.account} was closed by another worker and may write no more`)
-  }
 }
 
 /**

@@ -6,6 +6,16 @@ export interface RunKey {
   readonly account: string
 }
 
+/** The run's record was closed by another worker, which took the account over. Nothing was written. */
+export class RunClosedError extends Error {
+  override readonly name = 'RunClosedError'
+  readonly code = 'worker_lost'
+
+  constructor(run: RunKey) {
+    super(`Run ${run.id} of account ${run.account} was closed by another worker and may write no more`)
+  }
+}
+
 export interface NewRun {
   readonly account: string
   readonly mode: 'full' | 'incremental'

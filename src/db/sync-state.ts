@@ -1,5 +1,6 @@
 import type { Database } from './client.js'
 import { Prisma } from './generated/client.js'
+import { RunClosedError, type RunKey } from './sync-runs.js'
 
 /** What a run goes on from. Positions in the list are `created_at`, as ISO 8601 text with microseconds. */
 export interface SyncState {
@@ -17,6 +18,8 @@ export interface SyncState {
   readonly fullStartedAt: Date | null
   /** Where the reading of open jobs goes on; null: from the newest. */
   readonly openCreatedAt: string | null
+  /** When the table last was proved to hold what the API listed. */
+  readonly lastCompleteAt: Date | null
   /** Every listed job has been read at or after this moment. */
   readonly rereadSince: Date | null
   /** The API did not list the jobs newest first. */
@@ -43,6 +46,7 @@ export async function openSyncState(db: Database, account: string): Promise<Sync
       ${isoText('sweep_created_at')} AS "sweepCreatedAt", sweep_started_at AS "sweepStartedAt",
       last_sweep_at AS "lastSweepAt", ${isoText('full_created_at')} AS "fullCreatedAt",
       full_started_at AS "fullStartedAt", ${isoText('open_created_at')} AS "openCreatedAt",
+      last_complete_at AS "lastCompleteAt",
       reread_since AS "rereadSince", is_unsorted AS "isUnsorted", tried_difference AS "triedDifference",
       mass_removal_at AS "massRemovalAt"
     FROM spidra.sync_state WHERE account = ${account}`
@@ -50,23 +54,26 @@ export async function openSyncState(db: Database, account: string): Promise<Sync
   return row
 }
 
-/** Notes a part of the state; what is not given stays as it is. */
-export async function saveSyncState(db: Database, account: string, change: Partial<SyncState>): Promise<void> {
+/**
+ * Notes a part of the state; what is not given stays as it is.
+ *
+ * @throws RunClosedError when the run is no longer `running`: what it knew may be overtaken.
+ */
+export async function saveSyncState(db: Database, run: RunKey, change: Partial<SyncState>): Promise<void> {
   const columns = Object.entries(change).map(([name, value]) => [toColumn(name), value])
-  await db.$executeRaw`
+  const saved = await db.$executeRaw`
+    WITH fence AS MATERIALIZED (
+      SELECT r.id FROM spidra.sync_runs r WHERE r.id = ${run.id} AND r.status = 'running' FOR SHARE
+    )
     UPDATE spidra.sync_state s
     SET (is_whole, bottom_created_at, sweep_created_at, sweep_started_at, last_sweep_at, full_created_at,
-         full_started_at, open_created_at, reread_since, is_unsorted, tried_difference, mass_removal_at) = (
+         full_started_at, open_created_at, last_complete_at, reread_since, is_unsorted, tried_difference, mass_removal_at) = (
       SELECT r.is_whole, r.bottom_created_at, r.sweep_created_at, r.sweep_started_at, r.last_sweep_at,
-        r.full_created_at, r.full_started_at, r.open_created_at, r.reread_since, r.is_unsorted, r.tried_difference,
+        r.full_created_at, r.full_started_at, r.open_created_at, r.last_complete_at, r.reread_since, r.is_unsorted, r.tried_difference,
         r.mass_removal_at
       FROM jsonb_populate_record(s, ${JSON.stringify(Object.fromEntries(columns))}::jsonb) AS r)
-    WHERE s.account = ${account}`
-}
-
-/** Notes that the table held what the API listed at `at`. */
-export async function saveComplete(db: Database, account: string, at: Date): Promise<void> {
-  await db.syncState.update({ where: { account }, data: { lastCompleteAt: at } })
+    WHERE s.account = ${run.account} AND EXISTS (SELECT FROM fence)`
+  if (saved === 0) throw new RunClosedError(run)
 }
 
 /** Notes the request budget, so that other processes can show it. */

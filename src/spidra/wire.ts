@@ -9,7 +9,12 @@ const text = z
   .refine((value) => !value.includes('\0') && value.isWellFormed(), 'holds a NUL or a lone surrogate')
 const countRule = `must be a whole number from 0 to ${MAX_COUNT}`
 const count = z.int(countRule).min(0, countRule).max(MAX_COUNT, countRule)
-const timestamp = z.iso.datetime({ offset: true, error: 'must be an ISO 8601 time with Z or an offset' })
+
+/** In UTC, whatever the offset: outside these years ISO 8601 has no plain form, and a position could not be written. */
+const YEARS = { first: Date.parse('0001-01-01T00:00:00Z'), end: Date.parse('9999-12-31T23:59:59Z') }
+const timestamp = z.iso
+  .datetime({ offset: true, abort: true, error: 'must be an ISO 8601 time with Z or an offset' })
+  .refine((value) => isWithin(Date.parse(value), YEARS), 'must lie in the years 1 to 9999')
 
 const listedJob = z.object({
   uuid: z.guid('must be a uuid').transform((uuid) => uuid.toLowerCase()),
@@ -67,6 +72,10 @@ export interface ListBody {
 export type ParsedItem = { readonly job: Job } | { readonly rejection: Rejection }
 
 const knownFields: ReadonlySet<string> = new Set(Object.keys(listedJob.shape))
+
+function isWithin(instant: number, { first, end }: typeof YEARS): boolean {
+  return instant >= first && instant < end
+}
 
 /** Turns an item of the list into a job, or into a rejection: bad data is a value, never an exception. */
 export function parseItem(item: unknown): ParsedItem {

@@ -1,7 +1,6 @@
 import { countLiveJobs } from '../db/batch-jobs-read.js'
 import { countOpenRejections, settleRejectedJobs } from '../db/rejected-jobs.js'
 import { markRemoved } from '../db/removals.js'
-import { saveComplete } from '../db/sync-state.js'
 import { reachCoveredGround } from './head.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
@@ -50,8 +49,7 @@ export async function settle(
     isDoubtful: pass.isUnsorted && !pass.isStill,
   })
   if (verdict.status === 'complete') {
-    await saveComplete(db, run.account, instantOf(page))
-    if (pass.state.massRemovalAt !== null) await pass.save({ massRemovalAt: null })
+    await pass.save({ lastCompleteAt: instantOf(page), massRemovalAt: null })
   }
   return { ...verdict, listedTotal: page.total, storedTotal }
 }

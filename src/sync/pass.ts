@@ -161,7 +161,7 @@ export function createPass(options: SyncOptions, start: PassStart): Pass {
       const range = { after: textOf(after), upTo: textOf(upTo) }
       for (const uuid of await listUnlisted(db, run.account, range, listed)) pass.missing.add(uuid)
     },
-    save: (change) => saveSyncState(db, run.account, change),
+    save: (change) => saveSyncState(db, run, change),
   }
   return pass
 }

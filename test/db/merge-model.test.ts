@@ -1,8 +1,9 @@
 import { array, assert, asyncProperty, constantFrom, oneof, record } from 'fast-check'
 import { expect, test } from 'vitest'
-import { type JobRow, type MergeCounts, mergeJobs, RunClosedError } from '../../src/db/batch-jobs.js'
+import { type JobRow, type MergeCounts, mergeJobs } from '../../src/db/batch-jobs.js'
 import { markRemoved } from '../../src/db/removals.js'
 import type { RunKey } from '../../src/db/sync-runs.js'
+import { RunClosedError } from '../../src/db/sync-runs.js'
 import { jobRow, openRun, readJobs, type StoredJob, uuidOf } from '../support/job-rows.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 

@@ -49,9 +49,11 @@ test('has all partial indexes, which Prisma cannot see', async () => {
     WHERE indpred IS NOT NULL AND relnamespace = 'spidra'::regnamespace ORDER BY relname`)
 
   expect(rows.map((row) => row.definition)).toEqual([
+    'CREATE INDEX batch_jobs_live_idx ON spidra.batch_jobs USING btree (account, created_at DESC, uuid) WHERE (removed_at IS NULL)',
     "CREATE INDEX batch_jobs_open_idx ON spidra.batch_jobs USING btree (account, created_at) WHERE ((removed_at IS NULL) AND (status <> ALL (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))",
     'CREATE UNIQUE INDEX rejected_jobs_fingerprint_key ON spidra.rejected_jobs USING btree (account, fingerprint) WHERE (uuid IS NULL)',
     'CREATE INDEX rejected_jobs_open_idx ON spidra.rejected_jobs USING btree (account) WHERE (resolved_at IS NULL)',
     'CREATE UNIQUE INDEX rejected_jobs_uuid_key ON spidra.rejected_jobs USING btree (account, uuid) WHERE (uuid IS NOT NULL)',
+    "CREATE INDEX sync_runs_running_idx ON spidra.sync_runs USING btree (account) WHERE (status = 'running'::text)",
   ])
 })

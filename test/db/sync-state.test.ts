@@ -1,12 +1,7 @@
 import { expect, test } from 'vitest'
-import {
-  openSyncState,
-  type SyncState,
-  saveBudget,
-  saveComplete,
-  saveNextRun,
-  saveSyncState,
-} from '../../src/db/sync-state.js'
+import { RunClosedError } from '../../src/db/sync-runs.js'
+import { openSyncState, type SyncState, saveBudget, saveNextRun, saveSyncState } from '../../src/db/sync-state.js'
+import { openRun } from '../support/job-rows.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 
 const { db, sql } = await shareTestDatabase()
@@ -22,6 +17,7 @@ const NOTHING: SyncState = {
   fullCreatedAt: null,
   fullStartedAt: null,
   openCreatedAt: null,
+  lastCompleteAt: null,
   rereadSince: null,
   isUnsorted: false,
   triedDifference: null,
@@ -37,6 +33,7 @@ const ALL: SyncState = {
   fullCreatedAt: '2026-03-01T12:00:00.000003Z',
   fullStartedAt: new Date('2026-03-02T12:00:00.003Z'),
   openCreatedAt: '2026-03-01T12:00:00.000004Z',
+  lastCompleteAt: new Date('2026-03-02T12:00:00.006Z'),
   rereadSince: new Date('2026-03-02T12:00:00.004Z'),
   isUnsorted: true,
   triedDifference: -3,
@@ -51,25 +48,28 @@ test('nothing is known of an account never seen, which is on the books from then
 })
 
 test('keeps all of the state, positions to the microsecond', async () => {
+  const run = await openRun(db)
   await openSyncState(db, 'default')
-  await saveSyncState(db, 'default', ALL)
+  await saveSyncState(db, run, ALL)
 
   expect(await openSyncState(db, 'default')).toEqual(ALL)
 })
 
 test.each(Object.keys(ALL) as (keyof SyncState)[])('a note of %s leaves the rest as it is', async (name) => {
+  const run = await openRun(db)
   await openSyncState(db, 'default')
-  await saveSyncState(db, 'default', { [name]: ALL[name] })
+  await saveSyncState(db, run, { [name]: ALL[name] })
   expect(await openSyncState(db, 'default')).toEqual({ ...NOTHING, [name]: ALL[name] })
 
-  await saveSyncState(db, 'default', ALL)
-  await saveSyncState(db, 'default', { [name]: NOTHING[name] })
+  await saveSyncState(db, run, ALL)
+  await saveSyncState(db, run, { [name]: NOTHING[name] })
   expect(await openSyncState(db, 'default')).toEqual({ ...ALL, [name]: NOTHING[name] })
 })
 
 test('reads a position in any offset', async () => {
+  const run = await openRun(db)
   await openSyncState(db, 'default')
-  await saveSyncState(db, 'default', { bottomCreatedAt: '2026-03-01T12:00:00.123456+05:30' })
+  await saveSyncState(db, run, { bottomCreatedAt: '2026-03-01T12:00:00.123456+05:30' })
 
   expect(await openSyncState(db, 'default')).toMatchObject({ bottomCreatedAt: '2026-03-01T06:30:00.123456Z' })
 })
@@ -77,8 +77,7 @@ test('reads a position in any offset', async () => {
 test('keeps accounts apart', async () => {
   await openSyncState(db, 'ada')
   await openSyncState(db, 'bob')
-  await saveSyncState(db, 'ada', ALL)
-  await saveComplete(db, 'ada', AT)
+  await saveSyncState(db, await openRun(db, 'ada'), ALL)
 
   expect(await openSyncState(db, 'bob')).toEqual(NOTHING)
   expect(await sql(`SELECT last_complete_at FROM spidra.sync_state WHERE account = 'bob'`)).toEqual([
@@ -92,13 +91,11 @@ test('what others show comes at any time, also before the first run and all at o
     saveBudget(db, 'default', { limit: 300, remaining: 12, resetAt: AT }),
     saveNextRun(db, 'default', AT),
   ])
-  await saveComplete(db, 'default', AT)
   const shown = {
     rate_limit: 300,
     rate_remaining: 12,
     rate_reset_at: AT,
     next_run_at: AT,
-    last_complete_at: AT,
   }
   expect(await sql('SELECT * FROM spidra.sync_state')).toEqual([expect.objectContaining(shown)])
 
@@ -108,5 +105,15 @@ test('what others show comes at any time, also before the first run and all at o
   expect(await sql('SELECT * FROM spidra.sync_state')).toEqual([
     expect.objectContaining({ ...shown, rate_remaining: 11, rate_reset_at: null, next_run_at: null }),
   ])
+  expect(await openSyncState(db, 'default')).toEqual(NOTHING)
+})
+
+test('a run that was closed notes nothing any more', async () => {
+  await openSyncState(db, 'default')
+  const run = await openRun(db)
+  await sql(`UPDATE spidra.sync_runs SET status = 'aborted' WHERE id = $1`, [String(run.id)])
+
+  await expect(saveSyncState(db, run, ALL)).rejects.toThrow(RunClosedError)
+
   expect(await openSyncState(db, 'default')).toEqual(NOTHING)
 })

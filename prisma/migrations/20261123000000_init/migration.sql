@@ -39,7 +39,8 @@ CREATE TABLE spidra.batch_jobs (
   CONSTRAINT batch_jobs_pkey PRIMARY KEY (uuid)
 );
 
-CREATE INDEX batch_jobs_account_created_at_idx ON spidra.batch_jobs (account, created_at DESC, uuid);
+-- The live jobs in the order of the list: ranks and windows are read from the index alone.
+CREATE INDEX batch_jobs_live_idx ON spidra.batch_jobs (account, created_at DESC, uuid) WHERE removed_at IS NULL;
 
 -- The few jobs that can still change, among all that no longer do.
 CREATE INDEX batch_jobs_open_idx ON spidra.batch_jobs (account, created_at)
@@ -129,6 +130,9 @@ CREATE TABLE spidra.sync_runs (
 );
 
 CREATE INDEX sync_runs_account_started_at_idx ON spidra.sync_runs (account, started_at DESC);
+
+-- Closing what a dead worker left behind must not look through years of runs.
+CREATE INDEX sync_runs_running_idx ON spidra.sync_runs (account) WHERE status = 'running';
 
 COMMENT ON TABLE spidra.sync_runs IS 'One row for each pass of spidra-sync over an account: what it read, what it changed, and whether the table held all that the API listed.';
 COMMENT ON COLUMN spidra.sync_runs.id IS 'Number of the run. A later run has a higher one; numbers may be missing.';
