@@ -111,6 +111,11 @@ const commandLine = createCommandLine(manifest.version, {
     return runStatusCommand(await contextOf(needsDatabase, { logsTo: 'stderr', isQuiet: true }), flags)
   }),
 
+  verify: action(async (flags) => {
+    const { runVerifyCommand } = await import('./commands/verify.js')
+    return runVerifyCommand(await contextOf(needs('sync'), { logsTo: 'stderr', isQuiet: true }), flags)
+  }),
+
   migrate: action(async () => {
     const { runMigrateCommand } = await import('./commands/migrate.js')
     return runMigrateCommand(await contextOf(needsDatabase, { logsTo: 'stderr', isQuiet: true }))

@@ -7,6 +7,7 @@ export interface Handlers {
   readonly sync: (flags: { readonly full: boolean; readonly json: boolean }) => Promise<void>
   readonly plan: () => Promise<void>
   readonly status: (flags: { readonly json: boolean }) => Promise<void>
+  readonly verify: (flags: { readonly sample: number }) => Promise<void>
   readonly migrate: () => Promise<void>
   readonly demo: (flags: { readonly once: boolean }) => Promise<void>
   readonly simulate: (flags: SimulateFlags) => Promise<void>
@@ -46,6 +47,12 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
     .option('--json', 'print one JSON line', false)
     .action(handlers.status)
 
+  program
+    .command('verify')
+    .description('read pages again and compare them with the table')
+    .option('--sample <pages>', 'random pages, and as many at the sweep position', readSample, 5)
+    .action(handlers.verify)
+
   program.command('migrate').description('apply the migrations and end').action(handlers.migrate)
 
   program
@@ -78,4 +85,10 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
 function readAccount(text: string): string {
   if (text.trim() === '') throw new InvalidArgumentError('It must not be empty.')
   return text
+}
+
+function readSample(text: string): number {
+  const pages = Number(text)
+  if (!Number.isInteger(pages) || pages < 1 || pages > 10_000) throw new InvalidArgumentError('It must be 1 to 10000.')
+  return pages
 }

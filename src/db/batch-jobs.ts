@@ -1,22 +1,8 @@
 import type { Database } from './client.js'
+import { type JobRow, rowsParameter } from './job-row.js'
 import { type MergeResult, mergeStatement } from './merge-statement.js'
 import { readPostgresError } from './sql-state.js'
 import { RunClosedError, type RunKey } from './sync-runs.js'
-
-/** A job as the table stores it. Timestamps are ISO 8601 text, so that microseconds survive; `extra` is JSON text. */
-export interface JobRow {
-  /** Lower case. */
-  readonly uuid: string
-  readonly status: string
-  readonly totalUrls: number
-  readonly completedCount: number
-  readonly failedCount: number
-  readonly outputFormat: string | null
-  readonly scrapingChannel: string | null
-  readonly createdAt: string
-  readonly finishedAt: string | null
-  readonly extra: string | null
-}
 
 /** What a merge did to the table. A restored row is not counted as updated. */
 export interface MergeCounts {
@@ -24,6 +10,8 @@ export interface MergeCounts {
   readonly updated: number
   readonly unchanged: number
   readonly restored: number
+  /** Of the updated, those whose `created_at` is another one now. */
+  readonly redated: number
 }
 
 /** A row that Postgres cannot hold, and why. */
@@ -50,7 +38,7 @@ export async function mergeJobs<Row extends JobRow>(
   rows: readonly Row[],
 ): Promise<MergeOutcome<Row>> {
   const unique = [...new Map(rows.map((row) => [row.uuid, row])).values()]
-  if (unique.length === 0) return { inserted: 0, updated: 0, unchanged: 0, restored: 0, refused: [] }
+  if (unique.length === 0) return { inserted: 0, updated: 0, unchanged: 0, restored: 0, redated: 0, refused: [] }
   try {
     return { ...(await mergeChunk(db, run, unique)), refused: [] }
   } catch (error) {
@@ -68,7 +56,7 @@ async function halve<Row extends JobRow>(
 ): Promise<MergeOutcome<Row>> {
   const [guilty, ...others] = rows
   if (guilty !== undefined && others.length === 0) {
-    return { inserted: 0, updated: 0, unchanged: 0, restored: 0, refused: [{ row: guilty, reason }] }
+    return { inserted: 0, updated: 0, unchanged: 0, restored: 0, redated: 0, refused: [{ row: guilty, reason }] }
   }
   const middle = rows.length >> 1
   const upper = await mergeJobs(db, run, rows.slice(0, middle))
@@ -78,33 +66,16 @@ async function halve<Row extends JobRow>(
     updated: upper.updated + lower.updated,
     unchanged: upper.unchanged + lower.unchanged,
     restored: upper.restored + lower.restored,
+    redated: upper.redated + lower.redated,
     refused: [...upper.refused, ...lower.refused],
   }
 }
 
 async function mergeChunk(db: Database, run: RunKey, rows: readonly JobRow[]): Promise<MergeCounts> {
-  const [result] = await db.$queryRaw<MergeResult[]>(mergeStatement(toParameter(rows), run.account, run.id))
+  const [result] = await db.$queryRaw<MergeResult[]>(mergeStatement(rowsParameter(rows), run.account, run.id))
   if (result === undefined || !result.allowed) throw new RunClosedError(run)
-  const { inserted, updated, restored, changed } = result
-  return { inserted, updated, restored, unchanged: rows.length - changed }
-}
-
-/** Only the columns: a caller's rows may carry more. */
-function toParameter(rows: readonly JobRow[]): string {
-  return JSON.stringify(
-    rows.map((row) => ({
-      uuid: row.uuid,
-      status: row.status,
-      totalUrls: row.totalUrls,
-      completedCount: row.completedCount,
-      failedCount: row.failedCount,
-      outputFormat: row.outputFormat,
-      scrapingChannel: row.scrapingChannel,
-      createdAt: row.createdAt,
-      finishedAt: row.finishedAt,
-      extra: row.extra,
-    })),
-  )
+  const { inserted, updated, restored, redated, changed } = result
+  return { inserted, updated, restored, redated, unchanged: rows.length - changed }
 }
 
 /** SQLSTATE class 22 (the year 0, NUL in JSON) and 54 (nested too deeply): valid on the wire, not for Postgres. */

@@ -5,6 +5,7 @@ export interface MergeResult {
   readonly inserted: number
   readonly updated: number
   readonly restored: number
+  readonly redated: number
   readonly changed: number
   readonly allowed: boolean
 }
@@ -31,7 +32,7 @@ WITH incoming AS MATERIALIZED (
          "finishedAt" timestamptz, extra text)
 ),
 changed AS MATERIALIZED (
-  SELECT i.*, b.uuid IS NOT NULL AS known, b.account AS from_account, b.removed_at IS NOT NULL AS was_removed,
+  SELECT i.*, b.uuid IS NOT NULL AS known, b.account AS from_account, b.removed_at IS NOT NULL AS was_removed, b.created_at AS from_created_at,
          b.status AS from_status, b.completed_count AS from_completed_count, b.failed_count AS from_failed_count
   FROM incoming i LEFT JOIN spidra.batch_jobs b ON b.uuid = i.uuid
   WHERE b.uuid IS NULL
@@ -99,6 +100,7 @@ SELECT
   (SELECT count(*) FROM merged m WHERE m.inserted)::integer AS inserted,
   (SELECT count(*) FROM observed o WHERE NOT o.was_removed)::integer AS updated,
   (SELECT count(*) FROM observed o WHERE o.was_removed)::integer AS restored,
+  (SELECT count(*) FROM observed o WHERE NOT o.was_removed AND o.from_created_at <> o.created_at)::integer AS redated,
   (SELECT count(*) FROM changed)::integer AS changed,
   (SELECT pg_notify('spidra_batch_job_events', count(*)::text) FROM events HAVING count(*) > 0)::text AS notified,
   EXISTS (SELECT FROM fence) OR NOT (EXISTS (SELECT FROM changed) OR EXISTS (SELECT FROM settled)) AS allowed`

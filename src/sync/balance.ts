@@ -35,7 +35,7 @@ export async function settle(
   if (missing.size > 0) {
     const isMass = isMassRemoval(missing.size, await countLiveJobs(db, run.account))
     if (isMass && !pass.acceptsMassRemoval) return withoutCounts(pass, 'strange')
-    if (!pass.isUnsorted) counters.removed += await markRemoved(db, run, [...missing])
+    if (pass.doubts.size === 0) counters.removed += await markRemoved(db, run, [...missing])
     missing.clear()
   }
   if (hasReadAll || page.totalPages <= 1) await settleRejectedJobs(db, run, pass.rejectionsMet())
@@ -46,7 +46,7 @@ export async function settle(
     hasFaultyPage: pass.faultyPages > 0,
     listedTotal: page.total,
     storedTotal,
-    isDoubtful: pass.isUnsorted && !pass.isStill,
+    isDoubtful: pass.doubts.size > 0 && !pass.isStill,
   })
   if (verdict.status === 'complete') {
     await pass.save({ lastCompleteAt: instantOf(page), massRemovalAt: null })

@@ -16,7 +16,13 @@ export interface PageMerger {
   rejectionsMet(): ReadonlyMap<string, number>
 }
 
-export function createPageMerger(db: Database, run: RunKey, counters: Counters): PageMerger {
+/** @param onRedated hears of jobs that are listed with another `createdAt` than they are stored with. */
+export function createPageMerger(
+  db: Database,
+  run: RunKey,
+  counters: Counters,
+  onRedated: (jobs: number) => void,
+): PageMerger {
   /** Copies by identity and page: a page read again replaces what it said before. */
   const met = new Map<string, Map<number, number>>()
 
@@ -29,6 +35,7 @@ export function createPageMerger(db: Database, run: RunKey, counters: Counters):
     counters.updated += outcome.updated
     counters.unchanged += outcome.unchanged
     counters.restored += outcome.restored
+    if (outcome.redated > 0) onRedated(outcome.redated)
     await keepRejections(pages, new Map(refused.map(({ row, reason }) => [row.uuid, toRejection(row.item, reason)])))
   }
 

@@ -53,6 +53,9 @@ export class SmallerLimitError extends Error {
   }
 }
 
+/** A page was not sorted by `createdAt`; a page listed the same jobs in another order; a job got another `createdAt`. */
+export type Doubt = 'unsorted' | 'reordered' | 'redated'
+
 /** One reading of the list: what it asks, what it stores, and what it found no longer listed. */
 export interface Pass extends Omit<SyncOptions, 'onPage' | 'client'>, PassStart {
   /** Moves down as a first pass advances. */
@@ -73,8 +76,8 @@ export interface Pass extends Omit<SyncOptions, 'onPage' | 'client'>, PassStart 
   movedBlocks: number
   /** Whether total and head were the same in all answers so far. */
   isStill: boolean
-  /** Whether a page was not sorted by `createdAt` descending. Then windows say nothing. */
-  isUnsorted: boolean
+  /** Assumptions about the list that an answer showed broken. Then windows say nothing, and nothing is removed. */
+  readonly doubts: Set<Doubt>
   /** Whether a second full run in a row may mark a mass of jobs as removed. */
   readonly acceptsMassRemoval: boolean
   /** Asks for a page. Its jobs are listed, so none of them is missing. */
@@ -96,12 +99,19 @@ export interface Pass extends Omit<SyncOptions, 'onPage' | 'client'>, PassStart 
 export function createPass(options: SyncOptions, start: PassStart): Pass {
   const { db, client, run, counters, log, signal, mode } = options
   const { limit, state, newestStored } = start
-  const merger = createPageMerger(db, run, counters)
+  const merger = createPageMerger(db, run, counters, () => doubt('redated'))
 
   function faultOrSmaller(answer: Parameters<typeof faultOf>[0], page: number): string | null {
     const smaller = answer.pagination.limit
     if (smaller < limit && faultOf(answer, { page, limit: smaller }) === null) throw new SmallerLimitError(smaller)
     return faultOf(answer, { page, limit })
+  }
+
+  /** Warns once of each, since every page may show it. */
+  function doubt(what: Doubt): void {
+    if (pass.doubts.has(what)) return
+    pass.doubts.add(what)
+    log.warn({ doubt: what }, 'list breaks an assumption: nothing is marked as removed in this run')
   }
 
   /** Watches the assumptions, as far as one answer shows them. */
@@ -110,13 +120,14 @@ export function createPass(options: SyncOptions, start: PassStart): Pass {
       pass.faultyPages += 1
       log.warn({ page: page.number, fault: page.fault }, 'page contradicts itself and proves nothing')
     }
-    if (!page.isSorted && !pass.isUnsorted) {
-      pass.isUnsorted = true
-      log.warn({ page: page.number }, 'list is not sorted by createdAt: reading all of it, removing nothing')
-    }
-    if (pass.head !== null) pass.isStill &&= page.total === pass.head.total
+    if (!page.isSorted) doubt('unsorted')
+    const { head } = pass
+    if (head !== null) pass.isStill &&= page.total === head.total
     if (page.number !== 1) return
-    if (pass.head !== null) pass.isStill &&= listsTheSame(pass.head, page)
+    if (head !== null && !listsTheSame(head, page)) {
+      pass.isStill = false
+      if (page.total === head.total && [...page.uuids].every((uuid) => head.uuids.has(uuid))) doubt('reordered')
+    }
     pass.head = page
   }
 
@@ -133,7 +144,7 @@ export function createPass(options: SyncOptions, start: PassStart): Pass {
     faultyPages: 0,
     movedBlocks: 0,
     isStill: true,
-    isUnsorted: false,
+    doubts: new Set(),
     acceptsMassRemoval: mode === 'full' && state.massRemovalAt !== null,
     async ask(number) {
       const faultOf = (answer: Parameters<typeof faultOrSmaller>[0]) => faultOrSmaller(answer, number)

@@ -83,7 +83,8 @@ async function noteOutcome(pass: Pass, result: SyncResult): Promise<void> {
   const change: { -readonly [Name in keyof SyncState]?: SyncState[Name] } = {}
   const triedDifference = difference === 0 ? null : difference
   if (result.listedTotal !== null && triedDifference !== state.triedDifference) change.triedDifference = triedDifference
-  if (isFull && pass.isUnsorted !== state.isUnsorted) change.isUnsorted = pass.isUnsorted
+  const isUnsorted = pass.doubts.has('unsorted')
+  if (isFull && isUnsorted !== state.isUnsorted) change.isUnsorted = isUnsorted
   if (isFull && result.reason === 'mass_removal' && state.massRemovalAt === null) change.massRemovalAt = new Date()
   if (Object.keys(change).length > 0) await pass.save(change)
 }

@@ -6,7 +6,7 @@ export type PartialReason =
   | 'fewer_stored_than_listed'
   | 'more_stored_than_listed'
   | 'mass_removal'
-  | 'list_not_sorted'
+  | 'assumption_broken'
 
 /** What is known when a pass has ended, on one answer for page 1 that touches covered ground or is the only page. */
 export interface Evidence {
@@ -18,7 +18,7 @@ export interface Evidence {
   readonly listedTotal: number
   /** Live jobs stored, plus open rejections of jobs that are not. */
   readonly storedTotal: number
-  /** The list was not sorted, and total or head changed while it was read. */
+  /** An answer showed an assumption broken, and total or head changed while the list was read. */
   readonly isDoubtful: boolean
 }
 
@@ -38,7 +38,7 @@ export function decideVerdict({ isWhole, hasFaultyPage, listedTotal, storedTotal
   if (hasFaultyPage) return { status: 'partial', reason: 'page_faulty' }
   if (storedTotal < listedTotal) return { status: 'partial', reason: 'fewer_stored_than_listed' }
   if (storedTotal > listedTotal) return { status: 'partial', reason: 'more_stored_than_listed' }
-  if (isDoubtful) return { status: 'partial', reason: 'list_not_sorted' }
+  if (isDoubtful) return { status: 'partial', reason: 'assumption_broken' }
   return { status: 'complete', reason: null }
 }
 

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
-import { type JobRow, mergeJobs } from '../../src/db/batch-jobs.js'
+import { mergeJobs } from '../../src/db/batch-jobs.js'
 import type { Database } from '../../src/db/client.js'
 import { Prisma } from '../../src/db/generated/client.js'
+import type { JobRow } from '../../src/db/job-row.js'
 import { mergeStatement } from '../../src/db/merge-statement.js'
 import { keepRejectedJobs } from '../../src/db/rejected-jobs.js'
 import { readPostgresError } from '../../src/db/sql-state.js'
@@ -13,7 +14,7 @@ import { createTestDatabase, type TestDatabase } from '../support/test-database.
 
 const database = await shareTestDatabase()
 
-const NOTHING = { inserted: 0, updated: 0, unchanged: 0, restored: 0, refused: [] }
+const NOTHING = { inserted: 0, updated: 0, unchanged: 0, restored: 0, redated: 0, refused: [] }
 
 const NESTED = '['.repeat(100_000) + ']'.repeat(100_000)
 
@@ -96,7 +97,8 @@ test.each(CHANGES)('a change of %j alone is an update', async (change) => {
 
   const outcome = await mergeJobs(database.db, run, [jobRow(change), jobRow({ uuid: uuidOf(2) })])
 
-  expect(outcome).toEqual({ ...NOTHING, updated: 1, unchanged: 1 })
+  const redated = 'createdAt' in change ? 1 : 0
+  expect(outcome).toEqual({ ...NOTHING, updated: 1, unchanged: 1, redated })
   expect(await readJobs(database)).toMatchObject([change, jobRow({ uuid: uuidOf(2) })])
   expect(
     await database.sql(`
@@ -158,7 +160,7 @@ test.each(GUILTY)('keeps $what out, and lets the others in', async ({ row, sqlSt
 
   const { refused, ...counts } = await mergeJobs(database.db, run, rows)
 
-  expect(counts).toEqual({ inserted: 3, updated: 0, unchanged: 0, restored: 0 })
+  expect(counts).toEqual({ inserted: 3, updated: 0, unchanged: 0, restored: 0, redated: 0 })
   expect(refused).toEqual([
     { row: rows[2], reason: expect.stringMatching(`^Postgres refused it \\(SQLSTATE ${sqlState}\\): .+`) },
   ])
@@ -173,7 +175,7 @@ test('finds several guilty rows among 1,000 in O(k log n) statements', async () 
 
   const { refused, ...counts } = await mergeJobs(counted.db, run, rows)
 
-  expect(counts).toEqual({ inserted: 995, updated: 0, unchanged: 0, restored: 0 })
+  expect(counts).toEqual({ inserted: 995, updated: 0, unchanged: 0, restored: 0, redated: 0 })
   expect(refused.map(({ row }) => row.uuid)).toEqual([...guilty].map(uuidOf))
   expect(counted.statements()).toBeLessThanOrEqual(1 + 2 * guilty.size * Math.ceil(Math.log2(1_000)))
 })
@@ -188,7 +190,7 @@ test('counts over all halves of a refused chunk', async () => {
     jobRows(5, (n) => ({ status: n === 2 ? 'failed' : 'running', extra: n === 4 ? NESTED : null })),
   )
 
-  expect(counts).toEqual({ inserted: 1, updated: 1, unchanged: 2, restored: 0 })
+  expect(counts).toEqual({ inserted: 1, updated: 1, unchanged: 2, restored: 0, redated: 0 })
   expect(refused).toHaveLength(1)
 })
 

@@ -1,6 +1,7 @@
 import { array, assert, asyncProperty, constantFrom, oneof, record } from 'fast-check'
 import { expect, test } from 'vitest'
-import { type JobRow, type MergeCounts, mergeJobs } from '../../src/db/batch-jobs.js'
+import { type MergeCounts, mergeJobs } from '../../src/db/batch-jobs.js'
+import type { JobRow } from '../../src/db/job-row.js'
 import { markRemoved } from '../../src/db/removals.js'
 import type { RunKey } from '../../src/db/sync-runs.js'
 import { RunClosedError } from '../../src/db/sync-runs.js'
@@ -93,7 +94,7 @@ async function take(run: RunKey, { verb, rows }: Step): Promise<Outcome['result'
 }
 
 function mergeInto(model: Model, { account, runStatus, rows }: Step): Outcome {
-  const counts = { inserted: 0, updated: 0, unchanged: 0, restored: 0 }
+  const counts = { inserted: 0, updated: 0, unchanged: 0, restored: 0, redated: 0 }
   const events: Event[] = []
   const latest = [...new Map(rows.map((row) => [row.uuid, row])).values()].sort(byUuid)
   const refused = latest.filter((row) => row.createdAt === YEAR_ZERO).map((row) => row.uuid)
@@ -103,6 +104,7 @@ function mergeInto(model: Model, { account, runStatus, rows }: Step): Outcome {
     const job = { ...row, account, isRemoved: false }
     const outcome = outcomeOf(old, job)
     counts[outcome] += 1
+    if (outcome === 'updated' && old?.createdAt !== job.createdAt) counts.redated += 1
     if (outcome !== 'unchanged') changed.push(job)
     const kind = old && kindOf(old, job)
     if (old && kind) events.push(eventOf(kind, old, job))
@@ -112,7 +114,7 @@ function mergeInto(model: Model, { account, runStatus, rows }: Step): Outcome {
   return { result: { ...counts, refused }, events }
 }
 
-function outcomeOf(old: StoredJob | undefined, job: StoredJob): keyof MergeCounts {
+function outcomeOf(old: StoredJob | undefined, job: StoredJob): Exclude<keyof MergeCounts, 'redated'> {
   if (old === undefined) return 'inserted'
   if (old.isRemoved) return 'restored'
   const keys = Object.keys(job) as (keyof StoredJob)[]

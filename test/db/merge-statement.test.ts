@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
-import { type JobRow, mergeJobs } from '../../src/db/batch-jobs.js'
+import { mergeJobs } from '../../src/db/batch-jobs.js'
 import { openDatabase } from '../../src/db/client.js'
+import type { JobRow } from '../../src/db/job-row.js'
 import { markRemoved } from '../../src/db/removals.js'
 import { finishRun, RunClosedError, type RunKey } from '../../src/db/sync-runs.js'
 import { listenForEvents, openTransaction, untilBlocked } from '../support/blocking.js'
@@ -10,7 +11,7 @@ import { shareTestDatabase } from '../support/shared-database.js'
 const database = await shareTestDatabase()
 const { db, sql } = database
 
-const counts = { inserted: 0, updated: 0, unchanged: 0, restored: 0, refused: [] }
+const counts = { inserted: 0, updated: 0, unchanged: 0, restored: 0, redated: 0, refused: [] }
 
 /** `jobRow` before the change: running, 3 completed, 1 failed. */
 const EVENTS: readonly { from: Partial<JobRow>; change: Partial<JobRow>; kind: string | null }[] = [

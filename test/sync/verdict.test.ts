@@ -12,7 +12,7 @@ test.each([
   [{ hasFaultyPage: true }, 'page_faulty'],
   [{ storedTotal: 9 }, 'fewer_stored_than_listed'],
   [{ storedTotal: 11 }, 'more_stored_than_listed'],
-  [{ isDoubtful: true }, 'list_not_sorted'],
+  [{ isDoubtful: true }, 'assumption_broken'],
 ])('%j makes it partial: %s', (evidence, reason) => {
   expect(decideVerdict({ ...proof, ...evidence })).toEqual({ status: 'partial', reason })
 })

@@ -1,0 +1,52 @@
+import { lockAccount } from '../db/account-lock.js'
+import { toDatabaseError } from '../db/connection-error.js'
+import { createSpidraClient } from '../spidra/client.js'
+import { type VerifyReport, verifySample } from '../sync/verify-sample.js'
+import { type CommandContext, EXIT_CODES } from './command.js'
+import { openConfiguredDatabase } from './open-database.js'
+import { createSharedBudget } from './shared-budget.js'
+
+/** `spidra-sync verify`: reads pages again and compares them with the table. Returns the exit code. */
+export async function runVerifyCommand(context: CommandContext, flags: { readonly sample: number }): Promise<number> {
+  const { config, account, signal, stdout, log } = context
+  const database = await openConfiguredDatabase(config, context)
+  const { db, databaseUrl } = database
+  try {
+    const lock = await lockAccount(databaseUrl, db, account)
+    if (lock === null) {
+      stdout.write(`Skipped: another worker is running account ${account}.\n`)
+      return EXIT_CODES.complete
+    }
+    const { budget, listen } = createSharedBudget(config)
+    listen(({ waitMs, resumeAt }) => log.info({ waitMs, resumeAt }, 'waiting for the request budget'))
+    const client = createSpidraClient({ ...config.spidra, proxy: config.proxy, budget })
+    try {
+      const stop = AbortSignal.any([signal, lock.lost])
+      const report = await verifySample({ db, client, account, ...flags, signal: stop, random: Math.random })
+      stdout.write(toVerifyText(report))
+      return report.differences.length === 0 ? EXIT_CODES.complete : EXIT_CODES.partial
+    } finally {
+      await client.close()
+      await lock.release()
+    }
+  } catch (error) {
+    throw toDatabaseError(error, databaseUrl) ?? error
+  } finally {
+    await database.close()
+  }
+}
+
+/** One line a difference, and a last line with the counts. */
+function toVerifyText({ pages, jobs, moved, differences }: VerifyReport): string {
+  const lines = differences.map(({ uuid, field, stored, listed }) =>
+    field === 'uuid' ? `${uuid} is listed, but not stored` : `${uuid} ${field}: stored ${stored}, listed ${listed}`,
+  )
+  const count = (number: number, one: string, many: string) =>
+    `${number.toLocaleString('en')} ${number === 1 ? one : many}`
+  const summary = [
+    `Compared ${count(jobs, 'job', 'jobs')} on ${count(pages, 'page', 'pages')}`,
+    `${count(moved, 'has', 'have')} moved since the last run`,
+    `${count(differences.length, 'field differs', 'fields differ')}`,
+  ]
+  return [...lines, `${summary.join('; ')}.`, ''].join('\n')
+}
