@@ -29,12 +29,7 @@ export async function startService(
   const { config, account, log, version } = context
   const { db } = database
   const metrics = createMetrics({ version, account })
-  const { lastCompleteAt, runs } = await readStatus(db, { account, now: new Date() })
-  metrics.restore(account, {
-    lastCompleteAt: lastCompleteAt === null ? null : new Date(lastCompleteAt),
-    listedTotal: runs[0]?.listedTotal ?? null,
-    storedTotal: runs[0]?.storedTotal ?? null,
-  })
+  await showStored()
 
   let prunedOn: string | null = null
   async function pruneDaily(): Promise<void> {
@@ -54,6 +49,16 @@ export async function startService(
     status: () => readStatus(db, { account, now: new Date() }),
   })
   if (http !== null) log.info({ url: http.url }, 'http server listens')
+
+  async function showStored(): Promise<void> {
+    const { lastCompleteAt, rereadSince, runs } = await readStatus(db, { account, now: new Date() })
+    metrics.restore(account, {
+      lastCompleteAt: toDate(lastCompleteAt),
+      rereadSince: toDate(rereadSince),
+      listedTotal: runs[0]?.listedTotal ?? null,
+      storedTotal: runs[0]?.storedTotal ?? null,
+    })
+  }
 
   const sharedBudget = createSharedBudget(config)
   const worker = startWorker({
@@ -75,6 +80,7 @@ export async function startService(
           metrics.observeRequest({ outcome, retry: attempt > 1, durationMs }),
       })
       metrics.observeRun(summary)
+      await showStored().catch((err: unknown) => log.warn({ err }, 'metrics could not be read from the database'))
       onRun?.(summary)
       await pruneDaily()
     },
@@ -90,4 +96,8 @@ export async function startService(
       await http?.close()
     },
   }
+}
+
+function toDate(text: string | null): Date | null {
+  return text === null ? null : new Date(text)
 }

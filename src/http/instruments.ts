@@ -45,6 +45,12 @@ export function createInstruments(registry: Registry) {
       labelNames: ['account'],
       registers,
     }),
+    rereadSince: new Gauge({
+      name: 'spidra_sync_reread_since_timestamp_seconds',
+      help: 'Every listed job has been read again since then, as a Unix time; 0 before the first whole pass.',
+      labelNames: ['account'],
+      registers,
+    }),
     listed: new Gauge({
       name: 'spidra_sync_listed_jobs',
       help: 'Jobs that the API listed at the last verdict; absent before the first.',

@@ -6,6 +6,7 @@ import { createInstruments } from './instruments.js'
 /** What the database knows of the last complete run; brings the gauges over a restart. */
 export interface StoredTotals {
   readonly lastCompleteAt: Date | null
+  readonly rereadSince: Date | null
   readonly listedTotal: number | null
   readonly storedTotal: number | null
 }
@@ -21,6 +22,7 @@ export interface Metrics {
     readonly retry: boolean
     readonly durationMs: number
   }) => void
+  /** Takes over what is stored: at the start, and after each run. */
   readonly restore: (account: string, totals: StoredTotals) => void
 }
 
@@ -99,6 +101,7 @@ export function createMetrics(options: { version: string; account: string; now?:
     },
     restore: (account, totals) => {
       if (totals.lastCompleteAt !== null) series.lastComplete.set({ account }, totals.lastCompleteAt.getTime() / 1000)
+      if (totals.rereadSince !== null) series.rereadSince.set({ account }, totals.rereadSince.getTime() / 1000)
       setTotals(account, totals)
     },
   }

@@ -5,7 +5,13 @@ const HEADINGS = ['Started (UTC)', 'Mode', 'Status', 'Took', 'Read', 'New', 'Cha
 
 /** The status for a terminal of 80 columns. The first line says in words how fresh the table is. */
 export function toStatusText(report: StatusReport): string {
-  const summary = [toFreshness(report), ...toLastEnding(report), ...toStock(report), ...toOutlook(report)]
+  const summary = [
+    toFreshness(report),
+    ...toAgeOfRest(report),
+    ...toLastEnding(report),
+    ...toStock(report),
+    ...toOutlook(report),
+  ]
   const troubles = report.runs.flatMap(toTrouble)
   const blocks = [summary.map(wrap), report.runs.length > 0 ? toTable(report.runs) : [], troubles.map(wrap)]
   return blocks
@@ -19,6 +25,10 @@ function toFreshness({ lastCompleteAt, lagSeconds, runs }: StatusReport): string
     return `Complete as of ${toAge(lagSeconds)} (${toInstant(lastCompleteAt)}).`
   }
   return runs.length === 0 ? 'No run yet.' : 'No complete run yet.'
+}
+
+function toAgeOfRest({ rereadSince }: StatusReport): string[] {
+  return rereadSince === null ? [] : [`Every job read again since ${toInstant(rereadSince)}.`]
 }
 
 function toLastEnding({ runs }: StatusReport): string[] {

@@ -35,6 +35,11 @@ export interface StatusReport {
   /** When a run last proved that the table holds what the API lists; null before the first. */
   readonly lastCompleteAt: string | null
   readonly lagSeconds: number | null
+  /**
+   * Every listed job has been read again at or after this moment; null before the first whole pass. `lastCompleteAt`
+   * speaks of the set of jobs and of the open ones, this of the rest.
+   */
+  readonly rereadSince: string | null
   readonly nextRunAt: string | null
   /** The request budget as the API last told it; null until it did. */
   readonly rateLimit: {
@@ -62,6 +67,7 @@ export async function readStatus(db: Database, options: { account: string; now: 
     lastCompleteAt: toText(lastCompleteAt),
     // Another machine's clock may be ahead of ours; a table cannot be fresher than fresh.
     lagSeconds: lastCompleteAt && Math.max(0, Math.round((now.getTime() - lastCompleteAt.getTime()) / 1000)),
+    rereadSince: toText(state?.rereadSince),
     nextRunAt: toText(state?.nextRunAt),
     rateLimit: state && toRateLimit(state),
     liveJobs,

@@ -78,7 +78,12 @@ test('a complete run counts, and sets the totals and the time of freshness', asy
 test('a partial run leaves the time of freshness alone', async () => {
   const { metrics, sample } = observed()
 
-  metrics.restore('default', { lastCompleteAt: new Date(5000), listedTotal: 7, storedTotal: null })
+  metrics.restore('default', {
+    lastCompleteAt: new Date(5000),
+    rereadSince: new Date(4000),
+    listedTotal: 7,
+    storedTotal: null,
+  })
   metrics.observeRun({ ...SUMMARY, status: 'partial', listedTotal: null, storedTotal: 9 })
 
   expect(await sample('spidra_sync_last_complete_timestamp_seconds{account="default"}')).toBe(5)

@@ -9,6 +9,7 @@ import type { StatusReport } from '../../src/report/status.js'
 const STATUS: StatusReport = {
   account: 'default',
   lastCompleteAt: null,
+  rereadSince: null,
   lagSeconds: null,
   nextRunAt: null,
   rateLimit: null,

@@ -30,6 +30,7 @@ const RUN: RunReport = {
 const REPORT: StatusReport = {
   account: 'default',
   lastCompleteAt: '2026-03-01T12:00:01.300Z',
+  rereadSince: '2026-03-01T03:00:00.000Z',
   lagSeconds: 240,
   nextRunAt: '2026-03-01T12:05:00.000Z',
   rateLimit: { limit: 300, remaining: 240, resetAt: '2026-03-01T12:15:00.000Z' },
@@ -40,6 +41,7 @@ const REPORT: StatusReport = {
 const EMPTY: StatusReport = {
   ...REPORT,
   lastCompleteAt: null,
+  rereadSince: null,
   lagSeconds: null,
   nextRunAt: null,
   rateLimit: null,
@@ -52,6 +54,7 @@ const firstLine = (report: StatusReport) => toStatusText(report).split('\n')[0]
 test('reads as a page: freshness, stock, outlook, runs', () => {
   expect(toStatusText(REPORT)).toBe(
     `Complete as of 4 minutes ago (2026-03-01 12:00:01 UTC).
+Every job read again since 2026-03-01 03:00:00 UTC.
 Account default: 50 jobs stored.
 Next run: 2026-03-01 12:05:00 UTC.
 Requests left: 240 of 300 until 2026-03-01 12:15:00 UTC.

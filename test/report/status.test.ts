@@ -7,6 +7,7 @@ const OPTIONS = { account: 'default', now: NOW }
 const NOTHING = {
   account: 'default',
   lastCompleteAt: null,
+  rereadSince: null,
   lagSeconds: null,
   nextRunAt: null,
   rateLimit: null,
@@ -31,10 +32,10 @@ test('tells freshness, outlook and stock of the account, and of no other', async
   await using database = await createTestDatabase()
   await database.sql(`
     INSERT INTO spidra.sync_state
-      (account, last_complete_at, rate_limit, rate_remaining, rate_reset_at, next_run_at)
+      (account, last_complete_at, reread_since, rate_limit, rate_remaining, rate_reset_at, next_run_at)
     VALUES
-      ('default', '2026-03-01T11:56:00.4Z', 300, 240, '2026-03-01T12:10:00Z', '2026-03-01T12:05:00Z'),
-      ('other', '2026-03-01T11:59:00Z', 1, 1, null, null);
+      ('default', '2026-03-01T11:56:00.4Z', '2026-03-01T03:00:00Z', 300, 240, '2026-03-01T12:10:00Z', '2026-03-01T12:05:00Z'),
+      ('other', '2026-03-01T11:59:00Z', null, 1, 1, null, null);
     INSERT INTO spidra.batch_jobs (uuid, account, status, total_urls, completed_count, failed_count, created_at, removed_at)
     SELECT gen_random_uuid(), account, 'completed', 1, 1, 0, now(), removed_at
     FROM (VALUES ('default', null), ('default', null), ('default', now()), ('other', null)) AS job (account, removed_at);
@@ -44,6 +45,7 @@ test('tells freshness, outlook and stock of the account, and of no other', async
   await expect(readStatus(database.db, OPTIONS)).resolves.toEqual({
     ...NOTHING,
     lastCompleteAt: '2026-03-01T11:56:00.400Z',
+    rereadSince: '2026-03-01T03:00:00.000Z',
     lagSeconds: 240,
     nextRunAt: '2026-03-01T12:05:00.000Z',
     rateLimit: { limit: 300, remaining: 240, resetAt: '2026-03-01T12:10:00.000Z' },
