@@ -52,7 +52,10 @@ export function createMovingList(name: string, size: number, ties: readonly bool
   for (let index = 0; index < size; index += 1) come(ties[index % Math.max(1, ties.length)] ?? false)
 
   function apply(move: Move): void {
-    if (move.kind === 'come') return come(move.tie)
+    if (move.kind === 'come') {
+      come(move.tie)
+      return
+    }
     const index = move.index % Math.max(1, jobs.length)
     const job = jobs[index]
     if (job === undefined) return
