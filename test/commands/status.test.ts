@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest'
 import { showStatus } from '../../src/commands/status.js'
+import { startSimulator } from '../../src/simulator/server.js'
+import { API_KEY, runCli } from '../support/cli.js'
+import { createCliDatabase } from '../support/cli-database.js'
 import { createTestDatabase } from '../support/test-database.js'
 
 const NOW = new Date('2026-03-01T12:00:00Z')
@@ -24,4 +27,20 @@ test('writes one line of JSON with --json', async () => {
 
   expect(text.trimEnd().split('\n')).toHaveLength(1)
   expect(JSON.parse(text)).toMatchObject({ account: 'default', lagSeconds: 240, runs: [] })
+})
+
+test('the command tells what a sync did, and needs no key', async () => {
+  await using database = await createCliDatabase()
+  await using api = await startSimulator({ jobs: 60, key: API_KEY, rateLimit: 'off' })
+  const env = { DATABASE_URL: database.url }
+
+  const before = await runCli(['status'], { env })
+  await runCli(['sync'], { env: { ...env, SPIDRA_API_KEY: API_KEY, SPIDRA_API_URL: api.url } })
+  const after = await runCli(['status', '--json'], { env })
+  const other = await runCli(['status', '--account', 'other'], { env })
+
+  expect(before).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/^No run yet\.\n/) })
+  expect(after).toMatchObject({ code: 0, stderr: '' })
+  expect(JSON.parse(after.stdout)).toMatchObject({ liveJobs: 60, runs: [{ status: 'complete', trigger: 'manual' }] })
+  expect(other).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/^No run yet\.\n/) })
 })
