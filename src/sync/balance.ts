@@ -74,6 +74,7 @@ export function withoutCounts(pass: Pass, end: Exclude<WalkEnd, 'end' | 'until'>
 
 function reasonOf(pass: Pass, end: Exclude<WalkEnd, 'end' | 'until'>): PartialReason {
   if (end === 'strange') return 'mass_removal'
+  if (end === 'gap') return 'first_pass_unfinished'
   return pass.faultyPages > 0 ? 'page_faulty' : 'list_moving'
 }
 

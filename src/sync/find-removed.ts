@@ -6,15 +6,17 @@ import type { Page } from './page.js'
 import type { Pass } from './pass.js'
 import { walkDown } from './walk.js'
 
+/** Looking for gaps one by one may cost so much of what reading the whole list, which finds all of them, would cost. */
+const WORTH_OF_WHOLE = 1 / 4
+
 /**
  * Looks for jobs that are stored and no longer listed, with few requests. Retention removes at the end, so the last
  * page is read first. Then the table itself tells where: above any job on page p, the list holds (p - 1) * limit jobs
  * and those above it on the page; the table holds as many more as are gone above it. So bisect for the page where the
- * surplus begins, and read there.
- *
- * @param allowance pages, roughly.
+ * surplus begins, and read there; and again for the next gap, as long as that is cheaper than reading everything.
  */
-export async function findRemoved(pass: Pass, head: Page, allowance: number): Promise<void> {
+export async function findRemoved(pass: Pass, head: Page): Promise<void> {
+  const allowance = Math.max(pass.pagesPerRun, head.totalPages * WORTH_OF_WHOLE)
   const spentBefore = pass.counters.pagesRead
   const isSpent = () => pass.counters.pagesRead - spentBefore >= allowance || !pass.mayGo()
 

@@ -16,11 +16,11 @@ const HEAD_MARGIN = 0.8
  * @param allowance pages.
  */
 export async function readOpenJobs(pass: Pass, allowance: number): Promise<void> {
+  const { limit, state } = pass
   const open = await listOpenJobs(pass.db, pass.run.account)
-  const due = inTurn(
-    open.filter((job) => pass.wanted.has(job.uuid) && job.rank >= pass.limit * HEAD_MARGIN),
-    pass.state.openCreatedAt,
-  )
+  const wanted = open.filter((job) => pass.wanted.has(job.uuid) && job.rank >= limit * HEAD_MARGIN)
+  const isWithin = state.openCreatedAt === null && wanted.length <= allowance
+  const due = isWithin ? roomiestFirst(wanted, limit) : inTurn(wanted, state.openCreatedAt)
   const stored = await countListable(pass)
   const spentBefore = pass.counters.pagesRead
   let last: OpenJob | null = null
@@ -33,13 +33,37 @@ export async function readOpenJobs(pass: Pass, allowance: number): Promise<void>
     last = job
   }
   const isAllRead = due.every((job) => !pass.wanted.has(job.uuid))
-  const openCreatedAt = isAllRead ? null : (last?.createdAt ?? pass.state.openCreatedAt)
-  if (openCreatedAt !== pass.state.openCreatedAt) await pass.save({ openCreatedAt })
+  const openCreatedAt = isAllRead ? null : (last?.createdAt ?? state.openCreatedAt)
+  if (openCreatedAt !== state.openCreatedAt) await pass.save({ openCreatedAt })
+}
+
+/**
+ * Reads the open jobs again in the middle of a long pass, whenever the pass has read them before.
+ *
+ * @param head the latest answer for page 1, which need not be read again.
+ */
+export async function rereadOpenJobs(pass: Pass, head: Page, allowance: number): Promise<void> {
+  const unread = new Set(pass.wanted)
+  await noteOpenJobs(pass)
+  for (const uuid of head.uuids) pass.wanted.delete(uuid)
+  await readOpenJobs(pass, allowance)
+  // Those that the allowance did not reach were read by this pass all the same, only longer ago.
+  for (const uuid of pass.wanted) if (!unread.has(uuid)) pass.wanted.delete(uuid)
 }
 
 /** Notes which jobs are open, before anything is read. */
 export async function noteOpenJobs(pass: Pass): Promise<void> {
   for (const { uuid } of await listOpenJobs(pass.db, pass.run.account)) pass.wanted.add(uuid)
+}
+
+/**
+ * The job with the most room below it on its page first: however many new jobs have pushed all others down, it is the
+ * likeliest to be still where the table says, and its page tells how many they are.
+ */
+function roomiestFirst(jobs: readonly OpenJob[], limit: number): readonly OpenJob[] {
+  const rooms = jobs.map(({ rank }) => limit - (rank % limit))
+  const roomiest = jobs[rooms.indexOf(Math.max(...rooms))]
+  return roomiest === undefined ? jobs : [roomiest, ...jobs.filter((job) => job !== roomiest)]
 }
 
 /** Those below the position first, then those above it. */

@@ -19,6 +19,8 @@ export interface SyncOptions {
   readonly client: SpidraClient
   readonly run: RunKey
   readonly mode: RunMode
+  /** What was asked for; an unfinished pass makes an incremental run full. */
+  readonly asked: RunMode
   /** Requests in flight. */
   readonly concurrency: number
   /** Pages that an incremental run may spend on open jobs and the sweep. */
@@ -33,13 +35,18 @@ export interface SyncOptions {
   readonly onPage: (page: Page) => void
 }
 
-/** What a pass finds in the table when it begins. */
+/** What a pass begins with. */
 export interface PassStart {
   readonly state: SyncState
   /** When the newest stored live job was created; null when none is stored. */
   readonly newestStored: Micros | null
   /** Jobs a page; the API's most is 50. */
   readonly limit: number
+  /**
+   * Assumptions about the list that an answer of the run showed broken, in whichever pass. Then windows say nothing, and
+   * nothing is removed.
+   */
+  readonly doubts: Set<Doubt>
 }
 
 /** The server gives fewer jobs a page than asked: the pass begins anew with its number. */
@@ -76,9 +83,7 @@ export interface Pass extends Omit<SyncOptions, 'onPage' | 'client'>, PassStart 
   movedBlocks: number
   /** Whether total and head were the same in all answers so far. */
   isStill: boolean
-  /** Assumptions about the list that an answer showed broken. Then windows say nothing, and nothing is removed. */
-  readonly doubts: Set<Doubt>
-  /** Whether a second full run in a row may mark a mass of jobs as removed. */
+  /** Whether a second full run may mark a mass of jobs as removed: one that was asked for, not one that had to be full. */
   readonly acceptsMassRemoval: boolean
   /** Asks for a page. Its jobs are listed, so none of them is missing. */
   ask(number: number): Promise<Page>
@@ -97,7 +102,7 @@ export interface Pass extends Omit<SyncOptions, 'onPage' | 'client'>, PassStart 
 
 /** Begins a pass. */
 export function createPass(options: SyncOptions, start: PassStart): Pass {
-  const { db, client, run, counters, log, signal, mode } = options
+  const { db, client, run, counters, log, signal, asked } = options
   const { limit, state, newestStored } = start
   const merger = createPageMerger(db, run, counters, () => doubt('redated'))
 
@@ -144,8 +149,7 @@ export function createPass(options: SyncOptions, start: PassStart): Pass {
     faultyPages: 0,
     movedBlocks: 0,
     isStill: true,
-    doubts: new Set(),
-    acceptsMassRemoval: mode === 'full' && state.massRemovalAt !== null,
+    acceptsMassRemoval: asked === 'full' && state.massRemovalAt !== null,
     async ask(number) {
       const faultOf = (answer: Parameters<typeof faultOrSmaller>[0]) => faultOrSmaller(answer, number)
       const page = toPage(number, await client.listPage({ page: number, limit, signal, faultOf }))

@@ -1,6 +1,7 @@
 import { type FullPosition, openFullPosition } from './full-position.js'
 import { isOurList, reachCoveredGround } from './head.js'
-import { readOpenJobs } from './open-jobs.js'
+import type { Micros } from './instant.js'
+import { rereadOpenJobs } from './open-jobs.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
 import { openAllowance } from './plan.js'
@@ -43,23 +44,29 @@ async function readSlice(pass: Pass, position: FullPosition, head: Page): Promis
   if (position.at !== null) {
     const reached = await reachCoveredGround(pass, head)
     if ('end' in reached) return reached.end
-    await readOpenJobs(pass, openAllowance(pass.pagesPerRun))
+    await rereadOpenJobs(pass, reached.page, openAllowance(pass.pagesPerRun))
     start = await askAbove(pass, position.at)
   }
   await position.begin()
   return walkDown(pass, start, {
     isFirstPass: pass.coverage.kind !== 'whole',
     isFull: true,
-    until: headIsDue(pass),
+    until: sliceEnd(pass, position.at),
     onSwept: position.move,
   })
 }
 
-function headIsDue({ counters, refreshMs }: Pass): () => boolean {
+/**
+ * Ends a slice when the head is due. But never inside a tie that reaches down from where the slice began: it could not
+ * go on from there, and would read the tie again for ever. Nor in an unsorted list, which has no positions at all.
+ */
+function sliceEnd({ counters, refreshMs, doubts }: Pass, from: Micros | null): (page: Page) => boolean {
   const { pagesRead, waitedMs } = counters
   const startedAt = performance.now()
-  return () => {
+  return ({ oldest }) => {
     if (counters.pagesRead - pagesRead < MIN_SLICE_PAGES) return false
+    if (doubts.has('unsorted')) return false
+    if (from !== null && (oldest === null || oldest >= from)) return false
     return performance.now() - startedAt >= refreshMs || counters.waitedMs - waitedMs >= LONG_WAIT_MS
   }
 }

@@ -1,6 +1,7 @@
 import { countLiveJobs } from '../db/batch-jobs-read.js'
 import { type SyncResult, settle, withoutCounts } from './balance.js'
 import { findRemoved } from './find-removed.js'
+import { isOurList } from './head.js'
 import { noteOpenJobs, readOpenJobs } from './open-jobs.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
@@ -27,6 +28,7 @@ export async function readRecent(pass: Pass): Promise<SyncResult> {
   const isSweeping = isSweepDue(pass.state.lastSweepAt, new Date()) && pass.mayGo()
   if (isSweeping) await sweepSlice(pass, left(pass.pagesPerRun))
   const result = await settleWithOpenJobs(pass, () => left(openAllowance(pass.pagesPerRun)))
+  if (result.reason === 'first_pass_unfinished') return readLongGap(pass)
   if (result.listedTotal === null || result.listedTotal === result.storedTotal) return result
   return findDifference(pass, result, isSweeping)
 }
@@ -49,19 +51,30 @@ async function settleWithOpenJobs(pass: Pass, left: () => number): Promise<SyncR
   return pass.counters.pagesRead === pagesBefore ? result : settle(pass, { hasReadAll: false })
 }
 
+/** More is new at the head than may be held back: such a list is read like the first time. */
+async function readLongGap(pass: Pass): Promise<SyncResult> {
+  const head = await pass.ask(1)
+  if (!(await isOurList(pass, head))) return withoutCounts(pass, 'strange')
+  return readEverything(pass, head)
+}
+
+async function readEverything(pass: Pass, head: Page): Promise<SyncResult> {
+  const end = await readWholeList(pass, head)
+  return end === 'end' ? settle(pass, { hasReadAll: true }) : withoutCounts(pass, end)
+}
+
 async function findDifference(
   pass: Pass,
   { listedTotal, storedTotal }: SyncResult,
   hasSwept: boolean,
 ): Promise<SyncResult> {
   const difference = (storedTotal ?? 0) - (listedTotal ?? 0)
-  if (difference > 0 && pass.head !== null) await findRemoved(pass, pass.head, pass.pagesPerRun)
+  if (difference > 0 && pass.head !== null) await findRemoved(pass, pass.head)
   else if (!hasSwept && pass.mayGo()) await sweepSlice(pass, pass.pagesPerRun)
   const result = await settle(pass, { hasReadAll: false })
   const isSettled = result.listedTotal === null || result.listedTotal === result.storedTotal
   if (isSettled || difference === pass.state.triedDifference) return result
 
   pass.log.info({ difference }, 'stored and listed jobs differ: reading the whole list')
-  const end = await readWholeList(pass, await pass.ask(1))
-  return end === 'end' ? settle(pass, { hasReadAll: true }) : withoutCounts(pass, end)
+  return readEverything(pass, await pass.ask(1))
 }

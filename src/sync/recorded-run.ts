@@ -62,7 +62,7 @@ export async function recordRun(options: RecordedRunOptions): Promise<RecordedRu
     try {
       const mode = modeOf(options.mode, await openSyncState(db, account))
       const run = await startRun(db, { account, mode, trigger, worker })
-      return await runUnderLock({ ...options, mode }, run, lock.lost, startedAt)
+      return await runUnderLock({ ...options, mode, asked: options.mode }, run, lock.lost, startedAt)
     } finally {
       await lock.release()
     }
@@ -74,14 +74,14 @@ export async function recordRun(options: RecordedRunOptions): Promise<RecordedRu
 }
 
 async function runUnderLock(
-  options: RecordedRunOptions,
+  options: RecordedRunOptions & { readonly asked: RunMode },
   run: RunKey,
   lockLost: AbortSignal,
   startedAt: number,
 ): Promise<RecordedRun> {
   const { db } = options
   const log = options.log.child({ runId: String(run.id), account: run.account })
-  const { mode, trigger } = options
+  const { mode, asked, trigger } = options
   log.info({ mode, trigger }, 'run started')
   const counters = createCounters()
   const client = options.createClient(counters, log)
@@ -99,6 +99,7 @@ async function runUnderLock(
       client,
       run,
       mode,
+      asked,
       concurrency,
       pagesPerRun,
       refreshMs,

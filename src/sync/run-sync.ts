@@ -3,7 +3,7 @@ import { openSyncState, type SyncState } from '../db/sync-state.js'
 import { type SyncResult, settle, withoutCounts } from './balance.js'
 import { toMicros } from './instant.js'
 import { noteOpenJobs } from './open-jobs.js'
-import { createPass, type Pass, type PassStart, SmallerLimitError, type SyncOptions } from './pass.js'
+import { createPass, type Doubt, type Pass, type PassStart, SmallerLimitError, type SyncOptions } from './pass.js'
 import { readWholeList } from './read-all.js'
 import { readRecent } from './read-recent.js'
 import type { PartialReason } from './verdict.js'
@@ -35,9 +35,10 @@ export type RunResult = SyncResult & {
  */
 export async function runSync(options: SyncOptions): Promise<RunResult> {
   let limit = PAGE_LIMIT
+  const doubts = new Set<Doubt>()
   for (;;) {
     try {
-      return await runPasses(options, limit)
+      return await runPasses(options, limit, doubts)
     } catch (error) {
       if (!(error instanceof SmallerLimitError)) throw error
       limit = error.limit
@@ -46,23 +47,27 @@ export async function runSync(options: SyncOptions): Promise<RunResult> {
   }
 }
 
-async function runPasses(options: SyncOptions, limit: number): Promise<RunResult> {
+async function runPasses(options: SyncOptions, limit: number, doubts: Set<Doubt>): Promise<RunResult> {
   for (let round = 1; ; round += 1) {
-    const pass = createPass(options, await openStart(options, limit))
+    const pass = createPass(options, { ...(await openStart(options)), limit, doubts })
     const result = options.mode === 'full' ? await readAll(pass) : await readRecent(pass)
     await noteOutcome(pass, result)
     const mayRepeat = options.mode === 'full' && round < FULL_PASSES
-    if (result.status === 'complete' || !mayRepeat || !REPEATABLE.has(result.reason)) {
-      return { ...result, openUnread: pass.wanted.size }
-    }
+    if (!mayRepeat || !isRepeatable(result, doubts)) return { ...result, openUnread: pass.wanted.size }
     options.log.info({ reason: result.reason }, 'reading the list once more')
   }
 }
 
-async function openStart({ db, run }: SyncOptions, limit: number): Promise<PassStart> {
+/** Where an assumption is broken, nothing is removed in this run, and what is stored too much stays so. */
+function isRepeatable({ reason }: SyncResult, doubts: ReadonlySet<Doubt>): boolean {
+  if (reason === null || !REPEATABLE.has(reason)) return false
+  return reason !== 'more_stored_than_listed' || doubts.size === 0
+}
+
+async function openStart({ db, run }: SyncOptions): Promise<Pick<PassStart, 'state' | 'newestStored'>> {
   const state = await openSyncState(db, run.account)
   const newest = await readNewestCreatedAt(db, run.account)
-  return { state, limit, newestStored: newest === null ? null : toMicros(newest) }
+  return { state, newestStored: newest === null ? null : toMicros(newest) }
 }
 
 /** Reads every page, and the head after it. */
@@ -84,7 +89,11 @@ async function noteOutcome(pass: Pass, result: SyncResult): Promise<void> {
   const triedDifference = difference === 0 ? null : difference
   if (result.listedTotal !== null && triedDifference !== state.triedDifference) change.triedDifference = triedDifference
   const isUnsorted = pass.doubts.has('unsorted')
-  if (isFull && isUnsorted !== state.isUnsorted) change.isUnsorted = isUnsorted
-  if (isFull && result.reason === 'mass_removal' && state.massRemovalAt === null) change.massRemovalAt = new Date()
+  if (isUnsorted !== state.isUnsorted) change.isUnsorted = isUnsorted
+  if (result.reason === 'mass_removal') {
+    if (isFull && state.massRemovalAt === null) change.massRemovalAt = new Date()
+    // What was not our list was no pass to go on with.
+    if (state.fullStartedAt === null) change.fullStartedAt = null
+  }
   if (Object.keys(change).length > 0) await pass.save(change)
 }

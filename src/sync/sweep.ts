@@ -5,7 +5,8 @@ import { walkDown } from './walk.js'
 
 /**
  * Reads a slice of the list from where the last one ended, and wraps round at the end. It finds jobs that were
- * re-opened after they had ended. A slice never ends inside a tie, because it could not go on from there.
+ * re-opened after they had ended. A slice that begins above a tie goes on to the end of the tie, because the next one
+ * could not go on from inside it; one that ends on its way there leaves the whole tie to the next.
  *
  * @param allowance pages; fewer are read when the request budget is spent.
  */

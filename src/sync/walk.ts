@@ -1,11 +1,15 @@
+import { countLiveJobs } from '../db/batch-jobs-read.js'
 import type { Micros } from './instant.js'
 import { isLast, type Page } from './page.js'
 import type { Pass } from './pass.js'
 import { readBelow, readBlockBelow, type Step } from './read-below.js'
 import { createStretch } from './stretch.js'
 
-/** Answers that wait for one look at the table: a window over many pages costs no more than one over a few. */
-const WINDOW_ANSWERS = 16
+/**
+ * Answers that wait for one look at the table: a window over many pages costs no more than one over a few. As many as a
+ * chunk has, because a pass that is cut off goes on from its last window.
+ */
+const WINDOW_ANSWERS = 8
 
 /** Pages asked for together, where several requests may be in flight; each block costs one request more. */
 const MIN_BLOCK_PAGES = 12
@@ -43,6 +47,7 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions): P
   let page = start
   let held: readonly Page[] = [usable(pass, start)]
   let touched = isFirstPass || (await pass.touches(start))
+  if (!touched && start.number === 1 && (await newPages(pass, start)) > MAX_HELD_PAGES) return 'gap'
   let isProven = start.fault === null
   let stretch = createStretch(start)
 
@@ -61,7 +66,9 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions): P
       await pass.writer.write(held)
       held = []
     }
-    const end: WalkEnd | null = isEnd ? 'end' : until(page, touched) ? 'until' : null
+    // Where nothing is proved no position is kept, so nobody could go on from here.
+    const mayEnd = isProven || !isFull
+    const end: WalkEnd | null = isEnd ? 'end' : mayEnd && until(page, touched) ? 'until' : null
     if (touched && page.fault === null && (end !== null || stretch.answers >= WINDOW_ANSWERS)) {
       await decideWindow(isEnd)
     }
@@ -82,6 +89,11 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions): P
     }
     page = step.lower
   }
+}
+
+/** How many pages are new at the head at least, if nothing but new jobs came since. */
+async function newPages(pass: Pass, { total }: Page): Promise<number> {
+  return (total - (await countLiveJobs(pass.db, pass.run.account))) / pass.limit
 }
 
 /** What may be merged of an answer. */

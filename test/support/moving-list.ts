@@ -15,6 +15,9 @@ export type Move =
   | { readonly kind: 'come'; readonly tie: boolean }
   | { readonly kind: 'go' | 'progress' | 'reopen'; readonly index: number }
 
+/** A run that asks so often never ends. */
+const MAX_REQUESTS = 5_000
+
 /** The worker dies here: everything after this request is lost. */
 export class Died extends Error {}
 
@@ -82,6 +85,7 @@ export function createMovingList(name: string, size: number, ties: readonly bool
     signal.throwIfAborted()
     const askedAt = performance.now()
     list.requests += 1
+    if (list.requests > MAX_REQUESTS) throw new Error(`a list of ${jobs.length} jobs took ${MAX_REQUESTS} requests`)
     if (diesIn !== null && --diesIn < 0) throw new Died()
     // Some questions take longer on their way than others.
     for (let wait = (list.requests * 7) % 3; wait > 0; wait -= 1) await turn()

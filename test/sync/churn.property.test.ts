@@ -59,6 +59,19 @@ const history = fc.boolean().chain((hasRemovals) =>
   }),
 )
 
+/** A tie longer than a slice: a full pass once read it over and over, because it could not go on from inside it. */
+const still = { concurrency: 1, pagesPerRun: 1, refreshMs: 0, diesIn: null, moves: [], pace: [0] } as const
+const ALL_TIED = {
+  hasRemovals: false,
+  size: 60,
+  ties: [true],
+  limit: 1,
+  runs: [
+    { mode: 'full', ...still },
+    { mode: 'full', ...still },
+  ],
+} as const
+
 async function runOnce(
   list: MovingList,
   account: string,
@@ -74,6 +87,7 @@ async function runOnce(
       client: list.client,
       run,
       mode,
+      asked: planned.mode,
       concurrency,
       pagesPerRun,
       refreshMs,
