@@ -33,9 +33,21 @@ export async function reachCoveredGround(pass: Pass, first: Page | null): Promis
     }
     const end = await walkDown(pass, page, { until: (_, hasTouched) => hasTouched })
     if (end !== 'until' && end !== 'end') return { end }
+    if (end === 'end') await coverAll(pass)
     page = await pass.ask(1)
   }
   return { end: 'broken' }
+}
+
+/**
+ * A walk from the head to the end has read and merged everything. It matters where all that is stored ties with the
+ * bottom: strictly above it nothing is covered, so the head would never touch covered ground.
+ */
+async function coverAll(pass: Pass): Promise<void> {
+  await pass.writer.drain()
+  if (pass.coverage.kind === 'whole') return
+  pass.coverage = { kind: 'whole' }
+  await pass.save({ isWhole: true, bottomCreatedAt: null })
 }
 
 /**

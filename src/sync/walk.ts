@@ -83,7 +83,9 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions): P
       stretch.add(step.seen, step.lower)
     } else {
       isProven = false
-      if (!isFull || !touched || isLast(step.lower)) return 'broken'
+      // A faulty page that seems to be the last one may be empty by mistake, unless the one above is faulty too.
+      const isOver = isLast(step.lower) && (step.lower.fault === null || page.fault !== null)
+      if (!isFull || !touched || isOver) return 'broken'
       held = step.seen.map((seen) => pass.withoutNewcomers(seen))
       stretch = createStretch(step.lower)
     }
