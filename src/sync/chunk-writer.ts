@@ -14,6 +14,8 @@ export interface ChunkWriter {
   write(pages: readonly Page[], done?: () => Promise<void>): Promise<void>
   /** Waits until all is merged. */
   drain(): Promise<void>
+  /** Ends the writer: waits for the merge in hand, and drops what waits behind it. */
+  close(): Promise<void>
 }
 
 /**
@@ -73,6 +75,12 @@ export function createChunkWriter(merge: (pages: readonly Page[]) => Promise<voi
         flush()
         await settle()
       } while (waiting.length > 0 || isMerging)
+    },
+    async close() {
+      waiting = []
+      waitingPages = 0
+      clearTimeout(timer)
+      await merging
     },
   }
 }

@@ -50,7 +50,7 @@ export async function runSync(options: SyncOptions): Promise<RunResult> {
 async function runPasses(options: SyncOptions, limit: number, doubts: Set<Doubt>): Promise<RunResult> {
   for (let round = 1; ; round += 1) {
     const pass = createPass(options, { ...(await openStart(options)), limit, doubts })
-    const result = options.mode === 'full' ? await readAll(pass) : await readRecent(pass)
+    const result = await readAs(pass).finally(() => pass.writer.close())
     await noteOutcome(pass, result)
     const mayRepeat = options.mode === 'full' && round < FULL_PASSES
     if (!mayRepeat || !isRepeatable(result, doubts)) return { ...result, openUnread: pass.wanted.size }
@@ -62,6 +62,10 @@ async function runPasses(options: SyncOptions, limit: number, doubts: Set<Doubt>
 function isRepeatable({ reason }: SyncResult, doubts: ReadonlySet<Doubt>): boolean {
   if (reason === null || !REPEATABLE.has(reason)) return false
   return reason !== 'more_stored_than_listed' || doubts.size === 0
+}
+
+function readAs(pass: Pass): Promise<SyncResult> {
+  return pass.mode === 'full' ? readAll(pass) : readRecent(pass)
 }
 
 async function openStart({ db, run }: SyncOptions): Promise<Pick<PassStart, 'state' | 'newestStored'>> {

@@ -74,6 +74,19 @@ test('tells the error of a merge to the next write and to the drain, and merges 
   expect(merges).toBe(1)
 })
 
+test('once closed it finishes the merge in hand and begins no other', async () => {
+  const { chunks, merge, open } = recorder()
+  const writer = createChunkWriter(merge)
+  await writer.write(pages(1, 8))
+  await writer.write(pages(9, 3))
+  const closed = writer.close()
+  open()
+  await closed
+  // Longer than the pages would have waited for their chunk to fill.
+  await new Promise((resolve) => setTimeout(resolve, 1_100))
+  expect(chunks).toEqual([[1, 2, 3, 4, 5, 6, 7, 8]])
+})
+
 function deferred<Value>() {
   let resolve: (value: Value) => void = () => {}
   const promise = new Promise<Value>((settle) => {
