@@ -1,3 +1,4 @@
+import { Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import { Client, DatabaseError as PostgresError } from 'pg'
 import type { BaseLogger } from 'pino'
@@ -65,15 +66,18 @@ export async function migrate(databaseUrl: string, options: MigrateOptions = {})
   const { log, signal, directory } = options
   const migrations = await readMigrations(directory)
   signal?.throwIfAborted()
+  // Our own socket: one that is still connecting, node-postgres would not let go of.
+  const socket = new Socket()
   const client = new Client({
     connectionString: databaseUrl,
+    stream: () => socket,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     application_name: 'spidra-sync migrate',
     keepAlive: true,
   })
   // Without a listener a lost connection would end the process; the query under way rejects as well.
   client.on('error', (err) => log?.debug({ err }, 'migration connection lost'))
-  const disconnect = () => void client.end().catch(() => undefined)
+  const disconnect = () => void socket.destroy()
   signal?.addEventListener('abort', disconnect, { once: true })
   try {
     await client.connect()

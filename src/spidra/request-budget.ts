@@ -85,18 +85,20 @@ export function createRequestBudget(options: RequestBudgetOptions): RequestBudge
   /** Until the instant, if there is one, or until something new is known. */
   async function pause(resumeAt: number | null, instant: number, signal: AbortSignal): Promise<void> {
     const waitMs = resumeAt === null ? MAX_TIMER_MS : Math.ceil(resumeAt - instant + random() * JITTER_MS)
-    if (resumeAt !== null && announced !== window.number) {
-      announced = window.number
-      onWait?.({ waitMs, resumeAt: new Date(instant + waitMs) })
-    }
     const woken = new AbortController()
     const wake = () => woken.abort()
     wakers.add(wake)
+    // Before the wait is told: who hears of it may abort at once.
     signal.addEventListener('abort', wake, { once: true })
     try {
+      if (resumeAt !== null && announced !== window.number) {
+        announced = window.number
+        onWait?.({ waitMs, resumeAt: new Date(instant + waitMs) })
+      }
       await sleep(waitMs, undefined, { signal: woken.signal })
-    } catch {
+    } catch (error) {
       // Woken: the caller looks again.
+      if (!woken.signal.aborted) throw error
     } finally {
       wakers.delete(wake)
       signal.removeEventListener('abort', wake)

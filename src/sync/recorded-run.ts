@@ -169,12 +169,12 @@ function summarize(
   { account, mode }: RecordedRunOptions,
   run: RunKey | null,
   startedAt: number,
-  { seamsRepaired: _, ...counters }: Counters,
+  // The order of the fields is the contract's.
+  { seamsRepaired: _, waitedMs, ...counters }: Counters,
   ending: Pick<Ending, 'listedTotal' | 'storedTotal' | 'statusReason' | 'errorMessage'> & Pick<RunSummary, 'status'>,
 ): RunSummary {
   const { status, listedTotal, storedTotal } = ending
   const durationMs = Math.round(performance.now() - startedAt)
-  const waitedMs = Math.round(counters.waitedMs)
   const runId = run === null ? null : String(run.id)
   const reason = ending.statusReason ?? ending.errorMessage
   return {
@@ -187,7 +187,7 @@ function summarize(
     openUnread: 0,
     listedTotal,
     storedTotal,
-    waitedMs,
+    waitedMs: Math.round(waitedMs),
     durationMs,
   }
 }

@@ -161,3 +161,17 @@ test('shows what the API told last', async () => {
   budget.observe({ limit: 300, remaining: 119, resetInMs: null }, SILENCE)
   expect(budget.told()).toEqual({ limit: 300, remaining: 119, resetAt: null })
 })
+
+test('an abort by the listener that hears of the wait ends it at once', async () => {
+  const stop = new AbortController()
+  const budget = createRequestBudget({
+    requests: 1,
+    windowMs: 60_000,
+    reserve: 0,
+    onWait: () => stop.abort(new Error('enough')),
+  })
+  await budget.acquire(stop.signal)
+  budget.observe(null, { isRateLimited: false, retryAfterMs: null })
+
+  await expect(budget.acquire(stop.signal)).rejects.toThrow('enough')
+})
