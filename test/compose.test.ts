@@ -1,0 +1,14 @@
+import { readFile } from 'node:fs/promises'
+import { expect, test } from 'vitest'
+import { variables } from '../src/config-variables.js'
+
+/** Addresses and paths inside the container are the image's, and the tests have no place there. */
+const NOT_HANDED_ON = ['HTTP_HOST', 'HTTP_PORT', 'NODE_EXTRA_CA_CERTS', 'TEST_DATABASE_URL']
+
+test('compose.yaml hands every variable of the contract on to the worker', async () => {
+  const [, worker = ''] = (await readFile('compose.yaml', 'utf8')).split('\n  worker:\n')
+  const handedOn = [...worker.matchAll(/^ {6}([A-Z_]+):/gm)].map(([, name]) => name)
+  const contract = variables({ needsKey: true, production: true, allowHttp: false, isTerminal: false }).shape
+
+  expect(handedOn.concat(NOT_HANDED_ON).sort()).toEqual(Object.keys(contract).sort())
+})

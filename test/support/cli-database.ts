@@ -1,0 +1,31 @@
+import { escapeIdentifier, escapeLiteral } from 'pg'
+import { inject } from 'vitest'
+import { asAdmin } from './admin.js'
+import { DATABASE_PASSWORD } from './cli.js'
+import { createTestDatabase, type TestDatabase } from './test-database.js'
+
+/**
+ * A database as a user would have it: nothing in it yet, and owned by a role that may nothing else, with a password
+ * that is easy to find in an output.
+ */
+export async function createCliDatabase(): Promise<TestDatabase> {
+  const database = await createTestDatabase({ isMigrated: false })
+  const { adminUrl } = inject('testServer')
+  const role = `${database.name}_owner`
+  const identifier = escapeIdentifier(role)
+  await asAdmin(adminUrl, async (admin) => {
+    await admin.query(`CREATE ROLE ${identifier} LOGIN PASSWORD ${escapeLiteral(DATABASE_PASSWORD)}`)
+    await admin.query(`ALTER DATABASE ${escapeIdentifier(database.name)} OWNER TO ${identifier}`)
+  })
+  const url = new URL(database.url)
+  url.username = role
+  url.password = DATABASE_PASSWORD
+  return {
+    ...database,
+    url: url.href,
+    async [Symbol.asyncDispose]() {
+      await database[Symbol.asyncDispose]()
+      await asAdmin(adminUrl, (admin) => admin.query(`DROP ROLE ${identifier}`))
+    },
+  }
+}

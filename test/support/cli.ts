@@ -1,0 +1,178 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, expect } from 'vitest'
+
+/** The built program, as users run it. */
+export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
+
+/** What no output may show, whatever the log level. */
+export const API_KEY = 'spd_e2e-a-key-that-nobody-may-see'
+export const DATABASE_PASSWORD = 'e2e-a-password-that-nobody-may-see'
+
+/**
+ * What ends at once takes less, in milliseconds, on a machine that does much else; half of the usual SHUTDOWN_GRACE_MS,
+ * so whatever had to be cut off at its end takes more.
+ */
+export const AT_ONCE_MS = 5_000
+
+const leaks: string[] = []
+
+/** Every file that starts a process answers for what its processes said. */
+afterAll(() => expect(leaks).toEqual([]))
+
+export interface CliOptions {
+  /** Beside `PATH` and `HOME`, which is all that the process inherits. */
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** Default: a folder of its own, removed when the process is disposed of. */
+  readonly cwd?: string
+  /** Flags for Node itself. */
+  readonly nodeFlags?: readonly string[]
+}
+
+/** How a process ended, and what it said. */
+export interface CliResult {
+  readonly code: number | null
+  readonly signal: NodeJS.Signals | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** A process under way. Disposing of it kills it if it still runs. */
+export interface CliProcess extends AsyncDisposable {
+  readonly pid: number
+  readonly stdout: string
+  readonly stderr: string
+  /** Once it has ended and closed its output. */
+  readonly ended: Promise<CliResult>
+  /** Resolves as soon as what it said so far, on either stream, matches; rejects if it ends without. */
+  says(pattern: RegExp): Promise<RegExpExecArray>
+  kill(signal: NodeJS.Signals): void
+  /** Closes our end of its standard output, as `head` does. */
+  stopReading(): void
+}
+
+/** Runs `spidra-sync` and waits for its end. */
+export async function runCli(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
+  await using cli = await startCli(args, options)
+  return await cli.ended
+}
+
+/** Starts `spidra-sync`. */
+export async function startCli(args: readonly string[], options: CliOptions = {}): Promise<CliProcess> {
+  return startProcess(process.execPath, [...(options.nodeFlags ?? []), CLI, ...args], options)
+}
+
+/** Starts any program the same way, such as a shell that pipes our output. */
+export async function startProcess(
+  file: string,
+  args: readonly string[],
+  options: CliOptions = {},
+): Promise<CliProcess> {
+  const folder = options.cwd === undefined ? await createFolder() : null
+  const { PATH, HOME } = process.env
+  const child = spawn(file, args, {
+    cwd: options.cwd ?? folder?.path,
+    env: { PATH, HOME, ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const said = { stdout: '', stderr: '' }
+  const ended = collect(child, said)
+  ended.catch(() => undefined)
+  return {
+    pid: child.pid ?? 0,
+    get stdout() {
+      return said.stdout
+    },
+    get stderr() {
+      return said.stderr
+    },
+    ended,
+    says: (pattern) => waitFor(child, said, pattern, ended),
+    kill: (signal) => void child.kill(signal),
+    stopReading: () => void child.stdout.destroy(),
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGKILL')
+      await ended.catch(() => undefined)
+      await folder?.[Symbol.asyncDispose]()
+    },
+  }
+}
+
+function collect(child: ChildProcess, said: { stdout: string; stderr: string }): Promise<CliResult> {
+  child.stdout?.setEncoding('utf8').on('data', (text) => (said.stdout += text))
+  child.stderr?.setEncoding('utf8').on('data', (text) => (said.stderr += text))
+  return new Promise((resolve, reject) => {
+    child.on('error', reject)
+    child.on('close', (code, signal) => {
+      const command = child.spawnargs.slice(1).join(' ')
+      for (const secret of [API_KEY, DATABASE_PASSWORD]) {
+        if (`${said.stdout}${said.stderr}`.includes(secret)) leaks.push(`${command} showed ${secret}`)
+      }
+      resolve({ code, signal, ...said })
+    })
+  })
+}
+
+async function waitFor(
+  child: ChildProcess,
+  said: { readonly stdout: string; readonly stderr: string },
+  pattern: RegExp,
+  ended: Promise<CliResult>,
+): Promise<RegExpExecArray> {
+  const match = () => pattern.exec(said.stdout) ?? pattern.exec(said.stderr)
+  const found = new Promise<RegExpExecArray>((resolve) => {
+    const look = () => {
+      const result = match()
+      if (result === null) return
+      child.stdout?.off('data', look)
+      child.stderr?.off('data', look)
+      resolve(result)
+    }
+    child.stdout?.on('data', look)
+    child.stderr?.on('data', look)
+    look()
+  })
+  const missed = ended.then(({ code, stdout, stderr }) => {
+    const result = match()
+    if (result !== null) return result
+    throw new Error(`ended with ${code} and never said ${pattern}:\n${stdout}${stderr}`)
+  })
+  return Promise.race([found, missed])
+}
+
+/** A folder to work in. Nothing may be left behind in it: a Postgres that still runs is stopped, and is a failure. */
+export interface Folder extends AsyncDisposable {
+  readonly path: string
+}
+
+export async function createFolder(): Promise<Folder> {
+  const path = await mkdtemp(join(tmpdir(), 'spidra-sync-cli-'))
+  await chmod(path, 0o755) // for root: the embedded server runs as another user, who has to pass
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      const pids = await embeddedPostgresIn(path)
+      for (const pid of pids) process.kill(pid, 'SIGINT')
+      await rm(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
+      expect(pids, 'Postgres processes left behind').toEqual([])
+    },
+  }
+}
+
+/** Process numbers of embedded servers that run on data in the folder: those of the worker and of the demo. */
+export async function embeddedPostgresIn(folder: string): Promise<number[]> {
+  const files = ['.spidra-sync/data', '.spidra-sync/demo/data'].map((data) => join(folder, data, 'postmaster.pid'))
+  const texts = await Promise.all(files.map((file) => readFile(file, 'utf8').catch(() => '')))
+  return texts.map((text) => Number.parseInt(text, 10)).filter((pid) => isAlive(pid))
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
