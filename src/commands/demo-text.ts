@@ -34,7 +34,8 @@ function isFrame(line: number, rows: number): boolean {
 export function instructions(reader: string, httpUrl: string | null): string {
   const http = httpUrl === null ? '' : `\nStatus and metrics:\n  ${httpUrl}/api/status\n  ${httpUrl}/metrics\n`
   return `
-Jobs arrive, progress, finish and are retried from now on; a run every 10 s follows.
+From now on jobs arrive, progress, finish and are retried; a run follows every
+10 seconds.
 
 Connect with psql or a BI tool (read-only, the same after a restart):
   psql '${reader}'
@@ -53,5 +54,5 @@ export function runLine(summary: RunSummary, now: Date): string {
   const time = now.toISOString().slice(11, 19)
   const total = (storedTotal ?? 0).toLocaleString('en')
   const changed = updated + restored + removed
-  return `${time} ${status}: ${total} jobs, ${inserted} new, ${changed} changed, ${requests} requests\n`
+  return `${time} ${status}: ${total} jobs, ${inserted} new, ${changed} changed, ${requests} ${requests === 1 ? 'request' : 'requests'}\n`
 }
