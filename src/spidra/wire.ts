@@ -12,9 +12,11 @@ const count = z.int(countRule).min(0, countRule).max(MAX_COUNT, countRule)
 
 /** In UTC, whatever the offset: outside these years ISO 8601 has no plain form, and a position could not be written. */
 const YEARS = { first: Date.parse('0001-01-01T00:00:00Z'), end: Date.parse('9999-12-31T23:59:59Z') }
+const EDGE_YEAR = /^(?:000[01]|9999)/
 const timestamp = z.iso
   .datetime({ offset: true, abort: true, error: 'must be an ISO 8601 time with Z or an offset' })
-  .refine((value) => isWithin(Date.parse(value), YEARS), 'must lie in the years 1 to 9999')
+  // Only at the ends of the calendar an offset can lead out of it.
+  .refine((value) => !EDGE_YEAR.test(value) || isWithin(Date.parse(value), YEARS), 'must lie in the years 1 to 9999')
 
 const listedJob = z.object({
   uuid: z.guid('must be a uuid').transform((uuid) => uuid.toLowerCase()),

@@ -1,7 +1,7 @@
 import { rankOf } from '../db/batch-jobs-read.js'
 import { countOpenRejections } from '../db/rejected-jobs.js'
 import { countListable } from './balance.js'
-import { toMicros, toTimestamp } from './instant.js'
+import { toTimestamp } from './instant.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
 import { walkDown } from './walk.js'
@@ -49,7 +49,7 @@ async function bisect(pass: Pass, totalPages: number): Promise<number | null> {
 /** How many stored jobs above the page are listed no longer; null when the page cannot tell. */
 async function surplusAbove(pass: Pass, page: Page): Promise<number | null> {
   if (page.fault !== null || !page.isSorted || page.jobs.length === 0) return null
-  const instants = page.jobs.map((job) => toMicros(job.createdAt))
+  const { instants } = page
   // Among jobs that tie, the table has no order. The first one that is strictly older than its neighbour can be counted.
   const index = instants.findIndex((instant, place) => place > 0 && instant < (instants[place - 1] ?? instant))
   const instant = instants[index]

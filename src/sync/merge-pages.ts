@@ -40,6 +40,7 @@ export function createPageMerger(
   }
 
   async function keepRejections(pages: readonly Page[], refused: ReadonlyMap<string, Rejection>): Promise<void> {
+    if (refused.size === 0 && pages.every((page) => page.rejections.length === 0)) return
     const rows = new Map<string, Rejection & { readonly fingerprint: string }>()
     for (const page of pages) {
       const copies = new Map<string, number>()

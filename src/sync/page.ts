@@ -11,7 +11,9 @@ export interface Page {
   readonly rejections: readonly Rejection[]
   /** All that the page lists and that has a readable uuid, rejected items among it. */
   readonly uuids: ReadonlySet<string>
-  /** `createdAt` of the first and of the last job; null on a page without jobs. */
+  /** `createdAt` of the jobs, in their order. */
+  readonly instants: readonly Micros[]
+  /** The first and the last of them; null on a page without jobs. */
   readonly newest: Micros | null
   readonly oldest: Micros | null
   /** Whether the jobs are sorted by `createdAt` descending. Only then the page says anything of a part of the list. */
@@ -34,6 +36,7 @@ export function toPage(number: number, answer: ListAnswer): Page {
     jobs,
     rejections,
     uuids: new Set([...jobs, ...rejections].flatMap(({ uuid }) => uuid ?? [])),
+    instants,
     newest: instants.at(0) ?? null,
     oldest: instants.at(-1) ?? null,
     isSorted: instants.every((instant, index) => index === 0 || instant <= (instants[index - 1] ?? instant)),

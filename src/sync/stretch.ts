@@ -1,4 +1,4 @@
-import { type Micros, toMicros } from './instant.js'
+import type { Micros } from './instant.js'
 import type { Page } from './page.js'
 import { nextTop, type Window, windowBottom, windowTop } from './window.js'
 
@@ -26,7 +26,7 @@ export function createStretch(first: Page): Stretch {
 
   function note(page: Page): void {
     isSorted &&= page.isSorted
-    for (const job of page.jobs) listed.set(job.uuid, toMicros(job.createdAt))
+    for (const [index, { uuid }] of page.jobs.entries()) listed.set(uuid, page.instants[index] ?? 0n)
     for (const { uuid } of page.rejections) if (uuid !== null) undated.add(uuid)
     answers += 1
   }

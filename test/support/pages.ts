@@ -44,6 +44,7 @@ export function page(
     jobs: parsed,
     rejections: [],
     uuids: new Set(parsed.map((job) => job.uuid)),
+    instants,
     newest: instants.at(0) ?? null,
     oldest: instants.at(-1) ?? null,
     isSorted: instants.every((instant, index) => index === 0 || instant <= (instants[index - 1] ?? instant)),
