@@ -89,5 +89,6 @@ function logSummary(log: Logger, { summary, error }: RecordedRun): void {
   if (status === 'skipped') return
   if (status === 'failed') log.error({ ...summary, err: error }, 'run failed')
   else if (status === 'partial' && reason !== 'first_pass_unfinished') log.error(summary, 'run partial')
+  else if (status === 'aborted') log.warn({ ...summary, err: error }, 'run aborted')
   else log.info(summary, 'run finished')
 }

@@ -36,12 +36,13 @@ export const DEMO_ENVIRONMENT = {
 export async function runDemoCommand(context: CommandContext, flags: { readonly once: boolean }): Promise<number> {
   const { log, signal, stdout } = context
   const directory = join(context.workingDirectory, DEMO_DIRECTORY)
-  const state = await openDemoState(join(directory, 'demo.json'), Date.now())
-  await using simulator = await startSimulator({ ...DEMO_ACCOUNT, epoch: state.epoch, seed: state.seed })
+  // First, because it knows what to say where the directory cannot be written.
   const embedded = await openEmbeddedPostgres({ directory, log, signal })
   const db = openDatabase(embedded.url)
   const database = { db, databaseUrl: embedded.url, close: () => db.$disconnect() }
   try {
+    const state = await openDemoState(join(directory, 'demo.json'), Date.now())
+    await using simulator = await startSimulator({ ...DEMO_ACCOUNT, epoch: state.epoch, seed: state.seed })
     if (state.isNewAccount) await dropSchemas(embedded.url)
     await migrate(embedded.url, { log, signal })
     await ensureReaderRole(embedded.url, READER_ROLE, state.readerPassword)

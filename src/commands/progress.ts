@@ -60,8 +60,8 @@ export function openProgress(stream: Pick<NodeJS.WriteStream, 'write' | 'columns
     onPage(page) {
       wait = null
       pagesRead += 1
-      jobs += page.jobs.length
-      // A pass ends with the head again: the bar goes forward only.
+      // A pass ends with the head again: the bar goes forward only, and counts no job twice.
+      if (page.number > reached.page) jobs += page.jobs.length
       const pages = Math.max(page.totalPages, 1)
       reached = { page: Math.min(pages, Math.max(page.number, reached.page)), pages }
       show()

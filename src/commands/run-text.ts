@@ -21,7 +21,7 @@ function verdictOf({ status, account, listedTotal, storedTotal, reason }: RunSum
     case 'failed':
       return `Failed: ${reason}`
     case 'aborted':
-      return 'Aborted: the run was stopped; the next one goes on from where it was.'
+      return `Aborted: ${reason}. The next run goes on from there.`
     case 'skipped':
       return `Skipped: another worker is running account ${account}.`
     default:

@@ -1,7 +1,6 @@
 import { pruneHistory } from '../db/history.js'
 import { saveNextRun } from '../db/sync-state.js'
 import { createMetrics } from '../http/metrics.js'
-import { boundReadiness } from '../http/readiness.js'
 import { type HttpServer, startHttpServer } from '../http/server.js'
 import { readStatus } from '../report/status.js'
 import type { RunSummary } from '../sync/run-summary.js'
@@ -45,7 +44,7 @@ export async function startService(
     config: config.http,
     log,
     metrics,
-    readiness: boundReadiness(() => checkReadiness(db, { account, isArmed, intervalMs, now: new Date() })),
+    readiness: () => checkReadiness(db, { account, isArmed, intervalMs, now: new Date() }),
     status: () => readStatus(db, { account, now: new Date() }),
   })
   if (http !== null) log.info({ url: http.url }, 'http server listens')

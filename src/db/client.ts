@@ -20,6 +20,10 @@ export function openDatabase(databaseUrl: string, options: { applicationName?: s
     max: POOL_SIZE,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     application_name: options.applicationName ?? 'spidra-sync',
+    // Prisma's adapter drops the offset of a timestamptz and sends none: both hold only in UTC, and in ISO form.
+    onConnect: async (client) => {
+      await client.query("SET TimeZone = 'UTC'; SET DateStyle = 'ISO'")
+    },
   })
   return new PrismaClient({ adapter, errorFormat: 'minimal' })
 }

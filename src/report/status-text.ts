@@ -39,7 +39,7 @@ function toLastEnding({ runs }: StatusReport): string[] {
 }
 
 function toStock({ account, liveJobs, openRejections }: StatusReport): string[] {
-  const stock = `Account ${account}: ${liveJobs} jobs stored.`
+  const stock = `Account ${account}: ${liveJobs.toLocaleString('en')} jobs stored.`
   return openRejections === 0 ? [stock] : [stock, `Rejected: ${openRejections} items, kept in spidra.rejected_jobs.`]
 }
 

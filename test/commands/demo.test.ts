@@ -98,7 +98,7 @@ describe('Ctrl-C', () => {
 
     const { code, stdout } = await interrupt(demo)
     expect(code).toBe(0)
-    expect(stdout).toMatch(/\nAborted: the run was stopped/)
+    expect(stdout).toMatch(/\nAborted: The worker was told to stop/)
     expect(await embeddedPostgresIn(folder.path)).toEqual([])
 
     const next = await runCli(['demo', '--once'], options)

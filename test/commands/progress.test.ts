@@ -48,7 +48,7 @@ describe('the bar', () => {
     }
     progress.stop()
 
-    expect(screen()).toEqual([expect.stringMatching(/page 3\/3, 200 jobs/)])
+    expect(screen()).toEqual([expect.stringMatching(/page 3\/3, 150 jobs/)])
   })
 
   test('counts a wait down, also before the first page', () => {
@@ -167,7 +167,7 @@ describe('on a real terminal', () => {
     const { stdout } = await cli.ended
     expect(toScreen(stdout, 80)).toEqual([
       expect.stringMatching(/page \d+\/14/),
-      'Aborted: the run was stopped; the next one goes on from where it was.',
+      'Aborted: The worker was told to stop. The next run goes on from there.',
       expect.stringMatching(/ requests?, /),
     ])
   })

@@ -22,7 +22,7 @@ test.each<[string, Partial<RunSummary>]>([
   ],
   ['Partial: page_faulty.\n', { status: 'partial', reason: 'page_faulty', listedTotal: null, storedTotal: null }],
   ['Failed: No answer.\n', { status: 'failed', reason: 'No answer.', listedTotal: null, storedTotal: null }],
-  ['Aborted: the run was stopped; the next one goes on from where it was.\n', { status: 'aborted', reason: 'stopped' }],
+  ['Aborted: stopped. The next run goes on from there.\n', { status: 'aborted', reason: 'stopped' }],
   ['Skipped: another worker is running account default.\n', { status: 'skipped', runId: null }],
 ])('%j', (text, change) => {
   expect(toRunText({ ...SUMMARY, ...change }).startsWith(text)).toBe(true)

@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest'
+import { openDatabase } from '../../src/db/client.js'
+import { startRun } from '../../src/db/sync-runs.js'
+import { saveNextRun } from '../../src/db/sync-state.js'
+import { createTestDatabase } from '../support/test-database.js'
+
+test.each(['Asia/Tokyo', 'America/New_York', 'UTC'])(
+  'times are true where the database has the time zone %s',
+  async (zone) => {
+    await using database = await createTestDatabase()
+    await database.sql(`ALTER DATABASE "${database.name}" SET TimeZone = '${zone}'`)
+    await database.sql(`ALTER DATABASE "${database.name}" SET DateStyle = 'German'`)
+    const db = openDatabase(database.url)
+    try {
+      const at = new Date('2026-03-01T12:00:00.123Z')
+      await saveNextRun(db, 'default', at)
+      const run = await startRun(db, { account: 'default', mode: 'full', trigger: 'manual', worker: 'test:1' })
+
+      expect((await db.syncState.findUniqueOrThrow({ where: { account: 'default' } })).nextRunAt).toEqual(at)
+      const [raw] = await db.$queryRaw<{ nextRunAt: Date }[]>`SELECT next_run_at AS "nextRunAt" FROM spidra.sync_state`
+      expect(raw).toEqual({ nextRunAt: at })
+      const { startedAt } = await db.syncRun.findUniqueOrThrow({ where: { id: run.id } })
+      expect(Math.abs(startedAt.getTime() - Date.now())).toBeLessThan(60_000)
+      expect(
+        await database.sql('SELECT next_run_at = $1::timestamptz AS same FROM spidra.sync_state', [at.toISOString()]),
+      ).toEqual([{ same: true }])
+    } finally {
+      await db.$disconnect()
+    }
+  },
+)
