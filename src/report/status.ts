@@ -1,8 +1,9 @@
 import type { Database } from '../db/client.js'
 import type { SyncRun, SyncState } from '../db/generated/client.js'
+import type { RunCounters } from '../db/sync-runs.js'
 
 /** A run of `spidra.sync_runs`. Instants are ISO 8601, the id is a string: all of it survives JSON. */
-export interface RunReport {
+export interface RunReport extends RunCounters {
   readonly id: string
   readonly mode: string
   readonly trigger: string
@@ -13,20 +14,8 @@ export interface RunReport {
   readonly startedAt: string
   readonly finishedAt: string | null
   readonly durationMs: number
-  readonly requests: number
-  readonly retries: number
-  readonly pagesRead: number
-  readonly seamsRepaired: number
-  readonly jobsRead: number
-  readonly inserted: number
-  readonly updated: number
-  readonly unchanged: number
-  readonly removed: number
-  readonly restored: number
-  readonly rejected: number
   readonly listedTotal: number | null
   readonly storedTotal: number | null
-  readonly waitedMs: number
 }
 
 /** How fresh the table is and what the worker did last: `status --json` and `/api/status`. */
