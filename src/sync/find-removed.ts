@@ -13,12 +13,13 @@ const WORTH_OF_WHOLE = 1 / 4
  * Looks for jobs that are stored and no longer listed, with few requests. Retention removes at the end, so the last
  * page is read first. Then the table itself tells where: above any job on page p, the list holds (p - 1) * limit jobs
  * and those above it on the page; the table holds as many more as are gone above it. So bisect for the page where the
- * surplus begins, and read there; and again for the next gap, as long as that is cheaper than reading everything.
+ * surplus begins, and read there; and again for the next gap, as long as that is cheaper than reading everything. For
+ * the same reason it waits where the request budget is spent: what follows is the whole list, and waits longer.
  */
 export async function findRemoved(pass: Pass, head: Page): Promise<void> {
   const allowance = Math.max(pass.pagesPerRun, head.totalPages * WORTH_OF_WHOLE)
   const spentBefore = pass.counters.pagesRead
-  const isSpent = () => pass.counters.pagesRead - spentBefore >= allowance || !pass.mayGo()
+  const isSpent = () => pass.counters.pagesRead - spentBefore >= allowance
 
   await walkDown(pass, await pass.ask(head.totalPages), {})
   // Where rejected items stand in the list the table does not know, so it cannot tell the surplus above a page.

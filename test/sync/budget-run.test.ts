@@ -6,8 +6,10 @@ import { loadTable, makeSweepDue, runAgainst, storedUuids } from '../support/syn
 
 const database = await shareTestDatabase()
 
-const LIMIT = 40
-const WINDOW_MS = 2_000
+/** `npm run torture` reads 100,000 jobs with the API's own 300 requests a window, which it makes longer for that. */
+const JOBS = Number(process.env.BUDGET_JOBS ?? 3_500)
+const LIMIT = Number(process.env.BUDGET_LIMIT ?? 40)
+const WINDOW_MS = Number(process.env.BUDGET_WINDOW_MS ?? 2_000)
 const RESERVE = 0.5
 
 const budgetOf = (): SharedBudget =>
@@ -30,10 +32,10 @@ function windowsOf({ requests }: Simulator): { readonly requests: number; readon
 
 test.each(['legacy', 'draft8', 'none'] as const)(
   'a first pass of many windows takes its share of each, and completes (%s headers)',
-  { timeout: 120_000 },
+  { timeout: 600_000 },
   async (headers) => {
     await using simulator = await startSimulator({
-      jobs: 3_500,
+      jobs: JOBS,
       rateLimit: { limit: LIMIT, windowMs: WINDOW_MS, headers },
     })
     const sharedBudget =
@@ -43,7 +45,7 @@ test.each(['legacy', 'draft8', 'none'] as const)(
 
     const { summary } = await runAgainst(simulator, database, { sharedBudget })
 
-    expect(summary).toMatchObject({ status: 'complete', storedTotal: 3_500 })
+    expect(summary).toMatchObject({ status: 'complete', storedTotal: JOBS })
     const windows = windowsOf(simulator)
     expect(windows.length).toBeGreaterThanOrEqual(4)
     for (const { requests, refused } of windows) {
@@ -54,7 +56,7 @@ test.each(['legacy', 'draft8', 'none'] as const)(
   },
 )
 
-test('others who take more than the reserve do not starve it', { timeout: 120_000 }, async () => {
+test('others who take more than the reserve do not starve it', { timeout: 300_000 }, async () => {
   let windowEndsAt = 0
   await using simulator = await startSimulator({
     jobs: 1_500,
@@ -62,7 +64,7 @@ test('others who take more than the reserve do not starve it', { timeout: 120_00
     beforeAnswer() {
       if (Date.now() < windowEndsAt) return
       windowEndsAt = Date.now() + WINDOW_MS
-      simulator.spend(30)
+      simulator.spend(LIMIT - 10)
     },
   })
 
@@ -72,14 +74,14 @@ test('others who take more than the reserve do not starve it', { timeout: 120_00
   const windows = windowsOf(simulator)
   for (const { requests, refused } of windows) {
     expect(refused).toBeLessThanOrEqual(1)
-    expect(requests).toBeLessThanOrEqual(LIMIT - 30 + 1)
+    expect(requests).toBeLessThanOrEqual(10 + 1)
   }
   // Of the ten that are left most are used.
   expect(windows.slice(0, -1).every(({ requests }) => requests >= 6)).toBe(true)
 })
 
 test('an abort while it waits for the window ends the run at once', async () => {
-  await using simulator = await startSimulator({ jobs: 5_000, rateLimit: { limit: LIMIT } })
+  await using simulator = await startSimulator({ jobs: LIMIT * 100, rateLimit: { limit: LIMIT } })
   const stopper = new AbortController()
   let abortedAt = Number.NaN
   const { summary } = await runAgainst(simulator, database, {

@@ -129,6 +129,17 @@ describe('of 100,000 jobs', () => {
     expect(await database.sql('SELECT last_sweep_at FROM spidra.sync_state')).toEqual([{ last_sweep_at: null }])
     await run()
   })
+
+  test('without budget to spare: a removed job is looked for all the same, rather than by reading the whole list', async () => {
+    const uuid = [...simulator.account.allUuids()].at(1_234) ?? ''
+    simulator.account.removeJob(uuid)
+
+    const { requests, summary } = await runAgainst(simulator, database, { mayGo: () => false })
+
+    expect(requests).toBeLessThanOrEqual(1 + 20)
+    expect(summary).toMatchObject({ status: 'complete', removed: 1 })
+    expect(await removedJobs()).toContainEqual({ uuid })
+  })
 })
 
 describe('of a small account', () => {
