@@ -7,7 +7,9 @@ export default defineConfig(async () => {
   process.stdout.write(`${describeChoice(postgresChoice)}\n`)
   return {
     test: {
-      include: ['test/**/*.test.ts'],
+      // The image and compose.yaml need an engine and minutes: `npm run test:containers`.
+      include: [process.env.TEST_CONTAINERS === undefined ? 'test/**/*.test.ts' : 'test/containers/*.test.ts'],
+      exclude: process.env.TEST_CONTAINERS === undefined ? ['test/containers/**'] : [],
       globalSetup: ['test/support/postgres-server.ts'],
       provide: { postgresChoice },
       pool: 'forks',
