@@ -1,0 +1,85 @@
+import { execFile } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import { expect, test } from 'vitest'
+
+interface LockedPackage {
+  readonly version?: string
+  readonly license?: string
+  readonly resolved?: string
+  readonly integrity?: string
+  readonly dev?: boolean
+  readonly optional?: boolean
+  readonly devOptional?: boolean
+  readonly hasInstallScript?: boolean
+}
+
+const readJson = async (file: string) => JSON.parse(await readFile(file, 'utf8'))
+const manifest = await readJson('package.json')
+const lock: { readonly packages: Readonly<Record<string, LockedPackage>> } = await readJson('package-lock.json')
+
+const installed = Object.entries(lock.packages)
+  .filter(([path]) => path !== '')
+  .map(([path, details]) => ({ name: path.split('node_modules/').at(-1) ?? path, ...details }))
+
+/** What the image holds. */
+const runtime = installed.filter(({ dev, optional, devOptional }) => !dev && !optional && !devOptional)
+
+test('every dependency is pinned to one version', () => {
+  const { dependencies, devDependencies, optionalDependencies, overrides } = manifest
+  const ranges = Object.entries({ ...dependencies, ...devDependencies, ...optionalDependencies, ...overrides })
+
+  expect(ranges.filter(([, range]) => !/^\d+\.\d+\.\d+(-[\w.-]+)?$/.test(String(range)))).toEqual([])
+})
+
+test('every locked package is held to its checksum', () => {
+  expect(installed.filter(({ integrity }) => !/^sha512-/.test(integrity ?? ''))).toEqual([])
+})
+
+test('install scripts are allowed or refused by name, each one', () => {
+  const named = Object.keys(manifest.allowScripts)
+  const scripted = installed.filter(({ hasInstallScript }) => hasInstallScript).map(({ name }) => name)
+
+  expect(scripted.filter((name) => !named.includes(name))).toEqual([])
+  expect(named.filter((name) => !scripted.includes(name))).toEqual([])
+})
+
+test('no install script of a package runs in the image', () => {
+  expect(runtime.filter(({ hasInstallScript }) => hasInstallScript)).toEqual([])
+})
+
+test('docs/decisions.md gives a reason for each dependency', async () => {
+  const [, reasons = ''] = (await readFile('docs/decisions.md', 'utf8')).split('\n## Dependencies\n')
+  const { dependencies, devDependencies } = manifest
+  const names = Object.keys({ ...dependencies, ...devDependencies }).filter((name) => !name.startsWith('@types/'))
+
+  expect(names.filter((name) => !reasons.includes(`\`${name}\``))).toEqual([])
+})
+
+test('docs/licences.md lists what the image holds, by licence', async () => {
+  const byLicence = new Map<string, string[]>()
+  for (const { name, version, license = 'none' } of runtime) {
+    byLicence.set(license, [...(byLicence.get(license) ?? []), `${name} ${version}`])
+  }
+  const rows = [...byLicence].sort().map(([licence, names]) => `| ${licence} | ${names.sort().join(', ')} |`)
+  const text = [
+    '# Licences',
+    '',
+    'spidra-sync is under MIT. What it runs on, as locked (`npx vitest run test/supply-chain.test.ts -u` writes this page):',
+    '',
+    '| licence | packages |',
+    '|---|---|',
+    ...rows,
+    '',
+  ].join('\n')
+
+  await expect(text).toMatchFileSnapshot('../docs/licences.md')
+  expect([...byLicence.keys()].filter((licence) => !PERMISSIVE.has(licence))).toEqual([])
+})
+
+/** Licences that ask for no more than their own text. */
+const PERMISSIVE: ReadonlySet<string> = new Set(['MIT', 'ISC', 'Apache-2.0', 'BSD-2-Clause', 'BSD-3-Clause', '0BSD'])
+
+test('npm finds the tree sound', async () => {
+  await expect(promisify(execFile)('npm', ['ls', '--all'], { maxBuffer: 2 ** 26 })).resolves.toBeDefined()
+})
