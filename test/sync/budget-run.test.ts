@@ -36,6 +36,7 @@ test.each(['legacy', 'draft8', 'none'] as const)(
   async (headers) => {
     await using simulator = await startSimulator({
       jobs: JOBS,
+      requestsKept: JOBS,
       rateLimit: { limit: LIMIT, windowMs: WINDOW_MS, headers },
     })
     const sharedBudget =
