@@ -1,6 +1,6 @@
 import type { Config } from '../config.js'
 import type { Database } from '../db/client.js'
-import { saveBudget, type ToldBudget } from '../db/sync-state.js'
+import { saveBudget, saveStuckAfter, type ToldBudget } from '../db/sync-state.js'
 import type { Logger } from '../logger.js'
 import { createSpidraClient, type RequestEvent, type WaitEvent } from '../spidra/client.js'
 import type { Page } from '../sync/page.js'
@@ -72,16 +72,20 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
       })
     },
   })
-  const told = budget.told()
-  if (told !== null && outcome.summary.runId !== null) await noteBudget(options, told)
+  if (outcome.summary.runId !== null) await noteForOthers(options, budget.told())
   if (options.isTold) log.debug({ ...outcome.summary, err: outcome.error }, 'run finished')
   else logSummary(log, outcome)
   return outcome
 }
 
-/** Notes what is left of the budget, for other processes to show. */
-async function noteBudget({ db, account, log }: AccountRunOptions, told: ToldBudget): Promise<void> {
-  await saveBudget(db, account, told).catch((err: unknown) => log.warn({ err }, 'request budget could not be noted'))
+/** Notes what other processes show: the budget that is left, and what counts as stuck. */
+async function noteForOthers({ db, account, config, log }: AccountRunOptions, told: ToldBudget | null): Promise<void> {
+  try {
+    if (told !== null) await saveBudget(db, account, told)
+    await saveStuckAfter(db, account, config.stuckAfterHours)
+  } catch (err) {
+    log.warn({ err }, 'budget and settings could not be noted')
+  }
 }
 
 function logSummary(log: Logger, { summary, error }: RecordedRun): void {

@@ -82,6 +82,14 @@ export async function saveBudget(db: Database, account: string, budget: ToldBudg
   await db.syncState.upsert({ where: { account }, create: { account, ...data }, update: data })
 }
 
+/** Notes after how many hours without progress an open job counts as stuck, for the views. Writes only what is new. */
+export async function saveStuckAfter(db: Database, account: string, stuckAfterHours: number): Promise<void> {
+  await db.syncState.updateMany({
+    where: { account, stuckAfterHours: { not: stuckAfterHours } },
+    data: { stuckAfterHours },
+  })
+}
+
 /** Notes when the next run is due, so that other processes can show it. */
 export async function saveNextRun(db: Database, account: string, nextRunAt: Date | null): Promise<void> {
   const data = { nextRunAt }

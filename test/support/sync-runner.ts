@@ -1,6 +1,7 @@
 import { pino } from 'pino'
 import type { SharedBudget } from '../../src/commands/shared-budget.js'
 import { mergeJobs } from '../../src/db/batch-jobs.js'
+import { keepDailyTotals } from '../../src/db/daily-totals.js'
 import { finishRun, startRun } from '../../src/db/sync-runs.js'
 import type { Simulator } from '../../src/simulator/server.js'
 import { createSpidraClient } from '../../src/spidra/client.js'
@@ -101,6 +102,7 @@ export async function loadTable(
       jobs.flatMap((parsed) => ('job' in parsed ? parsed.job : [])),
     )
   }
+  await keepDailyTotals(db, account)
   await finishRun(db, run, RUN_END)
   await sql(
     `INSERT INTO spidra.sync_state (account, is_whole, last_complete_at, reread_since, last_sweep_at)
