@@ -31,7 +31,8 @@ export function fingerprintOf(payload: string): string {
 
 /**
  * Keeps items in `spidra.rejected_jobs`. A row that is there is written again only when its payload or reason changed,
- * when more copies were met, when it had been resolved, or once a day. Every identity may be given once.
+ * when more copies were met, when it had been resolved, or once a day, which leaves its run. Every identity may be given
+ * once.
  *
  * Nothing is written once the run is closed.
  */
@@ -40,10 +41,9 @@ export async function keepRejectedJobs(db: Database, run: RunKey, rows: readonly
   // LATERAL looks up each item in one index of its own. An OR in a join would compare every item with every row.
   await db.$executeRaw`
     WITH incoming AS MATERIALIZED (
-      SELECT i.*, r.id, r.resolved_at IS NOT NULL
-          OR r.last_rejected_at < now() - interval '1 day'
-          OR (r.fingerprint, r.reason) <> (i.fingerprint, i.reason)
-          OR r.copies < i.copies AS is_due
+      SELECT i.*, r.id, r.last_rejected_at < now() - interval '1 day' AS is_old,
+        r.resolved_at IS NOT NULL OR (r.fingerprint, r.reason) <> (i.fingerprint, i.reason)
+          OR r.copies < i.copies AS is_changed
       FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
         AS i(uuid uuid, fingerprint text, payload text, reason text, copies integer)
       LEFT JOIN LATERAL (
@@ -56,15 +56,15 @@ export async function keepRejectedJobs(db: Database, run: RunKey, rows: readonly
     fence AS MATERIALIZED (
       SELECT r.id FROM spidra.sync_runs r
       WHERE r.id = ${run.id} AND r.status = 'running'
-        AND EXISTS (SELECT FROM incoming i WHERE i.id IS NULL OR i.is_due)
+        AND EXISTS (SELECT FROM incoming i WHERE i.id IS NULL OR i.is_changed OR i.is_old)
       FOR SHARE
     ),
     rewritten AS (
       UPDATE spidra.rejected_jobs r
       SET fingerprint = i.fingerprint, payload = i.payload, reason = i.reason,
           copies = CASE WHEN r.resolved_at IS NULL THEN greatest(r.copies, i.copies) ELSE i.copies END,
-          last_rejected_at = now(), run_id = ${run.id}, resolved_at = NULL
-      FROM incoming i WHERE r.id = i.id AND i.is_due AND EXISTS (SELECT FROM fence)
+          last_rejected_at = now(), run_id = CASE WHEN i.is_changed THEN ${run.id} ELSE r.run_id END, resolved_at = NULL
+      FROM incoming i WHERE r.id = i.id AND (i.is_changed OR i.is_old) AND EXISTS (SELECT FROM fence)
     )
     INSERT INTO spidra.rejected_jobs (account, uuid, fingerprint, payload, reason, copies, run_id)
     SELECT ${run.account}, i.uuid, i.fingerprint, i.payload, i.reason, i.copies, ${run.id}
@@ -81,6 +81,36 @@ export async function countOpenRejections(db: Database, account: string): Promis
     WHERE r.account = ${account} AND r.resolved_at IS NULL AND NOT EXISTS (
       SELECT FROM spidra.batch_jobs b WHERE b.uuid = r.uuid AND b.account = r.account AND b.removed_at IS NULL)`
   return row?.open ?? 0
+}
+
+/**
+ * Whether each of these items without a uuid stands for a listed job of its own: it was in the quarantine already, and
+ * has not changed since, when the account was last complete. Any other may be a stored job whose uuid came spoilt; after
+ * a day in the quarantine that is no slip any more, and it counts as an item of its own.
+ */
+export async function areItemsOfTheirOwn(
+  db: Database,
+  account: string,
+  fingerprints: ReadonlySet<string>,
+): Promise<boolean> {
+  const [row] = await db.$queryRaw<{ known: number }[]>`
+    SELECT count(*)::integer AS known FROM spidra.rejected_jobs r
+    WHERE r.account = ${account} AND r.uuid IS NULL AND r.resolved_at IS NULL
+      AND r.fingerprint = ANY(${[...fingerprints]}::text[])
+      AND (
+        r.run_id <= (SELECT max(s.id) FROM spidra.sync_runs s WHERE s.account = ${account} AND s.status = 'complete')
+        OR NOT EXISTS (
+          SELECT FROM spidra.sync_runs s WHERE s.id = r.run_id AND s.started_at > now() - interval '1 day'))`
+  return row?.known === fingerprints.size
+}
+
+/** Whether the run put something into the quarantine that was not there, or not as it is now. */
+export async function hasNewRejections(db: Database, run: RunKey): Promise<boolean> {
+  const [row] = await db.$queryRaw<{ found: boolean }[]>`
+    SELECT EXISTS (
+      SELECT FROM spidra.rejected_jobs r
+      WHERE r.account = ${run.account} AND r.resolved_at IS NULL AND r.run_id = ${run.id}) AS found`
+  return row?.found ?? false
 }
 
 /**

@@ -10,10 +10,13 @@ export interface Answer {
   readonly delivery: 'whole' | 'slow' | 'cut' | 'dropped' | 'hang'
   /** What a `Retry-After` header should tell, in seconds; null for no such header. */
   readonly retryAfterSeconds: number | null
+  /** Form of that header; null for that of the rate limit. */
+  readonly retryAfterForm: 'date' | null
 }
 
 export function toAnswer(status: number, body: string): Answer {
-  return { status, contentType: 'application/json; charset=utf-8', body, delivery: 'whole', retryAfterSeconds: null }
+  const contentType = 'application/json; charset=utf-8'
+  return { status, contentType, body, delivery: 'whole', retryAfterSeconds: null, retryAfterForm: null }
 }
 
 /** An error in the API's words. `more` may name a `code` and the like. */
@@ -21,8 +24,10 @@ export function toRefusal(status: number, message: string, more: Readonly<Record
   return toAnswer(status, JSON.stringify({ status: 'error', message, ...more }))
 }
 
+const TOO_MANY = 'Too many requests, please try again later.'
+
 export function tooManyRequests(retryAfterSeconds: number): Answer {
-  return { ...toRefusal(429, 'Too many requests, please try again later.'), retryAfterSeconds }
+  return { ...toRefusal(429, TOO_MANY), retryAfterSeconds }
 }
 
 /** What becomes of a good page when a fault befalls it. */
@@ -35,6 +40,10 @@ export function toFaultyAnswer(kind: FaultKind, pageText: string, retryAfterSeco
       })
     case 'http429':
       return tooManyRequests(retryAfterSeconds)
+    case 'http429Date':
+      return { ...tooManyRequests(retryAfterSeconds), retryAfterForm: 'date' }
+    case 'http429Body':
+      return toRefusal(429, TOO_MANY, { retry_after: retryAfterSeconds })
     case 'http500':
       return toRefusal(500, 'Internal server error')
     case 'http502':
@@ -57,7 +66,18 @@ export function toFaultyAnswer(kind: FaultKind, pageText: string, retryAfterSeco
 
 type PageFault = Exclude<
   FaultKind,
-  'http402' | 'http429' | 'http500' | 'http502' | 'http503' | 'notJson' | 'dropped' | 'hang' | 'cutBody' | 'slowBody'
+  | 'http402'
+  | 'http429'
+  | 'http429Date'
+  | 'http429Body'
+  | 'http500'
+  | 'http502'
+  | 'http503'
+  | 'notJson'
+  | 'dropped'
+  | 'hang'
+  | 'cutBody'
+  | 'slowBody'
 >
 
 /** A page that reads well and is wrong. */

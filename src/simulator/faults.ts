@@ -4,8 +4,12 @@ import { drawShare, TRAIT, toIdentity, toSeedKey } from './random.js'
 export const FAULT_KINDS = [
   /** 402 with `PAYMENT_OVERDUE`. */
   'http402',
-  /** 429 as if others had used up the budget. */
+  /** 429 as if others had used up the budget, with a `Retry-After` in the form that the rate limit's answers have. */
   'http429',
+  /** The same with a date. */
+  'http429Date',
+  /** The same with `retry_after` in the body, and no such header. */
+  'http429Body',
   'http500',
   /** 502 of a gateway, in HTML. */
   'http502',
@@ -57,6 +61,8 @@ export interface Faults {
   readonly pending: number
   /** Takes back all scripted faults. */
   clear(): void
+  /** From the next answer on, random faults come at these rates. */
+  setRates(rates: NonNullable<FaultOptions['rates']>): void
 }
 
 /** What the server asks before each answer. */
@@ -71,8 +77,9 @@ interface Script {
   times: number
 }
 
-export function createFaults(seed: number, rates: NonNullable<FaultOptions['rates']> = {}): FaultSource {
+export function createFaults(seed: number, firstRates: NonNullable<FaultOptions['rates']> = {}): FaultSource {
   const seedKey = toSeedKey(seed)
+  let rates = firstRates
   let scripts: Script[] = []
 
   function takeScripted(page: number): FaultKind | null {
@@ -99,6 +106,9 @@ export function createFaults(seed: number, rates: NonNullable<FaultOptions['rate
     },
     clear() {
       scripts = []
+    },
+    setRates(changed) {
+      rates = changed
     },
     take: ({ number, page }) => takeScripted(page) ?? drawRandom(number),
   }

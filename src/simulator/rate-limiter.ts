@@ -28,7 +28,8 @@ export interface RateLimiter {
   /** Counts requests of an address; null where no limit is set. */
   take(address: string, requests: number): Budget | null
   budgetHeaders(budget: Budget | null): OutgoingHttpHeaders
-  retryAfterHeaders(seconds: number | null): OutgoingHttpHeaders
+  /** @param form of this one answer; null for the usual one. */
+  retryAfterHeaders(seconds: number | null, form?: 'date' | null): OutgoingHttpHeaders
 }
 
 /** A fixed window per client address, as express-rate-limit keeps it (https://github.com/express-rate-limit). */
@@ -87,9 +88,10 @@ export function createRateLimiter(options: RateLimitOptions | 'off', now: () => 
     }
   }
 
-  function retryAfterHeaders(seconds: number | null): OutgoingHttpHeaders {
-    if (seconds === null || retryAfter === 'none') return {}
-    return { 'Retry-After': retryAfter === 'seconds' ? seconds : new Date(now() + seconds * 1000).toUTCString() }
+  function retryAfterHeaders(seconds: number | null, form: 'date' | null = null): OutgoingHttpHeaders {
+    const usedForm = form ?? retryAfter
+    if (seconds === null || usedForm === 'none') return {}
+    return { 'Retry-After': usedForm === 'seconds' ? seconds : new Date(now() + seconds * 1000).toUTCString() }
   }
 
   return { take, budgetHeaders, retryAfterHeaders }

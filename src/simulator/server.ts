@@ -86,7 +86,10 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       address,
       fault,
     })
-    const headers = { ...limiter.budgetHeaders(budget), ...limiter.retryAfterHeaders(reply.retryAfterSeconds) }
+    const headers = {
+      ...limiter.budgetHeaders(budget),
+      ...limiter.retryAfterHeaders(reply.retryAfterSeconds, reply.retryAfterForm),
+    }
     await deliver(response, reply, { headers, slowBodyMs, signal: closing.signal })
   }
 

@@ -4,6 +4,7 @@ import { markRemoved } from '../db/removals.js'
 import { reachCoveredGround } from './head.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
+import { createStretch } from './stretch.js'
 import { decideVerdict, isMassRemoval, type PartialReason, type Verdict } from './verdict.js'
 import type { WalkEnd } from './walk.js'
 
@@ -56,7 +57,8 @@ export async function settle(
 
 /** A list of one page is covered by that page, from its newest job to its end. */
 async function coverOnlyPage(pass: Pass, page: Page): Promise<void> {
-  await pass.sweep({ after: null, upTo: null }, [...page.uuids])
+  const window = createStretch(page).takeWindow()
+  await pass.sweep(window, window)
   const isCovered = pass.coverage.kind === 'whole' && pass.state.fullStartedAt === null
   pass.coverage = { kind: 'whole' }
   const rereadSince = instantOf(page)

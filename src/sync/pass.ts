@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import { listUnlisted } from '../db/batch-jobs-read.js'
 import type { Database } from '../db/client.js'
+import { areItemsOfTheirOwn } from '../db/rejected-jobs.js'
 import type { RunKey } from '../db/sync-runs.js'
 import { type SyncState, saveSyncState } from '../db/sync-state.js'
 import type { SpidraClient } from '../spidra/client.js'
@@ -11,6 +12,7 @@ import { type Micros, toMicros, toTimestamp } from './instant.js'
 import { createPageMerger, type PageMerger } from './merge-pages.js'
 import { faultOf, listsTheSame, type Page, toPage } from './page.js'
 import type { RunMode } from './run-summary.js'
+import type { Listed } from './stretch.js'
 import type { Window } from './window.js'
 
 /** What a run is given. */
@@ -94,8 +96,11 @@ export interface Pass extends Omit<SyncOptions, 'onPage' | 'client'>, PassStart 
    * be merged: a newer one could lie above a hole.
    */
   withoutNewcomers(page: Page): Page
-  /** Collects the stored jobs inside the window that are not among `listed`. */
-  sweep(window: Window, listed: readonly string[]): Promise<void>
+  /**
+   * Collects the stored jobs inside the window that are not listed in it; none where an item without a readable uuid may
+   * be one of them.
+   */
+  sweep(window: Window, listed: Listed): Promise<void>
   /** Notes what the next run goes on from. */
   save(change: Partial<SyncState>): Promise<void>
 }
@@ -171,10 +176,16 @@ export function createPass(options: SyncOptions, start: PassStart): Pass {
       const jobs = page.jobs.filter((job) => newestStored !== null && toMicros(job.createdAt) < newestStored)
       return { ...page, jobs, rejections: [] }
     },
-    async sweep({ after, upTo }, listed) {
+    async sweep({ after, upTo }, { uuids, nameless }) {
       if (newestStored === null) return
       const range = { after: textOf(after), upTo: textOf(upTo) }
-      for (const uuid of await listUnlisted(db, run.account, range, listed)) pass.missing.add(uuid)
+      const unlisted = await listUnlisted(db, run.account, range, uuids)
+      if (unlisted.length > 0 && nameless.size > 0) {
+        // What this run has changed in the quarantine must be there first.
+        await pass.writer.drain()
+        if (!(await areItemsOfTheirOwn(db, run.account, nameless))) return
+      }
+      for (const uuid of unlisted) pass.missing.add(uuid)
     },
     save: (change) => saveSyncState(db, run, change),
   }

@@ -1,4 +1,5 @@
 import { readNewestCreatedAt } from '../db/batch-jobs-read.js'
+import { hasNewRejections } from '../db/rejected-jobs.js'
 import { openSyncState, type SyncState } from '../db/sync-state.js'
 import { type SyncResult, settle, withoutCounts } from './balance.js'
 import { toMicros } from './instant.js'
@@ -90,7 +91,9 @@ async function noteOutcome(pass: Pass, result: SyncResult): Promise<void> {
   const isFull = mode === 'full'
   const difference = (result.storedTotal ?? 0) - (result.listedTotal ?? 0)
   const change: { -readonly [Name in keyof SyncState]?: SyncState[Name] } = {}
-  const triedDifference = difference === 0 ? null : difference
+  // Items that were spoilt on their way account for a difference that the next reading ends.
+  const isTried = difference !== 0 && !(await hasNewRejections(pass.db, pass.run))
+  const triedDifference = isTried ? difference : null
   if (result.listedTotal !== null && triedDifference !== state.triedDifference) change.triedDifference = triedDifference
   const isUnsorted = pass.doubts.has('unsorted')
   if (isUnsorted !== state.isUnsorted) change.isUnsorted = isUnsorted

@@ -1,6 +1,14 @@
+import { fingerprintOf } from '../db/rejected-jobs.js'
 import type { Micros } from './instant.js'
 import type { Page } from './page.js'
 import { nextTop, type Window, windowBottom, windowTop } from './window.js'
+
+/** What a window lists. */
+export interface Listed {
+  readonly uuids: readonly string[]
+  /** Fingerprints of items without a readable uuid: each may be any job. */
+  readonly nameless: ReadonlySet<string>
+}
 
 /** Pages joined by sound seams, and what of the part of the list that they show is still undecided. */
 export interface Stretch {
@@ -10,8 +18,8 @@ export interface Stretch {
   readonly isSorted: boolean
   /** Answers since the last window. */
   readonly answers: number
-  /** The window down to the last page, with the uuids that are listed in it. It is decided with this call. */
-  takeWindow(): Window & { readonly listed: readonly string[] }
+  /** The window down to the last page, and what is listed in it. It is decided with this call. */
+  takeWindow(): Window & Listed
 }
 
 /** Begins a stretch with a page. Memory holds what may tie with the undecided part, not the whole list. */
@@ -19,6 +27,7 @@ export function createStretch(first: Page): Stretch {
   const listed = new Map<string, Micros>()
   /** Items without a readable date may stand for a job anywhere. */
   const undated = new Set<string>()
+  const nameless = new Set<string>()
   let top = windowTop(first)
   let last = first
   let isSorted = true
@@ -27,7 +36,10 @@ export function createStretch(first: Page): Stretch {
   function note(page: Page): void {
     isSorted &&= page.isSorted
     for (const [index, { uuid }] of page.jobs.entries()) listed.set(uuid, page.instants[index] ?? 0n)
-    for (const { uuid } of page.rejections) if (uuid !== null) undated.add(uuid)
+    for (const { uuid, payload } of page.rejections) {
+      if (uuid === null) nameless.add(fingerprintOf(payload))
+      else undated.add(uuid)
+    }
     answers += 1
   }
   note(first)
@@ -46,7 +58,7 @@ export function createStretch(first: Page): Stretch {
     },
     takeWindow() {
       const bottom = windowBottom(last)
-      const window = { after: bottom, upTo: top, listed: [...listed.keys(), ...undated] }
+      const window = { after: bottom, upTo: top, uuids: [...listed.keys(), ...undated], nameless }
       top = nextTop(top, bottom)
       answers = 0
       for (const [uuid, createdAt] of listed) if (top === null || createdAt > top) listed.delete(uuid)

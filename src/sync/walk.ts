@@ -52,10 +52,10 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions): P
   let stretch = createStretch(start)
 
   async function decideWindow(isEnd: boolean): Promise<void> {
-    const { after, upTo, listed } = stretch.takeWindow()
-    if (stretch.isSorted) await pass.sweep({ after, upTo }, listed)
+    const window = stretch.takeWindow()
+    if (stretch.isSorted) await pass.sweep(window, window)
     // The bottom of an unsorted stretch says nothing; its end does.
-    if (onSwept && isProven && (stretch.isSorted || isEnd)) await pass.writer.write([], () => onSwept(after))
+    if (onSwept && isProven && (stretch.isSorted || isEnd)) await pass.writer.write([], () => onSwept(window.after))
   }
 
   for (;;) {

@@ -57,14 +57,20 @@ test('writes a rejection once, and not again while nothing changes', async () =>
   expect(before).toHaveLength(4)
 })
 
-const REASONS_TO_WRITE: readonly { what: string; change?: Partial<RejectedRow>; meanwhile?: string }[] = [
+/** `keepsRun`: it only says the same once more. */
+const REASONS_TO_WRITE: readonly {
+  what: string
+  change?: Partial<RejectedRow>
+  meanwhile?: string
+  keepsRun?: boolean
+}[] = [
   { what: 'its payload changes', change: { payload: '{"new":1}', fingerprint: fingerprintOf('{"new":1}') } },
   { what: 'its reason changes', change: { reason: 'worse' } },
-  { what: 'a day has gone by', meanwhile: `last_rejected_at = now() - interval '25 hours'` },
+  { what: 'a day has gone by', meanwhile: `last_rejected_at = now() - interval '25 hours'`, keepsRun: true },
   { what: 'it had been resolved', meanwhile: 'resolved_at = now()' },
 ]
 
-test.each(REASONS_TO_WRITE)('writes a rejection again when $what', async ({ change, meanwhile }) => {
+test.each(REASONS_TO_WRITE)('writes a rejection again when $what', async ({ change, meanwhile, keepsRun = false }) => {
   await keepRejectedJobs(db, await openRun(db), [withUuid(1), withUuid(2)])
   await sql(
     `UPDATE spidra.rejected_jobs SET first_rejected_at = '2020-01-01Z', last_rejected_at = now() - interval '1 h'`,
@@ -75,7 +81,7 @@ test.each(REASONS_TO_WRITE)('writes a rejection again when $what', async ({ chan
   await keepRejectedJobs(db, run, [withUuid(1, change), withUuid(2)])
 
   expect(await readRejections()).toMatchObject([
-    { ...withUuid(1, change), run_id: `${run.id}`, resolved_at: null },
+    { ...withUuid(1, change), run_id: `${keepsRun ? run.id - 1n : run.id}`, resolved_at: null },
     { ...withUuid(2), run_id: `${run.id - 1n}` },
   ])
   expect(

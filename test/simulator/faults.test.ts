@@ -28,6 +28,20 @@ const SEEN: Readonly<Record<FaultKind, (api: Simulator, good: ListPage) => Promi
     expect(answer.status).toBe(429)
     expect(answer.headers.get('retry-after')).toBe('3')
   },
+  async http429Date(api) {
+    const before = Date.now()
+    const answer = await get(api)
+    expect(answer.status).toBe(429)
+    const told = Date.parse(answer.headers.get('retry-after') ?? '')
+    expect(told).toBeGreaterThan(before + 1000) // an HTTP date drops the fraction of its second
+    expect(told).toBeLessThanOrEqual(Date.now() + 3000)
+  },
+  async http429Body(api) {
+    const answer = await get(api)
+    expect(answer.status).toBe(429)
+    expect(answer.headers.has('retry-after')).toBe(false)
+    expect(await answer.json()).toMatchObject({ status: 'error', retry_after: 3 })
+  },
   async http500(api) {
     const answer = await get(api)
     expect(answer.status).toBe(500)
@@ -139,6 +153,15 @@ test('random faults come in the shares asked for, the same for the same seed', a
   expect(count('http500') + count('emptyPage')).toBe(seen.filter((fault) => fault !== null).length)
   expect(await faultsOf(5)).toEqual(seen)
   expect(await faultsOf(6)).not.toEqual(seen)
+})
+
+test('the rates of random faults can be changed, and taken to none', async () => {
+  await using api = await start({ faults: { rates: { http500: 1 } } })
+  expect((await get(api)).status).toBe(500)
+  api.faults.setRates({ http502: 1 })
+  expect((await get(api)).status).toBe(502)
+  api.faults.setRates({})
+  expect((await get(api)).status).toBe(200)
 })
 
 test('closes at once under a hanging and a slow answer', async () => {

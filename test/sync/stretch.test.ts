@@ -75,8 +75,8 @@ describe('the window of a stretch', () => {
     const stretch = createStretch(p1)
     stretch.takeWindow()
     stretch.add([p2], p2)
-    const { listed } = stretch.takeWindow()
-    expect(new Set(listed)).toEqual(new Set(['j8', 'j7', 'j6'].map(uuidOf)))
+    const { uuids } = stretch.takeWindow()
+    expect(new Set(uuids)).toEqual(new Set(['j8', 'j7', 'j6'].map(uuidOf)))
   })
 
   test('does not exist where a page is unsorted, or begins above the one before', () => {

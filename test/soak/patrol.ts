@@ -1,0 +1,92 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { API_KEY, type CliProcess, DATABASE_PASSWORD } from '../support/cli.js'
+import type { TestDatabase } from '../support/test-database.js'
+import { readVitals, type Vitals } from './vitals.js'
+
+const ROUND_MS = 1_000
+
+/** A busy machine may take its time; a service that hangs never answers. */
+const ANSWER_MS = 10_000
+
+const SECRETS = [API_KEY, DATABASE_PASSWORD]
+
+/** Goes round once a second and looks whether the service is alive, and what it holds. */
+export interface Patrol {
+  /** Claims that did not hold, in words. */
+  readonly failures: string[]
+  readonly samples: readonly Vitals[]
+  readonly healthChecks: number
+  /** All that the service has said, on its output and over HTTP. */
+  readonly outputBytes: number
+  /** Aborts when the process ends. */
+  readonly over: AbortSignal
+  /** Ends the process by SIGTERM, which it must take well, and looks through what it said. */
+  end(): Promise<void>
+}
+
+/** Begins when the service listens. */
+export async function startPatrol(service: CliProcess, database: TestDatabase): Promise<Patrol> {
+  const failures: string[] = []
+  const samples: Vitals[] = []
+  const over = new AbortController()
+  const role = new URL(database.url).username
+  let healthChecks = 0
+  let httpBytes = 0
+  let isEnding = false
+  void service.ended.then(({ code, signal }) => {
+    if (!isEnding) failures.push(`the process ended with ${code ?? signal}`)
+    over.abort(new Error('The process ended'))
+  })
+  const [, url] = await service.says(/"url":"(http:[^"]+)"/)
+
+  async function ask(path: string): Promise<number> {
+    const response = await fetch(`${url}${path}`, { signal: AbortSignal.timeout(ANSWER_MS) })
+    const body = await response.text()
+    httpBytes += body.length
+    if (SECRETS.some((secret) => body.includes(secret))) failures.push(`${path} shows a secret`)
+    return response.status
+  }
+
+  async function goRound(): Promise<void> {
+    const status = await ask('/healthz').catch((error: unknown) => String(error))
+    if (isEnding || over.signal.aborted) return
+    healthChecks += 1
+    if (status !== 200) failures.push(`/healthz: ${status}`)
+    await Promise.all(['/readyz', '/metrics', '/api/status'].map(ask)).catch((error: unknown) => {
+      if (!isEnding && !over.signal.aborted) failures.push(`HTTP: ${error}`)
+    })
+    samples.push(await readVitals(database, service.pid, role))
+  }
+
+  async function patrol(): Promise<void> {
+    while (!isEnding && !over.signal.aborted) {
+      await goRound()
+      await sleep(ROUND_MS, undefined, { signal: over.signal }).catch(() => undefined)
+    }
+  }
+  const rounds = patrol().catch((error: unknown) => void failures.push(`the patrol failed: ${error}`))
+
+  return {
+    failures,
+    samples,
+    get healthChecks() {
+      return healthChecks
+    },
+    get outputBytes() {
+      return service.stdout.length + service.stderr.length + httpBytes
+    },
+    over: over.signal,
+    async end() {
+      isEnding = true
+      await rounds
+      const isAlive = !over.signal.aborted
+      service.kill('SIGTERM')
+      const { code, signal, stdout, stderr } = await service.ended
+      if (isAlive && code !== 0) failures.push(`SIGTERM ended it with ${code ?? signal}`)
+      if (stderr !== '') failures.push(`it wrote to standard error: ${stderr.slice(0, 500)}`)
+      const alarm = /^.*("level":"fatal"|unhandled|uncaught).*$/im.exec(stdout)?.[0]
+      if (alarm !== undefined) failures.push(`it said ${alarm.slice(0, 500)}`)
+      if (SECRETS.some((secret) => `${stdout}${stderr}`.includes(secret))) failures.push('its output shows a secret')
+    },
+  }
+}
