@@ -1,0 +1,64 @@
+import { fork } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import type { RateLimitOptions } from '../src/simulator/rate-limiter.js'
+
+/** How a table differs from what is listed: rows that are not there, rows with other fields, rows no longer listed. */
+export interface Truth {
+  readonly listed: number
+  readonly missing: number
+  readonly stale: number
+  readonly extra: number
+}
+
+/** What the simulator's process can be asked: argument and result. */
+export interface AccountCalls {
+  start: [{ jobs: number; latencyMs: number; rateLimit: RateLimitOptions | 'off' }, { url: string; key: string }]
+  /** Requests answered so far. */
+  requests: [null, number]
+  /** Changes a share of the jobs, and gives their number. */
+  change: [{ share: number }, number]
+  churn: [boolean, null]
+  /** `sql` gives `uuid` and `fields`: status, total, completed and failed count, separated by spaces. */
+  compare: [{ databaseUrl: string; sql: string }, Truth]
+}
+
+/** A simulated account in a process of its own. */
+export interface BenchAccount extends AsyncDisposable {
+  readonly url: string
+  readonly key: string
+  ask<Name extends keyof AccountCalls>(name: Name, argument: AccountCalls[Name][0]): Promise<AccountCalls[Name][1]>
+}
+
+/** Starts the account; same options, same jobs. */
+export async function startAccount(options: AccountCalls['start'][0]): Promise<BenchAccount> {
+  const child = fork(fileURLToPath(new URL('account-process.ts', import.meta.url)), {
+    execArgv: ['--import', 'tsx'],
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
+  const waiting = new Map<number, { resolve: (result: never) => void; reject: (error: Error) => void }>()
+  child.on('message', ({ id, result, error }: { id: number; result: never; error?: string }) => {
+    const call = waiting.get(id)
+    waiting.delete(id)
+    if (error === undefined) call?.resolve(result)
+    else call?.reject(new Error(error))
+  })
+  child.on('exit', (code) => {
+    for (const { reject } of waiting.values()) reject(new Error(`the simulator ended with ${code}`))
+  })
+  let last = 0
+  const ask: BenchAccount['ask'] = (name, argument) =>
+    new Promise((resolve, reject) => {
+      last += 1
+      waiting.set(last, { resolve, reject })
+      child.send({ id: last, name, argument })
+    })
+  const { url, key } = await ask('start', options)
+  return {
+    url,
+    key,
+    ask,
+    async [Symbol.asyncDispose]() {
+      child.kill('SIGKILL')
+    },
+  }
+}

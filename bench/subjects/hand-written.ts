@@ -1,0 +1,29 @@
+import { fileURLToPath } from 'node:url'
+import { type Subject, truthOf } from './subject.js'
+
+const SCRIPT = fileURLToPath(new URL('../peers/hand-written.ts', import.meta.url))
+
+/** The table without our triggers, which are not what a script would have to pay for. */
+const TABLE = `
+  CREATE SCHEMA spidra;
+  CREATE TABLE spidra.batch_jobs (
+    uuid uuid PRIMARY KEY, account text NOT NULL DEFAULT 'default', status text NOT NULL, total_urls integer NOT NULL,
+    completed_count integer NOT NULL, failed_count integer NOT NULL, output_format text, scraping_channel text,
+    created_at timestamptz(6) NOT NULL, finished_at timestamptz(6), extra jsonb,
+    first_seen_at timestamptz(6) NOT NULL DEFAULT now(), updated_at timestamptz(6) NOT NULL DEFAULT now(),
+    removed_at timestamptz(6))`
+
+/** What people write first: fetch page after page, and upsert with Prisma, row by row or 50 in a transaction. */
+export function handWritten(kind: 'row' | 'transaction'): Subject {
+  return {
+    name: kind === 'row' ? 'prisma.upsert, row by row' : 'prisma.upsert, 50 in a $transaction',
+    prepare: async () => null,
+    setUp: async (database) => void (await database.sql(TABLE)),
+    command: ({ apiUrl, apiKey, databaseUrl }) => ({
+      file: process.execPath,
+      args: ['--import', 'tsx', SCRIPT, kind],
+      env: { SPIDRA_API_URL: apiUrl, SPIDRA_API_KEY: apiKey, DATABASE_URL: databaseUrl },
+    }),
+    truthSql: truthOf('spidra.batch_jobs', ['status', 'total_urls', 'completed_count', 'failed_count']),
+  }
+}
