@@ -6,17 +6,20 @@ import { Command } from 'commander'
 import { openServer } from './postgres.js'
 import { toMarkdown } from './report.js'
 import { playRounds, type Row } from './run.js'
+import { airbyte } from './subjects/airbyte.js'
 import { dlt } from './subjects/dlt.js'
 import { handWritten } from './subjects/hand-written.js'
 import { copyLimit, fetchLimit } from './subjects/limits.js'
 import { ours } from './subjects/ours.js'
+import { singer } from './subjects/singer.js'
+import { stripeSync } from './subjects/stripe-sync.js'
 import type { Subject } from './subjects/subject.js'
 import { interrupted, limited, loadAndReload, underChurn, type Workload } from './workloads.js'
 
 const { rounds, smoke, peers, out } = new Command('npm run bench --')
   .option('--rounds <number>', 'rounds of each workload', '5')
   .option('--smoke', 'small, quick, without peers: does it run, and is the data right?', false)
-  .option('--no-peers', 'leave out what comes from PyPI')
+  .option('--no-peers', 'leave out what has to be installed first, from npm and PyPI')
   .option('--out <file>', 'where the report goes', fileURLToPath(new URL('report.md', import.meta.url)))
   .parse()
   .opts<{ rounds: string; smoke: boolean; peers: boolean; out: string }>()
@@ -26,7 +29,7 @@ const us = ours('full')
 const scripts = [handWritten('row'), handWritten('transaction')]
 const fromElsewhere: Subject[] = []
 const skipped: string[] = []
-for (const peer of peers && !smoke ? [dlt] : []) {
+for (const peer of peers && !smoke ? [stripeSync, dlt, singer, airbyte] : []) {
   say(`installing ${peer.name} where it is not there yet`)
   const reason = await peer.prepare()
   if (reason === null) fromElsewhere.push(peer)
