@@ -2,12 +2,12 @@ import { table } from 'table'
 import type { Database } from '../db/client.js'
 import type { RunSummary } from '../sync/run-summary.js'
 
-/** May read what spidra-sync stores, and nothing else. */
+/** May read the reporting views, and nothing else. */
 export const READER_ROLE = 'spidra_reader'
 
 /** Gives a new answer every few seconds. */
 export const SAMPLE_QUERY = `SELECT status, count(*) AS jobs, sum(completed_count) AS urls
-FROM spidra.batch_jobs GROUP BY status ORDER BY jobs DESC;`
+FROM spidra_reporting.batch_jobs GROUP BY status ORDER BY jobs DESC;`
 
 /** The URL of the read-only role, the same over restarts. */
 export function readerUrl(databaseUrl: string, password: string): string {
@@ -21,7 +21,7 @@ export function readerUrl(databaseUrl: string, password: string): string {
 export async function sampleAnswer(db: Database): Promise<string> {
   const rows = await db.$queryRaw<{ status: string; jobs: string; urls: string }[]>`
     SELECT status, count(*)::text AS jobs, sum(completed_count)::text AS urls
-    FROM spidra.batch_jobs GROUP BY status ORDER BY count(*) DESC`
+    FROM spidra_reporting.batch_jobs GROUP BY status ORDER BY count(*) DESC`
   const cells = [['status', 'jobs', 'urls'], ...rows.map(({ status, jobs, urls }) => [status, jobs, urls])]
   return table(cells, { columns: [{}, { alignment: 'right' }, { alignment: 'right' }], drawHorizontalLine: isFrame })
 }
@@ -32,7 +32,10 @@ function isFrame(line: number, rows: number): boolean {
 
 /** What to do with the running demo. */
 export function instructions(reader: string, httpUrl: string | null): string {
-  const http = httpUrl === null ? '' : `\nStatus and metrics:\n  ${httpUrl}/api/status\n  ${httpUrl}/metrics\n`
+  const http =
+    httpUrl === null
+      ? ''
+      : `\nThe dashboard, the status and the metrics:\n  ${httpUrl}/\n  ${httpUrl}/api/status\n  ${httpUrl}/metrics\n`
   return `
 From now on jobs arrive, progress, finish and are retried; a run follows every
 10 seconds.

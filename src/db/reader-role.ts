@@ -1,25 +1,124 @@
 import { Client, escapeIdentifier, escapeLiteral } from 'pg'
+import { assertSupportedVersion, DatabaseError, toDatabaseError } from './connection-error.js'
+
+/** The role that was named is not there. */
+export class UnknownRoleError extends Error {
+  override readonly name = 'UnknownRoleError'
+
+  constructor(role: string) {
+    super(
+      `There is no role "${role}": create it first (CREATE ROLE "${role}" LOGIN PASSWORD '...'), ` +
+        'or check the name; capital letters count.',
+    )
+  }
+}
+
+/** What a role may do once it was granted the views. */
+export interface ReaderRights {
+  /** Names of the views, in schema `spidra_reporting`. */
+  readonly views: readonly string[]
+  readonly database: string
+  /** It may enter the database; where PUBLIC may not, the database's owner has to grant CONNECT. */
+  readonly mayConnect: boolean
+  /** It reads the tables in schema `spidra` too, by other rights: as a superuser, owner, or member of another role. */
+  readonly readsTables: boolean
+}
+
+const CONNECT_TIMEOUT_MS = 10_000
 
 /**
- * Makes a login role that may read the tables and views of spidra-sync, and nothing else. Where it is already there, it
- * gets the password. Needs a role that may create roles, as the superuser of the embedded Postgres.
+ * Lets a role read the views of `spidra_reporting`, future ones included, and nothing else. Granting again does no harm.
+ *
+ * @throws {UnknownRoleError} when there is no such role
+ * @throws {DatabaseError} when the database cannot be used, is not migrated, or we may not grant
+ */
+export async function grantReader(databaseUrl: string, role: string): Promise<ReaderRights> {
+  return inTransaction(databaseUrl, async (client) => {
+    if (!(await hasRole(client, role))) throw new UnknownRoleError(role)
+    return grantViews(client, databaseUrl, role)
+  })
+}
+
+/**
+ * Makes a login role that may read the views, and nothing else. Where it is already there, it gets the password. Needs a
+ * role that may create roles, as the superuser of the embedded Postgres.
  */
 export async function ensureReaderRole(databaseUrl: string, role: string, password: string): Promise<void> {
-  const client = new Client({ connectionString: databaseUrl })
+  await inTransaction(databaseUrl, async (client) => {
+    const verb = (await hasRole(client, role)) ? 'ALTER' : 'CREATE'
+    // Role statements take no parameters, and a log of statements must not see the password of others than the demo.
+    await client.query(`${verb} ROLE ${escapeIdentifier(role)} LOGIN PASSWORD ${escapeLiteral(password)}`)
+    await grantViews(client, databaseUrl, role)
+  })
+}
+
+/** Lends a connection for one transaction. */
+async function inTransaction<T>(databaseUrl: string, work: (client: Client) => Promise<T>): Promise<T> {
+  const client = new Client({ connectionString: databaseUrl, connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
   // A lost connection rejects the query under way; without a listener it would also end the process.
   client.on('error', () => {})
-  await client.connect()
   try {
-    const { rowCount } = await client.query('SELECT FROM pg_roles WHERE rolname = $1', [role])
-    const name = escapeIdentifier(role)
-    // Role statements take no parameters, and a log of statements must not see the password of others than the demo.
-    await client.query(`${rowCount === 0 ? 'CREATE' : 'ALTER'} ROLE ${name} LOGIN PASSWORD ${escapeLiteral(password)}`)
-    for (const schema of ['spidra', 'spidra_reporting']) {
-      await client.query(`GRANT USAGE ON SCHEMA ${schema} TO ${name}`)
-      await client.query(`GRANT SELECT ON ALL TABLES IN SCHEMA ${schema} TO ${name}`)
-      await client.query(`ALTER DEFAULT PRIVILEGES IN SCHEMA ${schema} GRANT SELECT ON TABLES TO ${name}`)
-    }
+    await client.connect()
+    await assertSupportedVersion(client, databaseUrl)
+    await client.query('BEGIN')
+    const result = await work(client)
+    await client.query('COMMIT')
+    return result
+  } catch (error) {
+    throw toDatabaseError(error, databaseUrl) ?? error
   } finally {
-    await client.end()
+    await client.end().catch(() => undefined)
+  }
+}
+
+async function hasRole(client: Client, role: string): Promise<boolean> {
+  return (await client.query('SELECT FROM pg_roles WHERE rolname = $1', [role])).rowCount === 1
+}
+
+async function grantViews(client: Client, databaseUrl: string, role: string): Promise<ReaderRights> {
+  const name = escapeIdentifier(role)
+  const { rows: owners } = await client.query<{ owner: string }>(
+    `SELECT DISTINCT pg_get_userbyid(relowner) AS owner FROM pg_class
+     WHERE relkind = 'v' AND relnamespace = to_regnamespace('spidra_reporting')`,
+  )
+  if (owners.length === 0) throw new DatabaseError(databaseUrl, { code: 'not_migrated' })
+  await client.query(`GRANT USAGE ON SCHEMA spidra_reporting TO ${name}`)
+  await client.query(`GRANT SELECT ON ALL TABLES IN SCHEMA spidra_reporting TO ${name}`)
+  // Default rights belong to whoever will make the next view: the owner of the present ones.
+  for (const { owner } of owners) {
+    await client.query(
+      `ALTER DEFAULT PRIVILEGES FOR ROLE ${escapeIdentifier(owner)} IN SCHEMA spidra_reporting GRANT SELECT ON TABLES TO ${name}`,
+    )
+  }
+  return readRights(client, databaseUrl, role)
+}
+
+/** Postgres only warns where a grant did nothing for want of rights, so what came of it is looked up. */
+async function readRights(client: Client, databaseUrl: string, role: string): Promise<ReaderRights> {
+  const { rows } = await client.query<{ name: string; isTable: boolean; isReadable: boolean }>(
+    `SELECT c.relname AS name, c.relkind = 'r' AS "isTable",
+       has_schema_privilege($1::name, c.relnamespace, 'USAGE') AND has_table_privilege($1::name, c.oid, 'SELECT')
+         AS "isReadable"
+     FROM pg_class c
+     WHERE (c.relkind = 'v' AND c.relnamespace = to_regnamespace('spidra_reporting'))
+        OR (c.relkind = 'r' AND c.relnamespace = to_regnamespace('spidra'))
+     ORDER BY c.relname`,
+    [role],
+  )
+  const views = rows.filter((row) => !row.isTable)
+  const refused = views.filter((row) => !row.isReadable).map((row) => row.name)
+  if (refused.length > 0) {
+    throw new DatabaseError(databaseUrl, { code: 'permission', source: `cannot grant ${refused.join(', ')}` })
+  }
+  const { rows: doors } = await client.query<{ database: string; mayConnect: boolean }>(
+    `SELECT current_database() AS database,
+       has_database_privilege($1::name, current_database(), 'CONNECT') AS "mayConnect"`,
+    [role],
+  )
+  return {
+    views: views.map((row) => row.name),
+    database: doors[0]?.database ?? '',
+    mayConnect: doors[0]?.mayConnect ?? false,
+    readsTables: rows.some((row) => row.isTable && row.isReadable),
   }
 }

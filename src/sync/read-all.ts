@@ -1,3 +1,4 @@
+import { keepDailyTotals } from '../db/daily-totals.js'
 import { type FullPosition, openFullPosition } from './full-position.js'
 import { isOurList, reachCoveredGround } from './head.js'
 import type { Micros } from './instant.js'
@@ -27,6 +28,8 @@ export async function readWholeList(pass: Pass, first: Page): Promise<Exclude<Wa
   for (;;) {
     const end = await readSlice(pass, position, head)
     await pass.writer.drain()
+    // A first pass may wait for its budget for hours, and the days that it has read would be aggregated live until then.
+    await keepDailyTotals(pass.db, pass.run.account)
     if (end === 'gap') {
       if (!pass.acceptsMassRemoval && !(await isOurList(pass, head))) return 'strange'
       pass.log.info('too much is new at the head to be held back: reading the list like the first time')

@@ -58,9 +58,15 @@ test('lives until Ctrl-C: a read-only URL that survives a restart, and the same 
 
   const answer = await query(url, sample)
   expect(answer).toContainEqual(expect.objectContaining({ status: 'completed' }))
-  await expect(query(url, 'DELETE FROM spidra.batch_jobs')).rejects.toMatchObject({ code: '42501' })
-  await expect(query(url, 'CREATE TABLE spidra.mine ()')).rejects.toMatchObject({ code: '42501' })
-  expect(await query(url, 'SELECT status FROM spidra.sync_runs')).toContainEqual({ status: 'complete' })
+  for (const forbidden of [
+    'DELETE FROM spidra_reporting.sync_run_history',
+    'SELECT FROM spidra.batch_jobs',
+    'CREATE TABLE spidra_reporting.mine ()',
+  ])
+    await expect(query(url, forbidden), forbidden).rejects.toMatchObject({ code: '42501' })
+  expect(await query(url, 'SELECT status FROM spidra_reporting.sync_run_history')).toContainEqual({
+    status: 'complete',
+  })
   const [, http = ''] = await first.says(/(http:\S+)\/api\/status/)
   expect(await (await fetch(`${http}/api/status`)).json()).toMatchObject({ account: 'default' })
   await expect.poll(() => query(url, sample), { timeout: 25_000, interval: 200 }).not.toEqual(answer)

@@ -4,6 +4,69 @@
 ALTER TABLE spidra.sync_state ADD COLUMN stuck_after_hours double precision NOT NULL DEFAULT 6;
 COMMENT ON COLUMN spidra.sync_state.stuck_after_hours IS 'Hours without progress after which an open job counts as stuck: STUCK_AFTER_HOURS of the last run.';
 
+-- Jobs --------------------------------------------------------------------------------------------------------------
+--
+-- No view here calls a function of our own: a function runs, and looks for its tables, with the rights of who asks.
+
+CREATE VIEW spidra_reporting.batch_jobs AS
+SELECT
+  b.uuid,
+  b.account,
+  b.status,
+  o.outcome,
+  b.status NOT IN ('completed', 'failed', 'cancelled') AS is_open,
+  b.status IN ('completed', 'failed', 'cancelled') AS is_terminal,
+  o.outcome = 'partly_failed' AS is_partial_failure,
+  b.total_urls,
+  b.completed_count,
+  b.failed_count,
+  -- As bigint: two counts together may exceed an integer.
+  greatest(0, b.total_urls::bigint - b.completed_count - b.failed_count)::integer AS pending_count,
+  b.completed_count::double precision / nullif(b.completed_count::bigint + b.failed_count, 0) AS success_rate,
+  b.output_format,
+  b.scraping_channel,
+  b.created_at,
+  (b.created_at AT TIME ZONE 'UTC')::date AS created_date,
+  b.finished_at,
+  extract(epoch FROM b.finished_at - b.created_at)::double precision AS duration_seconds,
+  extract(epoch FROM now() - b.created_at)::double precision AS age_seconds,
+  b.first_seen_at,
+  b.updated_at
+FROM spidra.batch_jobs b
+CROSS JOIN LATERAL (
+  SELECT CASE
+    WHEN b.status NOT IN ('completed', 'failed', 'cancelled') THEN 'open'
+    WHEN b.status <> 'completed' THEN b.status
+    WHEN b.failed_count = 0 THEN 'succeeded'
+    WHEN b.completed_count = 0 THEN 'failed'
+    ELSE 'partly_failed'
+  END AS outcome
+) o
+WHERE b.removed_at IS NULL;
+
+COMMENT ON VIEW spidra_reporting.batch_jobs IS 'One row for each batch job that the Spidra API lists.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.uuid IS 'Id of the batch job, given by Spidra.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.account IS 'Spidra account that the job belongs to, by its name in the configuration of spidra-sync.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.status IS 'Status by the API: pending, running, completed, failed or cancelled; other words are possible and count as open.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.outcome IS 'How the job ended: succeeded (every finished URL worked), partly_failed (some did), failed (none did, or the job failed), cancelled; open: it has not ended.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.is_open IS 'True while the job is pending or running.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.is_terminal IS 'True when the job is completed, failed or cancelled. It can be opened again by a retry.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.is_partial_failure IS 'True when the job completed with some of its URLs failed.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.total_urls IS 'Number of URLs in the batch.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.completed_count IS 'Number of URLs scraped successfully.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.failed_count IS 'Number of URLs that failed.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.pending_count IS 'Number of URLs neither completed nor failed. Above zero in a cancelled job too.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.success_rate IS 'Completed URLs by finished ones, 0 to 1. Null: none has finished.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.output_format IS 'Format of the results, such as json or markdown. Null: the API told none.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.scraping_channel IS 'Where the batch was submitted, such as api or playground. Null: the API told none.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.created_at IS 'When the batch was submitted.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.created_date IS 'The UTC day of created_at.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.finished_at IS 'When the batch ended. Null: it has not ended, or runs again.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.duration_seconds IS 'Seconds from created_at to finished_at, waiting in the queue included. Null: not finished.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.age_seconds IS 'Seconds from created_at until now.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.first_seen_at IS 'When spidra-sync first stored the job.';
+COMMENT ON COLUMN spidra_reporting.batch_jobs.updated_at IS 'When spidra-sync last saw a change in the job.';
+
 -- Days ---------------------------------------------------------------------------------------------------------------
 --
 -- A million jobs aggregated by day take half a second, with exact percentiles more. So finished days are kept. A day
@@ -61,43 +124,45 @@ COMMENT ON TABLE spidra.stale_days IS 'Days of an account whose jobs changed sin
 COMMENT ON COLUMN spidra.stale_days.account IS 'Spidra account, by its name in the configuration.';
 COMMENT ON COLUMN spidra.stale_days.day IS 'UTC day on which the changed jobs were created.';
 
-/* How a job ended, in one word. */
-CREATE FUNCTION spidra.outcome_of(status text, completed_count integer, failed_count integer) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-  SELECT CASE
-    WHEN status NOT IN ('completed', 'failed', 'cancelled') THEN 'open'
-    WHEN status <> 'completed' THEN status
-    WHEN failed_count = 0 THEN 'succeeded'
-    WHEN completed_count = 0 THEN 'failed'
-    ELSE 'partly_failed'
-  END
-$$;
-COMMENT ON FUNCTION spidra.outcome_of IS 'How a job ended: open, cancelled, failed (no URL worked), partly_failed (some did), succeeded (all did).';
-
-/* The live jobs of one UTC day, aggregated. Written for the index: a range of created_at, not a function of it. */
-CREATE FUNCTION spidra.aggregate_day(of_account text, of_day date) RETURNS TABLE (
-  scraping_channel text, output_format text, jobs bigint, succeeded_jobs bigint, partly_failed_jobs bigint,
-  failed_jobs bigint, cancelled_jobs bigint, open_jobs bigint, urls bigint, completed_urls bigint, failed_urls bigint,
-  p50_duration_seconds double precision, p95_duration_seconds double precision, max_duration_seconds double precision)
-LANGUAGE sql STABLE AS $$
-  SELECT b.scraping_channel, b.output_format, count(*),
-    count(*) FILTER (WHERE b.outcome = 'succeeded'), count(*) FILTER (WHERE b.outcome = 'partly_failed'),
-    count(*) FILTER (WHERE b.outcome = 'failed'), count(*) FILTER (WHERE b.outcome = 'cancelled'),
-    count(*) FILTER (WHERE b.outcome = 'open'),
-    sum(b.total_urls)::bigint, sum(b.completed_count)::bigint, sum(b.failed_count)::bigint,
-    percentile_cont(0.5) WITHIN GROUP (ORDER BY b.duration), percentile_cont(0.95) WITHIN GROUP (ORDER BY b.duration),
-    max(b.duration)
-  FROM (
-    SELECT j.*, spidra.outcome_of(j.status, j.completed_count, j.failed_count) AS outcome,
-      extract(epoch FROM j.finished_at - j.created_at)::double precision AS duration
-    FROM spidra.batch_jobs j
-    WHERE j.account = of_account AND j.removed_at IS NULL
-      AND j.created_at >= of_day::timestamp AT TIME ZONE 'UTC'
-      AND j.created_at < (of_day + 1)::timestamp AT TIME ZONE 'UTC'
-  ) b
+-- Written for the index: a range of created_at, not a function of it.
+CREATE VIEW spidra.stale_totals AS
+SELECT s.account, s.day, a.*
+FROM spidra.stale_days s
+CROSS JOIN LATERAL (
+  SELECT
+    b.scraping_channel,
+    b.output_format,
+    count(*) AS jobs,
+    count(*) FILTER (WHERE b.outcome = 'succeeded') AS succeeded_jobs,
+    count(*) FILTER (WHERE b.outcome = 'partly_failed') AS partly_failed_jobs,
+    count(*) FILTER (WHERE b.outcome = 'failed') AS failed_jobs,
+    count(*) FILTER (WHERE b.outcome = 'cancelled') AS cancelled_jobs,
+    count(*) FILTER (WHERE b.outcome = 'open') AS open_jobs,
+    sum(b.total_urls)::bigint AS urls,
+    sum(b.completed_count)::bigint AS completed_urls,
+    sum(b.failed_count)::bigint AS failed_urls,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY b.duration_seconds) AS p50_duration_seconds,
+    percentile_cont(0.95) WITHIN GROUP (ORDER BY b.duration_seconds) AS p95_duration_seconds,
+    max(b.duration_seconds) AS max_duration_seconds
+  FROM spidra_reporting.batch_jobs b
+  WHERE b.account = s.account
+    AND b.created_at >= s.day::timestamp AT TIME ZONE 'UTC'
+    AND b.created_at < (s.day + 1)::timestamp AT TIME ZONE 'UTC'
   GROUP BY b.scraping_channel, b.output_format
+) a;
+
+COMMENT ON VIEW spidra.stale_totals IS 'The sums of the days in stale_days, aggregated from the jobs as they are now. Columns as in daily_totals.';
+DO $$
+DECLARE
+  c record;
+BEGIN
+  FOR c IN SELECT attname, col_description(attrelid, attnum) AS words FROM pg_attribute
+    WHERE attrelid = 'spidra.daily_totals'::regclass AND attnum > 0 AND attname <> 'id'
+  LOOP
+    EXECUTE format('COMMENT ON COLUMN spidra.stale_totals.%I IS %L', c.attname, c.words);
+  END LOOP;
+END
 $$;
-COMMENT ON FUNCTION spidra.aggregate_day IS 'The listed jobs of one UTC day, aggregated by channel and format.';
 
 /* Marks the days of all rows that a statement wrote. A mark that is there already is written again: it is locked then,
    so that the day cannot be kept, and the mark dropped, before this transaction's jobs can be seen. */
@@ -131,6 +196,19 @@ CREATE TRIGGER batch_jobs_updated AFTER UPDATE ON spidra.batch_jobs
 CREATE TRIGGER batch_jobs_deleted AFTER DELETE ON spidra.batch_jobs
   REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT EXECUTE FUNCTION spidra.mark_stale_days();
 
+/* No transition table tells the rows that a TRUNCATE takes: all of them. */
+CREATE FUNCTION spidra.forget_days() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM spidra.daily_totals;
+  DELETE FROM spidra.stale_days;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION spidra.forget_days IS 'Trigger of batch_jobs: forgets all kept sums after a TRUNCATE.';
+
+CREATE TRIGGER batch_jobs_truncated AFTER TRUNCATE ON spidra.batch_jobs
+  FOR EACH STATEMENT EXECUTE FUNCTION spidra.forget_days();
+
 /* Keeps the stale days of an account anew and gives their number. The marks are locked first, by a statement of its own:
    the next one then sees all jobs of those that held them before. */
 CREATE FUNCTION spidra.keep_stale_days(of_account text) RETURNS integer LANGUAGE plpgsql AS $$
@@ -146,7 +224,10 @@ BEGIN
   INSERT INTO spidra.daily_totals (account, day, scraping_channel, output_format, jobs, succeeded_jobs,
     partly_failed_jobs, failed_jobs, cancelled_jobs, open_jobs, urls, completed_urls, failed_urls,
     p50_duration_seconds, p95_duration_seconds, max_duration_seconds)
-  SELECT of_account, d.day, a.* FROM unnest(days) AS d(day) CROSS JOIN LATERAL spidra.aggregate_day(of_account, d.day) a;
+  SELECT t.account, t.day, t.scraping_channel, t.output_format, t.jobs, t.succeeded_jobs, t.partly_failed_jobs,
+    t.failed_jobs, t.cancelled_jobs, t.open_jobs, t.urls, t.completed_urls, t.failed_urls, t.p50_duration_seconds,
+    t.p95_duration_seconds, t.max_duration_seconds
+  FROM spidra.stale_totals t WHERE t.account = of_account AND t.day = ANY (days);
   DELETE FROM spidra.stale_days s WHERE s.account = of_account AND s.day = ANY (days);
   RETURN cardinality(days);
 END
@@ -159,55 +240,6 @@ SELECT spidra.keep_stale_days(account) FROM (SELECT DISTINCT account FROM spidra
 
 -- Views --------------------------------------------------------------------------------------------------------------
 
-CREATE VIEW spidra_reporting.batch_jobs AS
-SELECT
-  b.uuid,
-  b.account,
-  b.status,
-  spidra.outcome_of(b.status, b.completed_count, b.failed_count) AS outcome,
-  b.status NOT IN ('completed', 'failed', 'cancelled') AS is_open,
-  b.status IN ('completed', 'failed', 'cancelled') AS is_terminal,
-  spidra.outcome_of(b.status, b.completed_count, b.failed_count) = 'partly_failed' AS is_partial_failure,
-  b.total_urls,
-  b.completed_count,
-  b.failed_count,
-  greatest(0, b.total_urls - b.completed_count - b.failed_count) AS pending_count,
-  b.completed_count::double precision / nullif(b.completed_count + b.failed_count, 0) AS success_rate,
-  b.output_format,
-  b.scraping_channel,
-  b.created_at,
-  (b.created_at AT TIME ZONE 'UTC')::date AS created_date,
-  b.finished_at,
-  extract(epoch FROM b.finished_at - b.created_at)::double precision AS duration_seconds,
-  extract(epoch FROM now() - b.created_at)::double precision AS age_seconds,
-  b.first_seen_at,
-  b.updated_at
-FROM spidra.batch_jobs b
-WHERE b.removed_at IS NULL;
-
-COMMENT ON VIEW spidra_reporting.batch_jobs IS 'One row for each batch job that the Spidra API lists.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.uuid IS 'Id of the batch job, given by Spidra.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.account IS 'Spidra account that the job belongs to, by its name in the configuration of spidra-sync.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.status IS 'Status by the API: pending, running, completed, failed or cancelled; other words are possible and count as open.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.outcome IS 'How the job ended: succeeded (every finished URL worked), partly_failed (some did), failed (none did, or the job failed), cancelled; open: it has not ended.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.is_open IS 'True while the job is pending or running.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.is_terminal IS 'True when the job is completed, failed or cancelled. It can be opened again by a retry.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.is_partial_failure IS 'True when the job completed with some of its URLs failed.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.total_urls IS 'Number of URLs in the batch.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.completed_count IS 'Number of URLs scraped successfully.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.failed_count IS 'Number of URLs that failed.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.pending_count IS 'Number of URLs neither completed nor failed. Above zero in a cancelled job too.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.success_rate IS 'Completed URLs by finished ones, 0 to 1. Null: none has finished.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.output_format IS 'Format of the results, such as json or markdown. Null: the API told none.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.scraping_channel IS 'Where the batch was submitted, such as api or playground. Null: the API told none.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.created_at IS 'When the batch was submitted.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.created_date IS 'The UTC day of created_at.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.finished_at IS 'When the batch ended. Null: it has not ended, or runs again.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.duration_seconds IS 'Seconds from created_at to finished_at, waiting in the queue included. Null: not finished.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.age_seconds IS 'Seconds from created_at until now.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.first_seen_at IS 'When spidra-sync first stored the job.';
-COMMENT ON COLUMN spidra_reporting.batch_jobs.updated_at IS 'When spidra-sync last saw a change in the job.';
-
 CREATE VIEW spidra_reporting.daily_batch_jobs AS
 WITH totals AS (
   SELECT t.account, t.day, t.scraping_channel, t.output_format, t.jobs, t.succeeded_jobs, t.partly_failed_jobs,
@@ -216,14 +248,21 @@ WITH totals AS (
   FROM spidra.daily_totals t
   WHERE NOT EXISTS (SELECT FROM spidra.stale_days s WHERE s.account = t.account AND s.day = t.day)
   UNION ALL
-  SELECT s.account, s.day, a.*
-  FROM spidra.stale_days s CROSS JOIN LATERAL spidra.aggregate_day(s.account, s.day) a
+  SELECT t.account, t.day, t.scraping_channel, t.output_format, t.jobs, t.succeeded_jobs, t.partly_failed_jobs,
+    t.failed_jobs, t.cancelled_jobs, t.open_jobs, t.urls, t.completed_urls, t.failed_urls,
+    t.p50_duration_seconds, t.p95_duration_seconds, t.max_duration_seconds
+  FROM spidra.stale_totals t
 ),
+-- Gaps are filled for ten years and up to today: one job dated to the year 1 or 9999 must not add a million days.
 days AS (
-  SELECT span.account, d.day::date AS day
-  FROM (SELECT t.account, min(t.day) AS first, max(t.day) AS last FROM totals t GROUP BY t.account) span
-  CROSS JOIN LATERAL generate_series(span.first::timestamp,
-    greatest(span.last, (now() AT TIME ZONE 'UTC')::date)::timestamp, '1 day') AS d(day)
+  SELECT t.account, t.day FROM totals t
+  UNION
+  SELECT span.account, d.day::date
+  FROM (
+    SELECT t.account, min(t.day) AS first, (now() AT TIME ZONE 'UTC')::date AS today FROM totals t GROUP BY t.account
+  ) span
+  CROSS JOIN LATERAL generate_series(greatest(span.first, span.today - 3653)::timestamp, span.today::timestamp, '1 day')
+    AS d(day)
 ),
 kinds AS (
   SELECT DISTINCT t.account, t.scraping_channel, t.output_format FROM totals t
@@ -255,7 +294,7 @@ LEFT JOIN totals t ON t.account = d.account AND t.day = d.day
   AND coalesce(t.output_format, '') = coalesce(k.output_format, '')
   AND (t.output_format IS NULL) = (k.output_format IS NULL);
 
-COMMENT ON VIEW spidra_reporting.daily_batch_jobs IS 'One row for each UTC day, account, channel and format, from the account''s first day to today; days without jobs have zeros. A job counts on the day it was created.';
+COMMENT ON VIEW spidra_reporting.daily_batch_jobs IS 'One row for each UTC day, account, channel and format, from the account''s first day to today (ten years at most); days without jobs have zeros. A job counts on the day it was created.';
 COMMENT ON COLUMN spidra_reporting.daily_batch_jobs.day IS 'UTC day on which the jobs were created.';
 COMMENT ON COLUMN spidra_reporting.daily_batch_jobs.account IS 'Spidra account, by its name in the configuration of spidra-sync.';
 COMMENT ON COLUMN spidra_reporting.daily_batch_jobs.scraping_channel IS 'Where the batches were submitted, such as api or playground. Null: the API told none.';
@@ -282,9 +321,10 @@ SELECT
   b.total_urls,
   b.completed_count,
   b.failed_count,
-  greatest(0, b.total_urls - b.completed_count - b.failed_count) AS pending_count,
-  -- The API may count a retried URL twice for a moment.
-  least(1, (b.completed_count + b.failed_count)::double precision / nullif(b.total_urls, 0)) AS progress,
+  greatest(0, b.total_urls::bigint - b.completed_count - b.failed_count)::integer AS pending_count,
+  -- The API may count a retried URL twice for a moment. The CASE, because LEAST passes over null.
+  CASE WHEN b.total_urls > 0
+    THEN least(1, (b.completed_count::bigint + b.failed_count)::double precision / b.total_urls) END AS progress,
   b.output_format,
   b.scraping_channel,
   b.created_at,
@@ -294,13 +334,13 @@ SELECT
   -- As of the last look, not of now: while nobody looks, nothing can be seen to move.
   greatest(0, extract(epoch FROM coalesce(s.last_complete_at, now()) - p.last_progress_at))::double precision
     AS seconds_without_progress,
-  s.stuck_after_hours
+  coalesce(s.stuck_after_hours, 6) AS stuck_after_hours
 FROM spidra.batch_jobs b
 LEFT JOIN spidra.sync_state s ON s.account = b.account
 CROSS JOIN LATERAL (
   SELECT CASE
     WHEN b.updated_at > b.first_seen_at THEN b.updated_at
-    WHEN b.completed_count + b.failed_count = 0 THEN b.created_at
+    WHEN b.completed_count = 0 AND b.failed_count = 0 THEN b.created_at
     ELSE b.first_seen_at
   END AS last_progress_at
 ) p
@@ -349,10 +389,11 @@ SELECT
   e.from_status,
   e.to_status,
   e.observed_at AS changed_at,
-  extract(epoch FROM e.observed_at - coalesce(before.observed_at,
-    CASE WHEN e.from_status = 'pending' THEN b.created_at ELSE b.first_seen_at END))::double precision
-    AS seconds_in_from_status,
-  e.kind = 'reopened' AS is_reopened
+  -- Never below zero, should the API's clock be ahead of ours; null where nothing is known.
+  extract(epoch FROM greatest(e.observed_at, since.moment) - since.moment)::double precision AS seconds_in_from_status,
+  -- Not by the kind of the event: a job may come back from removal, or from another account, and run again.
+  e.from_status IN ('completed', 'failed', 'cancelled')
+    AND e.to_status NOT IN ('completed', 'failed', 'cancelled') AS is_reopened
 FROM spidra.batch_job_events e
 LEFT JOIN spidra.batch_jobs b ON b.uuid = e.uuid
 LEFT JOIN LATERAL (
@@ -360,6 +401,10 @@ LEFT JOIN LATERAL (
   WHERE p.uuid = e.uuid AND p.id < e.id AND p.from_status <> p.to_status
   ORDER BY p.id DESC LIMIT 1
 ) before ON true
+CROSS JOIN LATERAL (
+  SELECT coalesce(before.observed_at, CASE WHEN e.from_status = 'pending' THEN b.created_at ELSE b.first_seen_at END)
+    AS moment
+) since
 WHERE e.from_status <> e.to_status;
 
 COMMENT ON VIEW spidra_reporting.status_changes IS 'One row for each change of a job''s status that spidra-sync saw. Changes between two runs are seen as one. A job''s first sighting is no change.';
@@ -369,7 +414,7 @@ COMMENT ON COLUMN spidra_reporting.status_changes.account IS 'Spidra account, by
 COMMENT ON COLUMN spidra_reporting.status_changes.from_status IS 'Status before.';
 COMMENT ON COLUMN spidra_reporting.status_changes.to_status IS 'Status after.';
 COMMENT ON COLUMN spidra_reporting.status_changes.changed_at IS 'When the change was seen; it happened since the run that read the job before.';
-COMMENT ON COLUMN spidra_reporting.status_changes.seconds_in_from_status IS 'Seconds in the status before, as seen: since the change before; else, for pending, since the job was created; else since it was first seen, so at least this long.';
+COMMENT ON COLUMN spidra_reporting.status_changes.seconds_in_from_status IS 'Seconds in the status before, as seen: since the change before; else, for pending, since the job was created; else since it was first seen, so at least this long. Changes older than HISTORY_DAYS are forgotten.';
 COMMENT ON COLUMN spidra_reporting.status_changes.is_reopened IS 'True when a job that had ended runs again.';
 
 CREATE VIEW spidra_reporting.sync_freshness AS
@@ -377,7 +422,7 @@ SELECT
   s.account,
   s.last_complete_at AS complete_as_of,
   s.reread_since AS every_job_reread_since,
-  greatest(0, extract(epoch FROM now() - s.last_complete_at))::double precision AS lag_seconds,
+  extract(epoch FROM greatest(now(), s.last_complete_at) - s.last_complete_at)::double precision AS lag_seconds,
   s.next_run_at,
   last_run.id AS last_run_id,
   last_run.status AS last_run_status,
@@ -389,18 +434,18 @@ SELECT
 FROM spidra.sync_state s
 LEFT JOIN LATERAL (
   SELECT r.id, r.status, r.started_at, r.finished_at FROM spidra.sync_runs r
-  WHERE r.account = s.account ORDER BY r.started_at DESC LIMIT 1
+  WHERE r.account = s.account ORDER BY r.started_at DESC, r.id DESC LIMIT 1
 ) last_run ON true
 LEFT JOIN LATERAL (
   SELECT r.listed_total, r.stored_total FROM spidra.sync_runs r
-  WHERE r.account = s.account AND r.listed_total IS NOT NULL ORDER BY r.started_at DESC LIMIT 1
+  WHERE r.account = s.account AND r.listed_total IS NOT NULL ORDER BY r.started_at DESC, r.id DESC LIMIT 1
 ) judged ON true;
 
 COMMENT ON VIEW spidra_reporting.sync_freshness IS 'One row for each account: how far the tables can be trusted.';
 COMMENT ON COLUMN spidra_reporting.sync_freshness.account IS 'Spidra account, by its name in the configuration of spidra-sync.';
 COMMENT ON COLUMN spidra_reporting.sync_freshness.complete_as_of IS 'When the stored jobs were last proved to be the jobs that the API listed, open ones as they were. Null: not yet.';
 COMMENT ON COLUMN spidra_reporting.sync_freshness.every_job_reread_since IS 'Every listed job, ended ones too, was read from the API at or after this moment. Null: not yet.';
-COMMENT ON COLUMN spidra_reporting.sync_freshness.lag_seconds IS 'Seconds since complete_as_of.';
+COMMENT ON COLUMN spidra_reporting.sync_freshness.lag_seconds IS 'Seconds since complete_as_of. Null: not complete yet.';
 COMMENT ON COLUMN spidra_reporting.sync_freshness.next_run_at IS 'When the service means to run next. Null: no schedule is armed.';
 COMMENT ON COLUMN spidra_reporting.sync_freshness.last_run_id IS 'The last run: sync_run_history.id.';
 COMMENT ON COLUMN spidra_reporting.sync_freshness.last_run_status IS 'Its status: running, complete, partial, failed or aborted.';

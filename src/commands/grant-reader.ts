@@ -1,0 +1,38 @@
+import { grantReader } from '../db/reader-role.js'
+import { toPrintable } from '../printable.js'
+import { UsageError } from '../usage-error.js'
+import { type CommandContext, EXIT_CODES } from './command.js'
+import { openConfiguredDatabase } from './open-database.js'
+
+/** Longer names Postgres would cut off. */
+const MAX_NAME_BYTES = 63
+
+/** `spidra-sync grant-reader <role>`: lets an existing role read the reporting views, and nothing else. */
+export async function runGrantReaderCommand(context: CommandContext<string | null>, role: string): Promise<number> {
+  assertRoleName(role)
+  const database = await openConfiguredDatabase(context.config, context)
+  try {
+    const { views, database: name, mayConnect, readsTables } = await grantReader(database.databaseUrl, role)
+    const lines = [`${role} may read the ${views.length} views of spidra_reporting, and those that later versions add.`]
+    if (!mayConnect) lines.push(`It may not connect yet: GRANT CONNECT ON DATABASE "${name}" TO "${role}".`)
+    if (readsTables) lines.push('It may read the tables in schema spidra too, by other rights that it has.')
+    context.stdout.write(`${lines.join('\n')}\n`)
+    return EXIT_CODES.complete
+  } finally {
+    await database.close()
+  }
+}
+
+/** @throws {UsageError} for what cannot be the name of a role */
+function assertRoleName(role: string): void {
+  const fault = toFault(role)
+  if (fault !== null) throw new UsageError(`"${toPrintable(role)}" cannot be the name of a role: ${fault}.`)
+}
+
+function toFault(role: string): string | null {
+  if (role === '') return 'it is empty'
+  if (Buffer.byteLength(role) > MAX_NAME_BYTES) return `it has more than ${MAX_NAME_BYTES} bytes`
+  // Quoted or not, in GRANT these are no names: "public" is everybody.
+  if (role === 'public' || role === 'none') return 'Postgres keeps that word for itself'
+  return null
+}
