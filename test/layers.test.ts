@@ -10,9 +10,10 @@ import manifest from '../package.json' with { type: 'json' }
  */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   cli: ['commands', 'worker', 'http', 'sync', 'report', 'spidra', 'db', 'simulator', 'config'],
-  commands: ['worker', 'http', 'sync', 'report', 'spidra', 'db', 'simulator', 'config'],
+  commands: ['worker', 'http', 'alerts', 'sync', 'report', 'spidra', 'db', 'simulator', 'config'],
   worker: ['sync', 'report', 'db', 'config'],
   http: ['sync', 'report', 'spidra', 'config'],
+  alerts: ['db', 'config'],
   sync: ['spidra', 'db', 'config'],
   report: ['db', 'config'],
   db: ['config'],

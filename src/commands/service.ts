@@ -1,7 +1,10 @@
+import { startAlertWatch } from '../alerts/watch.js'
+import { readDatabaseTime } from '../db/clock.js'
 import { pruneHistory } from '../db/history.js'
 import { saveNextRun } from '../db/sync-state.js'
 import { createMetrics } from '../http/metrics.js'
 import { type HttpServer, startHttpServer } from '../http/server.js'
+import { readDashboard } from '../report/dashboard-data.js'
 import { readStatus } from '../report/status.js'
 import type { RunSummary } from '../sync/run-summary.js'
 import { startWorker } from '../worker.js'
@@ -34,8 +37,8 @@ export async function startService(
   async function pruneDaily(): Promise<void> {
     const today = new Date().toISOString().slice(0, 10)
     if (prunedOn === today) return
-    prunedOn = today
     log.info(await pruneHistory(db, account, config.historyDays), 'old history deleted')
+    prunedOn = today
   }
 
   let isArmed = false
@@ -44,13 +47,14 @@ export async function startService(
     config: config.http,
     log,
     metrics,
-    readiness: () => checkReadiness(db, { account, isArmed, intervalMs, now: new Date() }),
-    status: () => readStatus(db, { account, now: new Date() }),
+    readiness: () => checkReadiness(db, { account, isArmed, intervalMs }),
+    status: async () => readStatus(db, { account, now: await readDatabaseTime(db) }),
+    dashboard: { account, read: (filters) => readDashboard(db, filters) },
   })
   if (http !== null) log.info({ url: http.url }, 'http server listens')
 
   async function showStored(): Promise<void> {
-    const { lastCompleteAt, rereadSince, runs } = await readStatus(db, { account, now: new Date() })
+    const { lastCompleteAt, rereadSince, runs } = await readStatus(db, { account, now: await readDatabaseTime(db) })
     metrics.restore(account, {
       lastCompleteAt: toDate(lastCompleteAt),
       rereadSince: toDate(rereadSince),
@@ -59,6 +63,7 @@ export async function startService(
     })
   }
 
+  const alerts = startAlertWatch({ db, account, worker: context.worker, config, log })
   const sharedBudget = createSharedBudget(config)
   const worker = startWorker({
     schedule: config.schedule,
@@ -79,19 +84,23 @@ export async function startService(
           metrics.observeRequest({ outcome, retry: attempt > 1, durationMs }),
       })
       metrics.observeRun(summary)
+      alerts.runEnded(summary)
       await showStored().catch((err: unknown) => log.warn({ err }, 'metrics could not be read from the database'))
       onRun?.(summary)
-      await pruneDaily()
+      await pruneDaily().catch((err: unknown) => log.warn({ err }, 'old history could not be deleted'))
     },
   })
   isArmed = true
   intervalMs = worker.intervalMs
+  if (config.alerts.webhookUrl !== null && (intervalMs ?? 0) > config.alerts.staleMinutes * 60_000) {
+    log.warn('ALERT_STALE_MINUTES is shorter than the time between two runs: every pause will raise an alert')
+  }
 
   return {
     http,
     async [Symbol.asyncDispose]() {
       isArmed = false
-      await worker.stop()
+      await Promise.all([alerts.stop(), worker.stop()])
       await http?.close()
     },
   }

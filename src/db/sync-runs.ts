@@ -67,10 +67,15 @@ export async function startRun(db: Database, run: NewRun): Promise<RunKey> {
   return { id: row.id, account: run.account }
 }
 
-/** Says that the run is alive. Returns false when another worker has closed it. */
-export async function beatRun(db: Database, run: RunKey): Promise<boolean> {
+/** Says that the run is alive, and what it has done so far. Returns false when another worker has closed it. */
+export async function beatRun(db: Database, run: RunKey, soFar: RunCounters): Promise<boolean> {
   const beaten = await db.$executeRaw`
-    UPDATE spidra.sync_runs SET heartbeat_at = now() WHERE id = ${run.id} AND status = 'running'`
+    UPDATE spidra.sync_runs SET
+      heartbeat_at = now(), requests = ${soFar.requests}, retries = ${soFar.retries}, pages_read = ${soFar.pagesRead},
+      seams_repaired = ${soFar.seamsRepaired}, jobs_read = ${soFar.jobsRead}, inserted = ${soFar.inserted},
+      updated = ${soFar.updated}, unchanged = ${soFar.unchanged}, removed = ${soFar.removed},
+      restored = ${soFar.restored}, rejected = ${soFar.rejected}, waited_ms = ${toMilliseconds(soFar.waitedMs)}
+    WHERE id = ${run.id} AND status = 'running'`
   return beaten > 0
 }
 
@@ -83,8 +88,13 @@ export async function finishRun(db: Database, run: RunKey, end: RunEnd): Promise
       retries = ${end.retries}, pages_read = ${end.pagesRead}, seams_repaired = ${end.seamsRepaired},
       jobs_read = ${end.jobsRead}, inserted = ${end.inserted}, updated = ${end.updated}, unchanged = ${end.unchanged},
       removed = ${end.removed}, restored = ${end.restored}, rejected = ${end.rejected},
-      waited_ms = ${Math.round(end.waitedMs)}, listed_total = ${end.listedTotal}, stored_total = ${end.storedTotal},
+      waited_ms = ${toMilliseconds(end.waitedMs)}, listed_total = ${end.listedTotal}, stored_total = ${end.storedTotal},
       status_reason = ${end.statusReason}, error_code = ${end.errorCode}, error_message = ${end.errorMessage}
     WHERE id = ${run.id} AND status = 'running'`
   return closed > 0
+}
+
+/** Waits may come to more than the column holds, which must not cost the record. */
+function toMilliseconds(waitedMs: number): number {
+  return Math.min(Math.round(waitedMs), 2_147_483_647)
 }

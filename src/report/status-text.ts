@@ -1,19 +1,30 @@
 import { getBorderCharacters, table } from 'table'
-import type { RunReport, StatusReport } from './status.js'
+import { toSentence } from '../printable.js'
+import type { AlertReport, RunReport, StatusReport } from './status.js'
 
 const HEADINGS = ['Started (UTC)', 'Mode', 'Status', 'Took', 'Read', 'New', 'Changed', 'Removed']
 
-/** The status for a terminal of 80 columns. The first line says in words how fresh the table is. */
-export function toStatusText(report: StatusReport): string {
+/** Colours a text, or leaves it as it is. */
+export type Paint = (colour: 'green' | 'yellow' | 'red', text: string) => string
+
+/**
+ * The status for a terminal of 80 columns. The first line says in words how fresh the table is.
+ *
+ * @param paint default: no colours
+ */
+export function toStatusText(report: StatusReport, paint: Paint = (_colour, text) => text): string {
+  const { alerts, runs } = report
   const summary = [
-    toFreshness(report),
-    ...toAgeOfRest(report),
-    ...toLastEnding(report),
-    ...toStock(report),
-    ...toOutlook(report),
+    ...[toFreshness(report), ...toAgeOfRest(report), ...toLastEnding(report)],
+    ...[...toStock(report), ...toOutlook(report), ...toSpending(report)],
   ]
-  const troubles = report.runs.flatMap(toTrouble)
-  const blocks = [summary.map(wrap), report.runs.length > 0 ? toTable(report.runs) : [], troubles.map(wrap)]
+  const blocks = [
+    summary.map(wrap),
+    // Line by line: what colours a line must end with it.
+    alerts.flatMap((alert) => wrap(toAlarm(alert)).split('\n')).map((line) => paint('red', line)),
+    runs.length > 0 ? toTable(runs, paint) : [],
+    runs.flatMap(toTrouble).map(wrap),
+  ]
   return blocks
     .filter((lines) => lines.length > 0)
     .map((lines) => lines.map((line) => `${line}\n`).join(''))
@@ -38,8 +49,9 @@ function toLastEnding({ runs }: StatusReport): string[] {
   return [`The last run: ${last.status}${last.reason === null ? '' : ` (${last.reason})`}.`]
 }
 
-function toStock({ account, liveJobs, openRejections }: StatusReport): string[] {
-  const stock = `Account ${account}: ${liveJobs.toLocaleString('en')} jobs stored.`
+function toStock({ account, liveJobs, stuckJobs, openRejections }: StatusReport): string[] {
+  const stuck = stuckJobs === 0 ? '' : `, ${stuckJobs.toLocaleString('en')} of them stuck`
+  const stock = `Account ${account}: ${liveJobs.toLocaleString('en')} jobs stored${stuck}.`
   return openRejections === 0 ? [stock] : [stock, `Rejected: ${openRejections} items, kept in spidra.rejected_jobs.`]
 }
 
@@ -50,16 +62,25 @@ function toOutlook({ nextRunAt, rateLimit }: StatusReport): string[] {
   return [...next, `Requests left: ${rateLimit.remaining} of ${rateLimit.limit}${until}.`]
 }
 
-function toTable(runs: readonly RunReport[]): string[] {
+/** What the day has cost. */
+function toSpending({ today }: StatusReport): string[] {
+  if (today.runs === 0) return []
+  const waited = today.waitedMs < 1000 ? '' : `, ${toDuration(today.waitedMs)} waited`
+  const runs = `${today.runs.toLocaleString('en')} ${today.runs === 1 ? 'run' : 'runs'}`
+  return [`Requests today (UTC): ${today.requests.toLocaleString('en')} in ${runs}${waited}.`]
+}
+
+function toAlarm({ kind, since, summary }: AlertReport): string {
+  return `Alert ${kind} since ${toInstant(since)}: ${toSentence(summary)}`
+}
+
+function toTable(runs: readonly RunReport[], paint: Paint): string[] {
   const rows = runs.map((run) => [
     run.startedAt.slice(0, 16).replace('T', ' '),
     run.mode,
-    run.status,
+    toStatus(run, paint),
     toDuration(run.durationMs),
-    run.jobsRead,
-    run.inserted,
-    run.updated,
-    run.removed,
+    ...toCounts(run),
   ])
   const text = table([HEADINGS, ...rows], {
     border: getBorderCharacters('void'),
@@ -73,11 +94,23 @@ function toTable(runs: readonly RunReport[]): string[] {
     .map((line) => line.trimEnd())
 }
 
+function toStatus({ status }: RunReport, paint: Paint): string {
+  if (status === 'complete') return paint('green', status)
+  if (status === 'failed') return paint('red', status)
+  return status === 'running' ? status : paint('yellow', status)
+}
+
+/** A run under way tells its counters with its heartbeat: before the first, they are not 0 but unknown. */
+function toCounts(run: RunReport): readonly (number | string)[] {
+  const isUnknown = run.status === 'running' && run.heartbeatAt === run.startedAt
+  return [run.jobsRead, run.inserted, run.updated, run.removed].map((count) => (isUnknown ? '-' : count))
+}
+
 /** What went wrong in a run, if its record says it. */
 function toTrouble({ id, status, reason, errorMessage }: RunReport): string[] {
   const details = [reason, errorMessage].filter((detail) => detail !== null)
   // A message may quote what a server sent, and a terminal obeys control characters.
-  return details.length === 0 ? [] : [`Run ${id} ${status}: ${details.join(': ').replace(/\p{Cc}+/gu, ' ')}`]
+  return details.length === 0 ? [] : [`Run ${id} ${status}: ${toSentence(details.join(': '))}`]
 }
 
 function toAge(seconds: number): string {

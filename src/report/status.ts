@@ -1,3 +1,4 @@
+import { type FiringAlert, readFiringAlerts } from '../db/alerts.js'
 import type { Database } from '../db/client.js'
 import type { SyncRun, SyncState } from '../db/generated/client.js'
 import type { RunCounters } from '../db/sync-runs.js'
@@ -13,9 +14,28 @@ export interface RunReport extends RunCounters {
   readonly errorMessage: string | null
   readonly startedAt: string
   readonly finishedAt: string | null
+  /** While it runs, its counters are as of this moment; at first, when it started. */
+  readonly heartbeatAt: string
   readonly durationMs: number
   readonly listedTotal: number | null
   readonly storedTotal: number | null
+}
+
+/** Something that is wrong now, by the last look of a service. */
+export interface AlertReport {
+  readonly kind: string
+  readonly since: string
+  readonly summary: string
+}
+
+/** What the runs that started on a day have cost. */
+export interface DayReport {
+  /** UTC, as in `2026-03-01`. */
+  readonly day: string
+  readonly runs: number
+  readonly requests: number
+  readonly retries: number
+  readonly waitedMs: number
 }
 
 /** How fresh the table is and what the worker did last: `status --json` and `/api/status`. */
@@ -36,8 +56,13 @@ export interface StatusReport {
     readonly remaining: number | null
     readonly resetAt: string | null
   } | null
+  readonly today: DayReport
+  /** What fires, longest first. */
+  readonly alerts: readonly AlertReport[]
   /** Stored jobs that are still listed. */
   readonly liveJobs: number
+  /** Open ones without progress for longer than `STUCK_AFTER_HOURS`. */
+  readonly stuckJobs: number
   /** Listed items that could not be stored as jobs. */
   readonly openRejections: number
   /** The last ten, newest first. */
@@ -49,7 +74,8 @@ const RUNS_SHOWN = 10
 /** Reads the status of an account. A database without our tables counts as one in which nothing has run yet. */
 export async function readStatus(db: Database, options: { account: string; now: Date }): Promise<StatusReport> {
   const { account, now } = options
-  const { state, liveJobs, openRejections, runs } = (await isMigrated(db)) ? await readRecords(db, account) : NO_RECORDS
+  const records = (await isMigrated(db)) ? await readRecords(db, account, now) : NO_RECORDS
+  const { state, liveJobs, stuckJobs, openRejections, runs } = records
   const lastCompleteAt = state?.lastCompleteAt ?? null
   return {
     account,
@@ -59,7 +85,10 @@ export async function readStatus(db: Database, options: { account: string; now: 
     rereadSince: toText(state?.rereadSince),
     nextRunAt: toText(state?.nextRunAt),
     rateLimit: state && toRateLimit(state),
+    today: { day: toDay(now), ...records.today },
+    alerts: records.alerts.map((alert) => ({ ...alert, since: alert.since.toISOString() })),
     liveJobs,
+    stuckJobs,
     openRejections,
     runs: runs.map((run) => toRunReport(run, now)),
   }
@@ -67,21 +96,48 @@ export async function readStatus(db: Database, options: { account: string; now: 
 
 interface Records {
   readonly state: SyncState | null
+  readonly today: Omit<DayReport, 'day'>
+  readonly alerts: readonly FiringAlert[]
   readonly liveJobs: number
+  readonly stuckJobs: number
   readonly openRejections: number
   readonly runs: readonly SyncRun[]
 }
 
-const NO_RECORDS: Records = { state: null, liveJobs: 0, openRejections: 0, runs: [] }
+const NO_RECORDS: Records = {
+  ...{ state: null, alerts: [], liveJobs: 0, stuckJobs: 0, openRejections: 0, runs: [] },
+  today: { runs: 0, requests: 0, retries: 0, waitedMs: 0 },
+}
 
-async function readRecords(db: Database, account: string): Promise<Records> {
-  const [state, liveJobs, openRejections, runs] = await Promise.all([
+async function readRecords(db: Database, account: string, now: Date): Promise<Records> {
+  const [state, alerts, jobs, openRejections, runs, today] = await Promise.all([
     db.syncState.findUnique({ where: { account } }),
-    db.batchJob.count({ where: { account, removedAt: null } }),
+    readFiringAlerts(db, account),
+    countJobs(db, account),
     db.rejectedJob.count({ where: { account, resolvedAt: null } }),
     db.syncRun.findMany({ where: { account }, orderBy: [{ startedAt: 'desc' }, { id: 'desc' }], take: RUNS_SHOWN }),
+    sumRuns(db, account, toDay(now)),
   ])
-  return { state, liveJobs, openRejections, runs }
+  return { state, today, alerts, ...jobs, openRejections, runs }
+}
+
+async function countJobs(db: Database, account: string): Promise<Pick<Records, 'liveJobs' | 'stuckJobs'>> {
+  const rows = await db.$queryRaw<Pick<Records, 'liveJobs' | 'stuckJobs'>[]>`
+    SELECT
+      (SELECT count(*)::double precision FROM spidra.batch_jobs
+       WHERE account = ${account} AND removed_at IS NULL) AS "liveJobs",
+      (SELECT count(*)::double precision FROM spidra_reporting.stuck_batch_jobs
+       WHERE account = ${account}) AS "stuckJobs"`
+  return rows[0] ?? NO_RECORDS
+}
+
+async function sumRuns(db: Database, account: string, day: string): Promise<Records['today']> {
+  const rows = await db.$queryRaw<Records['today'][]>`
+    SELECT count(*)::integer AS runs, coalesce(sum(requests), 0)::double precision AS requests,
+      coalesce(sum(retries), 0)::double precision AS retries,
+      coalesce(sum(waited_ms), 0)::double precision AS "waitedMs"
+    FROM spidra.sync_runs WHERE account = ${account} AND started_at >= ${day}::date::timestamp AT TIME ZONE 'UTC'`
+  return rows[0] ?? NO_RECORDS.today
 }
 
 async function isMigrated(db: Database): Promise<boolean> {
@@ -95,15 +151,21 @@ function toRateLimit(state: SyncState): StatusReport['rateLimit'] {
 }
 
 function toRunReport(run: SyncRun, now: Date): RunReport {
-  const { account: _account, worker: _worker, heartbeatAt: _heartbeatAt, statusReason, errorCode, ...shown } = run
+  const { account: _account, worker: _worker, statusReason, errorCode, ...shown } = run
   return {
     ...shown,
     id: String(run.id),
     reason: statusReason ?? errorCode,
     startedAt: run.startedAt.toISOString(),
     finishedAt: toText(run.finishedAt),
+    heartbeatAt: run.heartbeatAt.toISOString(),
     durationMs: Math.max(0, (run.finishedAt ?? now).getTime() - run.startedAt.getTime()),
   }
+}
+
+/** The UTC day. */
+function toDay(instant: Date): string {
+  return instant.toISOString().slice(0, 10)
 }
 
 function toText(instant: Date | null | undefined): string | null {

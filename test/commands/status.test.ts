@@ -3,6 +3,7 @@ import { showStatus } from '../../src/commands/status.js'
 import { startSimulator } from '../../src/simulator/server.js'
 import { API_KEY, runCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
+import { startOnTerminal, toScreen } from '../support/terminal.js'
 import { createTestDatabase } from '../support/test-database.js'
 
 const NOW = new Date('2026-03-01T12:00:00Z')
@@ -43,4 +44,24 @@ test('the command tells what a sync did, and needs no key', async () => {
   expect(after).toMatchObject({ code: 0, stderr: '' })
   expect(JSON.parse(after.stdout)).toMatchObject({ liveJobs: 60, runs: [{ status: 'complete', trigger: 'manual' }] })
   expect(other).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/^No run yet\.\n/) })
+})
+
+test('is coloured on a terminal, unless NO_COLOR is set, and nowhere else', async () => {
+  await using database = await createCliDatabase()
+  await using api = await startSimulator({ jobs: 60, key: API_KEY, rateLimit: 'off' })
+  const env = { DATABASE_URL: database.url }
+  await runCli(['sync'], { env: { ...env, SPIDRA_API_KEY: API_KEY, SPIDRA_API_URL: api.url } })
+  const onTerminal = async (more: Record<string, string>) => {
+    await using cli = await startOnTerminal(['status'], { env: { ...env, ...more } })
+    return (await cli.ended).stdout
+  }
+
+  const coloured = await onTerminal({})
+  const { stdout: piped } = await runCli(['status'], { env })
+
+  expect(coloured).toContain('\u001b[32mcomplete\u001b[39m')
+  // Ages grow between the two, so only the table is compared.
+  expect(toScreen(coloured, 80).slice(-2)).toEqual(piped.split('\n').slice(-3, -1))
+  expect(piped).not.toContain('\u001b')
+  expect(await onTerminal({ NO_COLOR: '1' })).not.toContain('\u001b')
 })

@@ -78,6 +78,15 @@ test('takes waits in fractions of a millisecond, and ignores what else the calle
   expect(await sql('SELECT waited_ms FROM spidra.sync_runs')).toEqual([{ waited_ms: 1235 }])
 })
 
+test('takes more waiting than the column can hold, rather than lose the record', async () => {
+  const run = await openRun(db)
+
+  expect(await beatRun(db, run, { ...RUN_END, waitedMs: 3e9 })).toBe(true)
+  expect(await finishRun(db, run, { ...RUN_END, waitedMs: 3e9 })).toBe(true)
+
+  expect(await sql('SELECT waited_ms FROM spidra.sync_runs')).toEqual([{ waited_ms: 2_147_483_647 }])
+})
+
 test('takes all times from the clock of the database, even where the clock of the worker is wrong', async () => {
   const run = await openRun(db)
   vi.useFakeTimers({ toFake: ['Date'], now: new Date('2001-01-01') })
@@ -92,15 +101,26 @@ test('takes all times from the clock of the database, even where the clock of th
   ).toEqual([{ later: true, same: true }])
 })
 
-test('a heartbeat moves heartbeat_at and nothing else', async () => {
+test('a heartbeat moves heartbeat_at, stores what was done so far, and nothing else', async () => {
   const run = await openRun(db)
   await sql(`UPDATE spidra.sync_runs SET heartbeat_at = '2020-01-01Z'`)
 
-  expect(await beatRun(db, run)).toBe(true)
+  const { status: _, ...soFar } = RUN_END
+  expect(await beatRun(db, run, { ...soFar, waitedMs: 12.4 })).toBe(true)
 
   expect(
-    await sql(`SELECT status, finished_at, heartbeat_at > now() - interval '1 min' AS fresh FROM spidra.sync_runs`),
-  ).toEqual([{ status: 'running', finished_at: null, fresh: true }])
+    await sql(`
+      SELECT status, finished_at, listed_total, stored_total, heartbeat_at > now() - interval '1 min' AS fresh,
+        requests, retries, pages_read AS "pagesRead", seams_repaired AS "seamsRepaired", jobs_read AS "jobsRead",
+        inserted, updated, unchanged, removed, restored, rejected, waited_ms AS "waitedMs"
+      FROM spidra.sync_runs`),
+  ).toEqual([
+    {
+      ...{ status: 'running', finished_at: null, listed_total: null, stored_total: null, fresh: true },
+      ...{ requests: 1, retries: 2, pagesRead: 3, seamsRepaired: 4, jobsRead: 5, inserted: 6, updated: 7 },
+      ...{ unchanged: 8, removed: 9, restored: 10, rejected: 11, waitedMs: 12 },
+    },
+  ])
 })
 
 test('a closed run takes neither a heartbeat nor an end', async () => {
@@ -108,7 +128,7 @@ test('a closed run takes neither a heartbeat nor an end', async () => {
   await closeRun(database, run)
   const before = await sql('SELECT * FROM spidra.sync_runs')
 
-  expect(await beatRun(db, run)).toBe(false)
+  expect(await beatRun(db, run, RUN_END)).toBe(false)
   expect(await finishRun(db, run, RUN_END)).toBe(false)
 
   expect(await sql('SELECT * FROM spidra.sync_runs')).toEqual(before)

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { RunReport, StatusReport } from '../../src/report/status.js'
-import { toStatusText } from '../../src/report/status-text.js'
+import { type Paint, toStatusText } from '../../src/report/status-text.js'
 
 const RUN: RunReport = {
   id: '12',
@@ -11,6 +11,7 @@ const RUN: RunReport = {
   errorMessage: null,
   startedAt: '2026-03-01T12:00:00.123Z',
   finishedAt: '2026-03-01T12:00:01.357Z',
+  heartbeatAt: '2026-03-01T12:00:01.357Z',
   durationMs: 1234,
   requests: 1,
   retries: 0,
@@ -34,7 +35,10 @@ const REPORT: StatusReport = {
   lagSeconds: 240,
   nextRunAt: '2026-03-01T12:05:00.000Z',
   rateLimit: { limit: 300, remaining: 240, resetAt: '2026-03-01T12:15:00.000Z' },
+  today: { day: '2026-03-01', runs: 145, requests: 1234, retries: 5, waitedMs: 61_000 },
+  alerts: [],
   liveJobs: 50,
+  stuckJobs: 0,
   openRejections: 0,
   runs: [RUN],
 }
@@ -45,6 +49,7 @@ const EMPTY: StatusReport = {
   lagSeconds: null,
   nextRunAt: null,
   rateLimit: null,
+  today: { day: '2026-03-01', runs: 0, requests: 0, retries: 0, waitedMs: 0 },
   liveJobs: 0,
   runs: [],
 }
@@ -58,6 +63,7 @@ Every job read again since 2026-03-01 03:00:00 UTC.
 Account default: 50 jobs stored.
 Next run: 2026-03-01 12:05:00 UTC.
 Requests left: 240 of 300 until 2026-03-01 12:15:00 UTC.
+Requests today (UTC): 1,234 in 145 runs, 1m 1s waited.
 
 Started (UTC)    Mode        Status    Took Read New Changed Removed
 2026-03-01 12:00 incremental complete 1.2 s   50   3       2       0
@@ -96,6 +102,72 @@ test('a last run that is not complete is named, with its reason', () => {
   expect(toStatusText({ ...REPORT, runs: [{ ...RUN, status: 'running' }] })).toContain('\nA run is under way.\n')
 })
 
+describe('a run under way', () => {
+  const running = { ...RUN, status: 'running', finishedAt: null }
+  const rowOf = (run: RunReport) => toStatusText({ ...REPORT, runs: [run] }).match(/^2026-03-01 12:00 .*$/m)?.[0]
+
+  test('has no counters before its first heartbeat', () => {
+    expect(rowOf({ ...running, heartbeatAt: running.startedAt })).toMatch(/ s +- +- +- +-$/)
+  })
+
+  test('shows those of its last heartbeat', () => {
+    expect(rowOf(running)).toMatch(/ s +50 +3 +2 +0$/)
+  })
+})
+
+describe('trouble', () => {
+  const alert = { kind: 'stale', since: '2026-03-01T11:00:00.000Z', summary: 'No run\u001b[2J has been complete.' }
+
+  test('that fires stands above the runs, and obeys no control character', () => {
+    const text = toStatusText({
+      ...REPORT,
+      alerts: [alert, { ...alert, kind: 'stuck_jobs', summary: 'A job is stuck.' }],
+    })
+
+    expect(text).toContain(`
+Alert stale since 2026-03-01 11:00:00 UTC: No run [2J has been complete.
+Alert stuck_jobs since 2026-03-01 11:00:00 UTC: A job is stuck.
+
+Started (UTC)`)
+  })
+
+  test('such as stuck jobs and rejections is counted', () => {
+    const text = toStatusText({ ...REPORT, stuckJobs: 1234, openRejections: 5 })
+
+    expect(text).toContain('50 jobs stored, 1,234 of them stuck.\nRejected: 5 items')
+  })
+})
+
+describe('colours', () => {
+  const paint: Paint = (colour, text) => `<${colour}>${text}</${colour}>`
+
+  test.each([
+    ['complete', 'green'],
+    ['partial', 'yellow'],
+    ['aborted', 'yellow'],
+    ['failed', 'red'],
+  ])('a %s run is %s', (status, colour) => {
+    expect(toStatusText({ ...REPORT, runs: [{ ...RUN, status }] }, paint)).toContain(`<${colour}>${status}</${colour}>`)
+  })
+
+  test('an alert is red, line by line', () => {
+    const alert = { kind: 'stale', since: '2026-03-01T11:00:00.000Z', summary: 'long words '.repeat(10).trim() }
+
+    const lines = toStatusText({ ...REPORT, alerts: [alert] }, paint)
+      .split('\n')
+      .filter((line) => line.includes('<red>'))
+
+    expect(lines).toHaveLength(2)
+    for (const line of lines) expect(line).toMatch(/^<red>[^<]+<\/red>$/)
+  })
+
+  test('change nothing else', () => {
+    const coloured = toStatusText(REPORT, (_colour, text) => `\u001b[32m${text}\u001b[39m`)
+
+    expect(coloured.replaceAll(/\p{Cc}\[\d+m/gu, '')).toBe(toStatusText(REPORT))
+  })
+})
+
 test('fits 80 columns with an account of millions, and obeys no message', () => {
   const big = { jobsRead: 9_999_999, inserted: 9_999_999, updated: 9_999_999, removed: 9_999_999 }
   const runs = [
@@ -109,7 +181,9 @@ test('fits 80 columns with an account of millions, and obeys no message', () => 
     },
   ]
 
-  const text = toStatusText({ ...REPORT, runs, openRejections: 9_999_999, liveJobs: 9_999_999 })
+  const alerts = [{ kind: 'runs_failing', since: RUN.startedAt, summary: 'long words '.repeat(20) }]
+  const many = { liveJobs: 9_999_999, stuckJobs: 9_999_999, openRejections: 9_999_999 }
+  const text = toStatusText({ ...REPORT, ...many, runs, alerts })
 
   expect(text).toContain('12h 34m')
   expect(text).not.toContain('\u001b')

@@ -11,7 +11,10 @@ const NOTHING = {
   lagSeconds: null,
   nextRunAt: null,
   rateLimit: null,
+  today: { day: '2026-03-01', runs: 0, requests: 0, retries: 0, waitedMs: 0 },
+  alerts: [],
   liveJobs: 0,
+  stuckJobs: 0,
   openRejections: 0,
   runs: [],
 }
@@ -89,6 +92,7 @@ test('shows the last ten runs, newest first, in a form that JSON keeps', async (
     errorMessage: null,
     startedAt: '2026-03-01T11:59:30.000Z',
     finishedAt: null,
+    heartbeatAt: expect.stringMatching(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/),
     durationMs: 30_000,
     requests: 0,
     retries: 0,
@@ -109,4 +113,45 @@ test('shows the last ten runs, newest first, in a form that JSON keeps', async (
   expect(runs[2]).toMatchObject({ status: 'failed', reason: 'unauthorized', errorMessage: 'Check SPIDRA_API_KEY' })
   expect(runs[3]).toMatchObject({ startedAt: '2026-03-01T11:00:00.000Z', durationMs: 2500 })
   expect(runs[9]).toMatchObject({ startedAt: '2026-03-01T10:30:00.000Z' })
+})
+
+test('counts the stuck jobs of the account', async () => {
+  await using database = await createTestDatabase()
+  await database.sql(`
+    INSERT INTO spidra.sync_state (account, last_complete_at, stuck_after_hours) VALUES
+      ('default', '2026-03-01T12:00:00Z', 2), ('other', '2026-03-01T12:00:00Z', 2);
+    INSERT INTO spidra.batch_jobs (uuid, account, status, total_urls, completed_count, failed_count, created_at)
+    SELECT gen_random_uuid(), account, 'running', 1, 0, 0, created_at::timestamptz
+    FROM (VALUES ('default', '2026-03-01T09:00:00Z'), ('default', '2026-03-01T11:00:00Z'), ('other', '2026-03-01T09:00:00Z'))
+      AS job (account, created_at)`)
+
+  await expect(readStatus(database.db, OPTIONS)).resolves.toMatchObject({ liveJobs: 2, stuckJobs: 1 })
+})
+
+test('tells what fires for the account, longest first, and nothing that is over', async () => {
+  await using database = await createTestDatabase()
+  await database.sql(`
+    INSERT INTO spidra.alerts (account, kind, state, since, summary, details) VALUES
+      ('default', 'stale', 'firing', '2026-03-01T11:30:00Z', 'old', '{}'),
+      ('default', 'runs_failing', 'firing', '2026-03-01T11:00:00Z', 'broken', '{}'),
+      ('default', 'rejections', 'resolved', '2026-03-01T10:00:00Z', 'none', '{}'),
+      ('other', 'stale', 'firing', '2026-03-01T10:00:00Z', 'old', '{}')`)
+
+  expect((await readStatus(database.db, OPTIONS)).alerts).toEqual([
+    { kind: 'runs_failing', since: '2026-03-01T11:00:00.000Z', summary: 'broken' },
+    { kind: 'stale', since: '2026-03-01T11:30:00.000Z', summary: 'old' },
+  ])
+})
+
+test('sums up what the runs of the UTC day have cost', async () => {
+  await using database = await createTestDatabase()
+  await database.sql(`
+    INSERT INTO spidra.sync_runs (account, mode, trigger, worker, started_at, requests, retries, waited_ms)
+    SELECT account, 'full', 'manual', 'worker:1', started_at::timestamptz, requests, 1, 2147483647
+    FROM (VALUES ('default', '2026-02-28T23:59:59.999Z', 1), ('default', '2026-03-01T00:00:00Z', 20),
+      ('default', '2026-03-01T11:00:00Z', 300), ('other', '2026-03-01T11:00:00Z', 4000)) AS run (account, started_at, requests)`)
+
+  expect((await readStatus(database.db, OPTIONS)).today).toEqual({
+    ...{ day: '2026-03-01', runs: 2, requests: 320, retries: 2, waitedMs: 4_294_967_294 },
+  })
 })

@@ -9,7 +9,8 @@ export async function shareTestDatabase(): Promise<TestDatabase> {
   const database = await createTestDatabase()
   beforeEach(async () => {
     await database.sql(`
-      TRUNCATE spidra.batch_jobs, spidra.batch_job_events, spidra.sync_runs, spidra.rejected_jobs, spidra.sync_state
+      TRUNCATE spidra.batch_jobs, spidra.batch_job_events, spidra.sync_runs, spidra.rejected_jobs, spidra.sync_state,
+        spidra.alerts
       RESTART IDENTITY`)
   })
   afterAll(() => database[Symbol.asyncDispose]())

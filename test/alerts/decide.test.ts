@@ -1,0 +1,114 @@
+import { describe, expect, test } from 'vitest'
+import { decideAlerts } from '../../src/alerts/decide.js'
+import type { AlertFacts } from '../../src/db/alert-facts.js'
+
+const NONE = { count: 0, runId: null, errorCode: null, errorMessage: null }
+const CALM: AlertFacts = {
+  asOf: '2026-03-01T12:00:00.000000Z',
+  failures: NONE,
+  refusals: NONE,
+  verdict: { runId: '7', status: 'complete', reason: null },
+  lastCompleteAt: '2026-03-01T11:58:00.000Z',
+  lagSeconds: 120,
+  stuckJobs: 0,
+  stuckUuids: [],
+  stuckAfterHours: 6,
+  openRejections: 0,
+}
+const failed = (count: number) => ({ count, runId: '12', errorCode: 'network', errorMessage: 'No answer' })
+const refused = (count: number) => ({ count, runId: '13', errorCode: 'forbidden', errorMessage: 'The key is invalid' })
+
+const decide = (change: Partial<AlertFacts>) =>
+  decideAlerts({ ...CALM, ...change }, { afterFailures: 3, staleMinutes: 60 })
+const firing = (change: Partial<AlertFacts>) => decide(change).filter(({ state }) => state === 'firing')
+const kinds = (change: Partial<AlertFacts>) => firing(change).map(({ kind }) => kind)
+
+test('says of every kind whether it fires; when all is well none does', () => {
+  expect(decide({}).map(({ kind, state }) => `${kind} ${state}`)).toEqual([
+    'runs_failing resolved',
+    'key_refused resolved',
+    'run_partial resolved',
+    'stale resolved',
+    'stuck_jobs resolved',
+    'rejections resolved',
+  ])
+})
+
+test('an account in which nothing has run yet raises nothing', () => {
+  expect(kinds({ verdict: null, lastCompleteAt: null, lagSeconds: null, stuckAfterHours: 0 })).toEqual([])
+})
+
+describe('failed runs', () => {
+  test('in a row fire from ALERT_AFTER_FAILURES on, with the last error', () => {
+    expect(kinds({ failures: failed(2) })).toEqual([])
+    expect(firing({ failures: failed(3) })).toEqual([
+      {
+        ...{ kind: 'runs_failing', state: 'firing' },
+        summary: '3 runs in a row failed, the last one (run 12): No answer',
+        details: { failedRuns: 3, runId: '12', errorCode: 'network', errorMessage: 'No answer' },
+      },
+    ])
+  })
+
+  test('fire at the first where the threshold is 1', () => {
+    const [failing] = decideAlerts({ ...CALM, failures: failed(1) }, { afterFailures: 1, staleMinutes: 60 })
+
+    expect(failing).toMatchObject({ state: 'firing', summary: expect.stringMatching(/^1 run /) })
+  })
+
+  test('leave the last verdict as it was', () => {
+    const verdict = { runId: '7', status: 'partial', reason: 'list_moving' }
+
+    expect(kinds({ verdict, failures: failed(3) })).toEqual(['runs_failing', 'run_partial'])
+  })
+})
+
+describe('a refused key', () => {
+  test('fires at once, and is not told a second time as failing runs', () => {
+    expect(kinds({ refusals: refused(1) })).toEqual(['key_refused'])
+    expect(kinds({ refusals: refused(9) })).toEqual(['key_refused'])
+  })
+
+  test('stays refused while later runs fail of something else, which counts by itself', () => {
+    expect(kinds({ refusals: refused(1), failures: failed(2) })).toEqual(['key_refused'])
+    expect(kinds({ refusals: refused(1), failures: failed(3) })).toEqual(['runs_failing', 'key_refused'])
+  })
+})
+
+describe('a partial run', () => {
+  test('fires with its reason', () => {
+    const [partial] = firing({ verdict: { runId: '9', status: 'partial', reason: 'mass_removal' } })
+
+    expect(partial).toMatchObject({ kind: 'run_partial', details: { runId: '9', reason: 'mass_removal' } })
+    expect(partial?.summary).toContain('mass_removal')
+  })
+
+  test('does not when it only has not ended its first pass', () => {
+    expect(kinds({ verdict: { runId: '9', status: 'partial', reason: 'first_pass_unfinished' } })).toEqual([])
+  })
+})
+
+describe('age', () => {
+  test('fires above ALERT_STALE_MINUTES, not at it', () => {
+    expect(kinds({ lagSeconds: 3600 })).toEqual([])
+    expect(firing({ lagSeconds: 3601 })).toMatchObject([
+      { kind: 'stale', details: { lagMinutes: 60, staleMinutes: 60, lastCompleteAt: CALM.lastCompleteAt } },
+    ])
+  })
+
+  test('does not before the first complete run, however long the first pass takes', () => {
+    expect(kinds({ lastCompleteAt: null, lagSeconds: null, failures: failed(1) })).toEqual([])
+  })
+})
+
+test('stuck jobs fire, and some are named', () => {
+  const [stuck] = firing({ stuckJobs: 1200, stuckUuids: ['a', 'b'] })
+
+  expect(stuck?.summary).toBe('1,200 jobs made no progress for over 6 hours: a, b, ...')
+  expect(stuck?.details).toEqual({ stuckJobs: 1200, stuckAfterHours: 6, uuids: ['a', 'b'] })
+  expect(firing({ stuckJobs: 1, stuckUuids: ['a'] })[0]?.summary).toMatch(/^1 job .*: a$/)
+})
+
+test('open rejections fire', () => {
+  expect(firing({ openRejections: 2 })).toMatchObject([{ kind: 'rejections', details: { openRejections: 2 } }])
+})

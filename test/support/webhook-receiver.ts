@@ -1,0 +1,66 @@
+import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
+import { expect } from 'vitest'
+import type { AlertMessage } from '../../src/alerts/message.js'
+
+/** One POST as it came in. */
+export interface Posted {
+  readonly path: string
+  readonly headers: IncomingHttpHeaders
+  readonly message: AlertMessage
+}
+
+/** What the receiver does with one request. */
+type Answer = (response: ServerResponse) => void
+
+/** A chat's webhook: a real server that keeps what it is sent. */
+export interface WebhookReceiver extends AsyncDisposable {
+  /** With a token in its path, which nobody may see. */
+  readonly url: string
+  readonly posted: readonly Posted[]
+  /** Kind and state of what came, in the order in which it came. */
+  told(): string[]
+  /** What it does from now on; at first it takes everything. */
+  answer: Answer
+  /** Resolves when so many requests have come. */
+  receives(count: number): Promise<void>
+}
+
+export const WEBHOOK_TOKEN = 'T0000-B0000-a-token-that-nobody-may-see'
+
+export const taken: Answer = (response) => void response.end('ok')
+
+export function answering(status: number, headers: Readonly<Record<string, string>> = {}): Answer {
+  return (response) => void response.writeHead(status, headers).end()
+}
+
+export async function openWebhookReceiver(): Promise<WebhookReceiver> {
+  const posted: Posted[] = []
+  const server = createServer((request, response) => {
+    const chunks: Buffer[] = []
+    request.on('data', (chunk) => chunks.push(chunk))
+    request.on('end', () => {
+      const { method, url: path = '', headers } = request
+      posted.push({ path, headers, message: method === 'POST' ? JSON.parse(Buffer.concat(chunks).toString()) : null })
+      receiver.answer(response)
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  const receiver: WebhookReceiver = {
+    url: `http://127.0.0.1:${address.port}/services/${WEBHOOK_TOKEN}`,
+    posted,
+    told: () => posted.map(({ message }) => `${message.kind} ${message.state}`),
+    answer: taken,
+    receives: async (count) => {
+      await expect.poll(() => posted.length, { timeout: 20_000, interval: 20 }).toBeGreaterThanOrEqual(count)
+    },
+    async [Symbol.asyncDispose]() {
+      await new Promise((resolve) => {
+        server.close(resolve)
+        server.closeAllConnections()
+      })
+    },
+  }
+  return receiver
+}
