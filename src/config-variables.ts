@@ -1,6 +1,8 @@
 import { isIP } from 'node:net'
 import { validate } from 'node-cron'
 import { z } from 'zod'
+import { createCron } from './cron.js'
+import { toPlainDatabaseUrl } from './database-url.js'
 import { isLoopbackHost } from './loopback.js'
 
 /** What decides how strictly a variable is read. */
@@ -68,6 +70,7 @@ const apiKey = z
 const databaseUrl = z
   .string({ error: 'is required when NODE_ENV=production: postgres://user:password@host:5432/database' })
   .regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://')
+  .transform((text) => toPlainDatabaseUrl(text) ?? '')
   .refine(isUrl, 'must be a URL; characters such as # / ? % in the password must be percent-encoded')
 
 const httpUrl = z
@@ -78,6 +81,7 @@ const httpUrl = z
 const schedule = z
   .string()
   .refine((text) => text === 'off' || validate(text), 'must be a cron expression such as */5 * * * *, or off')
+  .refine((text) => text === 'off' || !validate(text) || isEverDue(text), 'must be due some day; this date never comes')
   .transform((text) => (text === 'off' ? null : text))
 
 function apiUrl(allowHttp: boolean) {
@@ -124,6 +128,10 @@ function numberOf(notation: RegExp, min: number, max: number, problem: string) {
 
 function isHost(text: string): boolean {
   return isIP(text) !== 0 || /^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$/i.test(text)
+}
+
+function isEverDue(expression: string): boolean {
+  return createCron(expression, 'Etc/UTC').next(Date.now()) !== null
 }
 
 function isTimeZone(text: string): boolean {

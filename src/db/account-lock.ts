@@ -1,6 +1,7 @@
 import { Client } from 'pg'
 import type { Database } from './client.js'
 import { DatabaseError } from './connection-error.js'
+import type { ReadOnlyConnection } from './read-only.js'
 
 /** First half of the lock's key; the second is a hash of the account. "spid" in ASCII. */
 const LOCK_CLASS = 0x73706964
@@ -9,6 +10,9 @@ const LOCK_CLASS = 0x73706964
 const DEAD_AFTER_SECONDS = 60
 
 const CONNECT_TIMEOUT_MS = 10_000
+
+/** The connection lies idle while it holds the lock; the system's own default would notice its loss after two hours. */
+const KEEP_ALIVE_MS = 30_000
 
 /** How long a dead holder's server process may take to end. */
 const TERMINATION_TIMEOUT_MS = 5_000
@@ -26,7 +30,12 @@ export class LockLostError extends Error {
   readonly code = 'lock_lost'
 
   constructor(account: string, cause?: unknown) {
-    super(`The connection that holds the lock of account ${account} was lost`, { cause })
+    const remark = cause instanceof Error ? ` (${cause.message})` : ''
+    super(
+      `The connection that holds the lock of account ${account} was lost${remark}: the server, or what is in ` +
+        'between, ended it. The next run goes on from there.',
+      { cause },
+    )
   }
 }
 
@@ -50,6 +59,7 @@ export async function lockAccount(databaseUrl: string, db: Database, account: st
     connectionString: databaseUrl,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
     application_name: 'spidra-sync lock',
   })
   const lost = new AbortController()
@@ -76,6 +86,23 @@ export async function lockAccount(databaseUrl: string, db: Database, account: st
     await client.end().catch(() => {})
     throw error
   }
+}
+
+/** Whose connection holds an account's lock. What the asking role may not see of another's is null. */
+export interface LockHolder {
+  readonly pid: number
+  readonly user: string | null
+  readonly address: string | null
+  readonly connectedAt: Date | null
+}
+
+/** Asks who holds the account's lock, and leaves it alone. Null: it is free. */
+export async function findLockHolder({ query }: ReadOnlyConnection, account: string): Promise<LockHolder | null> {
+  const { rows } = await query<LockHolder & Record<string, unknown>>(
+    `SELECT a.pid, a.usename AS user, host(a.client_addr) AS address, a.backend_start AS "connectedAt" ${FROM_HOLDER}`,
+    [LOCK_CLASS, account],
+  )
+  return rows[0] ?? null
 }
 
 async function tryLock(client: Client, account: string): Promise<boolean> {

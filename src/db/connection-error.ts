@@ -1,5 +1,6 @@
-import { Client } from 'pg'
+import type { Client } from 'pg'
 import { z } from 'zod'
+import { addressOf } from './server-address.js'
 import { readPostgresError } from './sql-state.js'
 
 /** Why the database cannot be used, in words a dashboard can group by. `pooled`: a proxy lends out connections. */
@@ -15,6 +16,8 @@ export type DatabaseErrorCode =
   | 'read_only'
   | 'not_migrated'
   | 'disk_full'
+  | 'conflict'
+  | 'time_limit'
   | 'other'
 
 /** The database refused, or could not be asked. The message is one line, and says what, where and what to do. */
@@ -24,27 +27,36 @@ export class DatabaseError extends Error {
 
   /**
    * @param databaseUrl is taken apart for host, port, database and user; the password stays out
-   * @param details `source` is a short remark: an SQLSTATE, a version, what Postgres said
+   * @param details `source` is a short remark: an SQLSTATE, a version, what Postgres said; `mend`, what to do where more
+   *   is known than the code tells, as the end of a sentence
    */
-  constructor(databaseUrl: string, details: { code: DatabaseErrorCode; source?: string | null; cause?: unknown }) {
-    const { host, port, database, user } = new Client({ connectionString: databaseUrl })
-    const remark = details.source ? ` (${details.source})` : ''
-    const where = { server: `Postgres at ${host}:${port}`, database: `"${database}"`, user: `"${user}"`, remark }
-    super(SENTENCES[details.code](where), { cause: details.cause })
+  constructor(
+    databaseUrl: string,
+    details: { code: DatabaseErrorCode; source?: string | null; mend?: string; cause?: unknown },
+  ) {
+    const { server, isSocket, database, user } = addressOf(databaseUrl)
+    // What Postgres says may come from somebody's trigger, and have several lines.
+    const remark = details.source ? ` (${details.source.replace(/\s+/g, ' ').trim()})` : ''
+    const where = { server: `Postgres at ${server}`, isSocket, database: `"${database}"`, user: `"${user}"`, remark }
+    super(SENTENCES[details.code]({ ...where, mend: details.mend }), { cause: details.cause })
     this.code = details.code
   }
 }
 
 interface Where {
   readonly server: string
+  readonly isSocket: boolean
   readonly database: string
   readonly user: string
   readonly remark: string
+  readonly mend: string | undefined
 }
 
 const SENTENCES: Readonly<Record<DatabaseErrorCode, (where: Where) => string>> = {
-  unreachable: ({ server, remark }) =>
-    `Cannot reach ${server}${remark}: check host and port in DATABASE_URL, and that the server runs and lets this machine in.`,
+  unreachable: ({ server, isSocket, remark }) =>
+    isSocket
+      ? `Cannot reach ${server}${remark}: check that the server runs, and makes its socket in the folder and with the port that DATABASE_URL names.`
+      : `Cannot reach ${server}${remark}: check host and port in DATABASE_URL, and that the server runs and lets this machine in.`,
   tls: ({ server, remark }) =>
     `Cannot agree with ${server} on an encrypted connection${remark}: check sslmode and sslrootcert in DATABASE_URL; with a private CA, uselibpqcompat=true&sslmode=require works.`,
   authentication: ({ server, database, user, remark }) =>
@@ -56,13 +68,17 @@ const SENTENCES: Readonly<Record<DatabaseErrorCode, (where: Where) => string>> =
   too_old: ({ server, remark }) => `${server} is too old${remark}: spidra-sync needs Postgres 14 or later.`,
   pooled: ({ server, remark }) =>
     `${server} is behind a transaction-pooling proxy${remark}, which voids session locks: point DATABASE_URL at Postgres itself, or at a session-pooling port.`,
-  permission: ({ server, database, user, remark }) =>
-    `User ${user} lacks a right in database ${database} of ${server}${remark}: let it own the schemas spidra and spidra_reporting.`,
+  permission: ({ server, database, user, remark, mend }) =>
+    `User ${user} lacks a right in database ${database} of ${server}${remark}: ${mend ?? 'let it own the schemas spidra and spidra_reporting, and all that is in them'}.`,
   read_only: ({ server, database, remark }) =>
-    `Database ${database} of ${server} is read-only${remark}: point DATABASE_URL at the primary server.`,
+    `Database ${database} of ${server} is read-only${remark}: point DATABASE_URL at the primary server, or end its read-only mode.`,
   not_migrated: ({ server, database, remark }) =>
     `Database ${database} of ${server} lacks a table of spidra-sync${remark}: run \`spidra-sync migrate\`.`,
   disk_full: ({ server, remark }) => `${server} has no disk space left${remark}: make room for it.`,
+  conflict: ({ server, database, remark }) =>
+    `Another client kept what was to be written in database ${database} of ${server}${remark}: end its transaction, and look who writes to the tables of spidra-sync.`,
+  time_limit: ({ server, user, remark }) =>
+    `${server} cut a statement off${remark}: raise the statement_timeout of user ${user}.`,
   other: ({ server, database, remark }) => `Database ${database} of ${server} failed${remark}.`,
 }
 
@@ -76,6 +92,10 @@ const BY_SQL_STATE: Readonly<Record<string, DatabaseErrorCode>> = {
   '3D000': 'no_such_database',
   '53300': 'too_many_connections',
   '53100': 'disk_full',
+  '40001': 'conflict', // serialization_failure
+  '40P01': 'conflict', // deadlock_detected
+  '55P03': 'conflict', // lock_not_available
+  '57014': 'time_limit',
   '42501': 'permission',
   '25006': 'read_only',
   '3F000': 'not_migrated',
@@ -98,7 +118,7 @@ const BY_MESSAGE: readonly (readonly [RegExp, DatabaseErrorCode])[] = [
   [/^(timeout e|Connection terminated|Client (was closed|has encountered a connection error))/, 'unreachable'],
 ]
 
-const nodeError = z.object({ code: z.string(), syscall: z.string().optional() })
+const nodeError = z.object({ code: z.string(), message: z.string(), syscall: z.string().optional() })
 const prismaError = z.object({
   meta: z.object({ driverAdapterError: z.object({ cause: z.object({ kind: z.string() }) }) }),
 })
@@ -108,6 +128,11 @@ export function toDatabaseError(error: unknown, databaseUrl: string): DatabaseEr
   if (error instanceof DatabaseError) return error
   const found = classify(error)
   return found && new DatabaseError(databaseUrl, { ...found, cause: error })
+}
+
+/** Why the database cannot be used; null when the error is not about it. */
+export function databaseErrorCode(error: unknown): DatabaseErrorCode | null {
+  return error instanceof DatabaseError ? error.code : (classify(error)?.code ?? null)
 }
 
 function classify(error: unknown): { code: DatabaseErrorCode; source: string | null } | null {
@@ -131,10 +156,12 @@ function classify(error: unknown): { code: DatabaseErrorCode; source: string | n
   return code === undefined ? null : { code, source: null }
 }
 
-function toNodeErrorCode({ code, syscall }: z.infer<typeof nodeError>): DatabaseErrorCode | null {
+function toNodeErrorCode({ code, syscall, message }: z.infer<typeof nodeError>): DatabaseErrorCode | null {
   if (/CERT|^ERR_(SSL|TLS)|SIGNATURE/.test(code)) return 'tls'
-  const isSocket = syscall === 'connect' || syscall === 'getaddrinfo' || /^E(CONN|PIPE$|TIMEDOUT$|HOST|NET)/.test(code)
-  return isSocket ? 'unreachable' : null
+  const isSocket =
+    syscall === 'connect' || syscall === 'getaddrinfo' || /^E(AI_|CONN|PIPE$|TIMEDOUT$|HOST|NET)/.test(code)
+  // Prisma keeps the code, and of the call only what Node's message says.
+  return isSocket || /^(connect|getaddrinfo) E[A-Z]+/m.test(message) ? 'unreachable' : null
 }
 
 /** @throws {DatabaseError} `too_old` when the server is older than Postgres 14 */

@@ -6,6 +6,7 @@ import type { Database } from './client.js'
 import { assertSupportedVersion, toDatabaseError } from './connection-error.js'
 import { type Migration, readMigrations } from './migration-files.js'
 import { beginMigration, finishMigration, type LedgerRow, openLedger, readLedger } from './migration-ledger.js'
+import { explainMissingRight } from './missing-rights.js'
 
 /**
  * `edited`: the file is not the one that was applied. `unfinished`: the ledger says that Prisma's CLI began it and
@@ -91,7 +92,9 @@ export async function migrate(databaseUrl: string, options: MigrateOptions = {})
     }
   } catch (error) {
     signal?.throwIfAborted()
-    throw error instanceof MigrationError ? error : (toDatabaseError(error, databaseUrl) ?? error)
+    const cause = error instanceof MigrationError ? error.cause : error
+    const explained = await explainMissingRight(cause, client, databaseUrl)
+    throw explained ?? (error instanceof MigrationError ? error : (toDatabaseError(error, databaseUrl) ?? error))
   } finally {
     signal?.removeEventListener('abort', disconnect)
     await client.end().catch(() => undefined)
@@ -128,7 +131,10 @@ async function lock(client: Client, log: MigrateLog | undefined): Promise<void> 
   const { rows } = await client.query<{ locked: boolean }>('SELECT pg_try_advisory_xact_lock($1) AS locked', [LOCK_KEY])
   if (rows[0]?.locked) return
   log?.info('waiting for another process that migrates')
+  // A role's lock_timeout is meant for tables; there it counts again.
+  await client.query('SET LOCAL lock_timeout = 0')
   await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK_KEY])
+  await client.query('SET LOCAL lock_timeout TO DEFAULT')
 }
 
 async function apply(client: Client, migration: Migration): Promise<void> {

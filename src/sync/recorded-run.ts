@@ -4,10 +4,12 @@ import { LockLostError, lockAccount } from '../db/account-lock.js'
 import type { Database } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { keepDailyTotals } from '../db/daily-totals.js'
-import { beatRun, finishRun, RunClosedError, type RunEnd, type RunKey, startRun } from '../db/sync-runs.js'
+import { withRetries } from '../db/retry.js'
+import { beatRun, RunClosedError, type RunEnd, type RunKey, startRun } from '../db/sync-runs.js'
 import { openSyncState } from '../db/sync-state.js'
 import type { SpidraClient } from '../spidra/client.js'
 import { SpidraError } from '../spidra/errors.js'
+import { closeRecord } from './close-record.js'
 import { type Counters, createCounters } from './counters.js'
 import type { Page } from './page.js'
 import { modeOf } from './plan.js'
@@ -61,8 +63,9 @@ export async function recordRun(options: RecordedRunOptions): Promise<RecordedRu
       }
     }
     try {
-      const mode = modeOf(options.mode, await openSyncState(db, account))
-      const run = await startRun(db, { account, mode, trigger, worker })
+      const patient = withRetries(db, { signal: options.signal, onRetry: tellRetry(options, options.log) })
+      const mode = modeOf(options.mode, await openSyncState(patient, account))
+      const run = await startRun(patient, { account, mode, trigger, worker })
       return await runUnderLock({ ...options, mode, asked: options.mode }, run, lock.lost, startedAt)
     } finally {
       await lock.release()
@@ -80,16 +83,16 @@ async function runUnderLock(
   lockLost: AbortSignal,
   startedAt: number,
 ): Promise<RecordedRun> {
-  const { db } = options
   const log = options.log.child({ runId: String(run.id), account: run.account })
   const { mode, asked, trigger } = options
   log.info({ mode, trigger }, 'run started')
   const counters = createCounters()
   const client = options.createClient(counters, log)
-  const heart = startHeartbeat(db, run)
+  const heart = startHeartbeat(options.db, run, counters)
   const signal = AbortSignal.any([options.signal, lockLost, heart.stopped])
   // Every request in flight listens to it.
   setMaxListeners(0, signal)
+  const db = withRetries(options.db, { signal, onRetry: tellRetry(options, log) })
   let ending: Ending
   let openUnread = 0
   let error: Error | null = null
@@ -121,7 +124,7 @@ async function runUnderLock(
     heart.stop()
     await client.close()
   }
-  await closeRecord(db, run, { ...counters, ...ending }, log)
+  await closeRecord(options, run, { ...counters, ...ending }, log)
   return { summary: { ...summarize(options, run, startedAt, counters, ending), openUnread }, error }
 }
 
@@ -145,11 +148,15 @@ function toRunError(thrown: unknown, databaseUrl: string): Error {
   return toDatabaseError(thrown, databaseUrl) ?? (thrown instanceof Error ? thrown : new Error(String(thrown)))
 }
 
-/** Says every 15 seconds that the run is alive; `stopped` aborts when another worker has closed it. */
-function startHeartbeat(db: Database, run: RunKey): { readonly stopped: AbortSignal; stop(): void } {
+/** Says every 15 seconds that the run is alive, and how far; `stopped` aborts when another worker has closed it. */
+function startHeartbeat(
+  db: Database,
+  run: RunKey,
+  counters: Counters,
+): { readonly stopped: AbortSignal; stop(): void } {
   const stopper = new AbortController()
   const timer = setInterval(() => {
-    beatRun(db, run).then(
+    beatRun(db, run, counters).then(
       (isAlive) => isAlive || stopper.abort(new RunClosedError(run)),
       // A database that is away for a moment fails the merges too, and they are told.
       () => {},
@@ -158,13 +165,9 @@ function startHeartbeat(db: Database, run: RunKey): { readonly stopped: AbortSig
   return { stopped: stopper.signal, stop: () => clearInterval(timer) }
 }
 
-/** A database that is away cannot take the record; the next holder of the lock closes it. */
-async function closeRecord(db: Database, run: RunKey, end: RunEnd, log: Logger): Promise<void> {
-  try {
-    if (!(await finishRun(db, run, end))) log.warn('record of the run was closed by another worker')
-  } catch (err) {
-    log.warn({ err }, 'record of the run could not be closed; the next run closes it')
-  }
+/** Says that a statement collided with another client's, and is tried again. */
+function tellRetry({ databaseUrl }: RecordedRunOptions, log: Logger): (error: unknown) => void {
+  return (error) => log.warn({ err: toDatabaseError(error, databaseUrl) }, 'statement will be tried again')
 }
 
 function summarize(
