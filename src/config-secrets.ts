@@ -1,27 +1,77 @@
-/** Every spelling of a secret that could turn up in a log line, a driver's error or a connection string. */
-export function secretsAmong(values: {
-  readonly SPIDRA_API_KEY: string | null
-  readonly DASHBOARD_PASSWORD: string | null
-  readonly ALERT_WEBHOOK_URL: string | null
-  readonly DATABASE_URL: string | null
-  readonly HTTPS_PROXY: string | null
-}): readonly string[] {
-  const secrets = [
-    values.SPIDRA_API_KEY,
-    values.DASHBOARD_PASSWORD,
-    // Whoever knows the address of a chat webhook can post to it.
-    values.ALERT_WEBHOOK_URL,
-    ...passwordsIn(values.DATABASE_URL),
-    ...passwordsIn(values.HTTPS_PROXY),
-  ]
-  return [...new Set(secrets.filter((secret): secret is string => secret !== null && secret !== ''))]
+import type { Environment } from './config-names.js'
+import { toPlainDatabaseUrl } from './database-url.js'
+
+/** Variables whose value, or a part of it, nobody may see. `PGPASSWORD` is read by node-postgres. */
+const SECRET_VARIABLES = [
+  'SPIDRA_API_KEY',
+  'DASHBOARD_PASSWORD',
+  'ALERT_WEBHOOK_URL',
+  'DATABASE_URL',
+  'HTTPS_PROXY',
+  'https_proxy',
+  'PGPASSWORD',
+] as const
+
+/** Every secret of the environment, be it well-formed or not, in the forms in which programs take it apart. */
+export function secretsAmong(env: Environment): readonly string[] {
+  const secrets = SECRET_VARIABLES.flatMap((name) => {
+    const value = env[name] ?? ''
+    switch (name) {
+      case 'DATABASE_URL':
+        return [...passwordsIn(value), ...passwordsIn(toPlainDatabaseUrl(value) ?? '')]
+      case 'HTTPS_PROXY':
+      case 'https_proxy':
+        return credentialsIn(value)
+      case 'ALERT_WEBHOOK_URL':
+        // Whoever knows the address of a chat webhook can post to it.
+        return [value, ...addressesIn(value), ...credentialsIn(value)]
+      default:
+        return value
+    }
+  })
+  return [...new Set(secrets.filter((secret) => secret !== ''))]
 }
 
-/** The password of a URL as it was written, as a URL parser spells it, and decoded. */
-function passwordsIn(text: string | null): readonly string[] {
-  if (text === null) return []
-  const { password, searchParams } = new URL(text)
+/**
+ * Takes the secrets out of a process's environment, which Node's diagnostic report lists: flags or a signal can ask for
+ * one. All but the one that node-postgres reads with every connection.
+ */
+export function forgetSecrets({ env, report }: Pick<NodeJS.Process, 'env' | 'report'>): void {
+  for (const name of SECRET_VARIABLES) if (name !== 'PGPASSWORD') delete env[name]
+  // Node 20 does not know it yet.
+  Object.assign(report ?? {}, { excludeEnv: true })
+}
+
+/** The password of a URL as it was written, as a URL parser spells it, and decoded. Of what is no URL, all of it. */
+function passwordsIn(text: string): readonly string[] {
+  const url = toUrl(text)
+  if (url === null) return [text]
   const asWritten = /^[a-z]+:\/\/[^:/?#]*:([^/?#]*)@/i.exec(text)?.[1] ?? ''
   // node-postgres also takes the password as a query parameter.
-  return [asWritten, password, decodeURIComponent(password), searchParams.get('password') ?? '']
+  return [asWritten, url.password, decode(url.password), url.searchParams.get('password') ?? '']
+}
+
+/** The same; a token may stand in the place of the user. */
+function credentialsIn(text: string): readonly string[] {
+  const url = toUrl(text)
+  const token = url === null || url.password !== '' ? '' : url.username
+  return [...passwordsIn(text), token, decode(token)]
+}
+
+/** A webhook as a URL parser spells it, and its path, should it be told without the host. */
+function addressesIn(text: string): readonly string[] {
+  const url = toUrl(text)
+  return url === null ? [] : [url.href, ...[url.pathname + url.search, url.pathname].filter((path) => path !== '/')]
+}
+
+function toUrl(text: string): URL | null {
+  return URL.canParse(text) ? new URL(text) : null
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text
+  }
 }

@@ -119,7 +119,7 @@ export function loadConfig(env: Environment, options: { needs: Needs; isTerminal
     log: { level: value.LOG_LEVEL, format: value.LOG_FORMAT },
     shutdownGraceMs: value.SHUTDOWN_GRACE_MS,
     warnings: warningsAbout(env, names),
-    secrets: secretsAmong(value),
+    secrets: secretsAmong(env),
   })
 }
 

@@ -1,6 +1,9 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
+import { platform } from 'node:os'
+import { dirname, resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import { ConfigError } from './config-error.js'
+import { secretsAmong } from './config-secrets.js'
 
 /**
  * Reads the variables of an `.env` file; none when there is no such file.
@@ -16,4 +19,23 @@ export function readEnvFile(path: string): Readonly<Record<string, string | unde
     if (code === 'ENOENT') return {}
     throw new ConfigError([{ variable: path, problem: `cannot be read (${code})` }], { cause: error })
   }
+}
+
+/** A sentence where other users of this machine can read secrets in an `.env` file. */
+export function warningsAboutFile(path: string): readonly string[] {
+  if (platform() === 'win32' || secretsAmong(readEnvFile(path)).length === 0 || !isOpenToAll(path)) return []
+  return [`${path} holds secrets, and every user of this machine can read it: chmod 600 ${path}`]
+}
+
+/** Whether everybody may read the file, and enter every directory on the way to it. */
+function isOpenToAll(path: string): boolean {
+  let directory = dirname(resolve(path))
+  let isOpen = (statSync(path).mode & 0o004) !== 0
+  while (isOpen) {
+    isOpen = (statSync(directory).mode & 0o001) !== 0
+    const parent = dirname(directory)
+    if (parent === directory) break
+    directory = parent
+  }
+  return isOpen
 }

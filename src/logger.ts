@@ -1,5 +1,6 @@
 import { type DestinationStream, type Logger, destination as openDestination, pino, stdTimeFunctions } from 'pino'
 import type { Config } from './config.js'
+import { toPrintableLines } from './printable.js'
 import { createJsonRedact } from './redact.js'
 
 export type { Logger } from 'pino'
@@ -22,6 +23,7 @@ const CREDENTIAL_PATHS = CREDENTIALS.flatMap((name) => ['', '*', '*.*'].map((par
 /** The process's log: one JSON object a line, or a form for people. */
 export async function createLogger(options: LoggerOptions): Promise<Logger> {
   const output = options.destination ?? openDestination({ dest: 1, sync: true })
+  const redact = createJsonRedact(options.secrets)
   const withStack = options.level === 'debug' || options.level === 'trace'
   return pino(
     {
@@ -31,7 +33,7 @@ export async function createLogger(options: LoggerOptions): Promise<Logger> {
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: (error: unknown) => toErrorFields(error, withStack) },
       redact: { paths: CREDENTIAL_PATHS, censor: '[redacted]' },
-      hooks: { streamWrite: createJsonRedact(options.secrets) },
+      hooks: { streamWrite: (line) => toPrintableLines(redact(line)) },
     },
     options.format === 'pretty' ? await prettyTo(output, options.colorize ?? false) : output,
   )

@@ -1,4 +1,5 @@
 import pretty from 'pino-pretty'
+import { isPrintable, toPrintable, toSentence } from './printable.js'
 
 const INDENT = '    '
 const WIDTH = 80
@@ -10,14 +11,14 @@ export function createPrettyFormat(options: { colorize: boolean }): (line: strin
     // UTC, as in the JSON format and in the database.
     translateTime: "UTC:HH:MM:ss'Z'",
     hideObject: true,
-    messageFormat: (log, messageKey) => [String(log[messageKey] ?? ''), ...detailLines(log)].join('\n'),
+    messageFormat: (log, messageKey) => [toSentence(String(log[messageKey] ?? '')), ...detailLines(log)].join('\n'),
   })
   return (line) => format(line)
 }
 
 function detailLines({ level: _level, time: _time, msg: _msg, err, ...fields }: Record<string, unknown>): string[] {
   const shown = Object.entries(fields).filter(([, value]) => value !== null)
-  return [...wrap(shown.map(([key, value]) => `${key}=${toText(value)}`)), ...errorLines(err)]
+  return [...wrap(shown.map(([key, value]) => `${toPrintable(key)}=${toText(value)}`)), ...errorLines(err)]
 }
 
 function errorLines(err: unknown): string[] {
@@ -25,16 +26,13 @@ function errorLines(err: unknown): string[] {
   const { type, code, message, stack } = { type: 'Error', code: null, message: '', stack: '', ...err }
   const head = code === null ? `${type}:` : `${type} (${code}):`
   const frames = String(stack).split('\n').slice(1)
-  return [...wrap(printable(`${head} ${message}`).split(' ')), ...frames.map((frame) => INDENT + printable(frame))]
+  return [...wrap(toSentence(`${head} ${message}`).split(' ')), ...frames.map((frame) => INDENT + toSentence(frame))]
 }
 
-/** A string as it is where that is unambiguous, else as JSON, which also escapes what a terminal would obey. */
+/** A string as it is where that is unambiguous, else as JSON. */
 function toText(value: unknown): string {
-  return typeof value === 'string' && /^[^\s"\p{Cc}]+$/u.test(value) ? value : JSON.stringify(value)
-}
-
-function printable(text: string): string {
-  return text.replace(/\p{Cc}+/gu, ' ')
+  if (typeof value === 'string' && /^[^\s"]+$/.test(value) && isPrintable(value)) return value
+  return toPrintable(JSON.stringify(value))
 }
 
 /** Fills lines with words; one that is longer than a line gets its own. */

@@ -1,13 +1,10 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readFile } from 'node:fs/promises'
 import { parseEnv } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Config, loadConfig } from '../src/config.js'
 import { ConfigError } from '../src/config-error.js'
 import { variables } from '../src/config-variables.js'
-import { readEnvFile } from '../src/env-file.js'
 
 const NAMES = Object.keys(
   variables({ needsKey: true, production: true, allowHttp: false, isTerminal: false }).shape,
@@ -185,6 +182,35 @@ describe('problems', () => {
   })
 
   test.each([
+    'http://127.0.0.1.evil.example/api',
+    'http://localhost.evil.example/api',
+    'http://evil.example/127.0.0.1',
+    'http://evil.example#@localhost/',
+    'http://localhost@evil.example/',
+    'http://127.0.0.1:80@evil.example/',
+    'http://0.0.0.0/api',
+    'http://[::]/api',
+    'http://[::ffff:10.0.0.5]/api',
+    'http://10.0.0.5/api',
+    'http://128.0.0.1/api',
+    'http:evil.example/api',
+    'http:\\\\evil.example/api',
+    'HTTP://EVIL.EXAMPLE/api',
+  ])('http is refused for %s, which is another machine', (url) => {
+    expect(problemsOf({ ...KEY, SPIDRA_API_URL: url })).toHaveProperty('SPIDRA_API_URL')
+  })
+
+  test.each([
+    ['http://127.1:4010/api', 'http://127.0.0.1:4010/api'],
+    ['http://0x7f.1/api', 'http://127.0.0.1/api'],
+    ['http://127.255.255.254/api', 'http://127.255.255.254/api'],
+    ['http://LOCALHOST:4010/api', 'http://localhost:4010/api'],
+    ['http://[::1]/api', 'http://[::1]/api'],
+  ])('http is accepted for %s, which is this one, and read as the client will', (url, read) => {
+    expect(loadConfig({ ...KEY, SPIDRA_API_URL: url }, { needs: 'sync' }).spidra.apiUrl).toBe(read)
+  })
+
+  test.each([
     ['credentials', 'https://user:pass@x.test/api'],
     ['a query', 'https://x.test/api?key=1'],
     ['no host', 'https://'],
@@ -275,6 +301,8 @@ describe('secrets', () => {
         DASHBOARD_PASSWORD: 'dash',
         ALERT_WEBHOOK_URL: 'https://hooks.test/T0/secret',
         HTTPS_PROXY: 'http://me:prox%21@p.test',
+        https_proxy: 'http://t%6Fken@p.test',
+        PGPASSWORD: 'pg-password',
       },
       { needs: 'service' },
     )
@@ -287,34 +315,14 @@ describe('secrets', () => {
         'q r',
         'dash',
         'https://hooks.test/T0/secret',
+        '/T0/secret',
         'prox%21',
         'prox!',
+        't%6Fken',
+        'token',
+        'pg-password',
       ]),
     )
-    expect(secrets).not.toContain('')
+    for (const harmless of ['', '/', 'me', 'u', 'h', 'd']) expect(secrets).not.toContain(harmless)
   })
 })
-
-describe('.env file', () => {
-  test('is read, byte order mark and quotes included', async () => {
-    await using file = await temporaryFile('\uFEFFSPIDRA_API_KEY="a # b"\nHTTP_PORT=off # none\n')
-
-    expect(readEnvFile(file.path)).toEqual({ SPIDRA_API_KEY: 'a # b', HTTP_PORT: 'off' })
-  })
-
-  test('may be missing', () => {
-    expect(readEnvFile(join(tmpdir(), 'no-such-directory', '.env'))).toEqual({})
-  })
-
-  test('that cannot be read is a ConfigError with its name', () => {
-    expect(() => readEnvFile(tmpdir())).toThrow(ConfigError)
-    expect(() => readEnvFile(tmpdir())).toThrow(`${tmpdir()} cannot be read (EISDIR)`)
-  })
-})
-
-async function temporaryFile(text: string) {
-  const directory = await mkdtemp(join(tmpdir(), 'spidra-sync-'))
-  const path = join(directory, '.env')
-  await writeFile(path, text)
-  return { path, [Symbol.asyncDispose]: () => rm(directory, { recursive: true }) }
-}

@@ -94,6 +94,36 @@ describe('redaction', () => {
     expect(createRedact(['e'])('postgres://e:e@there')).toBe('postgres://[redacted]:[redacted]@there')
   })
 
+  test.each([encodeURIComponent, encodeURI, JSON.stringify])(
+    'a secret is replaced where it is spelled as by %o',
+    (spell) => {
+      const secret = 'p@ss "wörd"/+\\'
+
+      expect(createRedact([secret])(`<${spell(secret)}>`)).not.toMatch(/w(ö|%C3%B6)rd/)
+    },
+  )
+
+  test('a secret is replaced inside anything that is encoded in base64, but for a bit of its ends', () => {
+    fc.assert(
+      fc.property(
+        fc.string({ minLength: 12, unit: 'grapheme' }),
+        fc.string({ unit: 'grapheme' }),
+        fc.string({ unit: 'grapheme' }),
+        fc.constantFrom('base64', 'base64url'),
+        (secret, before, after, alphabet) => {
+          const encoded = Buffer.from(`${before}${secret}${after}`).toString(alphabet)
+
+          const redacted = createRedact([secret])(`authorization: Basic ${encoded}`)
+
+          expect(redacted).toContain('[redacted]')
+          expect(redacted.length).toBeLessThan(
+            `authorization: Basic [redacted]`.length + encoded.length - secret.length,
+          )
+        },
+      ),
+    )
+  })
+
   test('whatever the secret and the text, a line stays JSON and does not contain it', async () => {
     await fc.assert(
       fc.asyncProperty(
@@ -138,5 +168,39 @@ describe('pretty', () => {
 
     expect(lines.join('')).toContain('\n    Error (E1): bad  [2J thing happened\n')
     expect(lines.join('')).not.toContain('\u001b')
+  })
+})
+
+describe('what a terminal would obey, or show in another order than it stands there', () => {
+  const commands = [
+    '\u001b[2J',
+    '\u009b2J',
+    '\u007f',
+    '\u0085',
+    '\u202edesrever',
+    '\u2066x\u2069',
+    '\u2028',
+    '\ufeff',
+    '\udfff',
+  ]
+
+  test.each(['json', 'pretty'] as const)('is escaped in every field (%s)', async (format) => {
+    const { log, lines } = await logging({ format, level: 'trace' })
+
+    for (const text of commands) {
+      log
+        .child({ bound: text })
+        .error({ err: new Error(`a ${text}b`), [text]: text, deep: [`${text} two words`] }, text)
+    }
+
+    expect(lines.join('')).not.toMatch(/[^\P{C}\n]|[\p{Zl}\p{Zp}]/u)
+  })
+
+  test('comes out of the JSON as it went in', async () => {
+    const { log, lines } = await logging()
+
+    for (const text of [...commands, '\u{e0041}', '👩‍💻']) log.info({ text }, 'message')
+
+    expect(lines.map((line) => JSON.parse(line).text)).toEqual([...commands, '\u{e0041}', '👩‍💻'])
   })
 })

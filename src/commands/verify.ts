@@ -1,5 +1,6 @@
 import { lockAccount } from '../db/account-lock.js'
 import { toDatabaseError } from '../db/connection-error.js'
+import { toPrintable } from '../printable.js'
 import { createSpidraClient } from '../spidra/client.js'
 import { type VerifyReport, verifySample } from '../sync/verify-sample.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
@@ -36,10 +37,15 @@ export async function runVerifyCommand(context: CommandContext, flags: { readonl
   }
 }
 
+/** Of a longer value the beginning is shown: an unknown field may hold a megabyte. */
+const MAX_SHOWN = 200
+
 /** One line a difference, and a last line with the counts. */
 function toVerifyText({ pages, jobs, moved, differences }: VerifyReport): string {
   const lines = differences.map(({ uuid, field, stored, listed }) =>
-    field === 'uuid' ? `${uuid} is listed, but not stored` : `${uuid} ${field}: stored ${stored}, listed ${listed}`,
+    field === 'uuid'
+      ? `${uuid} is listed, but not stored`
+      : `${uuid} ${field}: stored ${toShown(stored)}, listed ${toShown(listed)}`,
   )
   const count = (number: number, one: string, many: string) =>
     `${number.toLocaleString('en')} ${number === 1 ? one : many}`
@@ -49,4 +55,10 @@ function toVerifyText({ pages, jobs, moved, differences }: VerifyReport): string
     `${count(differences.length, 'field differs', 'fields differ')}`,
   ]
   return [...lines, `${summary.join('; ')}.`, ''].join('\n')
+}
+
+/** A value as the API sent it may hold what a terminal obeys. */
+function toShown(value: string | null): string {
+  if (value === null || value.length <= MAX_SHOWN) return toPrintable(String(value))
+  return `${toPrintable(value.slice(0, MAX_SHOWN))}... (${value.length.toLocaleString('en')} characters)`
 }

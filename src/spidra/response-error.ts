@@ -34,13 +34,19 @@ export function toSpidraError(response: ErrorResponse, apiKey: string, now: numb
   const code = codeOf(response.status)
   const candidates = [body.message, body.errors?.join('; '), body.error, response.statusText]
   const words = candidates.find((candidate) => candidate !== undefined && candidate.trim() !== '') ?? ''
-  const told = quote(words.replaceAll(apiKey, '[redacted]'))
+  const told = quote(withoutKey(words, apiKey))
   const retryAfterMs = readRetryAfterMs(response.header, body.retry_after, now, response.status)
   return new SpidraError(`Spidra answered ${response.status}${told}${mendOf(code, response.status)}`, {
     code,
     status: response.status,
     retryAfterMs,
   })
+}
+
+/** The API may quote the key as it stands in a URL or in JSON. */
+function withoutKey(words: string, apiKey: string): string {
+  const spellings = [encodeURIComponent(apiKey), encodeURI(apiKey), JSON.stringify(apiKey).slice(1, -1), apiKey]
+  return spellings.reduce((text, spelling) => text.replaceAll(spelling, '[redacted]'), words)
 }
 
 function codeOf(status: number): SpidraErrorCode {

@@ -32,8 +32,14 @@ const listedJob = z.object({
 
 const identity = listedJob.pick({ uuid: true })
 
+/**
+ * A page has 50 items, and one of a server that ignores the limit may have more. Millions, which fit into a body of 16 MB
+ * where they are no jobs, would take gigabytes and minutes.
+ */
+const MAX_ITEMS = 10_000
+
 const envelope = z.object({
-  jobs: z.array(z.unknown()),
+  jobs: z.custom<readonly unknown[]>((jobs) => Array.isArray(jobs) && jobs.length <= MAX_ITEMS),
   pagination: z.object({
     page: z.int().min(0),
     limit: z.int().min(1),

@@ -36,7 +36,11 @@ test('is a real server, on loopback only, with a password and modest needs', asy
       ...{ major: server.majorVersion, host: '127.0.0.1', sockets: '', fsync: 'on', buffers: '64MB', zone: 'UTC' },
     })
     expect((await stat(join(server.directory, 'password'))).mode & 0o777).toBe(0o600)
+    expect((await stat(server.directory)).mode & 0o777).toBe(0o700)
 
+    // No way in without it, be it for replication or over a socket: another user of this machine has none.
+    const rules = await query(server.url, 'SELECT DISTINCT auth_method AS method FROM pg_hba_file_rules')
+    expect(rules).toEqual([{ method: 'scram-sha-256' }])
     const stranger = new URL(server.url)
     stranger.password = 'guessed'
     await expect(query(stranger.href, 'SELECT 1')).rejects.toMatchObject({ code: '28P01' })

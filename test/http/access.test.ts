@@ -1,13 +1,15 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { createAccessCheck } from '../../src/http/access.js'
+
+const CLIENT = '192.0.2.1'
 
 const basic = (pair: string) => `Basic ${Buffer.from(pair).toString('base64')}`
 
 test('with a password: whoever sends it, under any user, to any name', () => {
   const refusalOf = createAccessCheck({ host: '0.0.0.0', dashboardPassword: 'pä:ss' })
 
-  expect(refusalOf({ host: 'any.test', authorization: basic('me:pä:ss') })).toBeNull()
-  expect(refusalOf({ host: 'any.test', authorization: basic(':pä:ss') })).toBeNull()
+  expect(refusalOf({ host: 'any.test', authorization: basic('me:pä:ss') }, CLIENT)).toBeNull()
+  expect(refusalOf({ host: 'any.test', authorization: basic(':pä:ss') }, CLIENT)).toBeNull()
 })
 
 test.each([
@@ -23,13 +25,16 @@ test.each([
 ])('with a password: 401 for %s', (authorization) => {
   const refusalOf = createAccessCheck({ host: '127.0.0.1', dashboardPassword: 'pass' })
 
-  expect(refusalOf({ host: 'localhost', ...(authorization === undefined ? {} : { authorization }) })?.status).toBe(401)
+  expect(refusalOf({ host: 'localhost', authorization }, CLIENT)).toMatchObject({
+    status: 401,
+    headers: { 'www-authenticate': expect.stringMatching(/^Basic realm=/) },
+  })
 })
 
 test.each(['0.0.0.0', '::', '10.0.0.5', 'worker.internal'])(
   'without a password nobody gets in on %s, not even by a local name',
   (host) => {
-    expect(createAccessCheck({ host, dashboardPassword: null })({ host: 'localhost' })).toMatchObject({
+    expect(createAccessCheck({ host, dashboardPassword: null })({ host: 'localhost' }, CLIENT)).toMatchObject({
       status: 403,
       message: expect.stringContaining('DASHBOARD_PASSWORD'),
     })
@@ -48,7 +53,92 @@ test.each([
   ['localhost:8080@evil.test', false],
   ['', false],
 ])('without a password on loopback, the Host header %s passes: %s', (header, passes) => {
-  const refusal = createAccessCheck({ host: '127.8.8.8', dashboardPassword: null })({ host: header })
+  const refusal = createAccessCheck({ host: '127.8.8.8', dashboardPassword: null })({ host: header }, CLIENT)
 
   expect(refusal === null).toBe(passes)
+})
+
+describe('wrong passwords', () => {
+  const right = { authorization: basic('me:pass') }
+  const wrong = { authorization: basic('me:guess') }
+
+  /** With a clock that the test moves, and the addresses that were blocked. */
+  function guarded() {
+    const clock = { now: 0 }
+    const blocked: string[] = []
+    const refusalOf = createAccessCheck({
+      host: '0.0.0.0',
+      dashboardPassword: 'pass',
+      now: () => clock.now,
+      onBlocked: (address) => blocked.push(address),
+    })
+    const fail = (address: string, times: number) => {
+      for (let failure = 0; failure < times; failure += 1) expect(refusalOf(wrong, address)?.status).toBe(401)
+    }
+    return { refusalOf, fail, clock, blocked }
+  }
+
+  test('from one address are ten; then even the right one is refused, until the window of five minutes ends', () => {
+    const { refusalOf, fail, clock, blocked } = guarded()
+    fail(CLIENT, 1)
+    clock.now = 60_000
+    fail(CLIENT, 9)
+
+    for (const headers of [right, wrong, {}]) {
+      expect(refusalOf(headers, CLIENT)).toMatchObject({ status: 429, headers: { 'retry-after': '240' } })
+    }
+    clock.now = 299_999
+    expect(refusalOf(right, CLIENT)).toMatchObject({ status: 429, headers: { 'retry-after': '1' } })
+    clock.now = 300_000
+    expect(refusalOf(right, CLIENT)).toBeNull()
+    fail(CLIENT, 10)
+    expect(refusalOf(right, CLIENT)?.status).toBe(429)
+    expect(blocked).toEqual([CLIENT, CLIENT])
+  })
+
+  test('do not count against other addresses, and a right one in between does not start anew', () => {
+    const { refusalOf, fail } = guarded()
+    fail(CLIENT, 9)
+    expect(refusalOf(right, CLIENT)).toBeNull()
+    fail(CLIENT, 1)
+
+    expect(refusalOf(right, CLIENT)?.status).toBe(429)
+    expect(refusalOf(right, '192.0.2.2')).toBeNull()
+  })
+
+  test('are not what a browser sends that has not asked its user yet', () => {
+    const { refusalOf } = guarded()
+
+    for (let visit = 0; visit < 50; visit += 1) expect(refusalOf({}, CLIENT)?.status).toBe(401)
+
+    expect(refusalOf(right, CLIENT)).toBeNull()
+  })
+
+  test.each([
+    ['192.0.2.1', '::ffff:192.0.2.1', '192.0.2.2'],
+    ['2001:db8:1:2::1', '2001:db8:1:2:ffff:ffff:ffff:ffff', '2001:db8:1:3::1'],
+    ['2001:db8::1', '2001:db8:0:0:ffff:ffff:ffff:ffff', '2001:db8::ffff:ffff:ffff:ffff:ffff'],
+    ['::1', '::2:2', '1::1'],
+  ])('of %s count as those of %s, and not of %s', (one, same, other) => {
+    const { refusalOf, fail } = guarded()
+    fail(one, 5)
+    fail(same, 5)
+
+    expect(refusalOf(right, one)?.status).toBe(429)
+    expect(refusalOf(right, same)?.status).toBe(429)
+    expect(refusalOf(right, other)).toBeNull()
+  })
+
+  test('are remembered of a thousand addresses and no more, the latest ones', () => {
+    const { refusalOf, fail } = guarded()
+    const addresses = Array.from({ length: 1_000 }, (_, index) => `10.0.${index >> 8}.${index & 255}`)
+    fail(CLIENT, 10)
+    for (const address of addresses.slice(1)) fail(address, 10)
+    expect(refusalOf(right, CLIENT)?.status).toBe(429)
+
+    fail(addresses[0] ?? '', 10)
+
+    expect(refusalOf(right, CLIENT)).toBeNull()
+    for (const address of addresses) expect(refusalOf(right, address)?.status).toBe(429)
+  })
 })

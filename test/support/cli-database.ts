@@ -8,18 +8,18 @@ import { createTestDatabase, type TestDatabase } from './test-database.js'
  * A database as a user would have it: nothing in it yet, and owned by a role that may nothing else, with a password
  * that is easy to find in an output.
  */
-export async function createCliDatabase(): Promise<TestDatabase> {
+export async function createCliDatabase({ password = DATABASE_PASSWORD } = {}): Promise<TestDatabase> {
   const database = await createTestDatabase({ isMigrated: false })
   const { adminUrl } = inject('testServer')
   const role = `${database.name}_owner`
   const identifier = escapeIdentifier(role)
   await asAdmin(adminUrl, async (admin) => {
-    await admin.query(`CREATE ROLE ${identifier} LOGIN PASSWORD ${escapeLiteral(DATABASE_PASSWORD)}`)
+    await admin.query(`CREATE ROLE ${identifier} LOGIN PASSWORD ${escapeLiteral(password)}`)
     await admin.query(`ALTER DATABASE ${escapeIdentifier(database.name)} OWNER TO ${identifier}`)
   })
   const url = new URL(database.url)
   url.username = role
-  url.password = DATABASE_PASSWORD
+  url.password = encodeURIComponent(password)
   return {
     ...database,
     url: url.href,

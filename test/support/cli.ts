@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, expect } from 'vitest'
+import { leaksIn, secretsIn } from './leaks.js'
 
 /** The built program, as users run it. */
 export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
@@ -79,7 +80,8 @@ export async function startProcess(
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const said = { stdout: '', stderr: '' }
-  const ended = collect(child, said)
+  const secrets = [API_KEY, DATABASE_PASSWORD, ...secretsIn(options.env ?? {})]
+  const ended = collect(child, said, secrets)
   ended.catch(() => undefined)
   return {
     pid: child.pid ?? 0,
@@ -101,16 +103,18 @@ export async function startProcess(
   }
 }
 
-function collect(child: ChildProcess, said: { stdout: string; stderr: string }): Promise<CliResult> {
+function collect(
+  child: ChildProcess,
+  said: { stdout: string; stderr: string },
+  secrets: readonly string[],
+): Promise<CliResult> {
   child.stdout?.setEncoding('utf8').on('data', (text) => (said.stdout += text))
   child.stderr?.setEncoding('utf8').on('data', (text) => (said.stderr += text))
   return new Promise((resolve, reject) => {
     child.on('error', reject)
     child.on('close', (code, signal) => {
       const command = child.spawnargs.slice(1).join(' ')
-      for (const secret of [API_KEY, DATABASE_PASSWORD]) {
-        if (`${said.stdout}${said.stderr}`.includes(secret)) leaks.push(`${command} showed ${secret}`)
-      }
+      leaks.push(...leaksIn(`${said.stdout}\n${said.stderr}`, secrets).map((secret) => `${command} showed ${secret}`))
       resolve({ code, signal, ...said })
     })
   })

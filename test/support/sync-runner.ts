@@ -1,4 +1,5 @@
 import { pino } from 'pino'
+import { expect } from 'vitest'
 import type { SharedBudget } from '../../src/commands/shared-budget.js'
 import { mergeJobs } from '../../src/db/batch-jobs.js'
 import { keepDailyTotals } from '../../src/db/daily-totals.js'
@@ -8,6 +9,7 @@ import { createSpidraClient } from '../../src/spidra/client.js'
 import { parseItem } from '../../src/spidra/wire.js'
 import { type RecordedRun, type RecordedRunOptions, recordRun } from '../../src/sync/recorded-run.js'
 import { RUN_END } from './job-rows.js'
+import { leaksIn, secretsIn } from './leaks.js'
 import type { TestDatabase } from './test-database.js'
 
 export interface RunOptions
@@ -43,6 +45,11 @@ export async function runAgainst(
 ): Promise<ObservedRun> {
   const before = simulator.requestCount
   const lines: { readonly level: number; readonly msg: string }[] = []
+  const note = (line: string): void => {
+    // No redaction here: what a run logs holds no secret by itself.
+    expect(leaksIn(line, secretsIn({ DATABASE_URL: url, SPIDRA_API_KEY: simulator.key }))).toEqual([])
+    lines.push(JSON.parse(line))
+  }
   const { summary, error } = await recordRun({
     db,
     databaseUrl: url,
@@ -55,7 +62,7 @@ export async function runAgainst(
     refreshMs: 300_000,
     mayGo: sharedBudget?.budget.mayGo ?? (() => true),
     signal: new AbortController().signal,
-    log: pino({ level: 'warn' }, { write: (line) => void lines.push(JSON.parse(line)) }),
+    log: pino({ level: 'warn' }, { write: note }),
     ...options,
     createClient(counters) {
       sharedBudget?.listen(({ waitMs }) => {
