@@ -4,7 +4,7 @@ import { type Database, openDatabase } from '../db/client.js'
 import type { Logger } from '../logger.js'
 
 /** The embedded Postgres of a working directory. */
-const EMBEDDED_DIRECTORY = '.spidra-sync'
+export const EMBEDDED_DIRECTORY = '.spidra-sync'
 
 /** The configured database; close it when the command ends. */
 export interface OpenDatabase {

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto'
-import { mkdir, readFile, realpath } from 'node:fs/promises'
+import { mkdir, readFile, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BaseLogger } from 'pino'
 import { findPostgresBinaries } from './embedded-binaries.js'
 import { EmbeddedPostgresError } from './embedded-error.js'
 import { holdServer } from './embedded-hold.js'
 import { createData, type ServerPlace } from './embedded-server.js'
-import { canReach, chooseServerUser, claimTemporaryDirectory, hasCode } from './server-user.js'
+import { canReach, chooseServerUser, claimTemporaryDirectory, hasCode, temporaryDirectory } from './server-user.js'
 
 export interface EmbeddedPostgresOptions {
   /** Created if it is not there. The data lie in its subdirectory `data`. */
@@ -60,6 +60,19 @@ export async function openEmbeddedPostgres(options: EmbeddedPostgresOptions): Pr
   }
 }
 
+/** Whether a Postgres was ever opened in `directory`. Creates and starts nothing. */
+export async function hasEmbeddedPostgres(directory: string): Promise<boolean> {
+  const real = await realpath(directory).catch(() => null)
+  if (real === null) return false
+  const wanted = join(real, 'data')
+  const versions = [wanted, join(temporaryDirectory(nameFor(wanted)), 'data')].map((data) => join(data, 'PG_VERSION'))
+  const found = await Promise.all(
+    // What may not be looked at is there.
+    versions.map((version) => stat(version).then(Boolean, (error: unknown) => !hasCode(error, 'ENOENT', 'ENOTDIR'))),
+  )
+  return found.includes(true)
+}
+
 async function findPlace({ directory, log, settings = {} }: EmbeddedPostgresOptions): Promise<ServerPlace> {
   await mkdir(directory, { recursive: true })
   const wanted = join(await realpath(directory), 'data')
@@ -67,10 +80,14 @@ async function findPlace({ directory, log, settings = {} }: EmbeddedPostgresOpti
   const binaries = await findPostgresBinaries(user)
   if (await canReach(join(wanted, '..'), user)) return { data: wanted, user, binaries, settings }
 
-  const key = createHash('sha256').update(wanted).digest('hex').slice(0, 12)
-  const data = join(await claimTemporaryDirectory(`spidra-sync-${key}`), 'data')
+  const data = join(await claimTemporaryDirectory(nameFor(wanted)), 'data')
   log?.warn({ wanted, used: data }, 'database moved to where the server may go, as it cannot run as root')
   return { data, user, binaries, settings }
+}
+
+/** The same for the same directory, so that its data are found again. */
+function nameFor(wanted: string): string {
+  return `spidra-sync-${createHash('sha256').update(wanted).digest('hex').slice(0, 12)}`
 }
 
 /** Makes the data directory if it is not there, and returns the password. */

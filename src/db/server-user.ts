@@ -38,7 +38,7 @@ export async function canReach(path: string, user: ServerUser): Promise<boolean>
  */
 export async function claimTemporaryDirectory(name: string): Promise<string> {
   const { uid } = userInfo()
-  const directory = join(platform() === 'linux' ? '/var/tmp' : tmpdir(), uid > 0 ? `${name}-${uid}` : name)
+  const directory = temporaryDirectory(name)
   await mkdir(directory).catch((error: unknown) => {
     if (!hasCode(error, 'EEXIST')) throw error
   })
@@ -50,6 +50,12 @@ export async function claimTemporaryDirectory(name: string): Promise<string> {
   throw new EmbeddedPostgresError(`${directory} belongs to another user: remove it, or set DATABASE_URL.`, {
     code: 'not_permitted',
   })
+}
+
+/** Where that directory is, or would be. */
+export function temporaryDirectory(name: string): string {
+  const { uid } = userInfo()
+  return join(platform() === 'linux' ? '/var/tmp' : tmpdir(), uid > 0 ? `${name}-${uid}` : name)
 }
 
 /** Whether `error` is Node's, with one of these codes. */

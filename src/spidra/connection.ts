@@ -34,6 +34,8 @@ export interface Received {
   readonly list: TimedListBody | SpidraError
   /** Errors tell it too. Null: nothing was told. */
   readonly rateLimit: RateLimit | null
+  /** The server's clock by its `Date` header, in epoch milliseconds, to the second. Null: nothing was told. */
+  readonly serverTime: number | null
 }
 
 /** Where a connection asks: one page, from 1. */
@@ -78,12 +80,14 @@ export function openConnection(options: ConnectionOptions): Connection {
     const askedAt = performance.now()
     using timeout = startTimeout(signal, requestTimeoutMs)
     let rateLimit: RateLimit | null = null
+    let serverTime: number | null = null
     try {
       const url = `${apiUrl}/batch/scrape?page=${page}&limit=${limit}`
       const work = request(url, { dispatcher, headers, signal: timeout.signal })
       const response = await untilAborted(work, timeout.signal)
       const header: HeaderReader = (name) => [response.headers[name] ?? null].flat()[0] ?? null
       rateLimit = readRateLimit(header, Date.now())
+      serverTime = readDate(header('date'))
       if (response.statusCode !== 200) {
         const { statusCode: status, statusText } = response
         // The status says what to do, even where the body breaks off or never ends.
@@ -95,13 +99,13 @@ export function openConnection(options: ConnectionOptions): Connection {
       if (text === null) throw badPayload(`page ${page} is larger than ${MAX_BODY_BYTES} bytes`)
       const body = parseListBody(text)
       if (body === null) throw badPayload(`page ${page} is not a list of jobs`)
-      return { list: { ...body, askedAt, answeredAt }, rateLimit }
+      return { list: { ...body, askedAt, answeredAt }, rateLimit, serverTime }
     } catch (error) {
       signal.throwIfAborted()
-      if (error instanceof SpidraError) return { list: error, rateLimit }
+      if (error instanceof SpidraError) return { list: error, rateLimit, serverTime }
       const isProxied = typeof proxy?.url === 'string' && apiUrl.startsWith('https:')
       const failure = toNetworkError(error, timeout.timedOut, { apiUrl, page, requestTimeoutMs, isProxied })
-      return { list: failure, rateLimit }
+      return { list: failure, rateLimit, serverTime }
     }
   }
 
@@ -120,6 +124,11 @@ function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true })
     work.then(resolve, reject)
   })
+}
+
+function readDate(text: string | null): number | null {
+  const instant = Date.parse(text ?? '')
+  return Number.isNaN(instant) ? null : instant
 }
 
 function badPayload(what: string): SpidraError {

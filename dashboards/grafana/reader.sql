@@ -1,0 +1,21 @@
+-- The role that Grafana reads with: the views of spidra_reporting, and nothing else. For psql, by the role of
+-- spidra-sync or one above it: psql -v password=... -f reader.sql. Before or after the first migration, as often as you like.
+
+DO $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'spidra_grafana') THEN
+    CREATE ROLE spidra_grafana;
+  END IF;
+  IF to_regnamespace('spidra_reporting') IS NULL THEN
+    CREATE SCHEMA spidra_reporting;
+  END IF;
+END
+$$;
+-- Nobody needs a minute for a chart.
+ALTER ROLE spidra_grafana LOGIN PASSWORD :'password';
+ALTER ROLE spidra_grafana SET default_transaction_read_only = on;
+ALTER ROLE spidra_grafana SET statement_timeout = '30s';
+
+GRANT USAGE ON SCHEMA spidra_reporting TO spidra_grafana;
+GRANT SELECT ON ALL TABLES IN SCHEMA spidra_reporting TO spidra_grafana;
+ALTER DEFAULT PRIVILEGES IN SCHEMA spidra_reporting GRANT SELECT ON TABLES TO spidra_grafana;

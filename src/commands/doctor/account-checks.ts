@@ -1,0 +1,107 @@
+import { findLockHolder } from '../../db/account-lock.js'
+import type { ReadOnlyConnection } from '../../db/read-only.js'
+import { type Finding, fail, ok, warn } from './check.js'
+
+/** After so long without a sign of life a worker is taken over. */
+const DEAD_AFTER_SECONDS = 60
+
+interface RunningRun {
+  readonly worker: string
+  readonly startedAt: Date
+  readonly silentSeconds: number
+}
+
+const READ_RUNNING = `
+  SELECT worker, started_at AS "startedAt",
+    extract(epoch FROM greatest(now(), heartbeat_at) - heartbeat_at)::double precision AS "silentSeconds"
+  FROM spidra.sync_runs WHERE account = $1 AND status = 'running' ORDER BY id DESC LIMIT 1`
+
+export async function checkLock(connection: ReadOnlyConnection, account: string): Promise<Finding> {
+  const holder = await findLockHolder(connection, account)
+  if (holder === null) return ok(`Nobody is running account ${account}.`)
+  const { rows } = await connection.query<RunningRun & Record<string, unknown>>(READ_RUNNING, [account])
+  const [run] = rows
+  const from = [holder.user, holder.address].filter((part) => part !== null).join(' from ')
+  const since = holder.connectedAt === null ? '' : ` since ${toInstant(holder.connectedAt)}`
+  const held = `Account ${account} is held${since} by ${run?.worker ?? 'a worker'} (server process ${holder.pid}${from && `, ${from}`})`
+  if (run === undefined) return ok(`${held}.`)
+  const silent = Math.round(run.silentSeconds)
+  if (silent <= DEAD_AFTER_SECONDS) return ok(`${held}; last sign of life ${silent} s ago.`)
+  return warn(
+    `${held}; no sign of life for ${silent} s.`,
+    'Nothing: the next run takes over. If it stays so, end that worker.',
+  )
+}
+
+interface LastRun {
+  readonly id: string
+  readonly status: string
+  readonly reason: string | null
+  readonly message: string | null
+  readonly startedAt: Date
+}
+
+export async function checkRuns(connection: ReadOnlyConnection, account: string): Promise<Finding> {
+  const { rows: running } = await connection.query<RunningRun & Record<string, unknown>>(READ_RUNNING, [account])
+  const stuck = running.find(({ silentSeconds }) => silentSeconds > DEAD_AFTER_SECONDS)
+  if (stuck !== undefined) {
+    const detail = `A run of ${toInstant(stuck.startedAt)} was left behind by ${stuck.worker}, silent for ${Math.round(stuck.silentSeconds)} s.`
+    return warn(detail, 'The next run closes it. Is the service running?')
+  }
+  const { rows } = await connection.query<LastRun & Record<string, unknown>>(
+    `SELECT id::text, status, coalesce(status_reason, error_code) AS reason, error_message AS message,
+       started_at AS "startedAt"
+     FROM spidra.sync_runs WHERE account = $1 ORDER BY started_at DESC, id DESC LIMIT 1`,
+    [account],
+  )
+  const [last] = rows
+  if (last === undefined) return warn('No run yet.', 'Run `spidra-sync start`, or once `spidra-sync sync`.')
+  const said = `Run ${last.id} of ${toInstant(last.startedAt)}: ${last.status}`
+  if (last.status === 'complete' || last.status === 'running') return ok(`${said}.`)
+  const why = [last.reason, last.message].filter((part) => part !== null).join(': ')
+  return warn(`${said}${why && ` (${why})`}.`, 'docs/operations.md says what each reason asks for.')
+}
+
+/** @param staleMinutes how old the last complete run may be */
+export async function checkFreshness(
+  connection: ReadOnlyConnection,
+  { account, staleMinutes }: { readonly account: string; readonly staleMinutes: number },
+): Promise<Finding> {
+  const { rows } = await connection.query<{ completeAt: Date | null; lagSeconds: number | null }>(
+    `SELECT last_complete_at AS "completeAt",
+       extract(epoch FROM greatest(now(), last_complete_at) - last_complete_at)::double precision AS "lagSeconds"
+     FROM spidra.sync_state WHERE account = $1`,
+    [account],
+  )
+  const { completeAt = null, lagSeconds = null } = rows[0] ?? {}
+  if (completeAt === null || lagSeconds === null) {
+    return warn(
+      `Account ${account} has never been complete.`,
+      'Let the first pass end; `spidra-sync status` shows how far it is.',
+    )
+  }
+  const found = `Complete as of ${toInstant(completeAt)}, ${Math.round(lagSeconds / 60).toLocaleString('en')} min ago.`
+  if (lagSeconds <= staleMinutes * 60) return ok(found)
+  return fail(
+    `${found} More than ${staleMinutes} min (ALERT_STALE_MINUTES).`,
+    'Start the service, or see why its runs do not end complete.',
+  )
+}
+
+export async function checkRejections(connection: ReadOnlyConnection, account: string): Promise<Finding> {
+  const { rows } = await connection.query<{ open: number; reason: string | null }>(
+    `SELECT count(*)::integer AS open, min(reason) AS reason
+     FROM spidra.rejected_jobs WHERE account = $1 AND resolved_at IS NULL`,
+    [account],
+  )
+  const { open = 0, reason = null } = rows[0] ?? {}
+  if (open === 0) return ok('None: every listed item is stored as a job.')
+  return warn(
+    `Listed items that could not be stored as jobs: ${open.toLocaleString('en')}, such as: ${reason}`,
+    'They are kept: SELECT reason, payload FROM spidra.rejected_jobs WHERE resolved_at IS NULL. Tell Spidra, or us.',
+  )
+}
+
+function toInstant(instant: Date): string {
+  return `${instant.toISOString().slice(0, 19).replace('T', ' ')} UTC`
+}

@@ -1,0 +1,100 @@
+import type { Config } from '../../config.js'
+import { openConnection, type Received } from '../../spidra/connection.js'
+import { SpidraError } from '../../spidra/errors.js'
+import { type Check, compareClocks, type Finding, fail, ok, skip, warn } from './check.js'
+
+const PAGE_LIMIT = 50
+
+/** Sent where there is no key: the answer tells all but what a key would. */
+const NO_KEY = 'none'
+
+type Asked = Pick<Config<string | null>, 'spidra' | 'proxy' | 'rateLimit'>
+
+/** The checks that one request answers, a list of page 1. It is never repeated. Rejects only when the signal aborts. */
+export async function checkApi(config: Asked, signal: AbortSignal): Promise<readonly Check[]> {
+  const { apiKey } = config.spidra
+  const connection = openConnection({ ...config.spidra, apiKey: apiKey ?? NO_KEY, proxy: config.proxy })
+  try {
+    const askedAt = Date.now()
+    const received = await connection.getList({ page: 1, limit: PAGE_LIMIT, signal })
+    const answeredAt = Date.now()
+    const { serverTime } = received
+    return [
+      { name: 'api', ...reach(received, config, answeredAt - askedAt) },
+      { name: 'key', ...key(received, apiKey) },
+      { name: 'rate limit', ...budget(received, config.rateLimit) },
+      {
+        name: 'api clock',
+        ...(serverTime === null
+          ? skip('The API did not tell its time.')
+          : compareClocks(serverTime, { askedAt, answeredAt, precisionMs: 1000 }, 'the API')),
+      },
+    ]
+  } finally {
+    await connection.close()
+  }
+}
+
+/** The same checks, where there is nothing to ask. */
+export function skipApi(why: string): readonly Check[] {
+  return ['api', 'key', 'rate limit', 'api clock'].map((name) => ({ name, ...skip(why) }))
+}
+
+/** DNS, TLS and whether what answers is the API. */
+function reach({ list }: Received, { spidra, proxy }: Asked, durationMs: number): Finding {
+  const { origin, protocol } = new URL(spidra.apiUrl)
+  if (!(list instanceof SpidraError) || isAboutKey(list) || list.code === 'rate_limited') {
+    const way = [
+      protocol === 'https:' ? 'DNS and TLS' : 'DNS',
+      proxy.url === null ? 'work' : 'work, by way of the proxy',
+    ]
+    return ok(`${origin} answered in ${durationMs} ms; ${way.join(' ')}.`)
+  }
+  if (list.code !== 'network') return fail(`${list.message}.`)
+  const code = codeOf(list.cause)
+  if (/^(ENOTFOUND|EAI_)/.test(code)) {
+    return fail(
+      `The name in ${origin} does not resolve (${code}).`,
+      'Check SPIDRA_API_URL and the DNS of this machine.',
+    )
+  }
+  if (/CERT|^ERR_(SSL|TLS)|SIGNATURE/.test(code)) {
+    return fail(
+      `No TLS with ${origin} (${code}).`,
+      'Behind a proxy that rewrites TLS, or with a private CA, set NODE_EXTRA_CA_CERTS to its certificate.',
+    )
+  }
+  return fail(`${list.message}.`)
+}
+
+function key({ list }: Received, apiKey: string | null): Finding {
+  if (apiKey === null) return skip('No key to try: SPIDRA_API_KEY is not set, or cannot be used.')
+  if (!(list instanceof SpidraError))
+    return ok(`Accepted; the account lists ${list.pagination.total.toLocaleString('en')} jobs.`)
+  return isAboutKey(list) ? fail(`${list.message}.`) : skip('Not tried: see api and rate limit.')
+}
+
+function budget({ list, rateLimit }: Received, configured: Asked['rateLimit']): Finding {
+  const { requests, windowSeconds, reserve } = configured
+  if (rateLimit === null) {
+    if (list instanceof SpidraError && list.code === 'rate_limited') return warn(`${list.message}.`, WAIT)
+    if (list instanceof SpidraError) return skip('No answer told it.')
+    const assumed = requests === null ? 'none' : `${requests} in ${windowSeconds} s`
+    return ok(`The API tells none; assumed: ${assumed} (RATE_LIMIT_REQUESTS).`)
+  }
+  const { limit, remaining, resetInMs } = rateLimit
+  const until = resetInMs === null ? '' : ` for the next ${Math.ceil(resetInMs / 1000)} s`
+  const left = `${remaining} of ${limit} requests are left${until}`
+  if (remaining > limit * reserve) return ok(`${left}.`)
+  return warn(`${left}, and ${Math.floor(limit * reserve)} are reserved for your other calls.`, WAIT)
+}
+
+const WAIT = 'Nothing: runs wait for the next window. RATE_LIMIT_RESERVE is the share that they leave to others.'
+
+function isAboutKey({ code }: SpidraError): boolean {
+  return code === 'unauthorized' || code === 'forbidden' || code === 'payment_required'
+}
+
+function codeOf(cause: unknown): string {
+  return cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+}

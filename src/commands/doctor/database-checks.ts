@@ -1,0 +1,124 @@
+import type { Database } from '../../db/client.js'
+import type { ReadOnlyConnection } from '../../db/read-only.js'
+import { compareClocks, type Finding, fail, ok, warn } from './check.js'
+
+/** Postgres 14, as `server_version_num`. */
+const OLDEST_VERSION = 140_000
+
+export async function checkVersion(connection: ReadOnlyConnection, isEmbedded: boolean): Promise<Finding> {
+  const { rows } = await connection.query<{ version: string; number: number; database: string; role: string }>(
+    `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::integer AS number,
+       current_database() AS database, current_user AS role`,
+  )
+  const [server] = rows
+  if (server === undefined) return fail('Postgres did not tell its version.')
+  const place = isEmbedded ? 'the embedded server' : `database "${server.database}" as "${server.role}"`
+  const found = `Postgres ${server.version}, ${place}.`
+  return server.number < OLDEST_VERSION ? fail(found, 'spidra-sync needs Postgres 14 or later.') : ok(found)
+}
+
+export async function checkDatabaseClock(connection: ReadOnlyConnection): Promise<Finding> {
+  const askedAt = Date.now()
+  const { rows } = await connection.query<{ ms: number }>(
+    'SELECT extract(epoch FROM clock_timestamp())::double precision * 1000 AS ms',
+  )
+  return compareClocks(rows[0]?.ms ?? Number.NaN, { askedAt, answeredAt: Date.now(), precisionMs: 0 }, 'Postgres')
+}
+
+/**
+ * Whether a connection keeps its server process, as a session lock needs. A proxy that pools by transaction lends one
+ * process to both, or another from query to query.
+ */
+export async function checkSession(connection: ReadOnlyConnection, db: Database): Promise<Finding> {
+  const text = 'SELECT pg_backend_pid() AS pid'
+  const ours = async () => (await connection.query<{ pid: number }>(text)).rows[0]?.pid
+  const theirs = async () => (await db.$queryRawUnsafe<{ pid: number }[]>(text))[0]?.pid
+  // At once, so that a proxy has to lend two, and then in turn, so that it may lend the same one.
+  const pids = [...(await Promise.all([ours(), theirs()])), await ours(), await theirs()]
+  const isOwn = pids[0] === pids[2] && pids[0] !== pids[1] && pids[0] !== pids[3]
+  if (isOwn) return ok('Every connection has a server process of its own, so locks hold.')
+  return fail(
+    'A proxy lends connections by transaction, which voids the lock that keeps two workers apart.',
+    'Point DATABASE_URL at Postgres itself, or at a port that pools by session.',
+  )
+}
+
+interface Rights {
+  readonly role: string
+  readonly database: string
+  readonly isReadOnly: boolean
+  readonly mayCreateSchemas: boolean
+  readonly missingSchemas: readonly string[]
+  /** Schemas that the role may not enter, or make objects in. */
+  readonly closedSchemas: readonly string[]
+  /** Tables that it may not read or write. */
+  readonly closedTables: readonly string[]
+  /** Objects that belong to others. */
+  readonly foreign: readonly string[]
+}
+
+const READ_RIGHTS = `
+  WITH wanted AS (
+    SELECT w.name, w.place, n.oid FROM unnest(ARRAY['spidra', 'spidra_reporting']) WITH ORDINALITY AS w(name, place)
+    LEFT JOIN pg_namespace n ON n.nspname = w.name
+  ), ours AS (
+    SELECT c.oid, c.relkind, c.relowner, format('%I.%I', w.name, c.relname) AS name
+    FROM wanted w JOIN pg_class c ON c.relnamespace = w.oid WHERE c.relkind IN ('r', 'v')
+  )
+  SELECT current_user::text AS role, current_database()::text AS database,
+    pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean AS "isReadOnly",
+    has_database_privilege(current_database(), 'CREATE') AS "mayCreateSchemas",
+    array(SELECT name FROM wanted WHERE oid IS NULL ORDER BY place) AS "missingSchemas",
+    array(SELECT name FROM wanted WHERE oid IS NOT NULL
+      AND NOT (has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE')) ORDER BY place) AS "closedSchemas",
+    array(SELECT name FROM ours WHERE relkind = 'r' AND NOT (has_table_privilege(oid, 'SELECT')
+      AND has_table_privilege(oid, 'INSERT') AND has_table_privilege(oid, 'UPDATE')
+      AND has_table_privilege(oid, 'DELETE')) ORDER BY name) AS "closedTables",
+    array(SELECT name FROM ours WHERE NOT pg_has_role(relowner, 'USAGE') ORDER BY name) AS foreign`
+
+export async function checkRights(connection: ReadOnlyConnection): Promise<Finding> {
+  const { rows } = await connection.query<Rights & Record<string, unknown>>(READ_RIGHTS)
+  const [rights] = rows
+  return rights === undefined ? fail('Postgres told no rights.') : judgeRights(rights)
+}
+
+function judgeRights(rights: Rights): Finding {
+  const { role, database, missingSchemas, closedSchemas, closedTables, foreign } = rights
+  if (rights.isReadOnly) {
+    return fail(
+      `Database "${database}" is read-only.`,
+      'Point DATABASE_URL at the primary server, or end its read-only mode.',
+    )
+  }
+  if (missingSchemas.length > 0 && !rights.mayCreateSchemas) {
+    const statements = missingSchemas.map((schema) => `CREATE SCHEMA ${schema} AUTHORIZATION "${role}"`)
+    return fail(
+      `"${role}" may not create ${missingSchemas.join(' and ')}.`,
+      `Let an owner of the database run: ${statements.join('; ')}`,
+    )
+  }
+  if (closedSchemas.length > 0) {
+    const statements = closedSchemas.map((schema) => `GRANT USAGE, CREATE ON SCHEMA ${schema} TO "${role}"`)
+    return fail(
+      `"${role}" may not use and create in ${closedSchemas.join(' and ')}.`,
+      `Let its owner run: ${statements.join('; ')}`,
+    )
+  }
+  if (closedTables.length > 0) {
+    return fail(
+      `"${role}" may not read and write ${some(closedTables)}.`,
+      `Let it own them: ALTER TABLE ... OWNER TO "${role}".`,
+    )
+  }
+  if (foreign.length > 0) {
+    return warn(
+      `${some(foreign)} belong to another role: runs work, migrations of later versions may not.`,
+      `Let "${role}" own them: ALTER TABLE ... OWNER TO "${role}".`,
+    )
+  }
+  return ok(`"${role}" may do all that runs and migrations need.`)
+}
+
+function some(names: readonly string[]): string {
+  return names.length <= 3 ? names.join(', ') : `${names.slice(0, 3).join(', ')} and ${names.length - 3} more`
+}
