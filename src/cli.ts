@@ -7,8 +7,10 @@ import { type CommandContext, EXIT_CODES } from './commands/command.js'
 import { createCommandLine } from './commands/command-line.js'
 import { type Config, loadConfig, type Needs } from './config.js'
 import { ConfigError } from './config-error.js'
-import { readEnvFile } from './env-file.js'
+import { forgetSecrets, secretsAmong } from './config-secrets.js'
+import { readEnvFile, warningsAboutFile } from './env-file.js'
 import { createLogger } from './logger.js'
+import { toPrintableLines } from './printable.js'
 import { createRedact } from './redact.js'
 import { onStopSignal } from './stop-signal.js'
 import { UsageError } from './usage-error.js'
@@ -22,7 +24,7 @@ const manifest: { readonly version: string } = JSON.parse(
 )
 const { stdout, stderr } = process
 const stop = onStopSignal(process)
-let redact = createRedact([])
+let redact = createRedact(secretsAmong(process.env))
 
 interface Edge {
   /** Logs belong to the service's standard output, and to standard error where that carries an answer. */
@@ -37,23 +39,19 @@ async function contextOf<Key extends string | null>(
   { logsTo, isQuiet = false }: Edge,
 ): Promise<CommandContext<Key>> {
   const env = { ...readEnvFile('.env'), ...process.env }
+  redact = createRedact(secretsAmong(env))
   const stream = process[logsTo]
   const config = load(env, stream.isTTY)
-  redact = createRedact(config.secrets)
+  forgetSecrets(process)
   stop.limit(config.shutdownGraceMs)
   const level = isQuiet && stream.isTTY && !env.LOG_LEVEL ? 'warn' : config.log.level
   // A progress bar may stand on the line.
   const clearLine = isQuiet && stream.isTTY ? '\r\u001b[K' : ''
   const destination = { write: (line: string) => void stream.write(`${clearLine}${line}`) }
   const { format } = config.log
-  const log = await createLogger({
-    level,
-    format,
-    secrets: config.secrets,
-    destination,
-    colorize: usesColour(env, stream),
-  })
-  for (const warning of config.warnings) log.warn(warning)
+  const { secrets } = config
+  const log = await createLogger({ level, format, secrets, destination, colorize: usesColour(env, stream) })
+  for (const warning of [...config.warnings, ...warningsAboutFile('.env')]) log.warn(warning)
   return {
     config,
     account: commandLine.opts<{ account: string }>().account,
@@ -111,6 +109,17 @@ const commandLine = createCommandLine(manifest.version, {
     return runStatusCommand(await contextOf(needsDatabase, { logsTo: 'stderr', isQuiet: true }), flags)
   }),
 
+  doctor: action(async ({ json }) => {
+    const { runDoctorCommand } = await import('./commands/doctor.js')
+    const options = { json, nodeVersion: process.versions.node, colour: usesColour(process.env, stdout) }
+    return runDoctorCommand((load) => contextOf(load, { logsTo: 'stderr' }), options)
+  }),
+
+  report: action(async (flags) => {
+    const { runReportCommand } = await import('./commands/report.js')
+    return runReportCommand(await contextOf(needsDatabase, { logsTo: 'stderr', isQuiet: true }), flags)
+  }),
+
   verify: action(async (flags) => {
     const { runVerifyCommand } = await import('./commands/verify.js')
     return runVerifyCommand(await contextOf(needs('sync'), { logsTo: 'stderr', isQuiet: true }), flags)
@@ -119,6 +128,11 @@ const commandLine = createCommandLine(manifest.version, {
   migrate: action(async () => {
     const { runMigrateCommand } = await import('./commands/migrate.js')
     return runMigrateCommand(await contextOf(needsDatabase, { logsTo: 'stderr', isQuiet: true }))
+  }),
+
+  grantReader: action(async (role) => {
+    const { runGrantReaderCommand } = await import('./commands/grant-reader.js')
+    return runGrantReaderCommand(await contextOf(needsDatabase, { logsTo: 'stderr', isQuiet: true }), role)
   }),
 
   demo: action(
@@ -161,7 +175,7 @@ function report(error: unknown): void {
   const isDebug = process.env.LOG_LEVEL === 'debug' || process.env.LOG_LEVEL === 'trace'
   const text = error instanceof Error ? (isDebug ? (error.stack ?? error.message) : error.message) : String(error)
   const lines = error instanceof ConfigError ? `the configuration cannot be used:\n${text}` : text
-  stderr.write(`spidra-sync: ${redact(lines)}\n`)
+  stderr.write(`spidra-sync: ${toPrintableLines(redact(lines))}\n`)
 }
 
 // A reader that has seen enough, as in `spidra-sync status | head`, is no fault; what is under way is wound up.

@@ -7,7 +7,19 @@ import { API_KEY, CLI, createFolder, DATABASE_PASSWORD, runCli, startCli, startP
 import { createCliDatabase } from './support/cli-database.js'
 import type { TestDatabase } from './support/test-database.js'
 
-const COMMANDS = ['start', 'sync', 'plan', 'status', 'migrate', 'demo', 'simulate']
+const COMMANDS = [
+  'start',
+  'sync',
+  'plan',
+  'verify',
+  'status',
+  'report',
+  'doctor',
+  'migrate',
+  'grant-reader',
+  'demo',
+  'simulate',
+]
 
 /** The longest line of a text. */
 const widthOf = (text: string) => Math.max(...text.split('\n').map((line) => line.length))

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander'
+import type { ReportFlags } from './report.js'
 import type { SimulateFlags } from './simulate.js'
 
 /** What each command does with its flags. */
@@ -7,8 +8,11 @@ export interface Handlers {
   readonly sync: (flags: { readonly full: boolean; readonly json: boolean }) => Promise<void>
   readonly plan: () => Promise<void>
   readonly status: (flags: { readonly json: boolean }) => Promise<void>
+  readonly report: (flags: ReportFlags) => Promise<void>
+  readonly doctor: (flags: { readonly json: boolean }) => Promise<void>
   readonly verify: (flags: { readonly sample: number }) => Promise<void>
   readonly migrate: () => Promise<void>
+  readonly grantReader: (role: string) => Promise<void>
   readonly demo: (flags: { readonly once: boolean }) => Promise<void>
   readonly simulate: (flags: SimulateFlags) => Promise<void>
 }
@@ -48,12 +52,32 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
     .action(handlers.status)
 
   program
+    .command('report')
+    .description('the numbers of the dashboard')
+    .option('--days <days>', 'UTC days, today included', readDays, 30)
+    .option('--json', 'print one JSON line', false)
+    .option('--html <file>', 'write them as one page into a file')
+    .action(handlers.report)
+
+  program
+    .command('doctor')
+    .description('look at configuration, API, database and tables; say what to mend')
+    .option('--json', 'print one JSON line', false)
+    .action(handlers.doctor)
+
+  program
     .command('verify')
     .description('read pages again and compare them with the table')
     .option('--sample <pages>', 'random pages, and as many at the sweep position', readSample, 5)
     .action(handlers.verify)
 
   program.command('migrate').description('apply the migrations and end').action(handlers.migrate)
+
+  program
+    .command('grant-reader')
+    .description('let an existing role read the reporting views, and nothing else')
+    .argument('<role>', 'name of the role')
+    .action(handlers.grantReader)
 
   program
     .command('demo')
@@ -85,6 +109,12 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
 function readAccount(text: string): string {
   if (text.trim() === '') throw new InvalidArgumentError('It must not be empty.')
   return text
+}
+
+function readDays(text: string): number {
+  const days = Number(text)
+  if (!Number.isInteger(days) || days < 1 || days > 400) throw new InvalidArgumentError('It must be 1 to 400.')
+  return days
 }
 
 function readSample(text: string): number {

@@ -4,8 +4,10 @@ import { ConfigError } from '../config-error.js'
 import type { Logger } from '../logger.js'
 import type { StatusReport } from '../report/status.js'
 import { createAccessCheck } from './access.js'
+import { addDashboard, type DashboardOptions } from './dashboard.js'
 import type { Metrics } from './metrics.js'
 import { boundReadiness, type Readiness } from './readiness.js'
+import { addSecurityHeaders, securityHeaders } from './security-headers.js'
 
 export interface HttpServerOptions {
   readonly config: Config['http']
@@ -13,6 +15,8 @@ export interface HttpServerOptions {
   readonly metrics: Pick<Metrics, 'read' | 'contentType'>
   readonly readiness: () => Promise<Readiness>
   readonly status: () => Promise<StatusReport>
+  /** Default: no dashboard is served. */
+  readonly dashboard?: Pick<DashboardOptions, 'account' | 'read'>
 }
 
 export interface HttpServer {
@@ -25,15 +29,6 @@ export interface HttpServer {
 /** Served to anybody: orchestrators and Prometheus send no password, and these three say nothing of the jobs. */
 const PUBLIC_ROUTES: ReadonlySet<string | undefined> = new Set(['/healthz', '/readyz', '/metrics'])
 
-const SECURITY_HEADERS = {
-  'cache-control': 'no-store',
-  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-  'cross-origin-resource-policy': 'same-origin',
-  'referrer-policy': 'no-referrer',
-  'x-content-type-options': 'nosniff',
-  'x-frame-options': 'DENY',
-}
-
 /**
  * Serves probes, metrics and status. Null when the configuration says `HTTP_PORT=off`.
  * Throws `ConfigError` naming the variable when the address cannot be had.
@@ -42,9 +37,14 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   const { host, port } = options.config
   if (port === null) return null
 
-  const app = Fastify({ logger: false, trustProxy: false, forceCloseConnections: true, requestTimeout: 10_000 })
+  const app = Fastify({
+    ...{ logger: false, trustProxy: false, forceCloseConnections: true, requestTimeout: 10_000 },
+    // No hook sees a path that cannot be decoded, and Fastify's own answer would quote it.
+    frameworkErrors: (_error, _request, reply) => void badRequest(reply.headers(securityHeaders()), 400),
+  })
   addHooks(app, options)
   addRoutes(app, options)
+  if (options.dashboard) addDashboard(app, { log: options.log, ...options.dashboard })
   try {
     return { url: await app.listen({ host, port }), close: () => app.close() }
   } catch (error) {
@@ -77,16 +77,17 @@ function addRoutes(app: FastifyInstance, { log, metrics, readiness, status }: Ht
 }
 
 function addHooks(app: FastifyInstance, { config, log }: HttpServerOptions): void {
-  const refusalOf = createAccessCheck(config)
+  const onBlocked = (address: string) => log.warn({ address }, 'too many wrong passwords, address blocked for a while')
+  const refusalOf = createAccessCheck({ ...config, onBlocked })
+
+  addSecurityHeaders(app)
 
   app.addHook('onRequest', async (request, reply) => {
-    reply.headers(SECURITY_HEADERS)
     // Of a path without a route the pattern is unknown, so it is refused like the protected ones.
     if (PUBLIC_ROUTES.has(request.routeOptions.url)) return
-    const refusal = refusalOf(request.headers)
+    const refusal = refusalOf(request.headers, request.ip)
     if (refusal === null) return
-    if (refusal.status === 401) reply.header('www-authenticate', 'Basic realm="spidra-sync", charset="UTF-8"')
-    return sendError(reply, refusal.status, refusal.error, refusal.message)
+    return sendError(reply.headers(refusal.headers), refusal.status, refusal.error, refusal.message)
   })
 
   app.addHook('onResponse', async (request, reply) => {
@@ -98,10 +99,14 @@ function addHooks(app: FastifyInstance, { config, log }: HttpServerOptions): voi
 
   app.setErrorHandler((err: Error & { statusCode?: number }, _request, reply) => {
     const status = err.statusCode ?? 500
-    if (status < 500) return sendError(reply, status, 'bad_request', 'The request cannot be understood.')
+    if (status < 500) return badRequest(reply, status)
     log.error({ err }, 'request failed')
     return sendError(reply, 500, 'internal_error', 'The request failed; the log says why.')
   })
+}
+
+function badRequest(reply: FastifyReply, status: number): FastifyReply {
+  return sendError(reply, status, 'bad_request', 'The request cannot be understood.')
 }
 
 function sendError(reply: FastifyReply, status: number, error: string, message: string): FastifyReply {

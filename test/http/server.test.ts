@@ -13,7 +13,10 @@ const STATUS: StatusReport = {
   lagSeconds: null,
   nextRunAt: null,
   rateLimit: null,
+  today: { day: '2026-03-01', runs: 0, requests: 0, retries: 0, waitedMs: 0 },
+  alerts: [],
   liveJobs: 0,
+  stuckJobs: 0,
   openRejections: 0,
   runs: [],
 }
@@ -160,6 +163,22 @@ describe('access', () => {
     expect((await server.ask('/no-such-page', { authorization })).status).toBe(404)
   })
 
+  test('ten wrong passwords get a 429 with Retry-After, one line in the log, and the probes all the same', async () => {
+    await using server = await serving({ config: { dashboardPassword: 'canary' } })
+    const withPassword = (password: string) =>
+      server.ask('/api/status', { authorization: `Basic ${Buffer.from(`any:${password}`).toString('base64')}` })
+
+    for (let guess = 0; guess < 10; guess += 1) expect((await withPassword(`guess-${guess}`)).status).toBe(401)
+    const { status, headers, body } = await withPassword('canary')
+
+    expect([status, JSON.parse(body).error]).toEqual([429, 'too_many_requests'])
+    expect(Number(headers['retry-after'])).toBeGreaterThan(0)
+    expect(Number(headers['retry-after'])).toBeLessThanOrEqual(300)
+    expect((await server.ask('/healthz')).status).toBe(200)
+    expect(server.logged.map((line) => JSON.parse(line))).toMatchObject([{ level: 'warn', address: '127.0.0.1' }])
+    expect(server.logged.join()).not.toMatch(/canary|guess-/)
+  })
+
   test('on loopback without a password, a foreign Host header gets nothing but the probes', async () => {
     await using server = await serving()
 
@@ -180,7 +199,7 @@ describe('every answer', () => {
   test('carries the security headers, refusals and errors too', async () => {
     await using server = await serving({ status: () => Promise.reject(new Error('no')) })
 
-    for (const path of ['/healthz', '/api/status', '/no-such-page']) {
+    for (const path of ['/healthz', '/api/status', '/no-such-page', '/%zz']) {
       expect((await server.ask(path)).headers).toMatchObject({
         'x-content-type-options': 'nosniff',
         'x-frame-options': 'DENY',
@@ -189,6 +208,15 @@ describe('every answer', () => {
         'content-security-policy': expect.stringContaining("default-src 'none'"),
       })
     }
+  })
+
+  test('to a path that cannot be decoded is a 400 that does not quote it', async () => {
+    await using server = await serving({ config: { dashboardPassword: 'canary' } })
+
+    const { status, body } = await server.ask('/%zz<script>')
+
+    expect(status).toBe(400)
+    expect(JSON.parse(body)).toEqual({ error: 'bad_request', message: 'The request cannot be understood.' })
   })
 
   test('to an unexpected error is a 500 without its message, which is logged', async () => {

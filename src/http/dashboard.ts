@@ -1,0 +1,60 @@
+import type { FastifyInstance } from 'fastify'
+import type { Logger } from '../logger.js'
+import type { DashboardData, Filters } from '../report/dashboard-data.js'
+import { toMessagePage } from '../report/document.js'
+import { html, type Markup } from '../report/html.js'
+import { STYLESHEET } from '../report/stylesheet.js'
+import { filtersOf, type Query, toControls } from './dashboard-filters.js'
+import { createSharedReads } from './shared-reads.js'
+
+export interface DashboardOptions {
+  readonly log: Logger
+  /** The account that is shown unless the URL names another. */
+  readonly account: string
+  readonly read: (filters: Filters) => Promise<DashboardData>
+}
+
+/** The page asks again so often, in seconds. */
+const REFRESH_SECONDS = 30
+
+const CONTENT_SOURCES = { 'style-src': "'self'", 'img-src': "'self'", 'form-action': "'self'" }
+
+const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="4" fill="#2a9d7f"/><path d="M4 11V8m4 3V5m4 6V7" stroke="#fff" stroke-width="2" stroke-linecap="round"/></svg>`
+
+interface View {
+  readonly filters: Filters
+  readonly isRefreshing: boolean
+}
+
+/** Serves the dashboard at `/`, with its stylesheet and icon. No script. */
+export function addDashboard(app: FastifyInstance, { log, account, read }: DashboardOptions): void {
+  const drawShared = createSharedReads(async ({ filters, isRefreshing }: View) => {
+    const data = await read(filters)
+    // The chart library takes a third of a second to load, and most processes never need it.
+    const [{ toPage }, { drawCharts }] = await Promise.all([import('../report/page.js'), import('../report/charts.js')])
+    return toPage(data, drawCharts(data), { head: toHead(isRefreshing), controls: toControls(data, { isRefreshing }) })
+  })
+
+  app.get<{ Querystring: Query }>('/', { config: { contentSources: CONTENT_SOURCES } }, async (request, reply) => {
+    const isRefreshing = request.query.refresh !== 'off'
+    reply.type('text/html; charset=utf-8')
+    try {
+      return await drawShared({ filters: filtersOf(request.query, account), isRefreshing })
+    } catch (err) {
+      log.warn({ err }, 'dashboard not readable')
+      return reply.code(503).send(toMessagePage(toHead(isRefreshing), 'The database does not answer', WORDS_OF_ABSENCE))
+    }
+  })
+
+  app.get('/dashboard.css', async (_request, reply) => reply.type('text/css; charset=utf-8').send(STYLESHEET))
+  app.get('/favicon.svg', async (_request, reply) => reply.type('image/svg+xml').send(ICON))
+}
+
+const WORDS_OF_ABSENCE =
+  'Nothing can be shown now. The worker keeps trying; /readyz says more, and the log has the error. This page asks again by itself.'
+
+function toHead(isRefreshing: boolean): Markup {
+  return html`<link rel="stylesheet" href="/dashboard.css"><link rel="icon" href="/favicon.svg">${
+    isRefreshing ? html`<meta http-equiv="refresh" content="${REFRESH_SECONDS}">` : null
+  }`
+}

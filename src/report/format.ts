@@ -1,0 +1,68 @@
+/** Numbers and times for people. All times are UTC. */
+
+const NOTHING = '–'
+
+/** 12,345; a dash for null. */
+export function toCount(value: number | null): string {
+  return value === null ? NOTHING : value.toLocaleString('en')
+}
+
+/** 12.3K, 4.5M: for axes. */
+export function toShortCount(value: number): string {
+  return value.toLocaleString('en', { notation: 'compact', maximumFractionDigits: 1 })
+}
+
+/** 90.1 %, from a share. Rounded down above 99.9, so that 100 % means all. */
+export function toPercent(share: number | null): string {
+  if (share === null) return NOTHING
+  return `${(Math.floor(share * 1000 + 1e-9) / 10).toFixed(1)} %`
+}
+
+/** The two largest units: 4 s, 3 min 20 s, 2 h 5 min, 3 d 4 h. */
+export function toDuration(seconds: number | null): string {
+  if (seconds === null) return NOTHING
+  if (seconds < 9.95) return `${Math.round(seconds * 10) / 10} s`
+  const whole = Math.round(seconds)
+  if (whole < 60) return `${whole} s`
+  if (whole < 3600) return pair(whole, 60, 'min', 's')
+  if (whole < 86_400) return pair(Math.round(whole / 60), 60, 'h', 'min')
+  return pair(Math.round(whole / 3600), 24, 'd', 'h')
+}
+
+function pair(amount: number, base: number, large: string, small: string): string {
+  const rest = amount % base
+  return `${Math.floor(amount / base)} ${large}${rest === 0 ? '' : ` ${rest} ${small}`}`
+}
+
+/** How long ago or ahead, in one unit: 4 s, 12 min, 3 h, 5 d. */
+export function toRough(seconds: number): string {
+  if (seconds < 90) return `${Math.floor(seconds)} s`
+  if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`
+  if (seconds < 48 * 3600) return `${Math.round(seconds / 3600)} h`
+  return `${Math.round(seconds / 86_400)} d`
+}
+
+/** 12:03:11 UTC, with the day where it is not that of `now`. */
+export function toClock(instant: Date, now: Date): string {
+  const [day = '', time = ''] = instant.toISOString().split('T')
+  const clock = `${time.slice(0, 8)} UTC`
+  return now.toISOString().startsWith(day) ? clock : `${day} ${clock}`
+}
+
+/** 12:03, or 1 Mar 12:03 where the day is not that of `now`. */
+export function toShortTime(instant: Date, now: Date): string {
+  const [day = '', time = ''] = instant.toISOString().split('T')
+  return now.toISOString().startsWith(day) ? time.slice(0, 5) : `${toDayLabel(day)} ${time.slice(0, 5)}`
+}
+
+/** 2026-03-01 12:03 */
+export function toMinute(instant: Date): string {
+  return instant.toISOString().slice(0, 16).replace('T', ' ')
+}
+
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
+
+/** 1 Mar, from 2026-03-01. */
+export function toDayLabel(day: string): string {
+  return `${Number(day.slice(8))} ${MONTHS[Number(day.slice(5, 7)) - 1] ?? ''}`
+}

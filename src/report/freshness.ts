@@ -1,0 +1,101 @@
+import type { DashboardData } from './dashboard-data.js'
+import { toClock, toCount, toRough } from './format.js'
+
+/** How far the page can be trusted: one sentence, what more there is to say, and how much it matters. */
+export interface Freshness {
+  readonly tone: 'good' | 'warning' | 'bad'
+  readonly headline: string
+  readonly details: readonly string[]
+  /** Share of the first pass that is done; null where there is none or nothing is known. */
+  readonly progress: number | null
+}
+
+/** A table is fresh for so long, whatever the schedule: as in /readyz, in seconds. */
+const MIN_FRESH_SECONDS = 15 * 60
+
+/** Without a schedule nobody knows when the next run is due, in seconds. */
+const FRESH_WITHOUT_SCHEDULE_SECONDS = 60 * 60
+
+/** A run that is due starts within seconds; one late by so much does not come, in seconds. */
+const LATE_SECONDS = 120
+
+/** What to do about a run that ended so. docs/operations.md says more. */
+const ADVICE: Readonly<Record<string, string>> = {
+  unauthorized: 'Check SPIDRA_API_KEY.',
+  forbidden: 'Check what the key may do.',
+  payment_required: 'Check the plan of the Spidra account.',
+  rate_limited: 'Wait: the next run tries again.',
+  server_error: 'Wait: the next run tries again.',
+  timeout: 'Wait: the next run tries again.',
+  network: 'Check that the API can be reached from the worker.',
+  database: 'Check the database; the next run tries again.',
+  list_moving: 'Wait: the list moves faster than it can be read.',
+  page_faulty: 'Tell Spidra: a page contradicted itself; the log names it.',
+  fewer_stored_than_listed: 'Look for rejections; the next full run tries again.',
+  more_stored_than_listed: 'The next full run tries again.',
+  mass_removal: "Check SPIDRA_API_KEY: it may be another account's. If it is right, run sync --full twice.",
+  assumption_broken: 'Wait: the list was out of order.',
+  first_pass_unfinished: 'The next run goes on from there.',
+}
+
+/** Puts the state of the account into words. */
+export function toFreshness({ freshness, budget, filters }: DashboardData): Freshness {
+  const { read_at: now, complete_as_of: completeAsOf, lag_seconds: lag, next_run_at: next, status } = freshness
+  const isRunning = status === 'running'
+  const lateBy = next === null ? 0 : (now.getTime() - next.getTime()) / 1000
+  const isLate = !isRunning && lateBy > LATE_SECONDS
+  const outlook = toOutlook(next, now, { isRunning, isLate })
+  const trouble = toTrouble(freshness)
+  const wait = isRunning ? toWait(budget, now) : []
+  const reread = freshness.every_job_reread_since
+  const rest = reread === null ? [] : [`Every job read again since ${toClock(reread, now)}.`]
+
+  if (completeAsOf === null || lag === null) {
+    if (status === null) {
+      const headline = `No run yet for account ${filters.account}${outlook === '' ? '' : `; ${outlook}`}`
+      return { tone: 'warning', headline, details: ['Nothing is stored before the first run.'], progress: null }
+    }
+    const { listed_jobs: listed, jobs_read: read, pages_read: pages } = freshness
+    const soFar = `${toCount(read ?? 0)} jobs on ${toCount(pages ?? 0)} pages read in this run`
+    const progress = isRunning && listed !== null && listed > 0 ? Math.min(1, (read ?? 0) / listed) : null
+    const headline = isRunning
+      ? `Not complete yet: the first pass is under way, ${soFar}`
+      : `Not complete yet${outlook === '' ? '' : `; ${outlook}`}`
+    const details = [...wait, ...trouble, 'Numbers on this page are those of the jobs stored so far.']
+    return { tone: trouble.length > 0 && status === 'failed' ? 'bad' : 'warning', headline, details, progress }
+  }
+
+  const isStale = lag > freshFor(freshness) || isLate
+  const headline = `Complete as of ${toClock(completeAsOf, now)}, ${toRough(lag)} ago${outlook === '' ? '' : `; ${outlook}`}`
+  const staleness = isStale ? ['This is older than it should be: what came later is missing here.'] : []
+  const tone = status === 'failed' ? 'bad' : isStale || trouble.length > 0 ? 'warning' : 'good'
+  return { tone, headline, details: [...staleness, ...trouble, ...wait, ...rest], progress: null }
+}
+
+function freshFor({ next_run_at: next, started_at: started }: DashboardData['freshness']): number {
+  if (next === null || started === null) return FRESH_WITHOUT_SCHEDULE_SECONDS
+  return Math.max(MIN_FRESH_SECONDS, (3 * (next.getTime() - started.getTime())) / 1000)
+}
+
+function toOutlook(next: Date | null, now: Date, { isRunning = false, isLate = false }): string {
+  if (isRunning) return 'a run is under way'
+  if (next === null) return 'no next run is scheduled'
+  if (isLate) return `the next run was due at ${toClock(next, now)}: is the service running?`
+  const seconds = (next.getTime() - now.getTime()) / 1000
+  return seconds <= 0 ? 'next run now' : `next run in ${toRough(seconds)}`
+}
+
+function toTrouble({ status, reason, error_message: message }: DashboardData['freshness']): string[] {
+  if (status === null || status === 'running' || status === 'complete') return []
+  const advice = reason === null ? undefined : ADVICE[reason]
+  const words = [`The last run ended ${status}${reason === null ? '' : ` (${reason})`}.`, message, advice]
+  return [words.filter((word) => word != null && word !== '').join(' ')]
+}
+
+/** Half of the budget is left to other calls by default; below, a run is likely to wait. */
+function toWait(budget: DashboardData['budget'], now: Date): string[] {
+  if (budget?.rate_limit == null || budget.rate_remaining === null || budget.rate_reset_at === null) return []
+  if (budget.rate_reset_at <= now || budget.rate_remaining > budget.rate_limit / 2) return []
+  const left = `${toCount(budget.rate_remaining)} of ${toCount(budget.rate_limit)} requests left`
+  return [`It may have to wait for the request budget: ${left} until ${toClock(budget.rate_reset_at, now)}.`]
+}

@@ -1,0 +1,111 @@
+import { getBorderCharacters, table } from 'table'
+import { toSentence } from '../printable.js'
+import type { DashboardData } from './dashboard-data.js'
+import { toCount, toDuration, toMinute, toPercent } from './format.js'
+import { toFreshness } from './freshness.js'
+
+const BAR_WIDTH = 16
+
+/** The report for a terminal of 80 columns. */
+export function toReportText(data: DashboardData): string {
+  const { filters, total, totalDuration } = data
+  const { headline, details } = toFreshness(data)
+  const summary = [
+    `Account ${filters.account}, the last ${filters.days === 1 ? 'day' : `${filters.days} days`} (UTC):`,
+    `  jobs ${toCount(total?.jobs ?? 0)}, of them open ${toCount(total?.open_jobs ?? 0)}, failed ${toCount(total?.failed_jobs ?? 0)}`,
+    `  URLs ${toCount(total?.urls ?? 0)}, succeeded ${toPercent(total?.success_rate ?? null)} of those finished`,
+    `  duration: median ${toDuration(totalDuration?.p50_seconds ?? null)}, 95th percentile ${toDuration(totalDuration?.p95_seconds ?? null)}`,
+  ]
+  const blocks = [
+    [`${headline}.`, ...details].flatMap(wrap),
+    summary.flatMap(wrap),
+    daysTable(data),
+    openTable(data),
+    runsTable(data),
+  ]
+  return blocks
+    .filter((lines) => lines.length > 0)
+    .map((lines) => lines.map((line) => `${line}\n`).join(''))
+    .join('\n')
+}
+
+function daysTable({ days, durations }: DashboardData): string[] {
+  const most = Math.max(1, ...days.map(({ jobs }) => jobs ?? 0))
+  const byDay = new Map(durations.map((row) => [row.day, row]))
+  const rows = days.map((row) => [
+    row.day,
+    toBar((row.jobs ?? 0) / most),
+    toCount(row.jobs),
+    toCount(row.failed_jobs),
+    toCount(row.urls),
+    toPercent(row.success_rate),
+    toDuration(byDay.get(row.day)?.p95_seconds ?? null),
+  ])
+  return toLines(['Day', '', 'Jobs', 'Failed', 'URLs', 'Success', 'p95'], rows, 2)
+}
+
+function openTable({ open, stuck }: DashboardData): string[] {
+  const [first] = open
+  if (first === undefined) return ['No open jobs.']
+  const isStuck = new Set(stuck.map(({ uuid }) => uuid))
+  const rows = open
+    .slice(0, 10)
+    .map((job) => [
+      job.uuid,
+      toBar(job.progress ?? 0, 10),
+      `${job.completed_count + job.failed_count}/${job.total_urls}`,
+      toDuration(job.age_seconds),
+      isStuck.has(job.uuid) ? 'stuck' : '',
+    ])
+  const stuckJobs = stuck[0]?.jobs_in_all ?? 0
+  const title = `Open jobs: ${toCount(first.jobs_in_all)}${stuckJobs > 0 ? `, stuck ${toCount(stuckJobs)}` : ''}; the oldest:`
+  return [title, ...toLines(['Job', 'Progress', 'URLs', 'Age', ''], rows, 2)]
+}
+
+function runsTable({ runs }: DashboardData): string[] {
+  const rows = runs
+    .slice(0, 10)
+    .map((run) => [
+      toMinute(run.started_at),
+      run.mode,
+      run.status,
+      toDuration(run.duration_seconds),
+      toCount(run.requests),
+      toCount(run.inserted),
+      toCount(run.updated),
+    ])
+  return toLines(['Started (UTC)', 'Mode', 'Status', 'Took', 'Requests', 'New', 'Changed'], rows, 3)
+}
+
+/** @param left so many columns are set left, the others right. */
+function toLines(headings: readonly string[], rows: readonly (readonly string[])[], left: number): string[] {
+  if (rows.length === 0) return []
+  return table(
+    [headings, ...rows].map((row) => row.map(toSentence)),
+    {
+      border: getBorderCharacters('void'),
+      drawHorizontalLine: () => false,
+      columnDefault: { paddingLeft: 0, paddingRight: 2 },
+      columns: headings.map((_heading, column) => ({ alignment: column < left ? 'left' : 'right' })),
+    },
+  )
+    .trimEnd()
+    .split('\n')
+    .map((line) => line.trimEnd())
+}
+
+const EIGHTHS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉']
+
+/** A bar in eighths of a character; whatever is not nothing shows. */
+function toBar(share: number, width = BAR_WIDTH): string {
+  const eighths = share > 0 ? Math.max(1, Math.round(Math.min(1, share) * width * 8)) : 0
+  return '█'.repeat(Math.floor(eighths / 8)) + (EIGHTHS[eighths % 8] ?? '')
+}
+
+/** Breaks a sentence between words. A message may quote what a server sent, and a terminal obeys control characters. */
+function wrap(text: string): string[] {
+  return toSentence(text)
+    .replace(/(.{1,80})(?: +|$)/g, '$1\n')
+    .trimEnd()
+    .split('\n')
+}

@@ -1,0 +1,124 @@
+import { expect, test } from 'vitest'
+import type { DashboardData } from '../../src/report/dashboard-data.js'
+import { toFreshness } from '../../src/report/freshness.js'
+
+const at = (clock: string) => new Date(`2026-03-01T${clock}Z`)
+
+const FRESH: DashboardData['freshness'] = {
+  read_at: at('12:03:15'),
+  complete_as_of: at('12:03:11'),
+  every_job_reread_since: at('03:00:00'),
+  lag_seconds: 4,
+  next_run_at: at('12:07:15'),
+  listed_jobs: 100,
+  stored_jobs: 100,
+  open_rejections: 0,
+  status: 'complete',
+  reason: null,
+  error_message: null,
+  started_at: at('12:02:15'),
+  jobs_read: 50,
+  pages_read: 1,
+}
+const NEVER = { ...FRESH, complete_as_of: null, lag_seconds: null, every_job_reread_since: null }
+
+function words(change: Partial<DashboardData['freshness']>, budget: DashboardData['budget'] = null) {
+  const filters = { account: 'default', channel: null, days: 30 }
+  const nothing = { accounts: [], channels: [], days: [], total: null, durations: [], totalDuration: null, minutes: 1 }
+  const lists = { runs: [], open: [], stuck: [], changes: [], rejections: [], sql: [] }
+  const { tone, headline, details, progress } = toFreshness({
+    ...nothing,
+    ...lists,
+    filters,
+    budget,
+    freshness: { ...FRESH, ...change },
+  })
+  return { tone, headline, details: details.join(' '), progress }
+}
+
+test('fresh', () => {
+  expect(words({})).toEqual({
+    tone: 'good',
+    headline: 'Complete as of 12:03:11 UTC, 4 s ago; next run in 4 min',
+    details: 'Every job read again since 03:00:00 UTC.',
+    progress: null,
+  })
+})
+
+test('no run yet', () => {
+  const nothing = { ...NEVER, status: null, next_run_at: null, started_at: null, listed_jobs: null, jobs_read: null }
+
+  expect(words(nothing)).toMatchObject({
+    tone: 'warning',
+    headline: 'No run yet for account default; no next run is scheduled',
+  })
+})
+
+test('a first pass under way, with its progress as far as it is known', () => {
+  const running = { ...NEVER, status: 'running', jobs_read: 1_250, pages_read: 25 }
+
+  expect(words({ ...running, listed_jobs: 5_000 })).toMatchObject({
+    tone: 'warning',
+    headline: 'Not complete yet: the first pass is under way, 1,250 jobs on 25 pages read in this run',
+    details: 'Numbers on this page are those of the jobs stored so far.',
+    progress: 0.25,
+  })
+  expect(words({ ...running, listed_jobs: null }).progress).toBeNull()
+})
+
+test('a first pass that was cut off goes on', () => {
+  const partial = { ...NEVER, status: 'partial', reason: 'first_pass_unfinished' }
+
+  expect(words(partial)).toMatchObject({
+    tone: 'warning',
+    headline: 'Not complete yet; next run in 4 min',
+    details: expect.stringContaining(
+      'The last run ended partial (first_pass_unfinished). The next run goes on from there.',
+    ),
+  })
+})
+
+test('a failed run is bad news though the table is fresh, and says what to do', () => {
+  const failed = { status: 'failed', reason: 'unauthorized', error_message: 'Spidra refused the key.' }
+
+  expect(words(failed)).toMatchObject({
+    tone: 'bad',
+    headline: expect.stringMatching(/^Complete as of 12:03:11 UTC/),
+    details: expect.stringContaining(
+      'The last run ended failed (unauthorized). Spidra refused the key. Check SPIDRA_API_KEY.',
+    ),
+  })
+})
+
+test('stale after three intervals and 15 minutes, an hour where no run is scheduled', () => {
+  const toneAfter = (minutes: number, next: Date | null) => words({ lag_seconds: minutes * 60, next_run_at: next }).tone
+
+  expect([toneAfter(14, FRESH.next_run_at), toneAfter(16, FRESH.next_run_at)]).toEqual(['good', 'warning'])
+  expect([toneAfter(59, null), toneAfter(61, null)]).toEqual(['good', 'warning'])
+  expect(words({ lag_seconds: 7_200 }).details).toContain('older than it should be')
+})
+
+test('a run that was due and did not come is told, and one under way is not late', () => {
+  expect(words({ next_run_at: at('12:00:00') })).toMatchObject({
+    tone: 'warning',
+    headline: expect.stringContaining('the next run was due at 12:00:00 UTC: is the service running?'),
+  })
+  expect(words({ next_run_at: at('12:00:00'), status: 'running' })).toMatchObject({
+    tone: 'good',
+    headline: expect.stringContaining('a run is under way'),
+  })
+})
+
+test('a run that may wait for the budget says until when', () => {
+  const budget = { rate_limit: 300, rate_remaining: 150, rate_reset_at: at('12:15:00') }
+
+  expect(words({ status: 'running' }, budget).details).toContain('150 of 300 requests left until 12:15:00 UTC')
+  expect(words({ status: 'running' }, { ...budget, rate_remaining: 151 }).details).not.toContain('budget')
+  expect(words({ status: 'running' }, { ...budget, rate_reset_at: at('12:03:00') }).details).not.toContain('budget')
+})
+
+test('yesterday is named', () => {
+  expect(words({ complete_as_of: new Date('2026-02-28T23:59:00Z'), lag_seconds: 43_455 }).headline).toContain(
+    '2026-02-28 23:59:00 UTC, 12 h ago',
+  )
+})
