@@ -65,6 +65,16 @@ test('holds the program, its migrations and its documents, and no source or test
   const names = await readdir(join(consumer, 'node_modules', 'spidra-sync'))
 
   expect(names.sort()).toEqual(
-    ['.env.example', 'CHANGELOG.md', 'LICENSE', 'README.md', 'dist', 'docs', 'package.json', 'prisma'].sort(),
+    [
+      '.env.example',
+      'CHANGELOG.md',
+      'LICENSE',
+      'README.md',
+      'dist',
+      'dashboards',
+      'docs',
+      'package.json',
+      'prisma',
+    ].sort(),
   )
 })

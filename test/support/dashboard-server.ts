@@ -1,0 +1,22 @@
+import { type HttpServerOptions, startHttpServer } from '../../src/http/server.js'
+import { createLogger } from '../../src/logger.js'
+
+/** The dashboard on a free port, as the service serves it. */
+export async function serveDashboard(
+  dashboard: NonNullable<HttpServerOptions['dashboard']>,
+  config: Partial<HttpServerOptions['config']> = {},
+) {
+  const logged: string[] = []
+  const destination = { write: (line: string) => logged.push(line) }
+  const unused = () => Promise.reject(new Error('nobody asks'))
+  const server = await startHttpServer({
+    config: { host: '127.0.0.1', port: 0, dashboardPassword: null, ...config },
+    log: await createLogger({ level: 'info', format: 'json', secrets: [], destination }),
+    metrics: { contentType: '', read: unused },
+    readiness: unused,
+    status: unused,
+    dashboard,
+  })
+  if (server === null) throw new Error('The server was to start')
+  return { url: server.url, logged, [Symbol.asyncDispose]: () => server.close() }
+}
