@@ -183,6 +183,8 @@ describe('connections that are lost in mid-run', () => {
       beforeAnswer: async ({ number }) => {
         if (number !== 1) return
         await endConnections('spidra-sync')
+        // The pool learns of it by the network: not before the next statement, on a busy machine.
+        await expect.poll(() => product.db.$queryRaw`SELECT 1`.catch(() => null)).not.toBeNull()
       },
     })
 
