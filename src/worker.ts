@@ -1,13 +1,14 @@
-import { type ScheduledTask, schedule as scheduleTask } from 'node-cron'
 import type { Config } from './config.js'
+import { type Cron, createCron } from './cron.js'
 import type { Logger } from './logger.js'
 import type { RunMode, RunTrigger } from './sync/run-summary.js'
+import { startTicks } from './ticks.js'
 
 export interface WorkerOptions {
   readonly schedule: Config['schedule']
   /** One run. What it throws is logged; the schedule goes on. */
   readonly run: (mode: RunMode, trigger: RunTrigger, signal: AbortSignal) => Promise<void>
-  /** Hears when the next run is due, after every run and at the start. */
+  /** Hears when the next run is due, at the start, after every run, and when the clock was set. */
   readonly onNextRun: (at: Date | null) => void
   readonly log: Logger
 }
@@ -25,11 +26,9 @@ export interface Worker {
  */
 export function startWorker({ schedule, run, onNextRun, log }: WorkerOptions): Worker {
   const stopper = new AbortController()
-  const tasks: ScheduledTask[] = []
   let current: Promise<void> | null = null
   let fullIsDue = false
 
-  /** node-cron has no notion of a run that must be waited for, so the promise is ours. */
   function start(mode: RunMode, trigger: RunTrigger): void {
     if (stopper.signal.aborted) return
     if (current !== null) {
@@ -41,7 +40,7 @@ export function startWorker({ schedule, run, onNextRun, log }: WorkerOptions): W
       .catch((err: unknown) => log.error({ err }, 'run failed'))
       .then(() => {
         current = null
-        onNextRun(nextRun(tasks))
+        onNextRun(ticks.nextAt())
         if (!fullIsDue) return
         fullIsDue = false
         start('full', 'schedule')
@@ -49,36 +48,38 @@ export function startWorker({ schedule, run, onNextRun, log }: WorkerOptions): W
   }
 
   // Full first: where both are due in the same second, the full run does the work of both.
-  const plan = [
-    { mode: 'full', expression: schedule.fullSync },
-    { mode: 'incremental', expression: schedule.sync },
-  ] as const
-  for (const { mode, expression } of plan) {
-    if (expression === null) continue
-    tasks.push(scheduleTask(expression, () => start(mode, 'schedule'), { timezone: schedule.timezone, name: mode }))
-  }
-  onNextRun(nextRun(tasks))
+  const schedules = (
+    [
+      { mode: 'full', expression: schedule.fullSync },
+      { mode: 'incremental', expression: schedule.sync },
+    ] as const
+  ).flatMap(({ mode, expression }) =>
+    expression === null ? [] : [{ mode, cron: createCron(expression, schedule.timezone) }],
+  )
+  const ticks = startTicks({
+    schedules,
+    onTick: (mode) => start(mode, 'schedule'),
+    onClockSet: () => onNextRun(ticks.nextAt()),
+    log,
+  })
+  onNextRun(ticks.nextAt())
   if (schedule.onStart) start('incremental', 'startup')
 
   return {
-    intervalMs: shortestInterval(tasks),
+    intervalMs: shortestInterval(schedules.map(({ cron }) => cron)),
     async stop() {
       stopper.abort(new Error('The worker was told to stop'))
-      await Promise.all(tasks.map((task) => task.destroy()))
+      ticks.stop()
       await current
     },
   }
 }
 
-function nextRun(tasks: readonly ScheduledTask[]): Date | null {
-  const times = tasks.flatMap((task) => task.getNextRun() ?? [])
-  return times.length === 0 ? null : times.reduce((first, time) => (time < first ? time : first))
-}
-
-function shortestInterval(tasks: readonly ScheduledTask[]): number | null {
-  const intervals = tasks.flatMap((task) => {
-    const [first, second] = task.getNextRuns(2)
-    return first && second ? [second.getTime() - first.getTime()] : []
+function shortestInterval(crons: readonly Cron[]): number | null {
+  const intervals = crons.flatMap((cron) => {
+    const first = cron.next(Date.now())
+    const second = first === null ? null : cron.next(first)
+    return first === null || second === null ? [] : [second - first]
   })
   return intervals.length === 0 ? null : Math.min(...intervals)
 }

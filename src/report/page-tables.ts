@@ -1,6 +1,6 @@
 import type { DashboardData } from './dashboard-data.js'
 import type { QUESTIONS } from './dashboard-queries.js'
-import { toCount, toDuration, toPercent, toShortTime } from './format.js'
+import { toCount, toDuration, toPercent, toRough, toShortTime } from './format.js'
 import { html, type Markup } from './html.js'
 
 /** The question behind a number. */
@@ -32,7 +32,7 @@ export function jobsTable(data: DashboardData, which: 'open' | 'stuck'): Markup 
     uuid(job.uuid),
     html`<progress max="1" value="${job.progress ?? 0}" aria-label="Progress of ${job.uuid}">${toPercent(job.progress)}</progress> <span class="nowrap">${toCount(job.completed_count + job.failed_count)} / ${toCount(job.total_urls)}</span>`,
     html`<span class="clamp" title="${job.status}">${job.status}</span>`,
-    nowrap(toDuration(which === 'open' ? job.age_seconds : job.seconds_without_progress)),
+    nowrap(toAge(which === 'open' ? job.age_seconds : job.seconds_without_progress)),
   ])
   const headings = ['Job', 'URLs finished', 'Status', which === 'open' ? 'Age' : 'Idle']
   return card(
@@ -91,6 +91,10 @@ function countOf(all: number, shown: number): string {
 /** The first eight letters are enough to tell jobs apart; the rest is hidden from the eye only, and copied with them. */
 function uuid(value: string): Markup {
   return html`<code title="${value}">${value.slice(0, 8)}<span class="hidden">${value.slice(8)}</span></code>`
+}
+
+function toAge(seconds: number | null): string {
+  return seconds === null ? '' : toRough(seconds)
 }
 
 function nowrap(text: string): Markup {

@@ -50,7 +50,7 @@ export async function settle(
     isDoubtful: pass.doubts.size > 0 && !pass.isStill,
   })
   if (verdict.status === 'complete') {
-    await pass.save({ lastCompleteAt: instantOf(page), massRemovalAt: null })
+    await pass.save({ lastCompleteAt: instantOf(pass, page), massRemovalAt: null })
   }
   return { ...verdict, listedTotal: page.total, storedTotal }
 }
@@ -61,7 +61,7 @@ async function coverOnlyPage(pass: Pass, page: Page): Promise<void> {
   await pass.sweep(window, window)
   const isCovered = pass.coverage.kind === 'whole' && pass.state.fullStartedAt === null
   pass.coverage = { kind: 'whole' }
-  const rereadSince = instantOf(page)
+  const rereadSince = instantOf(pass, page)
   await pass.save(
     isCovered
       ? { rereadSince }
@@ -81,6 +81,6 @@ function reasonOf(pass: Pass, end: Exclude<WalkEnd, 'end' | 'until'>): PartialRe
 }
 
 /** When the list was as the page shows it, at the earliest. */
-function instantOf(page: Page): Date {
-  return new Date(Date.now() - (performance.now() - page.askedAt))
+function instantOf({ now }: Pass, page: Page): Date {
+  return new Date(now().getTime() - (performance.now() - page.askedAt))
 }

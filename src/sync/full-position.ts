@@ -33,7 +33,7 @@ export function openFullPosition(pass: Pass): FullPosition {
     },
     async begin() {
       if (startedAt !== null) return
-      startedAt = new Date()
+      startedAt = pass.now()
       await pass.save({ fullStartedAt: startedAt })
     },
     async move(bottom) {
@@ -65,7 +65,7 @@ export function openFullPosition(pass: Pass): FullPosition {
       rereadSince: startedAt,
       sweepCreatedAt: null,
       sweepStartedAt: null,
-      lastSweepAt: new Date(),
+      lastSweepAt: pass.now(),
     })
   }
 }

@@ -39,6 +39,8 @@ export interface SyncOptions {
 
 /** What a pass begins with. */
 export interface PassStart {
+  /** By the clock of the database. */
+  readonly now: () => Date
   readonly state: SyncState
   /** When the newest stored live job was created; null when none is stored. */
   readonly newestStored: Micros | null

@@ -25,7 +25,7 @@ export async function readRecent(pass: Pass): Promise<SyncResult> {
   const left = (allowance: number) => allowance - (pass.counters.pagesRead - spentBefore)
 
   await readOpenJobs(pass, openAllowance(pass.pagesPerRun))
-  const isSweeping = isSweepDue(pass.state.lastSweepAt, new Date()) && pass.mayGo()
+  const isSweeping = isSweepDue(pass.state.lastSweepAt, pass.now()) && pass.mayGo()
   if (isSweeping) await sweepSlice(pass, left(pass.pagesPerRun))
   const result = await settleWithOpenJobs(pass, () => left(openAllowance(pass.pagesPerRun)))
   if (result.reason === 'first_pass_unfinished') return readLongGap(pass)
@@ -35,7 +35,7 @@ export async function readRecent(pass: Pass): Promise<SyncResult> {
 
 async function readSmallList(pass: Pass, first: Page): Promise<SyncResult> {
   if (first.totalPages <= 1) return settle(pass, { only: first, hasReadAll: true })
-  const startedAt = new Date()
+  const startedAt = pass.now()
   const end = await walkDown(pass, first, { isFull: true })
   if (end !== 'end') return withoutCounts(pass, end === 'strange' ? 'strange' : 'broken')
   await pass.save({ rereadSince: startedAt })

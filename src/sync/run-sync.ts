@@ -1,4 +1,5 @@
 import { readNewestCreatedAt } from '../db/batch-jobs-read.js'
+import { openDatabaseClock } from '../db/clock.js'
 import { hasNewRejections } from '../db/rejected-jobs.js'
 import { openSyncState, type SyncState } from '../db/sync-state.js'
 import { type SyncResult, settle, withoutCounts } from './balance.js'
@@ -69,10 +70,11 @@ function readAs(pass: Pass): Promise<SyncResult> {
   return pass.mode === 'full' ? readAll(pass) : readRecent(pass)
 }
 
-async function openStart({ db, run }: SyncOptions): Promise<Pick<PassStart, 'state' | 'newestStored'>> {
+async function openStart({ db, run }: SyncOptions): Promise<Pick<PassStart, 'now' | 'state' | 'newestStored'>> {
+  const now = await openDatabaseClock(db)
   const state = await openSyncState(db, run.account)
   const newest = await readNewestCreatedAt(db, run.account)
-  return { state, newestStored: newest === null ? null : toMicros(newest) }
+  return { now, state, newestStored: newest === null ? null : toMicros(newest) }
 }
 
 /** Reads every page, and the head after it. */
@@ -98,7 +100,7 @@ async function noteOutcome(pass: Pass, result: SyncResult): Promise<void> {
   const isUnsorted = pass.doubts.has('unsorted')
   if (isUnsorted !== state.isUnsorted) change.isUnsorted = isUnsorted
   if (result.reason === 'mass_removal') {
-    if (isFull && state.massRemovalAt === null) change.massRemovalAt = new Date()
+    if (isFull && state.massRemovalAt === null) change.massRemovalAt = pass.now()
     // What was not our list was no pass to go on with.
     if (state.fullStartedAt === null) change.fullStartedAt = null
   }

@@ -13,7 +13,7 @@ import { walkDown } from './walk.js'
 export async function sweepSlice(pass: Pass, allowance: number): Promise<void> {
   const { sweepCreatedAt, sweepStartedAt } = pass.state
   const from = sweepCreatedAt === null ? null : toMicros(sweepCreatedAt)
-  const startedAt = from === null || sweepStartedAt === null ? new Date() : sweepStartedAt
+  const startedAt = from === null || sweepStartedAt === null ? pass.now() : sweepStartedAt
   const spentBefore = pass.counters.pagesRead
   const start = from === null ? await pass.ask(1) : await askAbove(pass, from)
 
@@ -26,7 +26,7 @@ export async function sweepSlice(pass: Pass, allowance: number): Promise<void> {
   await pass.writer.drain()
 
   function save(bottom: Micros | null): Promise<void> {
-    const lastSweepAt = new Date()
+    const lastSweepAt = pass.now()
     if (bottom !== null)
       return pass.save({ sweepCreatedAt: toTimestamp(bottom), sweepStartedAt: startedAt, lastSweepAt })
     return pass.save({ sweepCreatedAt: null, sweepStartedAt: null, rereadSince: startedAt, lastSweepAt })

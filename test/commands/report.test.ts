@@ -31,8 +31,13 @@ test('shows freshness first, days with bars, open jobs and runs, in 80 columns a
   expect(stdout.replaceAll('\n', '')).not.toMatch(/\p{C}/u)
 })
 
-test('--json is one line with the numbers of the views, for the days asked', async () => {
+test('--json is one line with the numbers of the views, for the days asked, and all their jobs', async () => {
   await using database = await filled()
+  // More than the dashboard would sort.
+  await database.sql(`
+    INSERT INTO spidra.batch_jobs (uuid, status, total_urls, completed_count, failed_count, created_at, finished_at)
+    SELECT gen_random_uuid(), 'completed', 1, 1, 0, t, t + make_interval(secs => i % 1000)
+    FROM generate_series(1, 51000) i CROSS JOIN LATERAL (SELECT now() - make_interval(secs => i) AS t) at`)
 
   const { code, stdout } = await runCli(['report', '--json', '--days', '7'], { env: database.env })
   const [view] = await database.sql(`

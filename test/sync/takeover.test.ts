@@ -3,6 +3,7 @@ import { startSimulator } from '../../src/simulator/server.js'
 import { type CliProcess, startCli } from '../support/cli.js'
 import { summaryOf } from '../support/cli-sync.js'
 import { shareTestDatabase } from '../support/shared-database.js'
+import { SILENCE_NOTE, untilSilent } from '../support/silence.js'
 import { storedUuids } from '../support/sync-runner.js'
 
 const database = await shareTestDatabase()
@@ -24,9 +25,6 @@ const runs = () =>
     'SELECT status, error_code AS code, finished_at IS NOT NULL AS "isClosed" FROM spidra.sync_runs ORDER BY id',
   )
 
-/** Two minutes without a sign of life. */
-const silence = () => database.sql("UPDATE spidra.sync_runs SET heartbeat_at = now() - interval '2 minutes'")
-
 async function startWorker(api: { readonly url: string; readonly key: string }): Promise<CliProcess> {
   return startCli(['sync', '--json', '--full'], {
     env: {
@@ -39,7 +37,9 @@ async function startWorker(api: { readonly url: string; readonly key: string }):
   })
 }
 
-test('a worker that slept through its own funeral writes nothing more, and says so', { timeout: 90_000 }, async () => {
+test(`a worker that slept through its own funeral${SILENCE_NOTE} writes nothing more, and says so`, {
+  timeout: 200_000,
+}, async () => {
   let reached: (() => void) | null = null
   const inMidRun = new Promise<void>((resolve) => {
     reached = resolve
@@ -51,7 +51,7 @@ test('a worker that slept through its own funeral writes nothing more, and says 
     beforeAnswer: ({ number }) => void (number === 30 && reached?.()),
   })
   await using sleeper = await startWorker(simulator)
-  await inMidRun
+  await Promise.race([inMidRun, sleeper.ended])
   sleeper.kill('SIGSTOP')
 
   // Its heart has not missed enough beats yet: whoever comes now is told to go away.
@@ -59,7 +59,7 @@ test('a worker that slept through its own funeral writes nothing more, and says 
   expect(await early.ended).toMatchObject({ code: 0 })
   expect(summaryOf(await early.ended)).toMatchObject({ status: 'skipped' })
 
-  await silence()
+  await untilSilent(database)
   await using heir = await startWorker(simulator)
   const inherited = await heir.ended
   expect(inherited.code, inherited.stderr).toBe(0)

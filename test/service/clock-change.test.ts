@@ -1,0 +1,122 @@
+import { describe, expect, test } from 'vitest'
+import { startSimulator } from '../../src/simulator/server.js'
+import { API_KEY, type CliProcess, startCli } from '../support/cli.js'
+import { createCliDatabase } from '../support/cli-database.js'
+import { createFakeClock, FAKETIME, FAKETIME_NOTE, type FakeClock } from '../support/fake-clock.js'
+
+const SECOND_MS = 1_000
+
+interface Line {
+  readonly msg: string
+  readonly mode?: string
+  readonly trigger?: string
+  /** By the clock of the process. */
+  readonly time: string
+}
+
+const linesOf = ({ stdout }: CliProcess): Line[] =>
+  stdout
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => JSON.parse(line))
+
+/** A service in Berlin with a daily full run at 02:30 and a short incremental schedule, whose clock shows `instant`. */
+async function startInBerlin(instant: string) {
+  const database = await createCliDatabase()
+  const api = await startSimulator({ jobs: 60, key: API_KEY, rateLimit: 'off' })
+  const clock = await createFakeClock()
+  await clock.set(instant)
+  const service = await startCli(['start'], {
+    env: {
+      ...{ SPIDRA_API_KEY: API_KEY, SPIDRA_API_URL: api.url, DATABASE_URL: database.url, HTTP_PORT: 'off' },
+      ...{ SYNC_SCHEDULE: '*/2 * * * * *', FULL_SYNC_SCHEDULE: '30 2 * * *', SCHEDULE_TIMEZONE: 'Europe/Berlin' },
+      ...clock.env,
+    },
+  })
+  await service.says(/"status":"complete"/)
+  return {
+    service,
+    clock,
+    /** Waits until a run by schedule has begun after the instant, by the clock of the process. */
+    untilRunAfter: (after: string) =>
+      expect
+        .poll(() => incrementalRuns(service).some(({ time }) => Date.parse(time) > Date.parse(after)), {
+          timeout: 40_000,
+        })
+        .toBe(true),
+    /** When full runs began by schedule. */
+    fullRuns: () =>
+      linesOf(service)
+        .filter(({ msg, mode, trigger }) => msg === 'run started' && mode === 'full' && trigger === 'schedule')
+        .map(({ time }) => time.slice(0, 16)),
+    async [Symbol.asyncDispose]() {
+      service.kill('SIGTERM')
+      const { code } = await service.ended
+      await Promise.all([api, clock, database].map((part) => part[Symbol.asyncDispose]()))
+      expect(code).toBe(0)
+    },
+  }
+}
+
+const incrementalRuns = (service: CliProcess) =>
+  linesOf(service).filter(
+    ({ msg, mode, trigger }) => msg === 'run started' && mode === 'incremental' && trigger === 'schedule',
+  )
+
+/** Lets the clock stand a few seconds before the instant, and waits until it has passed. */
+async function pass(it: { readonly clock: FakeClock; untilRunAfter(after: string): Promise<void> }, instant: string) {
+  await it.clock.set(new Date(Date.parse(instant) - 2 * SECOND_MS).toISOString())
+  await it.untilRunAfter(new Date(Date.parse(instant) + 2 * SECOND_MS).toISOString())
+}
+
+describe.skipIf(FAKETIME === null)(
+  `a daily full run at 02:30 where clocks change${FAKETIME_NOTE}`,
+  { concurrent: true },
+  () => {
+    test('forward, over 02:30: it runs once that day, an hour later by the clock on the wall', {
+      timeout: 120_000,
+    }, async () => {
+      await using it = await startInBerlin('2027-03-28T01:59:50+01:00')
+      await pass(it, '2027-03-28T03:00:00+02:00')
+      await pass(it, '2027-03-28T03:30:00+02:00')
+      await pass(it, '2027-03-28T04:00:00+02:00')
+      expect(it.fullRuns()).toEqual(['2027-03-28T01:30'])
+
+      await pass(it, '2027-03-29T02:30:00+02:00')
+      expect(it.fullRuns()).toEqual(['2027-03-28T01:30', '2027-03-29T00:30'])
+    })
+
+    test('back, so that 02:30 comes twice: it runs the first time only, and incremental runs go on through both hours', {
+      timeout: 120_000,
+    }, async () => {
+      await using it = await startInBerlin('2027-10-31T02:29:00+02:00')
+      await pass(it, '2027-10-31T02:30:00+02:00')
+      expect(it.fullRuns()).toEqual(['2027-10-31T00:30'])
+      await pass(it, '2027-10-31T02:58:00+02:00')
+      await pass(it, '2027-10-31T02:00:00+01:00')
+      await pass(it, '2027-10-31T02:30:00+01:00')
+      expect(it.fullRuns()).toEqual(['2027-10-31T00:30'])
+
+      await pass(it, '2027-11-01T02:30:00+01:00')
+      expect(it.fullRuns()).toEqual(['2027-10-31T00:30', '2027-11-01T01:30'])
+    })
+
+    test('a clock that is set back behind a tick does not bring the run twice', { timeout: 120_000 }, async () => {
+      await using it = await startInBerlin('2027-06-10T02:29:00+02:00')
+      await pass(it, '2027-06-10T02:30:00+02:00')
+      await it.clock.set('2027-06-10T00:30:00+02:00')
+      await it.service.says(/"jumpMs":-\d+,"msg":"the clock was set"/)
+      await pass(it, '2027-06-10T02:30:00+02:00')
+      expect(it.fullRuns()).toEqual(['2027-06-10T00:30'])
+      expect(it.service.stdout).toMatch(/"mode":"full"[^\n]*"msg":"tick not repeated: the clock was set back"/)
+    })
+
+    test('a clock that is set forward over a tick brings the run late, and says so', { timeout: 60_000 }, async () => {
+      await using it = await startInBerlin('2027-06-10T01:40:00+02:00')
+      await it.clock.set('2027-06-10T03:40:00+02:00')
+      await it.service.says(/"mode":"full"[^\n]*"msg":"tick late"/)
+      await it.untilRunAfter('2027-06-10T03:40:10+02:00')
+      expect(it.fullRuns()).toEqual(['2027-06-10T01:40'])
+    })
+  },
+)

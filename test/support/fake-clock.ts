@@ -1,0 +1,58 @@
+import { existsSync } from 'node:fs'
+import { rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createFolder } from './cli.js'
+
+/** Where Debian, by processor, and others keep it; `FAKETIME_LIBRARY` names any other place. */
+const PLACES = [
+  process.env.FAKETIME_LIBRARY ?? '',
+  '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1',
+  '/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1',
+  '/usr/lib/faketime/libfaketime.so.1',
+]
+
+/** libfaketime, by which a process sees another time; null where it is not installed. */
+export const FAKETIME = PLACES.find((path) => path !== '' && existsSync(path)) ?? null
+
+/** Stands behind the names of tests that cannot run without it. */
+export const FAKETIME_NOTE =
+  FAKETIME === null ? ' (NOT RUN: needs libfaketime, on Debian `apt-get install libfaketime`)' : ''
+
+/** The wall clock of processes that run with its environment. Their monotonic clock and their timers stay true. */
+export interface FakeClock extends AsyncDisposable {
+  readonly env: Readonly<Record<string, string>>
+  /** Milliseconds that the clock is ahead. */
+  readonly aheadMs: number
+  /** Puts the clock that far ahead of the true one, or behind. */
+  put(aheadMs: number): Promise<void>
+  /** Sets the clock to an instant; it goes on from there. */
+  set(instant: string): Promise<void>
+}
+
+export async function createFakeClock(): Promise<FakeClock> {
+  const folder = await createFolder()
+  const file = join(folder.path, 'clock')
+  let aheadMs = 0
+  async function put(ms: number): Promise<void> {
+    aheadMs = ms
+    // In one step: no process may read half of it.
+    await writeFile(`${file}.new`, `${ms < 0 ? '-' : '+'}${(Math.abs(ms) / 1000).toFixed(3)}\n`)
+    await rename(`${file}.new`, file)
+  }
+  await put(0)
+  return {
+    env: {
+      LD_PRELOAD: FAKETIME ?? '',
+      FAKETIME_TIMESTAMP_FILE: file,
+      FAKETIME_NO_CACHE: '1',
+      FAKETIME_DONT_FAKE_MONOTONIC: '1',
+      NO_FAKE_STAT: '1',
+    },
+    get aheadMs() {
+      return aheadMs
+    },
+    put,
+    set: (instant) => put(Date.parse(instant) - Date.now()),
+    [Symbol.asyncDispose]: () => folder[Symbol.asyncDispose](),
+  }
+}
