@@ -1,10 +1,19 @@
-// The longer trials, whose figures docs/operations.md records: the property test of the sync with 5,000 histories
-// (CHURN_HISTORIES; CHURN_SEED repeats one), a day of ticks on accounts of up to a million jobs, and a first run over
-// 100,000 jobs with 300 requests a window.
+// The longer trials, whose figures docs/operations.md records: histories of a moving list (CHURN_HISTORIES; CHURN_SEED
+// repeats one), a day of ticks on accounts of up to a million jobs, a first run over 100,000 jobs with 300 requests a
+// window, 100 times kill -9 (KILL_SEED repeats them), workers that stand still for a real minute, and the daily view
+// against random changes. The soak is a trial of its own: `npm run soak`.
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
-const tests = ['test/sync/churn.property.test.ts', 'test/sync/request-cost.test.ts', 'test/sync/budget-run.test.ts']
+const tests = [
+  'test/sync/churn.property.test.ts',
+  'test/sync/request-cost.test.ts',
+  'test/sync/budget-run.test.ts',
+  'test/sync/takeover.test.ts',
+  'test/service/kill.test.ts',
+  'test/service/stopped.test.ts',
+  'test/reporting/daily-batch-jobs.test.ts',
+]
 const { status } = spawnSync(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...tests], {
   cwd: fileURLToPath(new URL('..', import.meta.url)),
   env: {
@@ -14,6 +23,9 @@ const { status } = spawnSync(process.execPath, ['node_modules/vitest/vitest.mjs'
     BUDGET_JOBS: '100000',
     BUDGET_LIMIT: '300',
     BUDGET_WINDOW_MS: '10000',
+    KILLS: '100',
+    REAL_TIME: '1',
+    TORTURE_RUNS: '400',
     ...process.env,
   },
   stdio: 'inherit',

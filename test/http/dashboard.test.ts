@@ -74,7 +74,7 @@ describe('the page', () => {
     expect(page.match(/<details><summary>Table: [^<]+<\/summary><div[^>]*><table>/g)).toHaveLength(5)
   })
 
-  test('all SQL on it runs as it stands, as a user who may only read', async () => {
+  test('all SQL on it runs as it stands, in a transaction that may only read', async () => {
     const page = await pageOf(`/?channel=${encodeURIComponent(HOSTILE)}`)
     const texts = [...page.matchAll(/<pre tabindex="0"><code>([^<]+)<\/code>/g)].map(([, text = '']) => decode(text))
 
