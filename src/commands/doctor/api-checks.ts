@@ -44,11 +44,8 @@ export function skipApi(why: string): readonly Check[] {
 function reach({ list }: Received, { spidra, proxy }: Asked, durationMs: number): Finding {
   const { origin, protocol } = new URL(spidra.apiUrl)
   if (!(list instanceof SpidraError) || isAboutKey(list) || list.code === 'rate_limited') {
-    const way = [
-      protocol === 'https:' ? 'DNS and TLS' : 'DNS',
-      proxy.url === null ? 'work' : 'work, by way of the proxy',
-    ]
-    return ok(`${origin} answered in ${durationMs} ms; ${way.join(' ')}.`)
+    const way = protocol === 'https:' ? 'DNS and TLS work' : 'DNS works'
+    return ok(`${origin} answered in ${durationMs} ms; ${way}${proxy.url === null ? '' : ', by way of the proxy'}.`)
   }
   if (list.code !== 'network') return fail(`${list.message}.`)
   const code = codeOf(list.cause)
