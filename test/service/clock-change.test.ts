@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { startSimulator } from '../../src/simulator/server.js'
 import { API_KEY, type CliProcess, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
@@ -37,13 +37,15 @@ async function startInBerlin(instant: string) {
   return {
     service,
     clock,
-    /** Waits until a run by schedule has begun after the instant, by the clock of the process. */
-    untilRunAfter: (after: string) =>
-      expect
-        .poll(() => incrementalRuns(service).some(({ time }) => Date.parse(time) > Date.parse(after)), {
-          timeout: 40_000,
-        })
-        .toBe(true),
+    /** Waits until another incremental run by schedule has begun, after the instant by the clock of the process. */
+    untilRunAfter(after: string) {
+      const known = incrementalRuns(service).length
+      const isAfter = ({ time }: Line) => Date.parse(time) > Date.parse(after)
+      return vi.waitFor(() => expect(incrementalRuns(service).slice(known).some(isAfter)).toBe(true), {
+        timeout: 60_000,
+        interval: 100,
+      })
+    },
     /** When full runs began by schedule. */
     fullRuns: () =>
       linesOf(service)

@@ -1,5 +1,5 @@
 import { EventEmitter, once } from 'node:events'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { startSimulator } from '../../src/simulator/server.js'
 import { API_KEY, type CliProcess, runCli, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
@@ -24,7 +24,7 @@ const countRuns = async ({ sql }: TestDatabase) =>
 /** Waits for so many runs more than there are now. */
 async function untilRunsGoOn(database: TestDatabase, more: number): Promise<void> {
   const before = await countRuns(database)
-  await expect.poll(() => countRuns(database), SOON).toBeGreaterThanOrEqual(before + more)
+  await vi.waitFor(async () => expect(await countRuns(database)).toBeGreaterThanOrEqual(before + more), SOON)
 }
 
 /** Runs that began while another was under way, or ended before they began, by the clock of the database. */
@@ -126,9 +126,10 @@ describe.skipIf(FAKETIME === null)(`a clock that jumps${FAKETIME_NOTE}`, { concu
     ] as const) {
       hangs = true
       await using holder = await startCli(['sync', '--full'], { env: { ...envOf(api, database), ...one.env } })
-      await expect
-        .poll(() => database.sql("SELECT FROM spidra.sync_runs WHERE status = 'running'"), SOON)
-        .toHaveLength(1)
+      await vi.waitFor(
+        async () => expect(await database.sql("SELECT FROM spidra.sync_runs WHERE status = 'running'")).toHaveLength(1),
+        SOON,
+      )
 
       const skipped = await runCli(['sync', '--json'], { env: { ...envOf(api, database), ...other.env } })
       expect(JSON.parse(skipped.stdout)).toMatchObject({ status: 'skipped' })

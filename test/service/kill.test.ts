@@ -23,10 +23,12 @@ const REQUESTS = 21
 const PHASES = ['start-up', 'run', 'run', 'service', 'shutdown', 'migration'] as const
 type Phase = (typeof PHASES)[number]
 
-/** How long a process takes to its first request, in milliseconds: with migrations to apply, and without. */
+/** How long a process takes here, in milliseconds. */
 interface Pace {
-  readonly fresh: number
-  readonly migrated: number
+  /** For all migrations. */
+  readonly migration: number
+  /** To its first request, on a migrated database. */
+  readonly startUp: number
 }
 
 /** One random way to die. */
@@ -38,7 +40,7 @@ function drawDeath(dice: Dice, phase: Phase, pace: Pace) {
     command: isService ? ['start'] : ['sync', '--full'],
     /** Of the process; 0: as soon as it is there. A service goes on with other runs. */
     afterRequests: isEarly ? 0 : 1 + dice.below(isService ? 2 * REQUESTS : REQUESTS),
-    delayMs: isEarly ? share * (phase === 'migration' ? pace.fresh : pace.migrated) : share * 60,
+    delayMs: share * (phase === 'migration' ? pace.migration : phase === 'start-up' ? pace.startUp : 60),
     /** Told to stop first, so that death comes while it winds up. */
     isStopped: phase === 'shutdown',
   }
@@ -81,6 +83,14 @@ async function faultsOf(database: TestDatabase, account: Account): Promise<reado
   ]
 }
 
+/** Whether a process is connected to migrate the database. */
+async function migrates({ sql }: TestDatabase): Promise<boolean> {
+  const rows = await sql(
+    "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'spidra-sync migrate'",
+  )
+  return rows.length > 0
+}
+
 test(`kill -9 ${KILLS} times (KILL_SEED=${SEED}): the next run is complete, and nothing is lost, doubled or stuck`, {
   timeout: 60_000 + KILLS * 30_000,
 }, async () => {
@@ -105,12 +115,12 @@ test(`kill -9 ${KILLS} times (KILL_SEED=${SEED}): the next run is complete, and 
   const envOf = (of: TestDatabase) => ({ ...serviceEnv(api, of), SHUTDOWN_GRACE_MS: '20000' })
   const busy = { SYNC_SCHEDULE: '* * * * * *', FULL_SYNC_SCHEDULE: '*/2 * * * * *' }
 
-  async function completeRun(of: TestDatabase): Promise<number> {
+  async function completeRun(of: TestDatabase): Promise<Pace> {
     const startedAt = performance.now()
     const asked = once(events, 'request')
     const run = runCli(['sync', '--full', '--json'], { env: envOf(of) })
     await Promise.race([asked, run])
-    const tookMs = performance.now() - startedAt
+    const startUp = performance.now() - startedAt
     const { code, stdout, stderr } = await run
     expect(code, stderr).toBe(0)
     expect(JSON.parse(stdout)).toMatchObject({
@@ -119,7 +129,8 @@ test(`kill -9 ${KILLS} times (KILL_SEED=${SEED}): the next run is complete, and 
       storedTotal: account.total,
     })
     expect(await faultsOf(of, account)).toEqual([])
-    return tookMs
+    const durations = [...stderr.matchAll(/"durationMs":(\d+),"msg":"migration applied"/g)]
+    return { startUp, migration: durations.reduce((sum, [, ms]) => sum + Number(ms), 0) }
   }
 
   /** Whether death came in time: a process may have ended before. */
@@ -129,6 +140,7 @@ test(`kill -9 ${KILLS} times (KILL_SEED=${SEED}): the next run is complete, and 
     await using victim: CliProcess = await startCli(command, { env: { ...envOf(of), ...busy } })
     const ended = victim.ended.then(() => true)
     while (requests < until && !(await Promise.race([ended, once(events, 'request').then(() => false)])));
+    while (phase === 'migration' && !(await Promise.race([ended, migrates(of)])));
     if (isStopped) victim.kill('SIGTERM')
     // The instant is what is tried here.
     await Promise.race([ended, sleep(delayMs)])
@@ -136,7 +148,16 @@ test(`kill -9 ${KILLS} times (KILL_SEED=${SEED}): the next run is complete, and 
     return (await victim.ended).signal === 'SIGKILL'
   }
 
-  const pace = { fresh: await completeRun(database), migrated: await completeRun(database) }
+  /** On a database of its own, which then must come to be like any other. */
+  async function killAfresh(pace: Pace): Promise<boolean> {
+    await using fresh = await createCliDatabase()
+    const isKilled = await kill(fresh, 'migration', pace)
+    await completeRun(fresh)
+    return isKilled
+  }
+
+  const { migration } = await completeRun(database)
+  const pace: Pace = { ...(await completeRun(database)), migration }
   expect(await history.check(database)).toEqual([])
   const deaths = new Map<Phase, number>()
   for (let round = 0, killed = 0; killed < KILLS; round += 1) {
@@ -144,16 +165,10 @@ test(`kill -9 ${KILLS} times (KILL_SEED=${SEED}): the next run is complete, and 
     const phase = PHASES[round % PHASES.length] ?? 'run'
     listTime += 180_000
     changeSome(account, dice, gone)
-    if (phase === 'migration') {
-      await using fresh = await createCliDatabase()
-      const isKilled = await kill(fresh, phase, pace)
-      killed += isKilled ? 1 : 0
-      deaths.set(phase, (deaths.get(phase) ?? 0) + (isKilled ? 1 : 0))
-      await completeRun(fresh)
-    } else {
-      const isKilled = await kill(database, phase, pace)
-      killed += isKilled ? 1 : 0
-      deaths.set(phase, (deaths.get(phase) ?? 0) + (isKilled ? 1 : 0))
+    const isKilled = phase === 'migration' ? await killAfresh(pace) : await kill(database, phase, pace)
+    if (isKilled) {
+      killed += 1
+      deaths.set(phase, (deaths.get(phase) ?? 0) + 1)
     }
     await completeRun(database)
     expect(await history.check(database), `events of round ${round}, killed in ${phase}`).toEqual([])
