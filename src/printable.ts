@@ -27,6 +27,11 @@ export function toSentence(text: string): string {
   return text.replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ')
 }
 
+/** Breaks a sentence between words, into lines for a terminal of 80 columns. A longer word stays whole. */
+export function wrapSentence(text: string): string {
+  return text.replace(/(.{1,80})(?: +|$)/g, '$1\n').trimEnd()
+}
+
 function escapeUnit(unit: number): string {
   return `\\u${unit.toString(16).padStart(4, '0')}`
 }

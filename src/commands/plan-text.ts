@@ -1,3 +1,4 @@
+import { wrapSentence } from '../printable.js'
 import type { Cost, Reading, StartingBudget } from '../sync/cost.js'
 
 /** What `plan` found out, and made of it. */
@@ -25,8 +26,6 @@ export interface PlanReport {
   readonly withSweep: Reading & Cost
 }
 
-const COLUMNS = 80
-
 /** The plan for a terminal of 80 columns. */
 export function toPlanText(report: PlanReport): string {
   const { account, total, limit, full, fault } = report
@@ -37,7 +36,7 @@ export function toPlanText(report: PlanReport): string {
     toBudgetText(report),
   ]
   const remarks = [...toOpenText(report), `Finished: if started now, at ${Math.ceil(report.requestMs)} ms a request.`]
-  const blocks = [found.map(wrap), toTable(report), remarks.map(wrap)]
+  const blocks = [found.map(wrapSentence), toTable(report), remarks.map(wrapSentence)]
   return blocks.map((lines) => lines.map((line) => `${line}\n`).join('')).join('\n')
 }
 
@@ -86,9 +85,4 @@ function count(value: number, noun: string): string {
 
 function percent(share: number): string {
   return share.toLocaleString('en', { style: 'percent', maximumSignificantDigits: 3 })
-}
-
-/** Breaks a sentence between words. */
-function wrap(text: string): string {
-  return text.replace(new RegExp(`(.{1,${COLUMNS}})(?: +|$)`, 'g'), '$1\n').trimEnd()
 }

@@ -7,7 +7,7 @@ import type { ReadOnlyConnection } from './read-only.js'
 const LOCK_CLASS = 0x73706964
 
 /** A holder that has been silent for so long is stopped or cut off. Four times the heartbeat. */
-const DEAD_AFTER_SECONDS = 60
+export const DEAD_AFTER_SECONDS = 60
 
 const CONNECT_TIMEOUT_MS = 10_000
 

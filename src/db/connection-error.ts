@@ -164,13 +164,16 @@ function toNodeErrorCode({ code, syscall, message }: z.infer<typeof nodeError>):
   return isSocket || /^(connect|getaddrinfo) E[A-Z]+/m.test(message) ? 'unreachable' : null
 }
 
+/** Postgres 14, as `server_version_num`. */
+export const OLDEST_VERSION = 140_000
+
 /** @throws {DatabaseError} `too_old` when the server is older than Postgres 14 */
 export async function assertSupportedVersion(client: Client, databaseUrl: string): Promise<void> {
   const { rows } = await client.query<{ version: string; number: number }>(
     `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::integer AS number`,
   )
   const server = rows[0]
-  if (server !== undefined && server.number < 140_000) {
+  if (server !== undefined && server.number < OLDEST_VERSION) {
     throw new DatabaseError(databaseUrl, { code: 'too_old', source: `version ${server.version}` })
   }
 }

@@ -55,6 +55,11 @@ export function toShortTime(instant: Date, now: Date): string {
   return now.toISOString().startsWith(day) ? time.slice(0, 5) : `${toDayLabel(day)} ${time.slice(0, 5)}`
 }
 
+/** 2026-03-01 12:03:11 UTC, from ISO 8601. */
+export function toInstant(iso: string): string {
+  return `${iso.slice(0, 19).replace('T', ' ')} UTC`
+}
+
 /** 2026-03-01 12:03 */
 export function toMinute(instant: Date): string {
   return instant.toISOString().slice(0, 16).replace('T', ' ')

@@ -1,5 +1,5 @@
 import { getBorderCharacters, table } from 'table'
-import { toSentence } from '../printable.js'
+import { toSentence, wrapSentence } from '../printable.js'
 import type { DashboardData } from './dashboard-data.js'
 import { toCount, toDuration, toMinute, toPercent } from './format.js'
 import { toFreshness } from './freshness.js'
@@ -104,8 +104,5 @@ function toBar(share: number, width = BAR_WIDTH): string {
 
 /** Breaks a sentence between words. A message may quote what a server sent, and a terminal obeys control characters. */
 function wrap(text: string): string[] {
-  return toSentence(text)
-    .replace(/(.{1,80})(?: +|$)/g, '$1\n')
-    .trimEnd()
-    .split('\n')
+  return wrapSentence(toSentence(text)).split('\n')
 }

@@ -1,5 +1,6 @@
 import { getBorderCharacters, table } from 'table'
-import { toSentence } from '../printable.js'
+import { toSentence, wrapSentence } from '../printable.js'
+import { toInstant } from './format.js'
 import type { AlertReport, RunReport, StatusReport } from './status.js'
 
 const HEADINGS = ['Started (UTC)', 'Mode', 'Status', 'Took', 'Read', 'New', 'Changed', 'Removed']
@@ -19,11 +20,11 @@ export function toStatusText(report: StatusReport, paint: Paint = (_colour, text
     ...[...toStock(report), ...toOutlook(report), ...toSpending(report)],
   ]
   const blocks = [
-    summary.map(wrap),
+    summary.map(wrapSentence),
     // Line by line: what colours a line must end with it.
-    alerts.flatMap((alert) => wrap(toAlarm(alert)).split('\n')).map((line) => paint('red', line)),
+    alerts.flatMap((alert) => wrapSentence(toAlarm(alert)).split('\n')).map((line) => paint('red', line)),
     runs.length > 0 ? toTable(runs, paint) : [],
-    runs.flatMap(toTrouble).map(wrap),
+    runs.flatMap(toTrouble).map(wrapSentence),
   ]
   return blocks
     .filter((lines) => lines.length > 0)
@@ -127,13 +128,4 @@ function toDuration(ms: number): string {
   return minutes < 60
     ? `${minutes}m ${Math.floor((ms % 60_000) / 1000)}s`
     : `${Math.floor(minutes / 60)}h ${minutes % 60}m`
-}
-
-function toInstant(iso: string): string {
-  return `${iso.slice(0, 19).replace('T', ' ')} UTC`
-}
-
-/** Breaks a sentence between words. */
-function wrap(text: string): string {
-  return text.replace(/(.{1,80})(?: +|$)/g, '$1\n').trimEnd()
 }

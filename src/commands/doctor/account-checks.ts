@@ -1,9 +1,7 @@
-import { findLockHolder } from '../../db/account-lock.js'
+import { DEAD_AFTER_SECONDS, findLockHolder } from '../../db/account-lock.js'
 import type { ReadOnlyConnection } from '../../db/read-only.js'
+import { toInstant } from '../../report/format.js'
 import { type Finding, fail, ok, warn } from './check.js'
-
-/** After so long without a sign of life a worker is taken over. */
-const DEAD_AFTER_SECONDS = 60
 
 interface RunningRun {
   readonly worker: string
@@ -22,7 +20,7 @@ export async function checkLock(connection: ReadOnlyConnection, account: string)
   const { rows } = await connection.query<RunningRun & Record<string, unknown>>(READ_RUNNING, [account])
   const [run] = rows
   const from = [holder.user, holder.address].filter((part) => part !== null).join(' from ')
-  const since = holder.connectedAt === null ? '' : ` since ${toInstant(holder.connectedAt)}`
+  const since = holder.connectedAt === null ? '' : ` since ${toInstant(holder.connectedAt.toISOString())}`
   const held = `Account ${account} is held${since} by ${run?.worker ?? 'a worker'} (server process ${holder.pid}${from && `, ${from}`})`
   if (run === undefined) return ok(`${held}.`)
   const silent = Math.round(run.silentSeconds)
@@ -45,7 +43,7 @@ export async function checkRuns(connection: ReadOnlyConnection, account: string)
   const { rows: running } = await connection.query<RunningRun & Record<string, unknown>>(READ_RUNNING, [account])
   const stuck = running.find(({ silentSeconds }) => silentSeconds > DEAD_AFTER_SECONDS)
   if (stuck !== undefined) {
-    const detail = `A run of ${toInstant(stuck.startedAt)} was left behind by ${stuck.worker}, silent for ${Math.round(stuck.silentSeconds)} s.`
+    const detail = `A run of ${toInstant(stuck.startedAt.toISOString())} was left behind by ${stuck.worker}, silent for ${Math.round(stuck.silentSeconds)} s.`
     return warn(detail, 'The next run closes it. Is the service running?')
   }
   const { rows } = await connection.query<LastRun & Record<string, unknown>>(
@@ -56,7 +54,7 @@ export async function checkRuns(connection: ReadOnlyConnection, account: string)
   )
   const [last] = rows
   if (last === undefined) return warn('No run yet.', 'Run `spidra-sync start`, or once `spidra-sync sync`.')
-  const said = `Run ${last.id} of ${toInstant(last.startedAt)}: ${last.status}`
+  const said = `Run ${last.id} of ${toInstant(last.startedAt.toISOString())}: ${last.status}`
   if (last.status === 'complete' || last.status === 'running') return ok(`${said}.`)
   const why = [last.reason, last.message].filter((part) => part !== null).join(': ')
   return warn(`${said}${why && ` (${why})`}.`, 'docs/operations.md says what each reason asks for.')
@@ -80,7 +78,7 @@ export async function checkFreshness(
       'Let the first pass end; `spidra-sync status` shows how far it is.',
     )
   }
-  const found = `Complete as of ${toInstant(completeAt)}, ${Math.round(lagSeconds / 60).toLocaleString('en')} min ago.`
+  const found = `Complete as of ${toInstant(completeAt.toISOString())}, ${Math.round(lagSeconds / 60).toLocaleString('en')} min ago.`
   if (lagSeconds <= staleMinutes * 60) return ok(found)
   return fail(
     `${found} More than ${staleMinutes} min (ALERT_STALE_MINUTES).`,
@@ -100,8 +98,4 @@ export async function checkRejections(connection: ReadOnlyConnection, account: s
     `Listed items that could not be stored as jobs: ${open.toLocaleString('en')}, such as: ${reason}`,
     'They are kept: SELECT reason, payload FROM spidra.rejected_jobs WHERE resolved_at IS NULL. Tell Spidra, or us.',
   )
-}
-
-function toInstant(instant: Date): string {
-  return `${instant.toISOString().slice(0, 19).replace('T', ' ')} UTC`
 }

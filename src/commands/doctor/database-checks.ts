@@ -1,9 +1,7 @@
 import type { Database } from '../../db/client.js'
+import { OLDEST_VERSION } from '../../db/connection-error.js'
 import type { ReadOnlyConnection } from '../../db/read-only.js'
 import { compareClocks, type Finding, fail, ok, warn } from './check.js'
-
-/** Postgres 14, as `server_version_num`. */
-const OLDEST_VERSION = 140_000
 
 export async function checkVersion(connection: ReadOnlyConnection, isEmbedded: boolean): Promise<Finding> {
   const { rows } = await connection.query<{ version: string; number: number; database: string; role: string }>(
