@@ -26,8 +26,7 @@ WITH incoming AS MATERIALIZED (
   SELECT i.uuid, i.status, i."totalUrls" AS total_urls, i."completedCount" AS completed_count,
          i."failedCount" AS failed_count, i."outputFormat" AS output_format, i."scrapingChannel" AS scraping_channel,
          i."createdAt" AS created_at, i."finishedAt" AS finished_at, i.extra::jsonb AS extra
-  FROM jsonb_array_elements(${rows}::jsonb) AS item,
-       jsonb_to_record(item) AS i(uuid uuid, status text, "totalUrls" integer, "completedCount" integer,
+  FROM json_to_recordset(${rows}::json) AS i(uuid uuid, status text, "totalUrls" integer, "completedCount" integer,
          "failedCount" integer, "outputFormat" text, "scrapingChannel" text, "createdAt" timestamptz,
          "finishedAt" timestamptz, extra text)
 ),
