@@ -7,7 +7,7 @@ import type { Subject } from './subject.js'
 
 const run = promisify(execFile)
 const FOLDER = fileURLToPath(new URL('../.venv/stripe_sync', import.meta.url))
-const PACKAGES = ['@supabase/stripe-sync-engine@0.48.5', 'stripe@18.5.0']
+const PACKAGES = ['@supabase/stripe-sync-engine@0.48.5', 'stripe@20.4.1']
 
 /** The nearest relative of ours on npm (https://github.com/supabase/stripe-sync-engine), on an equivalent workload. */
 export const stripeSync: Subject = {
