@@ -78,22 +78,25 @@ export async function saveSyncState(db: Database, run: RunKey, change: Partial<S
 
 /** Notes the request budget, so that other processes can show it. */
 export async function saveBudget(db: Database, account: string, budget: ToldBudget): Promise<void> {
-  const data = { rateLimit: budget.limit, rateRemaining: budget.remaining, rateResetAt: budget.resetAt }
-  await db.syncState.upsert({ where: { account }, create: { account, ...data }, update: data })
+  await db.$executeRaw`
+    INSERT INTO spidra.sync_state (account, rate_limit, rate_remaining, rate_reset_at)
+    VALUES (${account}, ${budget.limit}, ${budget.remaining}, ${budget.resetAt})
+    ON CONFLICT (account) DO UPDATE SET rate_limit = excluded.rate_limit, rate_remaining = excluded.rate_remaining,
+      rate_reset_at = excluded.rate_reset_at`
 }
 
 /** Notes after how many hours without progress an open job counts as stuck, for the views. Writes only what is new. */
 export async function saveStuckAfter(db: Database, account: string, stuckAfterHours: number): Promise<void> {
-  await db.syncState.updateMany({
-    where: { account, stuckAfterHours: { not: stuckAfterHours } },
-    data: { stuckAfterHours },
-  })
+  await db.$executeRaw`
+    UPDATE spidra.sync_state SET stuck_after_hours = ${stuckAfterHours}
+    WHERE account = ${account} AND stuck_after_hours <> ${stuckAfterHours}`
 }
 
 /** Notes when the next run is due, so that other processes can show it. */
 export async function saveNextRun(db: Database, account: string, nextRunAt: Date | null): Promise<void> {
-  const data = { nextRunAt }
-  await db.syncState.upsert({ where: { account }, create: { account, ...data }, update: data })
+  await db.$executeRaw`
+    INSERT INTO spidra.sync_state (account, next_run_at) VALUES (${account}, ${nextRunAt})
+    ON CONFLICT (account) DO UPDATE SET next_run_at = excluded.next_run_at`
 }
 
 function isoText(column: string): Prisma.Sql {
