@@ -3,6 +3,7 @@ import type { Database } from '../db/client.js'
 import { saveBudget, saveStuckAfter, type ToldBudget } from '../db/sync-state.js'
 import type { Logger } from '../logger.js'
 import { createSpidraClient, type RequestEvent, type WaitEvent } from '../spidra/client.js'
+import { HandedOnError } from '../sync/interruptions.js'
 import type { Page } from '../sync/page.js'
 import { type RecordedRun, recordRun } from '../sync/recorded-run.js'
 import type { RunMode, RunTrigger } from '../sync/run-summary.js'
@@ -19,6 +20,8 @@ export interface AccountRunOptions {
   readonly trigger: RunTrigger
   readonly sharedBudget: SharedBudget
   readonly signal: AbortSignal
+  /** Whether a full pass should stop at the next stretch, so that another worker goes on. Default: never. */
+  readonly mustHandOn?: () => boolean
   readonly log: Logger
   /** Whether the caller tells people how the run ended: then the log need not. Default false. */
   readonly isTold?: boolean
@@ -48,6 +51,7 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
     pagesPerRun: config.pagesPerRun,
     refreshMs: REFRESH_MS,
     mayGo: budget.mayGo,
+    ...(options.mustHandOn ? { mustHandOn: options.mustHandOn } : {}),
     ...(onPage ? { onPage } : {}),
     createClient(counters, runLog) {
       options.sharedBudget.listen(({ waitMs, resumeAt }) => {
@@ -93,6 +97,7 @@ function logSummary(log: Logger, { summary, error }: RecordedRun): void {
   if (status === 'skipped') return
   if (status === 'failed') log.error({ ...summary, err: error }, 'run failed')
   else if (status === 'partial' && reason !== 'first_pass_unfinished') log.error(summary, 'run partial')
+  else if (error instanceof HandedOnError) log.info(summary, 'run handed on')
   else if (status === 'aborted') log.warn({ ...summary, err: error }, 'run aborted')
   else log.info(summary, 'run finished')
 }

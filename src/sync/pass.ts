@@ -9,6 +9,7 @@ import { type ChunkWriter, createChunkWriter } from './chunk-writer.js'
 import type { Counters } from './counters.js'
 import { type Coverage, toCoverage, touchesCovered } from './coverage.js'
 import { type Micros, toMicros, toTimestamp } from './instant.js'
+import { SmallerLimitError } from './interruptions.js'
 import { createPageMerger, type PageMerger } from './merge-pages.js'
 import { faultOf, listsTheSame, type Page, toPage } from './page.js'
 import type { RunMode } from './run-summary.js'
@@ -31,6 +32,8 @@ export interface SyncOptions {
   readonly refreshMs: number
   /** Whether a request could go now without waiting for the request budget. */
   readonly mayGo: () => boolean
+  /** Whether a full pass should stop at the next stretch, its position kept, so that another worker goes on from there. */
+  readonly mustHandOn: () => boolean
   readonly counters: Counters
   readonly signal: AbortSignal
   readonly log: Logger
@@ -51,17 +54,6 @@ export interface PassStart {
    * nothing is removed.
    */
   readonly doubts: Set<Doubt>
-}
-
-/** The server gives fewer jobs a page than asked: the pass begins anew with its number. */
-export class SmallerLimitError extends Error {
-  override readonly name = 'SmallerLimitError'
-  readonly limit: number
-
-  constructor(limit: number) {
-    super(`The API lists no more than ${limit} jobs a page`)
-    this.limit = limit
-  }
 }
 
 /** A page was not sorted by `createdAt`; a page listed the same jobs in another order; a job got another `createdAt`. */

@@ -2,6 +2,7 @@ import { keepDailyTotals } from '../db/daily-totals.js'
 import { type FullPosition, openFullPosition } from './full-position.js'
 import { isOurList, reachCoveredGround } from './head.js'
 import type { Micros } from './instant.js'
+import { HandedOnError } from './interruptions.js'
 import { rereadOpenJobs } from './open-jobs.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
@@ -21,6 +22,7 @@ const MIN_SLICE_PAGES = 20
  * however long the whole takes.
  *
  * @param first an answer for page 1.
+ * @throws HandedOnError when the pass was told to stop, and another worker should go on.
  */
 export async function readWholeList(pass: Pass, first: Page): Promise<Exclude<WalkEnd, 'until' | 'gap'>> {
   const position = openFullPosition(pass)
@@ -37,6 +39,8 @@ export async function readWholeList(pass: Pass, first: Page): Promise<Exclude<Wa
     } else if (end !== 'until') {
       return end
     }
+    // Not after a gap: there the position is the top, and nothing was won yet.
+    if (end === 'until' && pass.mustHandOn()) throw new HandedOnError()
     head = await pass.ask(1)
   }
 }
@@ -60,16 +64,22 @@ async function readSlice(pass: Pass, position: FullPosition, head: Page): Promis
 }
 
 /**
- * Ends a slice when the head is due. But never inside a tie that reaches down from where the slice began: it could not
- * go on from there, and would read the tie again for ever. Nor in an unsorted list, which has no positions at all.
+ * Ends a slice when the head is due, or the pass is to be handed on. But never inside a tie that reaches down from where the slice began: it could not
+ * go on from there, and would read the tie again for ever. Nor in an unsorted list, which has no positions at all; nor
+ * above covered ground, where what is held back would be dropped and read again, for ever too.
  */
-function sliceEnd({ counters, refreshMs, doubts }: Pass, from: Micros | null): (page: Page) => boolean {
+function sliceEnd(
+  { counters, refreshMs, doubts, mustHandOn }: Pass,
+  from: Micros | null,
+): (page: Page, touched: boolean) => boolean {
   const { pagesRead, waitedMs } = counters
   const startedAt = performance.now()
-  return ({ oldest }) => {
-    if (counters.pagesRead - pagesRead < MIN_SLICE_PAGES) return false
+  return ({ oldest }, touched) => {
+    if (!touched) return false
     if (doubts.has('unsorted')) return false
     if (from !== null && (oldest === null || oldest >= from)) return false
+    if (mustHandOn()) return true
+    if (counters.pagesRead - pagesRead < MIN_SLICE_PAGES) return false
     return performance.now() - startedAt >= refreshMs || counters.waitedMs - waitedMs >= LONG_WAIT_MS
   }
 }

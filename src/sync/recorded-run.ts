@@ -5,19 +5,18 @@ import type { Database } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { keepDailyTotals } from '../db/daily-totals.js'
 import { withRetries } from '../db/retry.js'
-import { beatRun, RunClosedError, type RunEnd, type RunKey, startRun } from '../db/sync-runs.js'
+import { RunClosedError, type RunEnd, type RunKey, startRun } from '../db/sync-runs.js'
 import { openSyncState } from '../db/sync-state.js'
 import type { SpidraClient } from '../spidra/client.js'
 import { SpidraError } from '../spidra/errors.js'
 import { closeRecord } from './close-record.js'
 import { type Counters, createCounters } from './counters.js'
+import { startHeartbeat } from './heartbeat.js'
+import { HandedOnError } from './interruptions.js'
 import type { Page } from './page.js'
 import { modeOf } from './plan.js'
 import type { RunMode, RunSummary, RunTrigger } from './run-summary.js'
 import { runSync } from './run-sync.js'
-
-/** Four heartbeats missed make a holder dead. */
-const HEARTBEAT_MS = 15_000
 
 export interface RecordedRunOptions {
   readonly db: Database
@@ -35,6 +34,8 @@ export interface RecordedRunOptions {
   readonly pagesPerRun: number
   readonly refreshMs: number
   readonly mayGo: () => boolean
+  /** Default: never. */
+  readonly mustHandOn?: () => boolean
   readonly signal: AbortSignal
   readonly log: Logger
   readonly onPage?: (page: Page) => void
@@ -108,6 +109,7 @@ async function runUnderLock(
       pagesPerRun,
       refreshMs,
       mayGo: options.mayGo,
+      mustHandOn: options.mustHandOn ?? (() => false),
       counters,
       signal,
       log,
@@ -135,9 +137,9 @@ const NO_ENDING = { listedTotal: null, storedTotal: null, statusReason: null, er
 
 function endingOf(error: Error, isStopped: boolean): Pick<RunEnd, 'status' | 'errorCode' | 'errorMessage'> {
   if (isStopped) return { status: 'aborted', errorCode: 'stopped', errorMessage: 'The worker was told to stop' }
-  const isTakenOver = error instanceof RunClosedError || error instanceof LockLostError
+  const isGivenUp = [RunClosedError, LockLostError, HandedOnError].some((kind) => error instanceof kind)
   const errorCode = 'code' in error && typeof error.code === 'string' ? error.code : 'internal'
-  return { status: isTakenOver ? 'aborted' : 'failed', errorCode, errorMessage: error.message }
+  return { status: isGivenUp ? 'aborted' : 'failed', errorCode, errorMessage: error.message }
 }
 
 /** What was thrown, in the words of the boundary that it came from. */
@@ -146,23 +148,6 @@ function toRunError(thrown: unknown, databaseUrl: string): Error {
     return thrown
   }
   return toDatabaseError(thrown, databaseUrl) ?? (thrown instanceof Error ? thrown : new Error(String(thrown)))
-}
-
-/** Says every 15 seconds that the run is alive, and how far; `stopped` aborts when another worker has closed it. */
-function startHeartbeat(
-  db: Database,
-  run: RunKey,
-  counters: Counters,
-): { readonly stopped: AbortSignal; stop(): void } {
-  const stopper = new AbortController()
-  const timer = setInterval(() => {
-    beatRun(db, run, counters).then(
-      (isAlive) => isAlive || stopper.abort(new RunClosedError(run)),
-      // A database that is away for a moment fails the merges too, and they are told.
-      () => {},
-    )
-  }, HEARTBEAT_MS)
-  return { stopped: stopper.signal, stop: () => clearInterval(timer) }
 }
 
 /** Says that a statement collided with another client's, and is tried again. */

@@ -16,7 +16,16 @@ export interface RunOptions
   extends Partial<
     Pick<
       RecordedRunOptions,
-      'mode' | 'concurrency' | 'pagesPerRun' | 'refreshMs' | 'mayGo' | 'signal' | 'account' | 'onPage' | 'databaseUrl'
+      | 'mode'
+      | 'concurrency'
+      | 'pagesPerRun'
+      | 'refreshMs'
+      | 'mayGo'
+      | 'mustHandOn'
+      | 'signal'
+      | 'account'
+      | 'onPage'
+      | 'databaseUrl'
     >
   > {
   /** Default: no limit. */

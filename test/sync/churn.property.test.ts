@@ -91,6 +91,7 @@ async function runOnce(
       pagesPerRun,
       refreshMs,
       mayGo: () => true,
+      mustHandOn: () => false,
       counters: createCounters(),
       signal: new AbortController().signal,
       log: pino({ level: 'silent' }),
