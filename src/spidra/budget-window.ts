@@ -53,6 +53,12 @@ export function shareOf(limit: number, reserve: number): number {
   return Math.max(1, Math.floor(limit * (1 - reserve) + 1e-9))
 }
 
+/** How many more requests the window has for us, while one may go; null: no limit is known. */
+export function leftOf({ limit, remaining, ours, inFlight }: BudgetWindow, reserve: number): number | null {
+  if (limit === null) return null
+  return Math.max(0, Math.min(shareOf(limit, reserve) - ours, (remaining ?? limit) - inFlight))
+}
+
 /**
  * Decides whether a request may go.
  *

@@ -1,5 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAnswer, afterSending, type BudgetAnswer, firstWindow, outlookOf, rollWindow } from './budget-window.js'
+import {
+  afterAnswer,
+  afterSending,
+  type BudgetAnswer,
+  firstWindow,
+  leftOf,
+  outlookOf,
+  rollWindow,
+} from './budget-window.js'
 import type { RateLimit } from './rate-limit-headers.js'
 
 /** So that workers behind the same address do not come back in the same instant, in milliseconds. */
@@ -48,6 +56,10 @@ export interface RequestBudget {
   acquire(signal: AbortSignal): Promise<void>
   /** Whether a request could go now without waiting. */
   mayGo(): boolean
+  /** How long until a request may go, in milliseconds, as far as is known: 0 when it may, or only an answer can tell. */
+  resumesInMs(): number
+  /** How many requests may still go in this window, as far as is known; null: no limit is known. */
+  left(): number | null
   /** Takes in how a request ended. One without an answer, or cut off by an abort, is observed with nulls. */
   observe(rateLimit: RateLimit | null, outcome: Omit<BudgetAnswer, 'rateLimit'>): void
   /** Null: nothing told yet. */
@@ -108,6 +120,11 @@ export function createRequestBudget(options: RequestBudgetOptions): RequestBudge
   return {
     acquire,
     mayGo: () => look().outlook.mayGo,
+    resumesInMs() {
+      const { instant, outlook } = look()
+      return outlook.mayGo || outlook.resumeAt === null ? 0 : Math.max(0, outlook.resumeAt - instant)
+    },
+    left: () => (look().outlook.mayGo ? leftOf(window, reserve) : 0),
     observe(rateLimit, outcome) {
       const instant = now()
       window = afterAnswer(window, { rateLimit, ...outcome }, instant, windowMs)

@@ -1,0 +1,127 @@
+import type { Logger } from '../logger.js'
+import type { RunSummary } from '../sync/run-summary.js'
+import type { RunFailure, RunQueue, TakenRun } from './run-queue.js'
+
+/** Between two looks into the queue, in milliseconds. */
+const LOOK_EVERY_MS = 1_000
+
+/** So that workers that started together do not look together. */
+const JITTER_MS = 250
+
+/** A slice is over after so long, in milliseconds; the queue gives up on it a minute later. */
+const SLICE_MS = 4 * 60_000
+
+/** A full run whose account another worker holds is due again after so many seconds: it may be a day until its next tick. */
+const FULL_AGAIN_SECONDS = 30
+
+/** How a run ended. */
+export interface FleetRunEnd {
+  readonly summary: Pick<RunSummary, 'status' | 'reason'>
+  /** Null unless it failed, or was aborted. */
+  readonly failure: RunFailure | null
+}
+
+export interface FleetWorkerOptions {
+  readonly queue: RunQueue
+  /** Runs at a time. */
+  readonly slots: number
+  /** Whether this machine has requests to spare; a run taken without would only hold its account. */
+  readonly hasBudget: () => boolean
+  /** `mustHandOn` says that the slice is over by its time. */
+  readonly run: (run: TakenRun, signal: AbortSignal, mustHandOn: () => boolean) => Promise<FleetRunEnd>
+  readonly log: Logger
+  /** Default four minutes. */
+  readonly sliceMs?: number
+}
+
+export interface FleetWorker {
+  /** Runs under way. */
+  readonly running: number
+  /** Takes nothing more, aborts what is under way, puts it back, and waits for that. */
+  stop(): Promise<void>
+}
+
+/**
+ * Takes runs off the queue, those that have waited longest first, as many at a time as there are slots and only while
+ * there is budget. So a slow account takes one slot, for one slice at a time, and never keeps others waiting while a
+ * worker is free.
+ */
+export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
+  const { queue, slots, hasBudget, log, sliceMs = SLICE_MS } = options
+  const stopper = new AbortController()
+  const { signal } = stopper
+  const underWay = new Set<Promise<void>>()
+  let wake = () => {}
+  let isReachable = true
+
+  async function look(): Promise<void> {
+    while (!signal.aborted) {
+      const free = slots - underWay.size
+      if (free > 0 && hasBudget()) await takeUpTo(free)
+      if (!signal.aborted) await pause(LOOK_EVERY_MS + Math.random() * JITTER_MS)
+    }
+  }
+
+  function pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms)
+      wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  async function takeUpTo(free: number): Promise<void> {
+    try {
+      for (const taken of await queue.take(free)) begin(taken)
+      isReachable = true
+    } catch (err) {
+      // The database is away: that is told once, and every second is often enough to ask.
+      if (isReachable && !signal.aborted) log.warn({ err }, 'queue does not answer')
+      isReachable = false
+    }
+  }
+
+  function begin(taken: TakenRun): void {
+    const work = execute(taken)
+      .catch((err: unknown) =>
+        log.warn({ err, account: taken.account }, 'end of a run could not be noted in the queue'),
+      )
+      .finally(() => {
+        underWay.delete(work)
+        // A slot is free, and the next run may have waited for it.
+        wake()
+      })
+    underWay.add(work)
+  }
+
+  async function execute(taken: TakenRun): Promise<void> {
+    const startedAt = performance.now()
+    const end = await options.run(taken, signal, () => performance.now() - startedAt >= sliceMs)
+    await settle(taken, end)
+  }
+
+  /** First what follows, then the end: a death in between leaves a run too many, which finds nothing to do. */
+  async function settle(taken: TakenRun, { summary: { status }, failure }: FleetRunEnd): Promise<void> {
+    if (status === 'failed' && failure !== null) return queue.fail(taken, failure)
+    const isHandedOn = status === 'aborted' && (failure?.code === 'handed_on' || failure?.code === 'stopped')
+    if (isHandedOn) await queue.put(taken)
+    if (status === 'skipped' && taken.mode === 'full') await queue.put(taken, { afterSeconds: FULL_AGAIN_SECONDS })
+    await queue.finish(taken)
+  }
+
+  const looking = look()
+
+  return {
+    get running() {
+      return underWay.size
+    },
+    async stop() {
+      stopper.abort(new Error('The worker was told to stop'))
+      wake()
+      await looking
+      await Promise.all(underWay)
+    },
+  }
+}

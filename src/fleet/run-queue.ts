@@ -1,0 +1,101 @@
+import PgBoss from 'pg-boss'
+import type { Logger } from '../logger.js'
+import type { RunMode, RunTrigger } from '../sync/run-summary.js'
+
+/** Where pg-boss keeps its tables, beside ours in the same database. */
+export const QUEUE_SCHEMA = 'spidra_queue'
+
+const RUNS = 'runs'
+const DEAD_RUNS = 'dead_runs'
+
+/** A slice ends after four minutes; what is silent for longer than this is given to another worker, in seconds. */
+const EXPIRE_SECONDS = 300
+
+/** Failed runs are tried again, by whichever worker is free: after half a minute, then after one. */
+const RETRIES = { retryLimit: 2, retryDelay: 30, retryBackoff: true } as const
+
+/** How often what expired is looked for, in seconds. */
+const MAINTENANCE_SECONDS = 30
+
+/** Connections of the queue's own pool. */
+const POOL_SIZE = 2
+
+/** A run that is due. */
+export interface DueRun {
+  readonly account: string
+  readonly mode: RunMode
+  readonly trigger: RunTrigger
+}
+
+/** A run that this worker has taken off the queue. */
+export interface TakenRun extends DueRun {
+  readonly id: string
+}
+
+export interface RunFailure {
+  readonly code: string
+  readonly message: string
+  /** Whether a second attempt might help. */
+  readonly isPassing: boolean
+}
+
+/** What is due, in Postgres, for all workers. */
+export interface RunQueue {
+  /** Puts a run at the end, unless one of the same account and mode waits already; false then. */
+  put(run: DueRun, options?: { readonly afterSeconds?: number }): Promise<boolean>
+  /** Takes the runs that have waited longest. */
+  take(most: number): Promise<readonly TakenRun[]>
+  /** The run came to an end; it need not have been complete. */
+  finish(run: TakenRun): Promise<void>
+  /**
+   * The run failed: it is due again after a pause, and a dead letter after three failures. One that no retry can mend is
+   * a dead letter at once, at most one an hour for an account: its next tick comes all the same.
+   */
+  fail(run: TakenRun, failure: RunFailure): Promise<void>
+  close(): Promise<void>
+}
+
+/**
+ * Opens the queue, and makes its schema where there is none, however many do so at once.
+ *
+ * Runs that wait are unique by account and mode (policy `short`). Runs under way are not: pg-boss's stricter policies let
+ * one busy account hold up the fetching for all. That no account runs twice at a time is the account lock's to see to.
+ */
+export async function openRunQueue(databaseUrl: string, log: Logger): Promise<RunQueue> {
+  const boss = new PgBoss({
+    connectionString: databaseUrl,
+    schema: QUEUE_SCHEMA,
+    application_name: 'spidra-sync queue',
+    max: POOL_SIZE,
+    schedule: false,
+    maintenanceIntervalSeconds: MAINTENANCE_SECONDS,
+    archiveCompletedAfterSeconds: 3_600,
+    deleteAfterDays: 1,
+  })
+  boss.on('error', (err) => log.warn({ err }, 'queue maintenance failed'))
+  await boss.start()
+  await boss.createQueue(DEAD_RUNS, { name: DEAD_RUNS, policy: 'standard', retentionDays: 14 })
+  await boss.createQueue(RUNS, {
+    ...{ name: RUNS, policy: 'short', deadLetter: DEAD_RUNS, expireInSeconds: EXPIRE_SECONDS },
+    ...RETRIES,
+  })
+
+  return {
+    async put({ account, mode, trigger }, { afterSeconds = 0 } = {}) {
+      const options = { singletonKey: `${mode} ${account}`, startAfter: afterSeconds }
+      return (await boss.send(RUNS, { account, mode, trigger }, options)) !== null
+    },
+    async take(most) {
+      const jobs = await boss.fetch<DueRun>(RUNS, { batchSize: most })
+      return jobs.map(({ id, data }) => ({ ...data, id }))
+    },
+    finish: async ({ id }) => void (await boss.complete(RUNS, id)),
+    async fail({ id, ...run }, { isPassing, ...failure }) {
+      if (isPassing) return void (await boss.fail(RUNS, id, failure))
+      await boss.send(DEAD_RUNS, { ...run, failure }, { singletonKey: run.account, singletonSeconds: 3_600 })
+      await boss.complete(RUNS, id)
+    },
+    // Not graceful: nothing works through pg-boss's own workers, which is all that grace would wait for.
+    close: () => boss.stop({ graceful: false, wait: true }),
+  }
+}

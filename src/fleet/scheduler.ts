@@ -1,0 +1,99 @@
+import { createCron } from '../cron.js'
+import type { Database } from '../db/client.js'
+import { isRunUnderWay } from '../db/sync-runs.js'
+import { saveNextRun } from '../db/sync-state.js'
+import type { Logger } from '../logger.js'
+import type { RunMode, RunTrigger } from '../sync/run-summary.js'
+import { startTicks, type Ticks } from '../ticks.js'
+import type { RunQueue } from './run-queue.js'
+
+/** When an account is due. */
+export interface AccountSchedule {
+  readonly name: string
+  /** Cron of its incremental runs; null: none. */
+  readonly schedule: string | null
+}
+
+export interface SchedulerOptions {
+  readonly db: Database
+  readonly queue: RunQueue
+  readonly accounts: readonly AccountSchedule[]
+  /** Cron of the full runs of all accounts; null: none. */
+  readonly fullSync: string | null
+  readonly timezone: string
+  /** Whether all accounts are due at once. */
+  readonly onStart: boolean
+  readonly log: Logger
+}
+
+export interface Scheduler {
+  /** Takes over another list: new accounts are due at once, those that are gone no longer. */
+  setAccounts(accounts: readonly AccountSchedule[]): void
+  stop(): Promise<void>
+}
+
+/**
+ * Puts the accounts into the queue when they are due, and their run neither waits there nor is under way. Any number of
+ * schedulers may do the same: what one has put, the next one finds.
+ */
+export function startScheduler(options: SchedulerOptions): Scheduler {
+  const { db, queue, fullSync, timezone, log } = options
+  const armed = new Map<string, { readonly schedule: string | null; readonly ticks: Ticks }>()
+  const putting = new Set<Promise<void>>()
+
+  function due(account: string, mode: RunMode, trigger: RunTrigger): void {
+    const work = put(account, mode, trigger)
+      .catch((err: unknown) => log.warn({ account, err }, 'run could not be put into the queue'))
+      .finally(() => putting.delete(work))
+    putting.add(work)
+  }
+
+  async function put(account: string, mode: RunMode, trigger: RunTrigger): Promise<void> {
+    // A full run is worth waiting for the run under way: it may be a day until its next tick.
+    if (mode === 'incremental' && (await isRunUnderWay(db, account))) return
+    const isNew = await queue.put({ account, mode, trigger })
+    log.debug({ account, mode, trigger, isNew }, 'run due')
+    await saveNextRun(db, account, armed.get(account)?.ticks.nextAt() ?? null)
+  }
+
+  function arm({ name, schedule }: AccountSchedule): void {
+    const expressions = [
+      { mode: 'full', expression: fullSync },
+      { mode: 'incremental', expression: schedule },
+    ] as const
+    const ticks = startTicks({
+      schedules: expressions.flatMap(({ mode, expression }) =>
+        expression === null ? [] : [{ mode, cron: createCron(expression, timezone) }],
+      ),
+      onTick: (mode) => due(name, mode, 'schedule'),
+      onClockSet: () => void saveNextRun(db, name, ticks.nextAt()).catch(() => {}),
+      log: log.child({ account: name }),
+    })
+    armed.set(name, { schedule, ticks })
+  }
+
+  function disarm(name: string): void {
+    armed.get(name)?.ticks.stop()
+    armed.delete(name)
+  }
+
+  function setAccounts(accounts: readonly AccountSchedule[], { areDue }: { readonly areDue: boolean }): void {
+    const wanted = new Map(accounts.map((account) => [account.name, account]))
+    for (const [name, { schedule }] of armed) if (wanted.get(name)?.schedule !== schedule) disarm(name)
+    for (const account of accounts) {
+      if (armed.has(account.name)) continue
+      arm(account)
+      if (areDue) due(account.name, 'incremental', 'startup')
+    }
+  }
+
+  setAccounts(options.accounts, { areDue: options.onStart })
+
+  return {
+    setAccounts: (accounts) => setAccounts(accounts, { areDue: true }),
+    async stop() {
+      for (const name of [...armed.keys()]) disarm(name)
+      await Promise.all(putting)
+    },
+  }
+}
