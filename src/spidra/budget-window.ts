@@ -53,10 +53,14 @@ export function shareOf(limit: number, reserve: number): number {
   return Math.max(1, Math.floor(limit * (1 - reserve) + 1e-9))
 }
 
-/** How many more requests the window has for us, while one may go; null: no limit is known. */
-export function leftOf({ limit, remaining, ours, inFlight }: BudgetWindow, reserve: number): number | null {
-  if (limit === null) return null
-  return Math.max(0, Math.min(shareOf(limit, reserve) - ours, (remaining ?? limit) - inFlight))
+/** Whether the window, in which one may go, has so many requests for us, or as many as a whole one has. */
+export function hasRoomFor(window: BudgetWindow, requests: number, reserve: number): boolean {
+  const { limit, remaining, ours, inFlight, isUnsure } = window
+  if (limit === null) return true
+  // What was left of the last window says nothing of this one.
+  const told = isUnsure ? limit : (remaining ?? limit)
+  const share = shareOf(limit, reserve)
+  return Math.min(share - ours, told - inFlight) >= Math.min(requests, share)
 }
 
 /**

@@ -4,7 +4,7 @@ import {
   afterSending,
   type BudgetAnswer,
   firstWindow,
-  leftOf,
+  hasRoomFor,
   outlookOf,
   rollWindow,
 } from './budget-window.js'
@@ -58,8 +58,8 @@ export interface RequestBudget {
   mayGo(): boolean
   /** How long until a request may go, in milliseconds, as far as is known: 0 when it may, or only an answer can tell. */
   resumesInMs(): number
-  /** How many requests may still go in this window, as far as is known; null: no limit is known. */
-  left(): number | null
+  /** Whether so many requests, or as many as a whole window has for us, may still go in this one, as far as is known. */
+  hasRoomFor(requests: number): boolean
   /** Takes in how a request ended. One without an answer, or cut off by an abort, is observed with nulls. */
   observe(rateLimit: RateLimit | null, outcome: Omit<BudgetAnswer, 'rateLimit'>): void
   /** Null: nothing told yet. */
@@ -124,7 +124,7 @@ export function createRequestBudget(options: RequestBudgetOptions): RequestBudge
       const { instant, outlook } = look()
       return outlook.mayGo || outlook.resumeAt === null ? 0 : Math.max(0, outlook.resumeAt - instant)
     },
-    left: () => (look().outlook.mayGo ? leftOf(window, reserve) : 0),
+    hasRoomFor: (requests) => look().outlook.mayGo && hasRoomFor(window, requests, reserve),
     observe(rateLimit, outcome) {
       const instant = now()
       window = afterAnswer(window, { rateLimit, ...outcome }, instant, windowMs)
