@@ -1,0 +1,61 @@
+import type { Account } from '../accounts.js'
+import type { FleetRunEnd } from '../fleet/fleet-worker.js'
+import type { RunFailure, TakenRun } from '../fleet/run-queue.js'
+import type { Metrics } from '../http/metrics.js'
+import { SpidraError } from '../spidra/errors.js'
+import { runAccount } from './account-run.js'
+import type { CommandContext } from './command.js'
+import { forAccount } from './for-account.js'
+import type { OpenDatabase } from './open-database.js'
+import type { SharedBudget } from './shared-budget.js'
+
+/** A full pass that would wait longer than this for the request budget hands its account on, in milliseconds. */
+const HAND_ON_WAIT_MS = 10_000
+
+export interface FleetRunner {
+  readonly context: CommandContext<string | null>
+  readonly database: OpenDatabase
+  readonly sharedBudget: SharedBudget
+  readonly metrics: Metrics
+  /** As of now: SIGHUP may change them. */
+  readonly accounts: () => readonly Account[]
+}
+
+/** Runs what was taken off the queue, and tells how it ended. */
+export async function runTaken(
+  { context, database, sharedBudget, metrics, accounts }: FleetRunner,
+  { account: name, mode, trigger }: TakenRun,
+  signal: AbortSignal,
+  isSliceOver: () => boolean,
+): Promise<FleetRunEnd> {
+  const account = accounts().find((candidate) => candidate.name === name)
+  if (account === undefined) return unknownAccount(name)
+  metrics.runStarted(name)
+  const { summary, error } = await runAccount({
+    ...forAccount(context, account),
+    ...database,
+    mode,
+    trigger,
+    sharedBudget,
+    signal,
+    mustHandOn: () => isSliceOver() || sharedBudget.budget.resumesInMs() > HAND_ON_WAIT_MS,
+    onRequest: ({ outcome, attempt, durationMs }) =>
+      metrics.observeRequest({ account: name, outcome, retry: attempt > 1, durationMs }),
+  })
+  metrics.observeRun(summary)
+  return { summary, failure: error === null ? null : toFailure(error, signal.aborted) }
+}
+
+function toFailure(error: Error, isStopped: boolean): RunFailure {
+  const code = isStopped ? 'stopped' : 'code' in error && typeof error.code === 'string' ? error.code : 'internal'
+  return { code, message: error.message, isPassing: !(error instanceof SpidraError) || error.isRetryable }
+}
+
+/** The schedulers know it, this worker does not: their files differ. Another worker may have it. */
+function unknownAccount(name: string): FleetRunEnd {
+  const message = `The accounts file of this worker has no account ${name}. Give all processes of the fleet the same file`
+  return {
+    summary: { status: 'failed', reason: message },
+    failure: { code: 'unknown_account', message, isPassing: true },
+  }
+}
