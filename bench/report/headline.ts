@@ -48,11 +48,12 @@ export function toHeadline(
   const steady = toSteady(rows, us, isLarge ? large : small)
   const sorted = lines.toSorted((one, other) => other.jobs - one.jobs).map(({ cells }) => cells)
   const table = toTable(HEAD, steady === null ? sorted : [...sorted.slice(0, 1), steady, ...sorted.slice(1)])
-  const mark = `\\* Measured with ${show(small)} jobs, and compared with ours at that size.`
+  const isMarked = lines.some(({ jobs }) => jobs < large)
+  const mark = `\\* Measured with ${show(small)} jobs, and compared with ours at that size. `
   return [
     table,
     '',
-    `${mark} Churn and kill -9: ${show(small)} jobs.`,
+    `${isMarked ? mark : ''}Churn and kill -9: ${show(small)} jobs.`,
     'RSS and WAL are those of the first load.',
     '',
   ].join('\n')
