@@ -41,7 +41,8 @@ export function toHeadline(
   if (us === undefined) return 'Not measured.\n'
   const lines = subjects.flatMap(([subject, role]) => {
     const sizes = loads.filter((row) => row.subject === subject).map(({ jobs }) => jobs)
-    const shown = role === 'ours' ? [small, large].filter((jobs) => sizes.includes(jobs)) : [Math.max(...sizes)]
+    const shown =
+      role === 'ours' ? [...new Set([small, large])].filter((jobs) => sizes.includes(jobs)) : [Math.max(...sizes)]
     return shown.map((jobs) => ({ jobs, cells: cellsOf(rows, { subject, us, jobs, small, isLarge: jobs === large }) }))
   })
   const isLarge = lines.some(({ jobs }) => jobs === large)
