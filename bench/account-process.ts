@@ -4,7 +4,9 @@ import { type Simulator, type SimulatorOptions, startSimulator } from '../src/si
 import type { AccountCalls, Truth } from './account.js'
 
 let simulator: Simulator
-let isChurning = false
+let churning = 0
+let counted = 0
+let firstAt: number | null = null
 /** The same changes for every subject (a linear congruential generator, Numerical Recipes). */
 let state = 20_261_125
 function random(): number {
@@ -14,11 +16,24 @@ function random(): number {
 
 const calls: { [Name in keyof AccountCalls]: (argument: AccountCalls[Name][0]) => Promise<AccountCalls[Name][1]> } = {
   async start(options) {
-    simulator = await startSimulator({ ...toOptions(options), beforeAnswer: () => churn() })
+    const beforeAnswer = () => {
+      firstAt ??= performance.timeOrigin + performance.now() - options.latencyMs
+      churn()
+    }
+    simulator = await startSimulator({ ...toOptions(options), beforeAnswer })
     return { url: simulator.url, key: simulator.key }
   },
-  async requests() {
-    return simulator.requestCount
+  async recount() {
+    counted = simulator.requestCount
+    firstAt = null
+    return null
+  },
+  async counted() {
+    return { requests: simulator.requestCount - counted, firstAt }
+  },
+  async arrive({ jobs }) {
+    for (let job = 0; job < jobs; job += 1) simulator.account.addJob({ status: 'completed' })
+    return null
   },
   async change({ share }) {
     let changed = 0
@@ -36,8 +51,8 @@ const calls: { [Name in keyof AccountCalls]: (argument: AccountCalls[Name][0]) =
     }
     return changed
   },
-  async churn(isOn) {
-    isChurning = isOn
+  async churn({ requests }) {
+    churning = requests
     return null
   },
   compare,
@@ -50,9 +65,10 @@ function toOptions({ jobs, latencyMs, rateLimit }: AccountCalls['start'][0]): Si
   return { jobs, latencyMs, rateLimit, seed: 1, epoch: Date.parse(STILL), arrivalsPerMinute: 0, ties: 0.05 }
 }
 
-/** Between two answers: now and then new jobs at the head, and one removed anywhere. */
+/** Between two answers: now and then a new job at the head, and one removed anywhere. */
 function churn(): void {
-  if (!isChurning) return
+  if (churning === 0) return
+  churning -= 1
   if (random() < 0.1) simulator.account.addJob({ status: 'completed' })
   if (random() >= 0.03) return
   const page = simulator.account.list({ page: 1 + Math.floor((random() * simulator.account.total) / 50), limit: 50 })

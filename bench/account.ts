@@ -13,11 +13,16 @@ export interface Truth {
 /** What the simulator's process can be asked: argument and result. */
 export interface AccountCalls {
   start: [{ jobs: number; latencyMs: number; rateLimit: RateLimitOptions | 'off' }, { url: string; key: string }]
-  /** Requests answered so far. */
-  requests: [null, number]
+  /** Forgets the requests so far. */
+  recount: [null, null]
+  /** Requests since then, and when the first one came, epoch ms with fractions; null: none has. */
+  counted: [null, { requests: number; firstAt: number | null }]
+  /** New jobs at the head. */
+  arrive: [{ jobs: number }, null]
   /** Changes a share of the jobs, and gives their number. */
   change: [{ share: number }, number]
-  churn: [boolean, null]
+  /** Lets the list move before each of the next answers, so many of them; then it stands still. */
+  churn: [{ requests: number }, null]
   /** `sql` gives `uuid` and `fields`: status, total, completed and failed count, separated by spaces. */
   compare: [{ databaseUrl: string; sql: string }, Truth]
 }

@@ -1,16 +1,20 @@
 import { type BenchAccount, startAccount, type Truth } from './account.js'
 import type { BenchDatabase, BenchServer } from './postgres.js'
-import { measure } from './process-usage.js'
+import { type Command, measure } from './process-usage.js'
 import type { Subject, Target } from './subjects/subject.js'
 
 /** One run of a subject, as seen from outside. */
 export interface Measurement {
   readonly seconds: number
+  /** From its start to its first request. */
+  readonly startUpMs: number | null
   readonly clientCpuSeconds: number | null
   readonly serverCpuSeconds: number | null
   readonly peakRssBytes: number | null
   readonly requests: number
   readonly walBytes: number
+  /** Of these, those of the table that it fills and of its indexes. */
+  readonly tableWalBytes: number | null
   readonly deadTuples: number
   readonly code: number | null
   /** Null: the subject stores nothing. */
@@ -31,8 +35,8 @@ export interface Conditions {
 /** A subject with its account and its database, ready to be run again and again. */
 export interface Bench extends AsyncDisposable {
   readonly account: BenchAccount
-  /** Runs the subject once; killed where `until` says so. */
-  run(subject: Subject, until?: () => Promise<boolean>): Promise<Measurement>
+  /** Runs the subject once; its incremental run if told so, and killed after so many requests if told so. */
+  run(how?: { readonly isIncremental?: boolean; readonly killAfter?: number }): Promise<Measurement>
 }
 
 let made = 0
@@ -54,7 +58,10 @@ export async function openBench(server: BenchServer, subject: Subject, condition
   await subject.setUp(database, target)
   return {
     account,
-    run: (other, until) => runOnce({ server, subject: other, account, database, target, ...(until ? { until } : {}) }),
+    run({ isIncremental = false, killAfter } = {}) {
+      const command = (isIncremental ? subject.incremental?.(target) : null) ?? subject.command(target)
+      return runOnce({ server, subject, account, database, command, killAfter: killAfter ?? null })
+    },
     async [Symbol.asyncDispose]() {
       await database.drop()
       await account[Symbol.asyncDispose]()
@@ -67,31 +74,34 @@ async function runOnce(options: {
   readonly subject: Subject
   readonly account: BenchAccount
   readonly database: BenchDatabase
-  readonly target: Target
-  readonly until?: () => Promise<boolean>
+  readonly command: Command
+  readonly killAfter: number | null
 }): Promise<Measurement> {
-  const { server, subject, account, database, target, until } = options
+  const { server, subject, account, database, command, killAfter } = options
   // What an earlier run left to be written is not this one's.
   await database.sql('VACUUM (ANALYZE)')
   await database.sql('CHECKPOINT')
-  const before = {
-    requests: await account.ask('requests', null),
-    wal: await database.walBytes(),
-    cpu: server.cpuSeconds(),
-  }
-  const usage = await measure(subject.command(target), until)
+  await account.ask('recount', null)
+  const mark = await server.wal.mark()
+  const cpuBefore = server.cpuSeconds()
+  const hasAsked = async () => (await account.ask('counted', null)).requests >= (killAfter ?? 0)
+  const usage = await measure(command, killAfter === null ? undefined : hasAsked)
   const cpu = server.cpuSeconds()
+  const wal = await server.wal.since(mark, database, subject.table)
+  const { requests, firstAt } = await account.ask('counted', null)
   const truth =
     subject.truthSql === null
       ? null
       : await account.ask('compare', { databaseUrl: database.url, sql: subject.truthSql }).catch(() => null)
   return {
     seconds: usage.seconds,
+    startUpMs: firstAt === null ? null : firstAt - usage.startedAt,
     clientCpuSeconds: usage.cpuSeconds,
-    serverCpuSeconds: cpu === null || before.cpu === null ? null : cpu - before.cpu,
+    serverCpuSeconds: cpu === null || cpuBefore === null ? null : cpu - cpuBefore,
     peakRssBytes: usage.peakRssBytes,
-    requests: (await account.ask('requests', null)) - before.requests,
-    walBytes: (await database.walBytes()) - before.wal,
+    requests,
+    walBytes: wal.all,
+    tableWalBytes: wal.table,
     deadTuples: await database.deadTuples(),
     code: usage.code,
     truth,

@@ -3,6 +3,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 
 /** What a command took. CPU and memory are those of its whole process tree, from /proc; null where there is none. */
 export interface Usage {
+  /** When it was spawned, epoch ms with fractions. */
+  readonly startedAt: number
   readonly seconds: number
   readonly cpuSeconds: number | null
   readonly peakRssBytes: number | null
@@ -21,11 +23,12 @@ const SAMPLE_MS = 20
 /** Linux counts CPU in hundredths of a second (`getconf CLK_TCK`). */
 const TICKS_PER_SECOND = 100
 
-/** Runs a command to its end, or kills it (-9) when `until` says so. */
+/** Runs a command to its end, or kills it (-9), its children too, when `until` says so. */
 export async function measure({ file, args, env }: Command, until?: () => Promise<boolean>): Promise<Usage> {
   const startedAt = performance.now()
   const { PATH, HOME } = process.env
-  const child = spawn(file, args, { env: { PATH, HOME, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  // A process group of its own, so that none of its children lives on when it is killed.
+  const child = spawn(file, args, { env: { PATH, HOME, ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   let output = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output = (output + text).slice(-20_000)))
   child.stderr.setEncoding('utf8').on('data', (text: string) => (output = (output + text).slice(-20_000)))
@@ -38,7 +41,7 @@ export async function measure({ file, args, env }: Command, until?: () => Promis
     cpuTicks = Math.max(cpuTicks ?? 0, sample.ticks)
     peak = Math.max(peak ?? 0, sample.rss)
   }, SAMPLE_MS)
-  const killer = until === undefined ? null : setInterval(async () => (await until()) && child.kill('SIGKILL'), 5)
+  const killer = until === undefined ? null : setInterval(async () => (await until()) && killGroup(child.pid), 5)
   try {
     const code = await new Promise<number | null>((resolve, reject) => {
       child.on('error', reject)
@@ -46,10 +49,18 @@ export async function measure({ file, args, env }: Command, until?: () => Promis
     })
     const seconds = (performance.now() - startedAt) / 1000
     const cpuSeconds = cpuTicks === null ? null : cpuTicks / TICKS_PER_SECOND
-    return { seconds, cpuSeconds, peakRssBytes: peak, code, output }
+    return { startedAt: performance.timeOrigin + startedAt, seconds, cpuSeconds, peakRssBytes: peak, code, output }
   } finally {
     clearInterval(timer)
     if (killer !== null) clearInterval(killer)
+  }
+}
+
+function killGroup(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL')
+  } catch {
+    // It has ended meanwhile.
   }
 }
 

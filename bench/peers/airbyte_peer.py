@@ -3,7 +3,7 @@
 import os
 from urllib.parse import urlsplit
 
-os.environ["AIRBYTE_CACHE_ROOT"] = os.environ["BENCH_HOME"] + "/cache"
+os.environ["AIRBYTE_CACHE_ROOT"] = os.environ["BENCH_DATA"]
 os.environ["DO_NOT_TRACK"] = "1"
 os.environ["AIRBYTE_OFFLINE_MODE"] = "1"
 

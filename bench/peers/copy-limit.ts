@@ -1,10 +1,13 @@
-// Copies a file of rows into a staging table and merges it in one statement. Run as `copy-limit.ts FILE`.
+// Copies a file of rows into a staging table and merges it in one statement. Run as `copy-limit.ts FILE`; the file is gone
+// afterwards.
+import { rm } from 'node:fs/promises'
 import { Client, escapeLiteral } from 'pg'
 
+const [, , file = ''] = process.argv
 const client = new Client({ connectionString: process.env.DATABASE_URL ?? '' })
 await client.connect()
 await client.query('TRUNCATE staging')
-await client.query(`COPY staging FROM ${escapeLiteral(process.argv[2] ?? '')} WITH (FORMAT csv)`)
+await client.query(`COPY staging FROM ${escapeLiteral(file)} WITH (FORMAT csv)`)
 await client.query(`
   INSERT INTO jobs SELECT * FROM staging
   ON CONFLICT (uuid) DO UPDATE SET status = excluded.status, total_urls = excluded.total_urls,
@@ -13,3 +16,4 @@ await client.query(`
     created_at = excluded.created_at, finished_at = excluded.finished_at
   WHERE (jobs.*) IS DISTINCT FROM (excluded.*)`)
 await client.end()
+await rm(file)

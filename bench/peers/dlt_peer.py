@@ -6,7 +6,7 @@ import dlt
 from dlt.sources.rest_api import rest_api_source
 
 # Its state and staging files live beside its virtual environment.
-os.environ["DLT_DATA_DIR"] = os.environ["BENCH_HOME"] + "/data"
+os.environ["DLT_DATA_DIR"] = os.environ["BENCH_DATA"]
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
 source = rest_api_source(

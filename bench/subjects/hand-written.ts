@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url'
+import manifest from '../../package.json' with { type: 'json' }
 import { type Subject, truthOf } from './subject.js'
 
 const SCRIPT = fileURLToPath(new URL('../peers/hand-written.ts', import.meta.url))
@@ -17,6 +18,8 @@ const TABLE = `
 export function handWritten(kind: 'row' | 'transaction'): Subject {
   return {
     name: kind === 'row' ? 'prisma.upsert, row by row' : 'prisma.upsert, 50 in a $transaction',
+    role: 'script',
+    versions: `Prisma ${manifest.dependencies['@prisma/client']}`,
     prepare: async () => null,
     setUp: async (database) => void (await database.sql(TABLE)),
     command: ({ apiUrl, apiKey, databaseUrl }) => ({
@@ -24,6 +27,7 @@ export function handWritten(kind: 'row' | 'transaction'): Subject {
       args: ['--import', 'tsx', SCRIPT, kind],
       env: { SPIDRA_API_URL: apiUrl, SPIDRA_API_KEY: apiKey, DATABASE_URL: databaseUrl },
     }),
+    table: 'spidra.batch_jobs',
     truthSql: truthOf('spidra.batch_jobs', ['status', 'total_urls', 'completed_count', 'failed_count']),
   }
 }

@@ -2,6 +2,7 @@ import { chmod, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import manifest from '../../package.json' with { type: 'json' }
 import { type Subject, type Target, truthOf } from './subject.js'
 
 const script = (name: string) => fileURLToPath(new URL(`../peers/${name}`, import.meta.url))
@@ -9,6 +10,8 @@ const script = (name: string) => fileURLToPath(new URL(`../peers/${name}`, impor
 /** The fetch alone: every page, one after the other, and JSON.parse. Nothing that reads the list can be faster. */
 export const fetchLimit: Subject = {
   name: 'limit: fetch and JSON.parse',
+  role: 'limit',
+  versions: `undici ${manifest.dependencies.undici}`,
   prepare: async () => null,
   setUp: async () => {},
   command: ({ apiUrl, apiKey, concurrency }) => ({
@@ -16,13 +19,15 @@ export const fetchLimit: Subject = {
     args: ['--import', 'tsx', script('fetch-limit.ts')],
     env: { SPIDRA_API_URL: apiUrl, SPIDRA_API_KEY: apiKey, CONCURRENCY: String(concurrency) },
   }),
+  table: null,
   truthSql: null,
 }
 
-/** COPY into a staging table and one merge of the same rows, read by the server itself: the limit of the writing side. */
+/** COPY into a staging table and one merge of the same rows, read by the server itself: the limit of the writing side. A first load only. */
 export const copyLimit: Subject = {
   name: 'limit: COPY and one merge',
-  loadsOnce: true,
+  role: 'limit',
+  versions: `pg ${manifest.dependencies.pg}`,
   prepare: async () => null,
   async setUp(database, target) {
     await database.sql(`
@@ -38,6 +43,7 @@ export const copyLimit: Subject = {
     args: ['--import', 'tsx', script('copy-limit.ts'), rowsOf(databaseUrl)],
     env: { DATABASE_URL: databaseUrl },
   }),
+  table: 'jobs',
   truthSql: truthOf('jobs', ['status', 'total_urls', 'completed_count', 'failed_count']),
 }
 

@@ -1,7 +1,8 @@
 import { execFile } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { installOnce } from './installed.js'
 import type { Subject } from './subject.js'
 
 const run = promisify(execFile)
@@ -14,29 +15,30 @@ export function pythonPeer(peer: {
   readonly packages: readonly string[]
   /** In `bench/peers/`. */
   readonly script: string
+  readonly table: string
   readonly truthSql: string
 }): Subject {
   const folder = inBench(`.venv/${peer.script.replace('.py', '')}`)
   const python = `${folder}/bin/python`
   return {
     name: peer.name,
+    role: 'peer',
+    versions: peer.packages.map((text) => text.replace(/\[.*\]/, '').replace('==', ' ')).join(', '),
     async prepare() {
-      if (existsSync(`${folder}/ready`)) return null
-      try {
-        await run('python3', ['-m', 'venv', '--clear', folder])
+      // Where it keeps its state: that of earlier benchmarks must not help, nor pile up.
+      await rm(`${folder}/data`, { recursive: true, force: true })
+      return installOnce(folder, peer.packages, async () => {
+        await run('python3', ['-m', 'venv', folder])
         await run(python, ['-m', 'pip', 'install', '--quiet', ...peer.packages], { maxBuffer: 2 ** 26 })
-        await run('touch', [`${folder}/ready`])
-        return null
-      } catch (error) {
-        return `python3 or PyPI cannot be had: ${String(error).split('\n').at(-2) ?? error}`
-      }
+      })
     },
     setUp: async () => {},
     command: ({ apiUrl, apiKey, databaseUrl }) => ({
       file: python,
       args: [inBench(`peers/${peer.script}`)],
-      env: { SPIDRA_API_URL: apiUrl, SPIDRA_API_KEY: apiKey, DATABASE_URL: databaseUrl, BENCH_HOME: folder },
+      env: { SPIDRA_API_URL: apiUrl, SPIDRA_API_KEY: apiKey, DATABASE_URL: databaseUrl, BENCH_DATA: `${folder}/data` },
     }),
+    table: peer.table,
     truthSql: peer.truthSql,
   }
 }

@@ -11,18 +11,26 @@ export interface Target {
   readonly isLimited: boolean
 }
 
+/** What a subject is measured as: ours, what people write first, what they could install, or what none can beat. */
+export type Role = 'ours' | 'script' | 'peer' | 'limit'
+
 /** Something that brings the list into a table. */
 export interface Subject {
   readonly name: string
+  readonly role: Role
+  /** Packages and versions that it runs on. */
+  readonly versions: string
   /** Installs what is needed. Null: it can run; else why it cannot, in a few words. */
   prepare(): Promise<string | null>
   /** On an empty database, before it is measured. */
   setUp(database: BenchDatabase, target: Target): Promise<void>
   command(target: Target): Command
+  /** The same subject's quicker run between full ones; undefined: it has none. */
+  incremental?(target: Target): Command
+  /** The table that it fills, as SQL names it. Null: it stores nothing. */
+  readonly table: string | null
   /** Gives `uuid` and `fields`: status, total, completed and failed count, separated by spaces. Null: it stores none. */
   readonly truthSql: string | null
-  /** It writes what it was given at the start, so only a first load says something. Default false. */
-  readonly loadsOnce?: boolean
 }
 
 /** The columns that are compared, by their names in the table. */

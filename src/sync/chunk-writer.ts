@@ -1,7 +1,7 @@
 import type { Page } from './page.js'
 
 /** Pages in one merge. Twice as many may be lost, and read again, when the worker is killed. */
-const CHUNK_PAGES = 8
+const CHUNK_PAGES = 6
 
 /** No page waits longer for its chunk to fill, in milliseconds: a killed worker loses no more than that. */
 const MAX_WAIT_MS = 1_000

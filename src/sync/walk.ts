@@ -9,7 +9,7 @@ import { createStretch } from './stretch.js'
  * Answers that wait for one look at the table: a window over many pages costs no more than one over a few. As many as a
  * chunk has, because a pass that is cut off goes on from its last window.
  */
-const WINDOW_ANSWERS = 8
+const WINDOW_ANSWERS = 6
 
 /** Pages asked for together, where several requests may be in flight; each block costs one request more. */
 const MIN_BLOCK_PAGES = 12

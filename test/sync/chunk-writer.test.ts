@@ -23,11 +23,11 @@ function recorder() {
 test('merges in order, one chunk at a time, and lets the reader go on meanwhile', async () => {
   const { chunks, merge, open } = recorder()
   const writer = createChunkWriter(merge)
-  for (const one of pages(1, 8)) await writer.write([one])
-  for (const one of pages(9, 8)) await writer.write([one])
-  expect(chunks).toEqual([[1, 2, 3, 4, 5, 6, 7, 8]])
+  for (const one of pages(1, 6)) await writer.write([one])
+  for (const one of pages(7, 6)) await writer.write([one])
+  expect(chunks).toEqual([[1, 2, 3, 4, 5, 6]])
 
-  const full = writer.write(pages(17, 1))
+  const full = writer.write(pages(13, 1))
   let isTaken = false
   full.then(() => {
     isTaken = true
@@ -38,7 +38,7 @@ test('merges in order, one chunk at a time, and lets the reader go on meanwhile'
   open()
   await full
   await writer.drain()
-  expect(chunks.flat()).toEqual(Array.from({ length: 17 }, (_, index) => index + 1))
+  expect(chunks.flat()).toEqual(Array.from({ length: 13 }, (_, index) => index + 1))
 })
 
 test('runs what was to be done after the merge, in order', async () => {
@@ -67,7 +67,7 @@ test('tells the error of a merge to the next write and to the drain, and merges 
     merges += 1
     throw new Error('no database')
   })
-  await writer.write(pages(1, 8))
+  await writer.write(pages(1, 6))
   await expect(writer.drain()).rejects.toThrow('no database')
   await expect(writer.write(pages(9, 8))).rejects.toThrow('no database')
   await expect(writer.drain()).rejects.toThrow('no database')
@@ -77,14 +77,14 @@ test('tells the error of a merge to the next write and to the drain, and merges 
 test('once closed it finishes the merge in hand and begins no other', async () => {
   const { chunks, merge, open } = recorder()
   const writer = createChunkWriter(merge)
-  await writer.write(pages(1, 8))
+  await writer.write(pages(1, 6))
   await writer.write(pages(9, 3))
   const closed = writer.close()
   open()
   await closed
   // Longer than the pages would have waited for their chunk to fill.
   await new Promise((resolve) => setTimeout(resolve, 1_100))
-  expect(chunks).toEqual([[1, 2, 3, 4, 5, 6, 7, 8]])
+  expect(chunks).toEqual([[1, 2, 3, 4, 5, 6]])
 })
 
 function deferred<Value>() {

@@ -12,7 +12,7 @@ const database = await shareTestDatabase()
  * At most a chunk under way, one that waits, and a window that is not full; the page above the bottom; the head before
  * and after. As a rule it is half of that: only against a server without latency the merges fall so far behind.
  */
-const MOST_REPEATED = 3 * 8 + 3
+const MOST_REPEATED = 3 * 6 + 3
 
 const PAGES = 100
 

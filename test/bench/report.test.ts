@@ -1,0 +1,189 @@
+import { describe, expect, test } from 'vitest'
+import { faultsOf } from '../../bench/correctness.js'
+import { toMarkdown } from '../../bench/report/document.js'
+import { toFailures } from '../../bench/report/failures.js'
+import { jobsPerSecond, median, medianOf, repeatedRequests } from '../../bench/report/figures.js'
+import { toGoals } from '../../bench/report/goals.js'
+import { toGrowthChart } from '../../bench/report/growth-chart.js'
+import { toHeadline } from '../../bench/report/headline.js'
+import type { Row } from '../../bench/run.js'
+import { AGAIN, FIRST, KILLED, STEADY, UNCHANGED } from '../../bench/workloads.js'
+import { row } from './measurements.js'
+
+const SIZES = { small: 10_000, large: 100_000, huge: 1_000_000 }
+const dlt = { subject: 'dlt', role: 'peer' } as const
+const byRow = { subject: 'row by row', role: 'script', jobs: 10_000 } as const
+const fetchLimit = { subject: 'limit: fetch', role: 'limit' } as const
+const copyLimit = { subject: 'limit: COPY', role: 'limit' } as const
+
+/** All that the targets need; met, one and all, and just so where they are bounds. */
+const GOOD: readonly Row[] = [
+  row({}, { seconds: 1 }),
+  row({ step: UNCHANGED }, { seconds: 1 }),
+  row({ step: STEADY }, { seconds: 0.5, startUpMs: 599 }),
+  row({ jobs: 1_000_000 }, { peakRssBytes: 219e6 }),
+  row({ ...byRow }, { seconds: 6 }),
+  row({ ...dlt }, { seconds: 10 }),
+  row({ ...dlt, step: UNCHANGED }, { seconds: 20 }),
+  row({ ...fetchLimit }, { seconds: 0.6 }),
+  row({ ...copyLimit }, { seconds: 0.3 }),
+  row({ kind: 'churn', jobs: 10_000 }, {}, {}),
+  row({ kind: 'kill', jobs: 10_000, step: KILLED }, { code: null, requests: 100 }),
+  row({ kind: 'kill', jobs: 10_000, step: AGAIN }, { requests: 121 }),
+]
+
+const verdicts = (rows: readonly Row[]) => toGoals(rows, SIZES).map(({ isMet }) => isMet)
+const missed = (...rows: Row[]) =>
+  toGoals([...rows, ...GOOD], SIZES)
+    .filter(({ isMet }) => isMet === false)
+    .map(({ text, figure }) => `${text}: ${figure}`)
+
+describe('figures', () => {
+  test('the median is the middle one, or half way between the middle two, of those that are known', () => {
+    expect(medianOf([5, 1, 3])).toBe(3)
+    expect(medianOf([4, null, 1, 2, 100])).toBe(3)
+    expect(medianOf([null])).toBeNull()
+  })
+
+  test('rounds that failed are no part of a figure', () => {
+    const one = row({ jobs: 1000 }, { seconds: 2 }, { seconds: 0.01, code: 1 }, { seconds: 4 })
+
+    expect(median(one, ({ seconds }) => seconds)).toBe(3)
+    expect(jobsPerSecond(row({ jobs: 1000 }, { seconds: 0.5 }))).toBe(2000)
+    expect(jobsPerSecond(row({}, { code: 1 }))).toBeNull()
+  })
+
+  test('repeated requests are those of both runs without the pages of the list', () => {
+    const rows = [
+      row({ kind: 'kill', jobs: 10_000, step: KILLED }, { code: null, requests: 101 }, { code: null, requests: 104 }),
+      row({ kind: 'kill', jobs: 10_000, step: AGAIN }, { requests: 200 }, { requests: 110 }),
+    ]
+
+    expect(repeatedRequests(rows, 'ours', 10_000)).toEqual([101, 14])
+  })
+
+  test('a round that was over before the kill, or failed after it, tells of no repeated requests', () => {
+    const rows = [
+      row({ kind: 'kill', jobs: 10_000, step: KILLED }, { code: 0, requests: 200 }, { code: null, requests: 100 }),
+      row({ kind: 'kill', jobs: 10_000, step: AGAIN }, { requests: 200 }, { code: 1, requests: 3 }),
+    ]
+
+    expect(repeatedRequests(rows, 'ours', 10_000)).toEqual([])
+  })
+})
+
+describe('targets', () => {
+  test('are met where each bound is kept', () => {
+    expect(verdicts(GOOD)).toEqual(Array.from({ length: 12 }, () => true))
+  })
+
+  test('are neither met nor missed where nothing was measured', () => {
+    expect(verdicts([])).toEqual(Array.from({ length: 12 }, () => null))
+    expect(toGoals([], SIZES)[0]?.figure).toBe('not measured')
+  })
+
+  test('are missed by the worst round where safety is bounded', () => {
+    const kill = { kind: 'kill', jobs: 100_000 } as const
+
+    expect(missed(row({ jobs: 1000, step: STEADY }, {}, {}, { tableWalBytes: 8000, requests: 2 }))).toEqual([
+      expect.stringContaining('8,000 bytes'),
+      expect.stringMatching(/steady run: 1: 2$/),
+    ])
+    expect(missed(row({ kind: 'churn' }, {}, {}, { truth: { listed: 9, missing: 1, stale: 1, extra: 5 } }))).toEqual([
+      expect.stringMatching(/churn: 0: 2$/),
+    ])
+    expect(
+      missed(
+        row({ ...kill, step: KILLED }, { code: null, requests: 1000 }, { code: null, requests: 1000 }),
+        row({ ...kill, step: AGAIN }, { requests: 1022 }, { requests: 1003 }),
+      ),
+    ).toEqual([expect.stringMatching(/: 22$/)])
+  })
+
+  test('are missed by the median where speed and memory are bounded', () => {
+    const slow = { seconds: 1.001, peakRssBytes: 199e6 }
+
+    expect(missed(row({}, { ...slow, seconds: 0.1 }, slow, { ...slow, seconds: 9 }))).toEqual([
+      expect.stringContaining('60 times (row by row at 10,000 jobs: 1,667 jobs/s)'),
+      expect.stringContaining('10.0 times (dlt at 100,000 jobs: 10,000 jobs/s)'),
+      expect.stringContaining('0.60 of limit: fetch (166,667 jobs/s)'),
+    ])
+    expect(missed(row({ jobs: 1_000_000 }, { peakRssBytes: 261e6 }))).toEqual([
+      expect.stringContaining('261 MB'),
+      expect.stringContaining('1.30 times'),
+    ])
+  })
+
+  test('take the fastest peer, each at its largest list', () => {
+    const singer = { subject: 'Singer', role: 'peer' } as const
+    const goal = toGoals(
+      [...GOOD, row({ ...singer, jobs: 10_000 }, { seconds: 0.1 }), row({ ...singer }, { seconds: 5 })],
+      SIZES,
+    )[1]
+
+    expect(goal).toMatchObject({
+      isMet: false,
+      figure: expect.stringContaining('Singer at 100,000 jobs: 20,000 jobs/s'),
+    })
+  })
+})
+
+describe('report', () => {
+  test('marks who had a smaller list, and compares with ours at that size', () => {
+    const headline = toHeadline([...GOOD, row({ jobs: 10_000 }, { seconds: 0.5 })], SIZES)
+
+    expect(headline).toContain('| row by row \\* | 10,000 | 1,667 | 12.0 |')
+    expect(headline).toContain('| dlt | 100,000 | 10,000 | 10.0 | 5,000 | 20 |')
+  })
+
+  test('shows a failure with its code and the last thing said', () => {
+    const rows = [row({ ...dlt, workload: 'w' }, {}, { code: 3, output: 'Traceback\n  File `x`\nHTTPError: 429\n\n' })]
+
+    expect(toFailures(rows)).toContain('- dlt, w, first load: ended with 3 in 1 of 2 rounds: `HTTPError: 429`')
+    const report = toMarkdown(rows, { facts: ['a fact'], skipped: ['Singer: no pip'], sizes: SIZES, chart: null })
+    expect(report).toContain('| dlt, **failed in 1 of 2 rounds** |')
+    expect(report).toContain('- a fact\n- Not run: Singer: no pip\n')
+    expect(toFailures(GOOD)).toBe('')
+  })
+
+  test('draws a chart on white once two sizes were measured', () => {
+    expect(toGrowthChart(GOOD.filter(({ jobs }) => jobs === 100_000))).toBeNull()
+    const svg = toGrowthChart([...GOOD])
+    expect(svg).toMatch(/^<svg width="880" height="640"/)
+    expect(svg).toContain('fill="#ffffff"')
+    for (const text of ['Time, seconds', 'Requests', 'WAL, MB', 'first load', '1M']) expect(svg).toContain(`>${text}<`)
+  })
+})
+
+describe('correctness', () => {
+  test('asks for nothing but ours, and has nothing to say of a good run', () => {
+    const other = row({ ...dlt }, { code: 1, truth: { listed: 9, missing: 1, stale: 0, extra: 0 } })
+
+    expect(faultsOf([...GOOD, other])).toEqual([])
+  })
+
+  test.each<[string, Row]>([
+    ['ended with 3', row({}, { code: 3 })],
+    ['ended with a signal', row({}, { code: null })],
+    ['holds other jobs', row({ kind: 'churn' }, { truth: { listed: 9, missing: 0, stale: 0, extra: 1 } })],
+    ['could not be compared', row({}, { truth: null })],
+    ['wrote 40 bytes', row({ step: UNCHANGED }, { tableWalBytes: 40 })],
+    ['wrote nobody knows how many bytes', row({ step: STEADY }, { tableWalBytes: null })],
+    ['made 2 requests', row({ step: STEADY }, { requests: 2 })],
+    ['ended with 0', row({ kind: 'kill', step: KILLED }, { code: 0 })],
+  ])('tells what is wrong: %s', (text, bad) => {
+    expect(faultsOf([bad])).toEqual([expect.stringContaining(text)])
+  })
+
+  test('tells of more than twenty repeated requests', () => {
+    const kill = { kind: 'kill', jobs: 10_000, step: KILLED } as const
+    const rows = (requests: number) => [
+      row({ ...kill }, { code: null, requests: 100 }),
+      row({ ...kill, step: AGAIN }, { requests }),
+    ]
+
+    expect(faultsOf(rows(121))).toEqual([])
+    expect(faultsOf(rows(122))).toEqual([expect.stringContaining('repeated 22 requests')])
+    expect(faultsOf([row({ step: FIRST }, {})])).toEqual([])
+  })
+})
