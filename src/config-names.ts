@@ -16,10 +16,13 @@ export function setVariables(env: Environment, names: readonly string[]): Enviro
   return Object.fromEntries(names.map((name) => [name, read(name)]).filter(([, value]) => value))
 }
 
-/** A sentence for each variable that looks like ours and is not: a misspelt name would be ignored in silence. */
-export function warningsAbout(env: Environment, names: readonly string[]): string[] {
+/**
+ * A sentence for each variable that looks like ours and is not: a misspelt name would be ignored in silence. `others`
+ * are used too, whatever they are called.
+ */
+export function warningsAbout(env: Environment, names: readonly string[], others: readonly string[] = []): string[] {
   return Object.keys(env)
-    .filter((name) => !names.includes(name) && !SERVICE_LINK.test(name))
+    .filter((name) => !names.includes(name) && !others.includes(name) && !SERVICE_LINK.test(name))
     .flatMap((name) => {
       const prefix = PREFIXES.find((candidate) => name.startsWith(candidate))
       if (prefix === undefined) return []

@@ -12,10 +12,14 @@ const SECRET_VARIABLES = [
   'PGPASSWORD',
 ] as const
 
-/** Every secret of the environment, be it well-formed or not, in the forms in which programs take it apart. */
-export function secretsAmong(env: Environment): readonly string[] {
-  const secrets = SECRET_VARIABLES.flatMap((name) => {
-    const value = env[name] ?? ''
+/**
+ * Every secret of the environment, be it well-formed or not, in the forms in which programs take it apart.
+ *
+ * @param keyVariables variables that hold keys besides; default none
+ */
+export function secretsAmong(env: Environment, keyVariables: readonly string[] = []): readonly string[] {
+  const secrets = [...SECRET_VARIABLES, ...keyVariables].flatMap((name) => {
+    const value = (Object.hasOwn(env, name) ? env[name] : undefined) ?? ''
     switch (name) {
       case 'DATABASE_URL':
         return [...passwordsIn(value), ...passwordsIn(toPlainDatabaseUrl(value) ?? '')]
@@ -36,8 +40,11 @@ export function secretsAmong(env: Environment): readonly string[] {
  * Takes the secrets out of a process's environment, which Node's diagnostic report lists: flags or a signal can ask for
  * one. All but the one that node-postgres reads with every connection.
  */
-export function forgetSecrets({ env, report }: Pick<NodeJS.Process, 'env' | 'report'>): void {
-  for (const name of SECRET_VARIABLES) if (name !== 'PGPASSWORD') delete env[name]
+export function forgetSecrets(
+  { env, report }: Pick<NodeJS.Process, 'env' | 'report'>,
+  keyVariables: readonly string[],
+): void {
+  for (const name of [...SECRET_VARIABLES, ...keyVariables]) if (name !== 'PGPASSWORD') delete env[name]
   // Node 20 does not know it yet.
   Object.assign(report ?? {}, { excludeEnv: true })
 }

@@ -1,4 +1,6 @@
-import { type Config, loadConfig } from './config.js'
+import { DEFAULT_ACCOUNT, readAccounts } from './accounts.js'
+import { keysIn, readAccountsFile, variablesNamedIn } from './accounts-file.js'
+import { type Config, type LoadOptions, loadConfig } from './config.js'
 import { ConfigError, type ConfigProblem } from './config-error.js'
 import type { Environment } from './config-names.js'
 import { secretsAmong } from './config-secrets.js'
@@ -12,22 +14,30 @@ export interface UsableConfig {
   readonly warnings: readonly string[]
 }
 
-/** Reads the configuration as the service does, and goes on without what cannot be used. */
-export function loadUsableConfig(env: Environment, options: { isTerminal?: boolean } = {}): UsableConfig {
-  const problems = problemsOf(() => loadConfig(env, { needs: 'service', ...options }))
+/** Reads the configuration as the service does, accounts included, and goes on without what cannot be used. */
+export function loadUsableConfig(env: Environment, options: Pick<LoadOptions, 'isTerminal'> = {}): UsableConfig {
+  const file = readAccountsFile(env)
+  const keyVariables = variablesNamedIn(file)
+  const read = { ...options, keyVariables }
+  const problems = problemsOf(() => loadConfig(env, { needs: 'service', ...read }))
   let usable: Environment = env
   for (let faults = problems; faults.length > 0; ) {
     usable = without(
       usable,
       faults.map(({ variable }) => variable),
     )
-    faults = problemsOf(() => loadConfig(usable, { needs: 'database', ...options }))
+    faults = problemsOf(() => loadConfig(usable, { needs: 'database', ...read }))
   }
-  const config = loadConfig(usable, { needs: 'database', ...options })
+  const config = loadConfig(usable, { needs: 'database', ...read })
+  let accountWarnings: readonly string[] = []
+  const accountProblems = problemsOf(() => {
+    accountWarnings = readAccounts({ config, file, env, name: DEFAULT_ACCOUNT }).warnings
+  })
+  const secrets = [...secretsAmong(env, keyVariables), ...keysIn(file)]
   return {
-    config: { ...config, log: { ...config.log, level: 'silent' }, warnings: [], secrets: secretsAmong(env) },
-    problems,
-    warnings: [...config.warnings, ...warningsAboutUrl(env.DATABASE_URL ?? '')],
+    config: { ...config, log: { ...config.log, level: 'silent' }, warnings: [], secrets },
+    problems: [...problems, ...accountProblems],
+    warnings: [...config.warnings, ...accountWarnings, ...warningsAboutUrl(env.DATABASE_URL ?? '')],
   }
 }
 

@@ -21,6 +21,7 @@ export interface Rules {
 export function variables(rules: Rules) {
   return z.object({
     SPIDRA_API_KEY: rules.needsKey ? apiKey : optional(apiKey),
+    SPIDRA_ACCOUNTS_FILE: optional(z.string()),
     SPIDRA_API_URL: apiUrl(rules.allowHttp).default('https://api.spidra.io/api'),
     SPIDRA_AUTH_SCHEME: oneOf(['x-api-key', 'bearer']).default('x-api-key'),
     SPIDRA_API_ALLOW_HTTP: flag.default(false),
@@ -29,8 +30,9 @@ export function variables(rules: Rules) {
     FULL_SYNC_SCHEDULE: schedule.default('0 3 * * *'),
     SCHEDULE_TIMEZONE: z.string().refine(isTimeZone, 'must be a time zone such as Etc/UTC').default('Etc/UTC'),
     SYNC_ON_START: flag.default(true),
-    PAGES_PER_RUN: wholeNumber(1, 1_000_000).default(20),
+    PAGES_PER_RUN: pagesPerRun.default(20),
     SYNC_CONCURRENCY: wholeNumber(1, 64).default(1),
+    RUNS_IN_PARALLEL: wholeNumber(1, 64).default(4),
     REQUEST_TIMEOUT_MS: wholeNumber(100, 600_000).default(30_000),
     REQUEST_RETRIES: wholeNumber(0, 100).default(5),
     RETRY_BASE_MS: wholeNumber(1, 60_000).default(500),
@@ -63,7 +65,8 @@ export const flag = z.stringbool({
   error: 'must be true or false',
 })
 
-const apiKey = z
+/** Also the rule for a key of the accounts file, as are those exported below. */
+export const apiKey = z
   .string({ error: 'is required: the API key of your Spidra account (`spidra-sync demo` needs none)' })
   .regex(/^[\x21-\x7e]+$/, 'must be printable ASCII without spaces, because it is sent as a header')
 
@@ -78,13 +81,15 @@ const httpUrl = z
   .regex(/^https?:\/\//i, 'must begin with https:// or http://')
   .refine(isUrl, 'must be a URL; special characters in a password must be percent-encoded')
 
-const schedule = z
+export const schedule = z
   .string()
   .refine((text) => text === 'off' || validate(text), 'must be a cron expression such as */5 * * * *, or off')
   .refine((text) => text === 'off' || !validate(text) || isEverDue(text), 'must be due some day; this date never comes')
   .transform((text) => (text === 'off' ? null : text))
 
-function apiUrl(allowHttp: boolean) {
+export const pagesPerRun = wholeNumber(1, 1_000_000)
+
+export function apiUrl(allowHttp: boolean) {
   return httpUrl
     .transform((text) => new URL(text))
     .refine((url) => url.username === '' && url.password === '', 'must not carry credentials; use SPIDRA_API_KEY')

@@ -6,7 +6,10 @@ import { flag, type Rules, variables } from './config-variables.js'
 /** What a command needs: only the database, also the key, or also something that will ever run. */
 export type Needs = 'database' | 'sync' | 'service'
 
-/** The whole configuration, frozen. `Key` is `string` wherever a key was demanded. */
+/**
+ * The whole configuration, frozen. As it is loaded, its key may be null, and there may be accounts with keys of their
+ * own; that of one account has `Key` string.
+ */
 export interface Config<Key extends string | null = string> {
   readonly spidra: {
     readonly apiKey: Key
@@ -17,6 +20,8 @@ export interface Config<Key extends string | null = string> {
     readonly requestRetries: number
     readonly retryBaseMs: number
   }
+  /** Null: the key above is the only account. */
+  readonly accountsFile: string | null
   /** Null: the embedded Postgres. */
   readonly databaseUrl: string | null
   readonly production: boolean
@@ -29,6 +34,8 @@ export interface Config<Key extends string | null = string> {
   }
   readonly pagesPerRun: number
   readonly concurrency: number
+  /** Runs of different accounts at a time. */
+  readonly runsInParallel: number
   /** The local window, until the API tells its own; `requests` null for none. `reserve` is a share, 0 to 0.95. */
   readonly rateLimit: { readonly requests: number | null; readonly windowSeconds: number; readonly reserve: number }
   readonly historyDays: number
@@ -52,16 +59,22 @@ export interface Config<Key extends string | null = string> {
   readonly secrets: readonly string[]
 }
 
+/** How the configuration is read. */
+export interface LoadOptions {
+  readonly needs: Needs
+  /** Whether the log goes to one, which makes it pretty by default. Default false. */
+  readonly isTerminal?: boolean
+  /** Variables that the accounts file takes keys from: they are ours, whatever they are called. Default none. */
+  readonly keyVariables?: readonly string[]
+}
+
 /**
  * Reads the configuration from environment variables. An empty variable counts as unset.
- * `isTerminal` says whether the log goes to one (default false), which makes it pretty by default.
  * Throws `ConfigError` with every problem at once.
  */
-export function loadConfig(env: Environment, options: { needs: 'sync' | 'service'; isTerminal?: boolean }): Config
-export function loadConfig(env: Environment, options: { needs: Needs; isTerminal?: boolean }): Config<string | null>
-export function loadConfig(env: Environment, options: { needs: Needs; isTerminal?: boolean }): Config<string | null> {
+export function loadConfig(env: Environment, options: LoadOptions): Config<string | null> {
   const rules: Rules = {
-    needsKey: options.needs !== 'database',
+    needsKey: options.needs !== 'database' && !env.SPIDRA_ACCOUNTS_FILE,
     production: env.NODE_ENV === 'production',
     allowHttp: flag.safeParse(env.SPIDRA_API_ALLOW_HTTP).data === true,
     isTerminal: options.isTerminal ?? false,
@@ -92,6 +105,7 @@ export function loadConfig(env: Environment, options: { needs: Needs; isTerminal
       requestRetries: value.REQUEST_RETRIES,
       retryBaseMs: value.RETRY_BASE_MS,
     },
+    accountsFile: value.SPIDRA_ACCOUNTS_FILE,
     databaseUrl: value.DATABASE_URL,
     production: rules.production,
     schedule: {
@@ -102,6 +116,7 @@ export function loadConfig(env: Environment, options: { needs: Needs; isTerminal
     },
     pagesPerRun: value.PAGES_PER_RUN,
     concurrency: value.SYNC_CONCURRENCY,
+    runsInParallel: value.RUNS_IN_PARALLEL,
     rateLimit: {
       requests: value.RATE_LIMIT_REQUESTS,
       windowSeconds: value.RATE_LIMIT_WINDOW_SECONDS,
@@ -118,14 +133,16 @@ export function loadConfig(env: Environment, options: { needs: Needs; isTerminal
     proxy: { url: value.HTTPS_PROXY, except: value.NO_PROXY },
     log: { level: value.LOG_LEVEL, format: value.LOG_FORMAT },
     shutdownGraceMs: value.SHUTDOWN_GRACE_MS,
-    warnings: warningsAbout(env, names),
-    secrets: secretsAmong(env),
+    warnings: warningsAbout(env, names, options.keyVariables),
+    secrets: secretsAmong(env, options.keyVariables),
   })
 }
 
 /** Judged on the text, so that it is reported along with unreadable variables. */
 function nothingEverRuns(given: Environment): boolean {
   const onStart = flag.safeParse(given.SYNC_ON_START).data
+  // An account of the file may have a schedule of its own.
+  if (given.SPIDRA_ACCOUNTS_FILE) return false
   return given.SYNC_SCHEDULE === 'off' && given.FULL_SYNC_SCHEDULE === 'off' && onStart === false
 }
 

@@ -21,9 +21,18 @@ export function readEnvFile(path: string): Readonly<Record<string, string | unde
   }
 }
 
-/** A sentence where other users of this machine can read secrets in an `.env` file. */
-export function warningsAboutFile(path: string): readonly string[] {
-  if (platform() === 'win32' || secretsAmong(readEnvFile(path)).length === 0 || !isOpenToAll(path)) return []
+/**
+ * A sentence where other users of this machine can read secrets in an `.env` file.
+ *
+ * @param keyVariables variables that hold keys besides those that are known to; default none
+ */
+export function warningsAboutFile(path: string, keyVariables: readonly string[] = []): readonly string[] {
+  return secretsAmong(readEnvFile(path), keyVariables).length === 0 ? [] : warningsIfOpenToAll(path)
+}
+
+/** A sentence where other users of this machine can read a file that holds secrets. */
+export function warningsIfOpenToAll(path: string): readonly string[] {
+  if (platform() === 'win32' || !isOpenToAll(path)) return []
   return [`${path} holds secrets, and every user of this machine can read it: chmod 600 ${path}`]
 }
 

@@ -1,15 +1,15 @@
 import { type DestinationStream, type Logger, destination as openDestination, pino, stdTimeFunctions } from 'pino'
 import type { Config } from './config.js'
 import { toPrintableLines } from './printable.js'
-import { createJsonRedact } from './redact.js'
+import { createJsonRedact, type Redact } from './redact.js'
 
 export type { Logger } from 'pino'
 
 export interface LoggerOptions {
   readonly level: Config['log']['level']
   readonly format: Config['log']['format']
-  /** Replaced by `[redacted]` wherever they stand in a line. */
-  readonly secrets: readonly string[]
+  /** Replaced by `[redacted]` wherever they stand in a line. A function where more may become known. */
+  readonly secrets: readonly string[] | (() => readonly string[])
   /** Where lines go; standard output by default, written synchronously, so that none is lost at exit. */
   readonly destination?: DestinationStream
   /** Colours in the pretty format. Default false. */
@@ -23,7 +23,7 @@ const CREDENTIAL_PATHS = CREDENTIALS.flatMap((name) => ['', '*', '*.*'].map((par
 /** The process's log: one JSON object a line, or a form for people. */
 export async function createLogger(options: LoggerOptions): Promise<Logger> {
   const output = options.destination ?? openDestination({ dest: 1, sync: true })
-  const redact = createJsonRedact(options.secrets)
+  const redact = redactAll(options.secrets)
   const withStack = options.level === 'debug' || options.level === 'trace'
   return pino(
     {
@@ -37,6 +37,19 @@ export async function createLogger(options: LoggerOptions): Promise<Logger> {
     },
     options.format === 'pretty' ? await prettyTo(output, options.colorize ?? false) : output,
   )
+}
+
+/** Made anew only when the secrets have become others. */
+function redactAll(secrets: LoggerOptions['secrets']): Redact {
+  if (typeof secrets !== 'function') return createJsonRedact(secrets)
+  let known = secrets()
+  let redact = createJsonRedact(known)
+  return (line) => {
+    const now = secrets()
+    if (now !== known) redact = createJsonRedact(now)
+    known = now
+    return redact(line)
+  }
 }
 
 /** pino's own serializer copies every property of an error, among them requests and bodies of some libraries. */

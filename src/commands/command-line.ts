@@ -22,7 +22,7 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
   const program = new Command('spidra-sync')
     .description('Your Spidra batch jobs, in your own Postgres.')
     .version(version)
-    .option('--account <name>', 'account to act on', readAccount, 'default')
+    .option('--account <name>', 'account to act on (default: all of them)', readAccount)
     .exitOverride()
     .configureHelp({ showGlobalOptions: true })
     .showHelpAfterError('(spidra-sync --help lists the commands)')

@@ -1,3 +1,4 @@
+import type { Account } from '../accounts.js'
 import type { Config } from '../config.js'
 import type { Logger } from '../logger.js'
 
@@ -7,10 +8,23 @@ export interface Output {
   readonly isTTY?: boolean
 }
 
-/** What the process edge hands to every command. */
+/**
+ * What the process edge hands to every command. As it comes from there its key may be null: a `CommandContext` whose
+ * configuration can be used for requests comes from `forAccount` only.
+ */
 export interface CommandContext<Key extends string | null = string> {
   readonly config: Config<Key>
+  /** The account to act on, where there is just one. */
   readonly account: string
+  /** Those to act on: the one that `--account` names, or all. Empty where no key is known, and none is needed. */
+  readonly accounts: readonly Account[]
+  /**
+   * Reads the accounts file again, by the same rules; from now on the log hides its keys too. Throws what the start of a
+   * command would: `ConfigError`, or `UsageError` where the account of `--account` is gone.
+   */
+  reloadAccounts(): readonly Account[]
+  /** Hears of every SIGHUP, which ends a process in which nobody does. Returns what ends the subscription. */
+  onHangup(listener: () => void): () => void
   /** Where the embedded Postgres lies. */
   readonly workingDirectory: string
   /** `host:pid`, for the run records. */

@@ -16,6 +16,8 @@ import { checkDatabaseClock, checkRights, checkSession, checkVersion } from './d
 import { checkDisk } from './doctor/disk-check.js'
 import { toCheckText, toSummary } from './doctor/doctor-text.js'
 import { checkDrift, checkMigrations } from './doctor/schema-checks.js'
+import { toHeading } from './each-account.js'
+import { forAccount } from './for-account.js'
 import { EMBEDDED_DIRECTORY, openConfiguredDatabase } from './open-database.js'
 
 export interface DoctorOptions {
@@ -38,27 +40,54 @@ export async function runDoctorCommand(createContext: CreateContext, options: Do
     usable = loadUsableConfig(env)
     return usable.config
   })
-  const { stdout, account } = context
-  const redact = createRedact(usable.config.secrets)
-  const checks: Check[] = []
-  for await (const { name, status, detail, mend } of examine(context, usable, options)) {
-    const check = { name, status, detail: redact(detail), ...(mend === undefined ? {} : { mend: redact(mend) }) }
-    const isRepeated = status === 'skip' && checks.at(-1)?.detail === check.detail
-    checks.push(check)
-    if (!options.json) stdout.write(toCheckText(isRepeated ? { ...check, detail: 'As above.' } : check, options))
+  const { accounts, stdout } = context
+  const contexts = accounts.length === 0 ? [context] : accounts.map((account) => forAccount(context, account))
+  const shown: Check[] = []
+  const seen = new Set<string>()
+  let isAllWell = true
+  for (const [index, one] of contexts.entries()) {
+    if (contexts.length > 1 && !options.json) stdout.write(toHeading(one.account, index))
+    const checks: Check[] = []
+    for await (const check of examine(one, usable, options)) {
+      const isRepeated = check.status === 'skip' && checks.at(-1)?.detail === check.detail
+      checks.push(check)
+      // Of the machine and the database, only what has changed is said again for the next account.
+      const finding = JSON.stringify(check)
+      if (GENERAL_CHECKS.has(check.name) && seen.has(finding)) continue
+      seen.add(finding)
+      shown.push(check)
+      if (!options.json) stdout.write(toCheckText(isRepeated ? { ...check, detail: 'As above.' } : check, options))
+    }
+    const isWell = !checks.some(({ status }) => status === 'fail')
+    if (options.json) stdout.write(`${JSON.stringify({ account: one.account, isWell, checks })}\n`)
+    isAllWell &&= isWell
   }
-  const isWell = !checks.some(({ status }) => status === 'fail')
-  stdout.write(options.json ? `${JSON.stringify({ account, isWell, checks })}\n` : toSummary(checks))
-  return isWell ? EXIT_CODES.complete : EXIT_CODES.failed
+  if (!options.json) stdout.write(toSummary(shown))
+  return isAllWell ? EXIT_CODES.complete : EXIT_CODES.failed
 }
 
-async function* examine(context: Context, usable: UsableConfig, { nodeVersion }: DoctorOptions): AsyncGenerator<Check> {
+/** The checks of an account, without secrets. */
+async function* examine(context: Context, usable: UsableConfig, options: DoctorOptions): AsyncGenerator<Check> {
+  const redact = createRedact(usable.config.secrets)
+  for await (const { name, status, detail, mend } of examineAll(context, usable, options)) {
+    yield { name, status, detail: redact(detail), ...(mend === undefined ? {} : { mend: redact(mend) }) }
+  }
+}
+
+async function* examineAll(
+  context: Context,
+  usable: UsableConfig,
+  { nodeVersion }: DoctorOptions,
+): AsyncGenerator<Check> {
   const { config, signal } = context
   const isFaulty = (variable: string) => usable.problems.some((problem) => problem.variable === variable)
+  const areAccountsFaulty = config.accountsFile !== null && context.accounts.length === 0
   // Under way while the first results are shown; where it throws, that is met below.
   const api = isFaulty('SPIDRA_API_URL')
     ? Promise.resolve(skipApi('SPIDRA_API_URL cannot be used.'))
-    : checkApi(config, signal)
+    : areAccountsFaulty
+      ? Promise.resolve(skipApi('SPIDRA_ACCOUNTS_FILE cannot be used.'))
+      : checkApi(config, signal)
   api.catch(() => undefined)
   yield { name: 'node', ...checkNode(nodeVersion) }
   yield { name: 'configuration', ...checkConfiguration(usable) }
@@ -66,6 +95,11 @@ async function* examine(context: Context, usable: UsableConfig, { nodeVersion }:
   if (isFaulty('DATABASE_URL')) yield* skipAll(DATABASE_CHECKS, 'DATABASE_URL is missing or cannot be used.')
   else yield* examineDatabase(context)
 }
+
+/** What is the same whatever the account. */
+const GENERAL_CHECKS: ReadonlySet<string> = new Set([
+  ...['node', 'configuration', 'database', 'database clock', 'session lock', 'rights', 'migrations', 'schema', 'disk'],
+])
 
 /** Names in the order of the output. The last ones look into the tables. */
 const TABLE_CHECKS = ['schema', 'lock', 'runs', 'freshness', 'rejections', 'disk']

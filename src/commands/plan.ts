@@ -5,17 +5,22 @@ import { createSpidraClient, type ListAnswer, type RequestEvent } from '../spidr
 import { costOf, fullPass, incrementalRun, type Reading, type StartingBudget } from '../sync/cost.js'
 import { faultOf } from '../sync/page.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
+import { eachAccount } from './each-account.js'
 import { type PlanReport, toPlanText } from './plan-text.js'
 
 const PAGE_LIMIT = 50
 
 /**
- * `spidra-sync plan`: what a full pass and an incremental run cost, from one request. Writes nothing to the database,
+ * `spidra-sync plan`: what a full pass and an incremental run cost, from one request an account. Writes nothing to the database,
  * and starts none. Returns the exit code.
  *
- * @throws SpidraError when no usable answer came.
+ * @throws SpidraError when no usable answer came for the only account.
  */
-export async function runPlanCommand(context: CommandContext): Promise<number> {
+export async function runPlanCommand(context: CommandContext<string | null>): Promise<number> {
+  return eachAccount(context, { isHeaded: true }, planOne)
+}
+
+async function planOne(context: CommandContext): Promise<number> {
   const { config, account, stdout } = context
   const { answer, event } = await askOnce(context)
   const now = new Date()

@@ -1,10 +1,14 @@
 import { writeFile } from 'node:fs/promises'
+import type { Database } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { pendingMigrations } from '../db/migrate.js'
 import { readDashboard } from '../report/dashboard-data.js'
 import { toReportText } from '../report/report-text.js'
 import { UsageError } from '../usage-error.js'
+import { accountsToShow } from './accounts-to-show.js'
+import { someNames } from './choose-accounts.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
+import { toHeading } from './each-account.js'
 import { openConfiguredDatabase } from './open-database.js'
 
 export interface ReportFlags {
@@ -17,31 +21,46 @@ export interface ReportFlags {
 }
 
 /** `spidra-sync report`: the numbers of the dashboard, reckoned with every job. Returns the exit code. */
-export async function runReportCommand(
-  context: CommandContext<string | null>,
-  { days, json, html }: ReportFlags,
-): Promise<number> {
-  const { account, stdout } = context
+export async function runReportCommand(context: CommandContext<string | null>, flags: ReportFlags): Promise<number> {
+  const { stdout } = context
+  if (flags.html !== undefined && context.accounts.length > 1) {
+    throw new UsageError(
+      `--html writes one account into a file; name it with --account: ${someNames(context.accounts)}.`,
+    )
+  }
   const database = await openConfiguredDatabase(context.config, context)
   try {
     if ((await pendingMigrations(database.db)).length > 0) {
       throw new UsageError('The database is not up to date; run "spidra-sync migrate" first.')
     }
-    const data = await readDashboard(database.db, { account, channel: null, days }, { isExact: true })
-    if (html !== undefined) {
-      // It brings the chart library along.
-      const { toReportFile } = await import('../report/report-file.js')
-      await writeReport(html, toReportFile(data))
+    const accounts = await accountsToShow(context, database.db)
+    for (const [index, account] of accounts.entries()) {
+      if (accounts.length > 1 && !flags.json) stdout.write(toHeading(account, index))
+      await reportOne(database.db, account, flags, stdout)
     }
-    if (json) stdout.write(`${JSON.stringify(data)}\n`)
-    else if (html === undefined) stdout.write(toReportText(data))
-    else stdout.write(`Written: ${html}\n`)
     return EXIT_CODES.complete
   } catch (error) {
     throw toDatabaseError(error, database.databaseUrl) ?? error
   } finally {
     await database.close()
   }
+}
+
+async function reportOne(
+  db: Database,
+  account: string,
+  { days, json, html }: ReportFlags,
+  stdout: CommandContext['stdout'],
+): Promise<void> {
+  const data = await readDashboard(db, { account, channel: null, days }, { isExact: true })
+  if (html !== undefined) {
+    // It brings the chart library along.
+    const { toReportFile } = await import('../report/report-file.js')
+    await writeReport(html, toReportFile(data))
+  }
+  if (json) stdout.write(`${JSON.stringify(data)}\n`)
+  else if (html === undefined) stdout.write(toReportText(data))
+  else stdout.write(`Written: ${html}\n`)
 }
 
 async function writeReport(path: string, page: string): Promise<void> {

@@ -2,8 +2,10 @@ import { styleText } from 'node:util'
 import type { Database } from '../db/client.js'
 import { readDatabaseTime } from '../db/clock.js'
 import { toDatabaseError } from '../db/connection-error.js'
-import { readStatus } from '../report/status.js'
+import { readStatus, type StatusReport } from '../report/status.js'
+import { toStatusLines } from '../report/status-lines.js'
 import { type Paint, toStatusText } from '../report/status-text.js'
+import { accountsToShow } from './accounts-to-show.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
 import { openConfiguredDatabase } from './open-database.js'
 
@@ -23,21 +25,36 @@ export async function showStatus(db: Database, options: StatusOptions): Promise<
   options.stdout.write(options.json ? `${JSON.stringify(report)}\n` : toStatusText(report, options.paint))
 }
 
-/** Opens the configured database, shows its status and closes it. Returns the exit code. */
+/** Opens the configured database, shows the status of all accounts and closes it. Returns the exit code. */
 export async function runStatusCommand(
   context: CommandContext<string | null>,
   { json }: { readonly json: boolean },
 ): Promise<number> {
-  const { account, stdout } = context
+  const { stdout } = context
   const database = await openConfiguredDatabase(context.config, context)
+  const { db, databaseUrl } = database
   try {
+    const [account, ...others] = await accountsToShow(context, db)
     // Node leaves the colours out where NO_COLOR is set, or the terminal has none.
-    const paint = stdout.isTTY === true ? { paint: styleText } : {}
-    await showStatus(database.db, { account, json, now: await readDatabaseTime(database.db), stdout, ...paint })
+    const options = { json, stdout, ...(stdout.isTTY === true ? { paint: styleText } : {}) }
+    if (others.length === 0) await showStatus(db, { account, now: await readDatabaseTime(db), ...options })
+    else await showAll(db, [account, ...others], options)
     return EXIT_CODES.complete
   } catch (error) {
-    throw toDatabaseError(error, database.databaseUrl) ?? error
+    throw toDatabaseError(error, databaseUrl) ?? error
   } finally {
     await database.close()
   }
+}
+
+/** Several accounts: a line each. */
+async function showAll(
+  db: Database,
+  accounts: readonly string[],
+  { json, stdout, paint }: Omit<StatusOptions, 'account' | 'now'>,
+): Promise<void> {
+  const reports: StatusReport[] = []
+  for (const account of accounts) reports.push(await readStatus(db, { account, now: await readDatabaseTime(db) }))
+  if (json) for (const report of reports) stdout.write(`${JSON.stringify(report)}\n`)
+  else stdout.write(toStatusLines(reports, paint))
 }

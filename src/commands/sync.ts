@@ -2,26 +2,45 @@ import { migrate } from '../db/migrate.js'
 import type { RunStatus } from '../sync/run-summary.js'
 import { runAccount } from './account-run.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
-import { openConfiguredDatabase } from './open-database.js'
+import { eachAccount } from './each-account.js'
+import { type OpenDatabase, openConfiguredDatabase } from './open-database.js'
 import { toRunText } from './run-text.js'
-import { createSharedBudget } from './shared-budget.js'
+import { createSharedBudget, type SharedBudget } from './shared-budget.js'
 
-/** `spidra-sync sync`: one run now. Returns the exit code. */
-export async function runSyncCommand(
-  context: CommandContext,
-  flags: { readonly full: boolean; readonly json: boolean },
-): Promise<number> {
-  const { config, log, signal, stdout, stderr } = context
+interface SyncFlags {
+  readonly full: boolean
+  readonly json: boolean
+}
+
+/** `spidra-sync sync`: one run of every account now. Returns the exit code. */
+export async function runSyncCommand(context: CommandContext<string | null>, flags: SyncFlags): Promise<number> {
+  const { config, log, signal } = context
   const database = await openConfiguredDatabase(config, context)
-  const progress = stderr.isTTY && !flags.json ? (await import('./progress.js')).openProgress(stderr) : null
   try {
     await migrate(database.databaseUrl, { log, signal })
+    // The API counts by address, whatever the key: so one budget for all.
+    const sharedBudget = createSharedBudget(config)
+    return await eachAccount(context, { isHeaded: !flags.json }, (one) => syncOne(one, database, sharedBudget, flags))
+  } finally {
+    await database.close()
+  }
+}
+
+async function syncOne(
+  context: CommandContext,
+  database: OpenDatabase,
+  sharedBudget: SharedBudget,
+  flags: SyncFlags,
+): Promise<number> {
+  const { stdout, stderr } = context
+  const progress = stderr.isTTY && !flags.json ? (await import('./progress.js')).openProgress(stderr) : null
+  try {
     const { summary } = await runAccount({
       ...context,
       ...database,
       mode: flags.full ? 'full' : 'incremental',
       trigger: 'manual',
-      sharedBudget: createSharedBudget(context.config),
+      sharedBudget,
       isTold: stdout.isTTY === true && !flags.json,
       ...(progress ? { onPage: progress.onPage, onWait: progress.onWait } : {}),
     })
@@ -30,7 +49,6 @@ export async function runSyncCommand(
     return exitCodeOf(summary.status)
   } finally {
     progress?.stop()
-    await database.close()
   }
 }
 

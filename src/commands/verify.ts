@@ -2,24 +2,42 @@ import { lockAccount } from '../db/account-lock.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { toPrintable } from '../printable.js'
 import { createSpidraClient } from '../spidra/client.js'
+import type { RequestBudget } from '../spidra/request-budget.js'
 import { type VerifyReport, verifySample } from '../sync/verify-sample.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
-import { openConfiguredDatabase } from './open-database.js'
+import { eachAccount } from './each-account.js'
+import { type OpenDatabase, openConfiguredDatabase } from './open-database.js'
 import { createSharedBudget } from './shared-budget.js'
 
+interface VerifyFlags {
+  readonly sample: number
+}
+
 /** `spidra-sync verify`: reads pages again and compares them with the table. Returns the exit code. */
-export async function runVerifyCommand(context: CommandContext, flags: { readonly sample: number }): Promise<number> {
-  const { config, account, signal, stdout, log } = context
+export async function runVerifyCommand(context: CommandContext<string | null>, flags: VerifyFlags): Promise<number> {
+  const { config, log } = context
   const database = await openConfiguredDatabase(config, context)
-  const { db, databaseUrl } = database
+  try {
+    const { budget, listen } = createSharedBudget(config)
+    listen(({ waitMs, resumeAt }) => log.info({ waitMs, resumeAt }, 'waiting for the request budget'))
+    return await eachAccount(context, { isHeaded: true }, (one) => verifyOne(one, database, budget, flags))
+  } finally {
+    await database.close()
+  }
+}
+
+async function verifyOne(
+  { config, account, signal, stdout }: CommandContext,
+  { db, databaseUrl }: OpenDatabase,
+  budget: RequestBudget,
+  flags: VerifyFlags,
+): Promise<number> {
   try {
     const lock = await lockAccount(databaseUrl, db, account)
     if (lock === null) {
       stdout.write(`Skipped: another worker is running account ${account}.\n`)
       return EXIT_CODES.complete
     }
-    const { budget, listen } = createSharedBudget(config)
-    listen(({ waitMs, resumeAt }) => log.info({ waitMs, resumeAt }, 'waiting for the request budget'))
     const client = createSpidraClient({ ...config.spidra, proxy: config.proxy, budget })
     try {
       const stop = AbortSignal.any([signal, lock.lost])
@@ -32,8 +50,6 @@ export async function runVerifyCommand(context: CommandContext, flags: { readonl
     }
   } catch (error) {
     throw toDatabaseError(error, databaseUrl) ?? error
-  } finally {
-    await database.close()
   }
 }
 

@@ -1,6 +1,6 @@
-import { getBorderCharacters, table } from 'table'
 import { toSentence, wrapSentence } from '../printable.js'
 import { toInstant } from './format.js'
+import { toPlainTable } from './plain-table.js'
 import type { AlertReport, RunReport, StatusReport } from './status.js'
 
 const HEADINGS = ['Started (UTC)', 'Mode', 'Status', 'Took', 'Read', 'New', 'Changed', 'Removed']
@@ -79,23 +79,15 @@ function toTable(runs: readonly RunReport[], paint: Paint): string[] {
   const rows = runs.map((run) => [
     run.startedAt.slice(0, 16).replace('T', ' '),
     run.mode,
-    toStatus(run, paint),
+    paintStatus(run.status, paint),
     toDuration(run.durationMs),
     ...toCounts(run),
   ])
-  const text = table([HEADINGS, ...rows], {
-    border: getBorderCharacters('void'),
-    drawHorizontalLine: () => false,
-    columnDefault: { paddingLeft: 0, paddingRight: 1 },
-    columns: HEADINGS.map((_heading, column) => ({ alignment: column < 3 ? 'left' : 'right' })),
-  })
-  return text
-    .trimEnd()
-    .split('\n')
-    .map((line) => line.trimEnd())
+  return toPlainTable([HEADINGS, ...rows], 3)
 }
 
-function toStatus({ status }: RunReport, paint: Paint): string {
+/** A status in its colour. */
+export function paintStatus(status: string, paint: Paint): string {
   if (status === 'complete') return paint('green', status)
   if (status === 'failed') return paint('red', status)
   return status === 'running' ? status : paint('yellow', status)
@@ -114,7 +106,8 @@ function toTrouble({ id, status, reason, errorMessage }: RunReport): string[] {
   return details.length === 0 ? [] : [`Run ${id} ${status}: ${toSentence(details.join(': '))}`]
 }
 
-function toAge(seconds: number): string {
+/** How long ago, in one unit. */
+export function toAge(seconds: number): string {
   const ago = new Intl.RelativeTimeFormat('en')
   if (seconds < 90) return ago.format(-seconds, 'second')
   if (seconds < 90 * 60) return ago.format(-Math.round(seconds / 60), 'minute')

@@ -2,11 +2,10 @@ import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { pino } from 'pino'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { runPlanCommand } from '../../src/commands/plan.js'
-import { loadConfig } from '../../src/config.js'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/server.js'
+import { commandContext } from '../support/command-context.js'
 import { uuidOf } from '../support/job-rows.js'
 import { createTestDatabase } from '../support/test-database.js'
 
@@ -14,18 +13,11 @@ import { createTestDatabase } from '../support/test-database.js'
 async function plan(api: Pick<Simulator, 'url'>, env: Readonly<Record<string, string>> = {}) {
   const workingDirectory = await mkdtemp(join(tmpdir(), 'plan-'))
   onTestFinished(() => rm(workingDirectory, { recursive: true }))
-  const written: string[] = []
-  const exitCode = await runPlanCommand({
-    config: loadConfig({ SPIDRA_API_KEY: 'spd_demo', SPIDRA_API_URL: api.url, ...env }, { needs: 'sync' }),
-    account: 'default',
+  const { context, written } = commandContext(
+    { SPIDRA_API_KEY: 'spd_demo', SPIDRA_API_URL: api.url, ...env },
     workingDirectory,
-    worker: 'test:1',
-    version: '0.0.0',
-    log: pino({ level: 'silent' }),
-    stdout: { write: (text) => written.push(text) },
-    stderr: process.stderr,
-    signal: new AbortController().signal,
-  })
+  )
+  const exitCode = await runPlanCommand(context)
   const text = written.join('')
   return { exitCode, text, lines: text.split('\n'), figures: figuresOf(text), workingDirectory }
 }

@@ -1,9 +1,8 @@
-import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { runVerifyCommand } from '../../src/commands/verify.js'
-import { loadConfig } from '../../src/config.js'
 import { lockAccount } from '../../src/db/account-lock.js'
 import { type Simulator, startSimulator } from '../../src/simulator/server.js'
+import { commandContext } from '../support/command-context.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 import { loadTable } from '../support/sync-runner.js'
 
@@ -11,25 +10,11 @@ const database = await shareTestDatabase()
 
 /** Runs `verify` over all pages of a small account, unless told otherwise. */
 async function verify(simulator: Simulator, sample = 5) {
-  const written: string[] = []
   const before = simulator.requestCount
-  const exitCode = await runVerifyCommand(
-    {
-      config: loadConfig(
-        { SPIDRA_API_KEY: simulator.key, SPIDRA_API_URL: simulator.url, DATABASE_URL: database.url },
-        { needs: 'sync' },
-      ),
-      account: 'default',
-      workingDirectory: '.',
-      worker: 'test:1',
-      version: '0.0.0',
-      log: pino({ level: 'silent' }),
-      stdout: { write: (text) => written.push(text) },
-      stderr: process.stderr,
-      signal: new AbortController().signal,
-    },
-    { sample },
-  )
+  const { context, written } = commandContext({
+    ...{ SPIDRA_API_KEY: simulator.key, SPIDRA_API_URL: simulator.url, DATABASE_URL: database.url },
+  })
+  const exitCode = await runVerifyCommand(context, { sample })
   const pages = simulator.requests.filter(({ number }) => number > before).map(({ page }) => page)
   return { exitCode, lines: written.join('').trimEnd().split('\n'), pages }
 }

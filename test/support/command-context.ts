@@ -1,0 +1,31 @@
+import { pino } from 'pino'
+import { readAccounts } from '../../src/accounts.js'
+import { readAccountsFile } from '../../src/accounts-file.js'
+import type { CommandContext } from '../../src/commands/command.js'
+import { loadConfig } from '../../src/config.js'
+import type { Environment } from '../../src/config-names.js'
+
+/** What the process edge hands to a command in this environment; what the command writes is noted. */
+export function commandContext(
+  env: Environment,
+  workingDirectory = '.',
+): { readonly context: CommandContext<string | null>; readonly written: string[] } {
+  const written: string[] = []
+  const config = loadConfig(env, { needs: 'sync' })
+  const { accounts } = readAccounts({ config, file: readAccountsFile(env), env, name: 'default' })
+  const context = {
+    config,
+    account: 'default',
+    accounts,
+    reloadAccounts: () => accounts,
+    onHangup: () => () => undefined,
+    workingDirectory,
+    worker: 'test:1',
+    version: '0.0.0',
+    log: pino({ level: 'silent' }),
+    stdout: { write: (text: string) => written.push(text) },
+    stderr: process.stderr,
+    signal: new AbortController().signal,
+  }
+  return { context, written }
+}
