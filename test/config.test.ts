@@ -29,6 +29,7 @@ describe('defaults', () => {
         apiKey: 'spd_0123456789',
         apiUrl: 'https://api.spidra.io/api',
         authScheme: 'x-api-key',
+        sourceAddress: null,
         requestTimeoutMs: 30_000,
         requestRetries: 5,
         retryBaseMs: 500,
@@ -94,6 +95,7 @@ describe('values', () => {
     ['SPIDRA_API_URL', 'https://x.test/api//', (config: Config) => config.spidra.apiUrl, 'https://x.test/api'],
     ['SPIDRA_API_URL', 'http://127.0.0.1:9/', (config: Config) => config.spidra.apiUrl, 'http://127.0.0.1:9'],
     ['SPIDRA_API_URL', 'http://[::1]:9/a', (config: Config) => config.spidra.apiUrl, 'http://[::1]:9/a'],
+    ['SOURCE_ADDRESS', '2001:db8::7', (config: Config) => config.spidra.sourceAddress, '2001:db8::7'],
     ['https_proxy', 'http://p.test:3128', (config: Config) => config.proxy.url, 'http://p.test:3128'],
     [
       'DATABASE_URL',
@@ -123,6 +125,7 @@ describe('problems', () => {
     SPIDRA_API_URL: 'ftp://canary.test',
     SPIDRA_AUTH_SCHEME: 'canary',
     SPIDRA_API_ALLOW_HTTP: 'canary',
+    SOURCE_ADDRESS: 'canary.test',
     DATABASE_URL: 'mysql://u:canary@h/d',
     SYNC_SCHEDULE: '61 * * * *',
     FULL_SYNC_SCHEDULE: '* * * *',
