@@ -25,6 +25,7 @@ export function variables(rules: Rules) {
     SPIDRA_API_URL: apiUrl(rules.allowHttp).default('https://api.spidra.io/api'),
     SPIDRA_AUTH_SCHEME: oneOf(['x-api-key', 'bearer']).default('x-api-key'),
     SPIDRA_API_ALLOW_HTTP: flag.default(false),
+    SOURCE_ADDRESS: optional(ipAddress),
     DATABASE_URL: rules.production ? databaseUrl : optional(databaseUrl),
     SYNC_SCHEDULE: schedule.default('*/5 * * * *'),
     FULL_SYNC_SCHEDULE: schedule.default('0 3 * * *'),
@@ -80,6 +81,8 @@ const httpUrl = z
   .string()
   .regex(/^https?:\/\//i, 'must begin with https:// or http://')
   .refine(isUrl, 'must be a URL; special characters in a password must be percent-encoded')
+
+const ipAddress = z.string().refine((text) => isIP(text) !== 0, 'must be an IP address of this machine')
 
 export const schedule = z
   .string()

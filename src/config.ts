@@ -16,6 +16,8 @@ export interface Config<Key extends string | null = string> {
     /** Without a slash at the end. */
     readonly apiUrl: string
     readonly authScheme: 'x-api-key' | 'bearer'
+    /** IP address of this machine that requests come from; null for any. */
+    readonly sourceAddress: string | null
     readonly requestTimeoutMs: number
     readonly requestRetries: number
     readonly retryBaseMs: number
@@ -101,6 +103,7 @@ export function loadConfig(env: Environment, options: LoadOptions): Config<strin
       apiKey: value.SPIDRA_API_KEY,
       apiUrl: value.SPIDRA_API_URL,
       authScheme: value.SPIDRA_AUTH_SCHEME,
+      sourceAddress: value.SOURCE_ADDRESS,
       requestTimeoutMs: value.REQUEST_TIMEOUT_MS,
       requestRetries: value.REQUEST_RETRIES,
       retryBaseMs: value.RETRY_BASE_MS,

@@ -29,6 +29,7 @@ describe('defaults', () => {
         apiKey: 'spd_0123456789',
         apiUrl: 'https://api.spidra.io/api',
         authScheme: 'x-api-key',
+        sourceAddress: null,
         requestTimeoutMs: 30_000,
         requestRetries: 5,
         retryBaseMs: 500,
@@ -112,6 +113,7 @@ describe('values', () => {
     ],
     ['SPIDRA_API_URL', 'http://[::1]:9/a', (config: Config<string | null>) => config.spidra.apiUrl, 'http://[::1]:9/a'],
     ['https_proxy', 'http://p.test:3128', (config: Config<string | null>) => config.proxy.url, 'http://p.test:3128'],
+    ['SOURCE_ADDRESS', '2001:db8::7', (config: Config<string | null>) => config.spidra.sourceAddress, '2001:db8::7'],
     [
       'DATABASE_URL',
       'postgresql:///db?host=/run',
@@ -140,6 +142,7 @@ describe('problems', () => {
     SPIDRA_API_URL: 'ftp://canary.test',
     SPIDRA_AUTH_SCHEME: 'canary',
     SPIDRA_API_ALLOW_HTTP: 'canary',
+    SOURCE_ADDRESS: 'canary.test',
     DATABASE_URL: 'mysql://u:canary@h/d',
     SYNC_SCHEDULE: '61 * * * *',
     FULL_SYNC_SCHEDULE: '* * * *',

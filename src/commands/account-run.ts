@@ -38,6 +38,7 @@ const REFRESH_MS = 5 * 60_000
 export async function runAccount(options: AccountRunOptions): Promise<RecordedRun> {
   const { config, log, account, mode, trigger, worker, signal, db, databaseUrl, onPage } = options
   const { budget } = options.sharedBudget
+  let stopListening = () => {}
   const outcome = await recordRun({
     db,
     databaseUrl,
@@ -54,7 +55,7 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
     ...(options.mustHandOn ? { mustHandOn: options.mustHandOn } : {}),
     ...(onPage ? { onPage } : {}),
     createClient(counters, runLog) {
-      options.sharedBudget.listen(({ waitMs, resumeAt }) => {
+      stopListening = options.sharedBudget.listen(({ waitMs, resumeAt }) => {
         counters.waitedMs += waitMs
         runLog.info({ waitMs, resumeAt }, 'waiting for the request budget')
         options.onWait?.({ reason: 'rate_limited', waitMs })
@@ -75,7 +76,7 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
         },
       })
     },
-  })
+  }).finally(() => stopListening())
   if (outcome.summary.runId !== null) await noteForOthers(options, budget.told())
   if (options.isTold) log.debug({ ...outcome.summary, err: outcome.error }, 'run finished')
   else logSummary(log, outcome)

@@ -97,6 +97,7 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
     .option('--speed <factor>', 'how many times faster a job lives (default 1)')
     .option('--latency <ms>', 'before each answer (default 0)')
     .option('--key <key>', 'the key that opens the account (default spd_demo)')
+    .option('--accounts <number>', 'accounts, the second with the key <key>_2 and so on (default 1)')
     .option('--rate-limit <requests>', 'per window, or off (default 300)')
     .option('--window <seconds>', 'length of a window (default 900)')
     .option('--faults <kind:share,...>', 'such as http500:0.02,dropped:0.01 (default none)')

@@ -65,7 +65,10 @@ export async function runDemoCommand(context: CommandContext, flags: { readonly 
 
 function withSimulator(context: CommandContext, { url, key }: Simulator): CommandContext {
   const { config } = context
-  return { ...context, config: { ...config, spidra: { ...config.spidra, apiUrl: url, apiKey: key } } }
+  return {
+    ...context,
+    config: { ...config, spidra: { ...config.spidra, apiUrl: url, apiKey: key, sourceAddress: null } },
+  }
 }
 
 /** The first run, before the service: with a progress bar, and its summary in words. */

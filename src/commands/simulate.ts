@@ -1,5 +1,5 @@
 import { FAULT_KINDS, type FaultKind } from '../simulator/faults.js'
-import { type SimulatorOptions, startSimulator } from '../simulator/server.js'
+import { type Simulator, type SimulatorOptions, startSimulator } from '../simulator/server.js'
 import { UsageError } from '../usage-error.js'
 
 /** The flags of `simulate`, as typed on the command line. */
@@ -25,6 +25,8 @@ export interface SimulateFlags {
   readonly latency?: string
   /** `--key`: the key that opens the account. Default `spd_demo`. */
   readonly key?: string
+  /** `--accounts`: the second has the key `<key>_2`, and so on. Default 1. */
+  readonly accounts?: string
   /** `--rate-limit`: requests per window, or `off`. Default 300. */
   readonly rateLimit?: string
   /** `--window`: seconds of a rate limit window. Default 900. */
@@ -62,15 +64,24 @@ export async function runSimulate(run: {
       throw new SimulateFlagError('--port', `${options.port} cannot be used (${error.code})`, error)
     throw error
   })
-  run.stdout.write(
-    `Spidra account with ${simulator.account.total} batch jobs at ${simulator.url} (key ${simulator.key})\n`,
-  )
+  run.stdout.write(`${toGreeting(simulator)}\n`)
   run.stdout.write(`Try: curl -H 'x-api-key: ${simulator.key}' '${simulator.url}/batch/scrape?page=1&limit=50'\n`)
 
   await new Promise<void>((resolve) => {
     if (run.signal.aborted) resolve()
     run.signal.addEventListener('abort', () => resolve(), { once: true })
   })
+}
+
+/** What there is, where, and the keys. */
+function toGreeting({ account, accounts, key, url }: Simulator): string {
+  const last = accounts.at(-1)
+  if (last === undefined || accounts.length === 1) {
+    return `Spidra account with ${account.total} batch jobs at ${url} (key ${key})`
+  }
+  const jobs = accounts.reduce((sum, keyed) => sum + keyed.account.total, 0)
+  const keys = accounts.length === 2 ? `keys ${key} and ${last.key}` : `keys ${key}, ${key}_2 to ${last.key}`
+  return `${accounts.length} Spidra accounts with ${jobs} batch jobs at ${url} (${keys})`
 }
 
 /** Flags checked and made options. */
@@ -88,6 +99,7 @@ export function toSimulatorOptions(flags: SimulateFlags): SimulatorOptions {
     speed: readNumber('--speed', flags.speed, 1, { low: 0.001, high: 1_000_000 }),
     latencyMs: readNumber('--latency', flags.latency, 0, { low: 0, high: 600_000 }),
     key,
+    accounts: readWhole('--accounts', flags.accounts, 1, { low: 1, high: 10_000 }),
     rateLimit:
       rateLimit === 'off'
         ? 'off'

@@ -1,11 +1,17 @@
 import type { IncomingMessage } from 'node:http'
 import { type Answer, toRefusal } from './answer.js'
+import type { KeyedAccount } from './keyed-accounts.js'
 import type { PageAsked } from './list-page.js'
 
 export interface ListRules {
-  readonly key: string
+  readonly accountOf: (key: string) => KeyedAccount | undefined
   /** What happens to a limit over 50: it is cut to 50 and echoed so, or refused. */
   readonly overLimit: 'clamp' | 'error'
+}
+
+/** A page of one account's list. */
+export interface ListAsked extends PageAsked {
+  readonly from: KeyedAccount
 }
 
 const BASE_PATH = '/api'
@@ -14,14 +20,15 @@ const DEFAULT_LIMIT = 20
 const MOST_PER_PAGE = 50
 const WHOLE_NUMBER = /^\d{1,9}$/
 
-/** Which page a request asks for, or why it gets none: 404, 401 without a key, 403 with a wrong one, 422. */
-export function readListRequest(request: IncomingMessage, rules: ListRules): PageAsked | Answer {
+/** Which page of which list a request asks for, or why it gets none: 404, 401 without a key, 403 with a wrong one, 422. */
+export function readListRequest(request: IncomingMessage, rules: ListRules): ListAsked | Answer {
   const [path, query = ''] = (request.url ?? '').split('?', 2)
   if (request.method !== 'GET' || path !== LIST_PATH) return toRefusal(404, 'Not found')
 
   const key = readKey(request)
   if (key === null) return toRefusal(401, 'Missing x-api-key header')
-  if (key !== rules.key) return toRefusal(403, 'Invalid, expired or disabled API key')
+  const from = rules.accountOf(key)
+  if (from === undefined) return toRefusal(403, 'Invalid, expired or disabled API key')
 
   const parameters = new URLSearchParams(query)
   const page = readPositive(parameters.get('page'), 1)
@@ -30,7 +37,7 @@ export function readListRequest(request: IncomingMessage, rules: ListRules): Pag
   if (limit === null || (limit > MOST_PER_PAGE && rules.overLimit === 'error')) {
     return invalid(`limit must be a whole number from 1 to ${MOST_PER_PAGE}`)
   }
-  return { page, limit: Math.min(limit, MOST_PER_PAGE) }
+  return { from, page, limit: Math.min(limit, MOST_PER_PAGE) }
 }
 
 function readKey(request: IncomingMessage): string | null {

@@ -4,7 +4,8 @@ import type { FaultKind } from './faults.js'
 export interface LoggedRequest {
   /** From 1, in the order in which requests came. */
   readonly number: number
-  /** Null where the request was refused before they were read. */
+  /** Number of the account whose list was asked for. Like page and limit null where it was refused before. */
+  readonly account: number | null
   readonly page: number | null
   readonly limit: number | null
   /** Epoch ms of the simulator's clock when it was answered. */

@@ -1,11 +1,12 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Account, type AccountOptions, createAccount } from './account.js'
+import type { Account, AccountOptions } from './account.js'
 import { type Answer, toAnswer, toFaultyAnswer, tooManyRequests, toRefusal } from './answer.js'
 import { deliver } from './deliver.js'
 import { createFaults, type FaultKind, type FaultOptions, type Faults } from './faults.js'
+import { createKeyedAccounts, type KeyedAccount } from './keyed-accounts.js'
 import type { PageAsked } from './list-page.js'
-import { readListRequest } from './list-request.js'
+import { type ListAsked, readListRequest } from './list-request.js'
 import { type Budget, createRateLimiter, type RateLimitOptions } from './rate-limiter.js'
 import { createRequestLog, type LoggedRequest } from './request-log.js'
 
@@ -16,6 +17,8 @@ export interface SimulatorOptions extends AccountOptions {
   readonly host?: string
   /** The key that opens the account. Default `spd_demo`. */
   readonly key?: string
+  /** How many there are, all at the same rate limit: see `createKeyedAccounts`. Default 1. */
+  readonly accounts?: number
   /** Before each answer, in real milliseconds. Default 0. */
   readonly latencyMs?: number
   /** Default: 300 requests per 15 minutes. */
@@ -39,8 +42,12 @@ export interface Simulator extends AsyncDisposable {
   /** Base URL, ending in `/api`. */
   readonly url: string
   readonly port: number
+  /** Of the first account. */
   readonly key: string
+  /** The first account. */
   readonly account: Account
+  /** All accounts, in the order of their numbers. */
+  readonly accounts: readonly KeyedAccount[]
   readonly faults: Faults
   /** The last requests, oldest first. */
   readonly requests: readonly LoggedRequest[]
@@ -53,15 +60,16 @@ export interface Simulator extends AsyncDisposable {
 }
 
 /**
- * Starts a Spidra account on a port of its own: `GET {url}/batch/scrape?page=&limit=`, as the public documentation
- * describes it, for any HTTP client. Rejects if it cannot listen.
+ * Starts Spidra accounts, one unless told otherwise, on a port of their own: `GET {url}/batch/scrape?page=&limit=`, as
+ * the public documentation describes it, for any HTTP client. Rejects if it cannot listen.
  */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const { port = 0, host = '127.0.0.1', key = 'spd_demo', overLimit = 'clamp', now = Date.now, seed = 1 } = options
-  const { latencyMs = 0, rateLimit = {}, beforeAnswer, requestsKept = 1000 } = options
+  const { accounts: count = 1, latencyMs = 0, rateLimit = {}, beforeAnswer, requestsKept = 1000 } = options
   const { rates, slowBodyMs = 1000, retryAfterSeconds = 60 } = options.faults ?? {}
 
-  const account = createAccount(options)
+  const accounts = createKeyedAccounts(key, count, options)
+  const accountsByKey = new Map(accounts.map((keyed) => [keyed.key, keyed]))
   const faults = createFaults(seed, rates)
   const limiter = createRateLimiter(rateLimit, now)
   const log = createRequestLog(requestsKept)
@@ -75,10 +83,11 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     if (latencyMs > 0) await sleep(latencyMs, undefined, { signal: closing.signal })
 
     const budget = limiter.take(address, 1)
-    const asked = readListRequest(request, { key, overLimit })
+    const asked = readListRequest(request, { accountOf: (given) => accountsByKey.get(given), overLimit })
     const { reply, fault } = await replyTo(asked, budget, { number, address })
     log.add({
       number,
+      account: 'page' in asked ? asked.from.number : null,
       page: 'page' in asked ? asked.page : null,
       limit: 'page' in asked ? asked.limit : null,
       at: now(),
@@ -94,16 +103,17 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   }
 
   async function replyTo(
-    asked: PageAsked | Answer,
+    asked: ListAsked | Answer,
     budget: Budget | null,
-    from: { readonly number: number; readonly address: string },
+    request: { readonly number: number; readonly address: string },
   ): Promise<{ readonly reply: Answer; readonly fault: FaultKind | null }> {
     if (budget?.isExceeded) return { reply: tooManyRequests(budget.resetSeconds), fault: null }
     if ('status' in asked) return { reply: asked, fault: null }
 
-    await beforeAnswer?.({ ...asked, ...from })
-    const fault = faults.take({ number: from.number, page: asked.page })
-    const text = account.listText(asked)
+    const { from, page, limit } = asked
+    await beforeAnswer?.({ page, limit, ...request })
+    const fault = faults.take({ number: request.number, page })
+    const text = from.account.listText({ page, limit })
     return { reply: fault === null ? toAnswer(200, text) : toFaultyAnswer(fault, text, retryAfterSeconds), fault }
   }
 
@@ -141,7 +151,8 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     url: `http://${host.includes(':') ? `[${host}]` : host}:${actualPort}/api`,
     port: actualPort,
     key,
-    account,
+    account: accounts[0].account,
+    accounts,
     faults,
     get requests() {
       return log.last

@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
-import { EnvHttpProxyAgent, request } from 'undici'
+import { request } from 'undici'
 import { MAX_BODY_BYTES, readBody } from './body.js'
+import { type DispatcherOptions, openDispatcher } from './dispatcher.js'
 import { SpidraError } from './errors.js'
 import { toNetworkError } from './network-error.js'
 import { type HeaderReader, type RateLimit, readRateLimit } from './rate-limit-headers.js'
@@ -8,18 +9,13 @@ import { toSpidraError } from './response-error.js'
 import { startTimeout } from './timeout.js'
 import { type ListBody, parseListBody } from './wire.js'
 
-/** A host that does not take a connection in so many milliseconds is away; the next attempt begins a new one. */
-const CONNECT_TIMEOUT_MS = 10_000
-
-export interface ConnectionOptions {
+export interface ConnectionOptions extends DispatcherOptions {
   /** Base URL without a slash at its end, as in `https://api.spidra.io/api`. */
   readonly apiUrl: string
   readonly apiKey: string
   readonly authScheme: 'x-api-key' | 'bearer'
   /** Per attempt, from the request to the last byte of the body. */
   readonly requestTimeoutMs: number
-  /** For `https:` addresses, with the hosts that it is not for, as in `NO_PROXY`. Default none. */
-  readonly proxy?: { readonly url: string | null; readonly except: string | null }
 }
 
 /** The body of an answer, as of one instant. */
@@ -52,24 +48,12 @@ export interface Connection {
   close(): Promise<void>
 }
 
-/** Opens connections to the API. The proxy settings of the process's environment play no part. */
+/** Opens connections to the API. */
 export function openConnection(options: ConnectionOptions): Connection {
-  const { apiUrl, apiKey, authScheme, requestTimeoutMs, proxy } = options
+  const { apiUrl, apiKey, authScheme, requestTimeoutMs, proxy, sourceAddress } = options
   const closing = new AbortController()
   setMaxListeners(0, closing.signal)
-  // undici never ends a socket that is still connecting, and for so long that keeps the process alive.
-  const sockets = { timeout: CONNECT_TIMEOUT_MS, signal: closing.signal }
-  const dispatcher = new EnvHttpProxyAgent({
-    // Empty is none. Left out, undici would ask the environment.
-    httpProxy: '',
-    httpsProxy: proxy?.url ?? '',
-    noProxy: proxy?.except ?? '',
-    // The time limit is ours alone; undici's own would cut a longer one at 300 s.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-    connect: sockets,
-    proxyTls: sockets,
-  })
+  const dispatcher = openDispatcher(options, closing.signal)
   const headers = {
     accept: 'application/json',
     'user-agent': 'spidra-sync',
@@ -104,7 +88,8 @@ export function openConnection(options: ConnectionOptions): Connection {
       signal.throwIfAborted()
       if (error instanceof SpidraError) return { list: error, rateLimit, serverTime }
       const isProxied = typeof proxy?.url === 'string' && apiUrl.startsWith('https:')
-      const failure = toNetworkError(error, timeout.timedOut, { apiUrl, page, requestTimeoutMs, isProxied })
+      const isBound = typeof sourceAddress === 'string'
+      const failure = toNetworkError(error, timeout.timedOut, { apiUrl, page, requestTimeoutMs, isProxied, isBound })
       return { list: failure, rateLimit, serverTime }
     }
   }

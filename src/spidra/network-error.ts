@@ -7,6 +7,8 @@ export interface Destination {
   readonly page: number
   readonly requestTimeoutMs: number
   readonly isProxied: boolean
+  /** Whether it was to come from an address of its own. */
+  readonly isBound: boolean
 }
 
 /** Names why no answer came, or only a part of one, and what the user can check. */
@@ -17,13 +19,26 @@ export function toNetworkError(error: unknown, timedOut: boolean, to: Destinatio
     return new SpidraError(message, { code: 'timeout', status: null, cause: error })
   }
   const reason = error instanceof Error && 'code' in error && error.code !== undefined ? ` (${String(error.code)})` : ''
-  const check = to.isProxied
-    ? 'Check the network, SPIDRA_API_URL and HTTPS_PROXY'
-    : 'Check the network and SPIDRA_API_URL'
+  if (isAboutSource(error)) {
+    const rule = 'it must be an IP address of this machine, of the family of the other end'
+    const message = `Nothing can be sent to ${origin} from SOURCE_ADDRESS${reason}: ${rule}`
+    return new SpidraError(message, { code: 'network', status: null, cause: error })
+  }
+  const variables = [
+    'SPIDRA_API_URL',
+    ...(to.isProxied ? ['HTTPS_PROXY'] : []),
+    ...(to.isBound ? ['SOURCE_ADDRESS'] : []),
+  ]
+  const check = `Check ${new Intl.ListFormat('en-GB').format(['the network', ...variables])}`
   return new SpidraError(`No answer from ${origin} for page ${to.page}${reason}. ${check}`, {
     code: 'network',
     status: null,
     // What undici could not read as HTTP it carries along, and that may be anything.
     cause: error instanceof errors.HTTPParserError ? undefined : error,
   })
+}
+
+/** `bind` gives a socket its own address; nothing else here asks for one. */
+function isAboutSource(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error && error.syscall === 'bind'
 }

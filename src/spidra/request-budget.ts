@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import {
   afterAnswer,
   afterSending,
@@ -13,7 +12,7 @@ import type { RateLimit } from './rate-limit-headers.js'
 /** So that workers behind the same address do not come back in the same instant, in milliseconds. */
 const JITTER_MS = 50
 
-/** What a timer can hold; only waits that an answer in flight will end are this long. */
+/** What a timer can hold, some 25 days. */
 const MAX_TIMER_MS = 2 ** 31 - 1
 
 export interface RequestBudgetOptions {
@@ -49,7 +48,7 @@ export interface ToldBudget {
  */
 export interface RequestBudget {
   /**
-   * Waits until a request may go, and takes it. Each one taken must be handed to `observe` once.
+   * Waits until a request may go, behind those who wait already, and takes it. Each one taken must be handed to `observe` once.
    *
    * @throws the signal's reason, at once, when it aborts; nothing is taken then.
    */
@@ -66,11 +65,21 @@ export interface RequestBudget {
   told(): ToldBudget | null
 }
 
-/** Creates the budget; `outlookOf` argues its arithmetic. */
+/**
+ * Creates the budget; `outlookOf` argues its arithmetic.
+ *
+ * First come, first served: nobody passes those who wait, not even when a request could go that very moment. Whoever
+ * comes, and whoever was served and comes again, stands behind all of them. So while callers wait, each of them is served
+ * once before any is served twice, and of several runs that share a budget none starves. One with several requests in
+ * flight stands in the queue as often. All wait for the same thing, by one timer: who leaves by an abort takes nothing
+ * along that the others need.
+ */
 export function createRequestBudget(options: RequestBudgetOptions): RequestBudget {
   const { requests, windowMs, reserve, random = Math.random, onWait } = options
   const { now = () => performance.timeOrigin + performance.now() } = options
-  const wakers = new Set<() => void>()
+  // A set keeps the order in which they came, and lets one leave from the middle.
+  const waiting = new Set<() => void>()
+  let timer: NodeJS.Timeout | undefined
   let window = firstWindow(requests)
   let announced = 0
   let told: ToldBudget | null = null
@@ -81,45 +90,51 @@ export function createRequestBudget(options: RequestBudgetOptions): RequestBudge
     return { instant, outlook: outlookOf(window, reserve, instant) }
   }
 
-  async function acquire(signal: AbortSignal): Promise<void> {
-    for (;;) {
+  function acquire(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
       signal.throwIfAborted()
+      const go = () => {
+        signal.removeEventListener('abort', leave)
+        resolve()
+      }
+      const leave = () => {
+        waiting.delete(go)
+        if (waiting.size === 0) clearTimeout(timer)
+        reject(signal.reason)
+      }
+      waiting.add(go)
+      signal.addEventListener('abort', leave, { once: true })
+      serve()
+    })
+  }
+
+  /** Lets those go who may, and looks again as soon as the next one might. */
+  function serve(): void {
+    clearTimeout(timer)
+    for (const go of waiting) {
       const { instant, outlook } = look()
-      if (outlook.mayGo) {
-        // No await lies between the look and the taking: of several that wait, none takes another's request.
-        window = afterSending(window, instant)
+      if (!outlook.mayGo) {
+        if (outlook.resumeAt !== null) pause(outlook.resumeAt, instant)
         return
       }
-      await pause(outlook.resumeAt, instant, signal)
+      window = afterSending(window, instant)
+      waiting.delete(go)
+      go()
     }
   }
 
-  /** Until the instant, if there is one, or until something new is known. */
-  async function pause(resumeAt: number | null, instant: number, signal: AbortSignal): Promise<void> {
-    const waitMs = resumeAt === null ? MAX_TIMER_MS : Math.ceil(resumeAt - instant + random() * JITTER_MS)
-    const woken = new AbortController()
-    const wake = () => woken.abort()
-    wakers.add(wake)
+  function pause(resumeAt: number, instant: number): void {
+    const waitMs = Math.ceil(resumeAt - instant + random() * JITTER_MS)
     // Before the wait is told: who hears of it may abort at once.
-    signal.addEventListener('abort', wake, { once: true })
-    try {
-      if (resumeAt !== null && announced !== window.number) {
-        announced = window.number
-        onWait?.({ waitMs, resumeAt: new Date(instant + waitMs) })
-      }
-      await sleep(waitMs, undefined, { signal: woken.signal })
-    } catch (error) {
-      // Woken: the caller looks again.
-      if (!woken.signal.aborted) throw error
-    } finally {
-      wakers.delete(wake)
-      signal.removeEventListener('abort', wake)
-    }
+    timer = setTimeout(serve, Math.min(waitMs, MAX_TIMER_MS))
+    if (announced === window.number) return
+    announced = window.number
+    onWait?.({ waitMs, resumeAt: new Date(instant + waitMs) })
   }
 
   return {
     acquire,
-    mayGo: () => look().outlook.mayGo,
+    mayGo: () => look().outlook.mayGo && waiting.size === 0,
     resumesInMs() {
       const { instant, outlook } = look()
       return outlook.mayGo || outlook.resumeAt === null ? 0 : Math.max(0, outlook.resumeAt - instant)
@@ -132,7 +147,7 @@ export function createRequestBudget(options: RequestBudgetOptions): RequestBudge
         const { limit, remaining, resetInMs } = rateLimit
         told = { limit, remaining, resetAt: resetInMs === null ? null : new Date(instant + resetInMs) }
       }
-      for (const wake of wakers) wake()
+      serve()
     },
     told: () => told,
   }

@@ -31,6 +31,19 @@ test('says where it is and serves until the signal aborts', async () => {
   await expect(fetch(url)).rejects.toThrow()
 })
 
+test.each([
+  ['2', /^2 Spidra accounts with 140 batch jobs at http:\S+ \(keys spd_x and spd_x_2\)\n/],
+  ['40', /^40 Spidra accounts with 2800 batch jobs at http:\S+ \(keys spd_x, spd_x_2 to spd_x_40\)\n/],
+])('of %s accounts it says how many they are, and their keys', async (accounts, greeting) => {
+  let output = ''
+  await runSimulate({
+    flags: { port: '0', jobs: '70', arrivals: '0', key: 'spd_x', accounts },
+    stdout: { write: (text) => (output += text) },
+    signal: AbortSignal.abort(),
+  })
+  expect(output).toMatch(greeting)
+})
+
 test('ends at once when it was aborted before', async () => {
   await runSimulate({ flags: { port: '0' }, stdout: { write: () => {} }, signal: AbortSignal.abort() })
 })
@@ -45,6 +58,7 @@ test('has the defaults it documents', () => {
     speed: 1,
     latencyMs: 0,
     key: 'spd_demo',
+    accounts: 1,
     rateLimit: { limit: 300, windowMs: 900_000 },
     faults: { rates: {} },
     ties: 0.05,
@@ -62,6 +76,7 @@ test('reads every flag', () => {
     speed: '60',
     latency: '7',
     key: 'k',
+    accounts: '9',
     rateLimit: 'off',
     window: '8',
     faults: 'http500:0.02, dropped:0.01',
@@ -77,6 +92,7 @@ test('reads every flag', () => {
     speed: 60,
     latencyMs: 7,
     key: 'k',
+    accounts: 9,
     rateLimit: 'off',
     faults: { rates: { http500: 0.02, dropped: 0.01 } },
     ties: 0.5,
@@ -94,6 +110,8 @@ test.each([
   ['--speed', { speed: '0' }],
   ['--latency', { latency: '1s' }],
   ['--key', { key: ' ' }],
+  ['--accounts', { accounts: '0' }],
+  ['--accounts', { accounts: 'x' }],
   ['--rate-limit', { rateLimit: 'none' }],
   ['--window', { window: '0' }],
   ['--faults', { faults: 'http418:0.1' }],

@@ -81,8 +81,8 @@ test('remembers what was asked, the last requests only, and counts all', async (
   await get(api, '?page=2&limit=99')
   const common = { at: 1_000_000, address: '127.0.0.1', fault: null }
   expect(api.requests).toEqual([
-    { ...common, number: 2, page: null, limit: null, status: 401 },
-    { ...common, number: 3, page: 2, limit: 50, status: 200 },
+    { ...common, number: 2, account: null, page: null, limit: null, status: 401 },
+    { ...common, number: 3, account: 1, page: 2, limit: 50, status: 200 },
   ])
   expect(api.requestCount).toBe(3)
 })

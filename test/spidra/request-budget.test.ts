@@ -135,14 +135,14 @@ describe('acquire', () => {
 
 test('tells of a wait once a window, with the time when it ends', async () => {
   const { budget, clock, waits } = stopped({ requests: 300 })
-  const stop = new AbortController()
   for (const minutes of [0, 1]) {
     clock.now = NOON + minutes * 60_000
     await budget.acquire(signal)
     budget.observe({ limit: 300, remaining: 0, resetInMs: 60_000 }, SILENCE)
+    const stop = new AbortController()
     void Promise.allSettled([budget.acquire(stop.signal), budget.acquire(stop.signal)])
+    stop.abort()
   }
-  stop.abort()
 
   expect(waits).toEqual([
     { waitMs: 60_000, resumeAt: new Date(NOON + 60_000) },

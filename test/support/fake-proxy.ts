@@ -10,17 +10,21 @@ export interface FakeProxy extends AsyncDisposable {
     readonly target: string
     readonly headers: IncomingHttpHeaders
   }[]
+  /** Where each tunnel was asked for from. */
+  readonly addresses: readonly (string | undefined)[]
 }
 
 /** An HTTP proxy that refuses every tunnel, or leaves whoever asks for one waiting. */
 export async function fakeProxy(behaviour: 'refuse' | 'hang'): Promise<FakeProxy> {
   const requests: { method: string; target: string; headers: IncomingHttpHeaders }[] = []
+  const addresses: (string | undefined)[] = []
   const tunnels = new Set<Duplex>()
   const server = createServer((request, response) => {
     requests.push({ method: request.method ?? '', target: request.url ?? '', headers: request.headers })
     response.writeHead(502).end()
   })
   server.on('connect', (request, socket) => {
+    addresses.push(request.socket.remoteAddress)
     requests.push({ method: 'CONNECT', target: request.url ?? '', headers: request.headers })
     // Node no longer counts a socket that asked for a tunnel among the server's connections.
     tunnels.add(socket)
@@ -33,6 +37,7 @@ export async function fakeProxy(behaviour: 'refuse' | 'hang'): Promise<FakeProxy
   return {
     url: `http://user:proxy-password@127.0.0.1:${address.port}`,
     requests,
+    addresses,
     async [Symbol.asyncDispose]() {
       for (const socket of tunnels) socket.destroy()
       await new Promise((resolve) => {

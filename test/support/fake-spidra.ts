@@ -9,6 +9,8 @@ export interface FakeSpidra extends AsyncDisposable {
   /** Base URL, ending in `/api`. */
   readonly url: string
   readonly requests: readonly { readonly path: string; readonly headers: IncomingHttpHeaders }[]
+  /** Where each request came from. */
+  readonly addresses: readonly (string | undefined)[]
 }
 
 export const KEY = 'spd_a-key-that-nobody-may-see'
@@ -16,7 +18,9 @@ export const KEY = 'spd_a-key-that-nobody-may-see'
 /** A server that answers its requests in order, and all after the last answer as that one. */
 export async function fakeSpidra(answers: readonly [Answer, ...Answer[]]): Promise<FakeSpidra> {
   const requests: { path: string; headers: IncomingHttpHeaders }[] = []
+  const addresses: (string | undefined)[] = []
   const server = createServer((request, response) => {
+    addresses.push(request.socket.remoteAddress)
     requests.push({ path: request.url ?? '', headers: request.headers })
     const answer = answers[Math.min(requests.length, answers.length) - 1]
     answer?.(response)
@@ -27,6 +31,7 @@ export async function fakeSpidra(answers: readonly [Answer, ...Answer[]]): Promi
   return {
     url: `http://127.0.0.1:${address.port}/api`,
     requests,
+    addresses,
     async [Symbol.asyncDispose]() {
       await new Promise((resolve) => {
         server.close(resolve)

@@ -59,6 +59,7 @@ export async function runAgainst(
     expect(leaksIn(line, secretsIn({ DATABASE_URL: url, SPIDRA_API_KEY: simulator.key }))).toEqual([])
     lines.push(JSON.parse(line))
   }
+  let stopListening: (() => void) | undefined
   const { summary, error } = await recordRun({
     db,
     databaseUrl: url,
@@ -74,7 +75,7 @@ export async function runAgainst(
     log: pino({ level: 'warn' }, { write: note }),
     ...options,
     createClient(counters) {
-      sharedBudget?.listen(({ waitMs }) => {
+      stopListening = sharedBudget?.listen(({ waitMs }) => {
         counters.waitedMs += waitMs
         onWait?.()
       })
@@ -92,7 +93,7 @@ export async function runAgainst(
         },
       })
     },
-  })
+  }).finally(() => stopListening?.())
   const requests = simulator.requestCount - before
   const pages = simulator.requests.filter(({ number }) => number > before).map(({ page }) => page)
   return { summary, error, requests, pages, warnings: lines.map(({ msg }) => msg) }
