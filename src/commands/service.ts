@@ -30,7 +30,7 @@ export async function startService(
 ): Promise<Service> {
   const { config, account, log, version } = context
   const { db } = database
-  const metrics = createMetrics({ version, account })
+  const metrics = createMetrics({ version, accounts: [account] })
   await showStored()
 
   let prunedOn: string | null = null
@@ -81,7 +81,7 @@ export async function startService(
         sharedBudget,
         signal,
         onRequest: ({ outcome, attempt, durationMs }) =>
-          metrics.observeRequest({ outcome, retry: attempt > 1, durationMs }),
+          metrics.observeRequest({ account, outcome, retry: attempt > 1, durationMs }),
       })
       metrics.observeRun(summary)
       alerts.runEnded(summary)

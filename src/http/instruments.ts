@@ -66,17 +66,19 @@ export function createInstruments(registry: Registry) {
     requests: new Counter({
       name: 'spidra_sync_requests_total',
       help: 'HTTP requests to the API by outcome, retries among them.',
-      labelNames: ['outcome'],
+      labelNames: ['account', 'outcome'],
       registers,
     }),
     retries: new Counter({
       name: 'spidra_sync_retries_total',
       help: 'HTTP requests to the API that repeated a failed one.',
+      labelNames: ['account'],
       registers,
     }),
     requestDuration: new Histogram({
       name: 'spidra_sync_request_duration_seconds',
       help: 'Duration of HTTP requests to the API, waiting for the rate limit left out.',
+      labelNames: ['account'],
       buckets: REQUEST_SECONDS,
       registers,
     }),

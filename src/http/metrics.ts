@@ -15,9 +15,12 @@ export interface Metrics {
   /** The exposition text, and its media type. */
   readonly read: () => Promise<string>
   readonly contentType: string
+  /** Prepares the series of an account that came later; one that is there already stays as it is. */
+  readonly addAccount: (account: string) => void
   readonly runStarted: (account: string) => void
   readonly observeRun: (summary: RunSummary) => void
   readonly observeRequest: (request: {
+    readonly account: string
     readonly outcome: 'ok' | SpidraErrorCode
     readonly retry: boolean
     readonly durationMs: number
@@ -53,22 +56,32 @@ const ROWS = ['inserted', 'updated', 'unchanged', 'removed', 'restored', 'reject
  * The metrics of one worker, on a registry of their own. All names begin with `spidra_sync_`.
  * Counters exist at 0 from the start, since Prometheus sees no increase in a series that appears with its first event.
  */
-export function createMetrics(options: { version: string; account: string; now?: () => Date }): Metrics {
+export function createMetrics(options: {
+  readonly version: string
+  readonly accounts: readonly string[]
+  readonly now?: () => Date
+}): Metrics {
   const now = options.now ?? (() => new Date())
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: 'spidra_sync_' })
   const series = createInstruments(registry)
 
   series.build.set({ version: options.version }, 1)
-  prepare(options.account)
+  const prepared = new Set<string>()
+  for (const account of options.accounts) addAccount(account)
 
-  function prepare(account: string): void {
+  function addAccount(account: string): void {
+    // A gauge that is set to 0 again would forget what it showed.
+    if (prepared.has(account)) return
+    prepared.add(account)
     for (const mode of MODES) {
       for (const status of STATUSES) series.runs.inc({ account, mode, status }, 0)
       series.runDuration.zero({ account, mode })
     }
     for (const outcome of ROWS) series.rows.inc({ account, outcome }, 0)
-    for (const outcome of OUTCOMES) series.requests.inc({ outcome }, 0)
+    for (const outcome of OUTCOMES) series.requests.inc({ account, outcome }, 0)
+    series.retries.inc({ account }, 0)
+    series.requestDuration.zero({ account })
     series.waited.inc({ account }, 0)
     series.inProgress.set({ account }, 0)
     series.lastComplete.set({ account }, 0)
@@ -82,6 +95,7 @@ export function createMetrics(options: { version: string; account: string; now?:
   return {
     read: () => registry.metrics(),
     contentType: registry.contentType,
+    addAccount,
     runStarted: (account) => series.inProgress.set({ account }, 1),
     observeRun: (summary) => {
       const { account, mode, status } = summary
@@ -94,10 +108,10 @@ export function createMetrics(options: { version: string; account: string; now?:
       setTotals(account, summary)
       if (status === 'complete') series.lastComplete.set({ account }, now().getTime() / 1000)
     },
-    observeRequest: ({ outcome, retry, durationMs }) => {
-      series.requests.inc({ outcome })
-      if (retry) series.retries.inc()
-      series.requestDuration.observe(durationMs / 1000)
+    observeRequest: ({ account, outcome, retry, durationMs }) => {
+      series.requests.inc({ account, outcome })
+      if (retry) series.retries.inc({ account })
+      series.requestDuration.observe({ account }, durationMs / 1000)
     },
     restore: (account, totals) => {
       if (totals.lastCompleteAt !== null) series.lastComplete.set({ account }, totals.lastCompleteAt.getTime() / 1000)

@@ -26,8 +26,8 @@ const SUMMARY: RunSummary = {
 }
 
 /** The metrics, and the value of a sample by its exact name and labels; undefined when there is no such series. */
-function observed() {
-  const metrics = createMetrics({ version: '1.2.3', account: 'default', now: () => new Date('2026-01-01T00:00:00Z') })
+function observed(accounts: readonly string[] = ['default']) {
+  const metrics = createMetrics({ version: '1.2.3', accounts, now: () => new Date('2026-01-01T00:00:00Z') })
   const sample = async (series: string) => {
     const line = (await metrics.read()).split('\n').find((candidate) => candidate.startsWith(`${series} `))
     return line === undefined ? undefined : Number(line.slice(series.length))
@@ -48,8 +48,9 @@ test('counters are there at 0 before anything has happened', async () => {
 
   expect(await sample('spidra_sync_runs_total{account="default",mode="incremental",status="failed"}')).toBe(0)
   expect(await sample('spidra_sync_rows_total{account="default",outcome="rejected"}')).toBe(0)
-  expect(await sample('spidra_sync_requests_total{outcome="rate_limited"}')).toBe(0)
-  expect(await sample('spidra_sync_retries_total')).toBe(0)
+  expect(await sample('spidra_sync_requests_total{account="default",outcome="rate_limited"}')).toBe(0)
+  expect(await sample('spidra_sync_retries_total{account="default"}')).toBe(0)
+  expect(await sample('spidra_sync_request_duration_seconds_count{account="default"}')).toBe(0)
   expect(await sample('spidra_sync_waited_seconds_total{account="default"}')).toBe(0)
   expect(await sample('spidra_sync_run_duration_seconds_count{account="default",mode="full"}')).toBe(0)
   expect(await sample('spidra_sync_last_complete_timestamp_seconds{account="default"}')).toBe(0)
@@ -101,16 +102,32 @@ test('a skipped run counts, and has no duration', async () => {
   expect(await sample('spidra_sync_rows_total{account="default",outcome="inserted"}')).toBe(0)
 })
 
-test('requests count by outcome, retries beside them', async () => {
-  const { metrics, sample } = observed()
+test('requests count by account and outcome, retries beside them', async () => {
+  const { metrics, sample } = observed(['one', 'two'])
 
-  metrics.observeRequest({ outcome: 'server_error', retry: false, durationMs: 100 })
-  metrics.observeRequest({ outcome: 'ok', retry: true, durationMs: 200 })
+  metrics.observeRequest({ account: 'one', outcome: 'server_error', retry: false, durationMs: 100 })
+  metrics.observeRequest({ account: 'one', outcome: 'ok', retry: true, durationMs: 200 })
 
-  expect(await sample('spidra_sync_requests_total{outcome="server_error"}')).toBe(1)
-  expect(await sample('spidra_sync_requests_total{outcome="ok"}')).toBe(1)
-  expect(await sample('spidra_sync_retries_total')).toBe(1)
-  expect(await sample('spidra_sync_request_duration_seconds_count')).toBe(2)
+  expect(await sample('spidra_sync_requests_total{account="one",outcome="server_error"}')).toBe(1)
+  expect(await sample('spidra_sync_requests_total{account="one",outcome="ok"}')).toBe(1)
+  expect(await sample('spidra_sync_requests_total{account="two",outcome="ok"}')).toBe(0)
+  expect(await sample('spidra_sync_retries_total{account="one"}')).toBe(1)
+  expect(await sample('spidra_sync_retries_total{account="two"}')).toBe(0)
+  expect(await sample('spidra_sync_request_duration_seconds_count{account="one"}')).toBe(2)
+})
+
+test('an account that comes later has its counters at 0 too, and one that is there keeps its own', async () => {
+  const { metrics, sample } = observed(['old'])
+  const failed = (account: string) => `spidra_sync_runs_total{account="${account}",mode="full",status="failed"}`
+  expect(await sample(failed('new'))).toBeUndefined()
+  metrics.runStarted('old')
+
+  metrics.addAccount('new')
+  metrics.addAccount('old')
+
+  expect(await sample(failed('new'))).toBe(0)
+  expect(await sample('spidra_sync_requests_total{account="new",outcome="ok"}')).toBe(0)
+  expect(await sample('spidra_sync_run_in_progress{account="old"}')).toBe(1)
 })
 
 test('two workers in one process do not share their series', async () => {

@@ -31,7 +31,7 @@ async function serving(changes: Changes = {}) {
   const destination = { write: (line: string) => logged.push(line) }
   const server = await startHttpServer({
     log: await createLogger({ level: 'info', format: 'json', secrets: [], destination }),
-    metrics: createMetrics({ version: '1.2.3', account: 'default' }),
+    metrics: createMetrics({ version: '1.2.3', accounts: ['default'] }),
     readiness: async () => ({ database: { ok: true, detail: 'answers' } }),
     status: async () => STATUS,
     ...changes,
