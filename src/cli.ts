@@ -51,9 +51,9 @@ function action<Arguments extends unknown[]>(
 
 const commandLine = createCommandLine(manifest.version, {
   start: action(
-    async () => {
+    async ({ role }) => {
       const { runStartCommand } = await import('./commands/start.js')
-      return runStartCommand(forOnlyAccount(await contextOf(needs('service', { logsTo: 'stdout' }))))
+      return runStartCommand(await contextOf(needs('service', { logsTo: 'stdout' })), role ?? null)
     },
     { endsBySignal: true },
   ),

@@ -10,7 +10,8 @@ import manifest from '../package.json' with { type: 'json' }
  */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   cli: ['commands', 'worker', 'http', 'sync', 'report', 'spidra', 'db', 'simulator', 'config'],
-  commands: ['worker', 'http', 'alerts', 'sync', 'report', 'spidra', 'db', 'simulator', 'config'],
+  commands: ['fleet', 'worker', 'http', 'alerts', 'sync', 'report', 'spidra', 'db', 'simulator', 'config'],
+  fleet: ['sync', 'db', 'config'],
   worker: ['sync', 'report', 'db', 'config'],
   http: ['sync', 'report', 'spidra', 'config'],
   alerts: ['db', 'config'],

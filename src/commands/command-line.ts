@@ -1,10 +1,11 @@
-import { Command, InvalidArgumentError } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import type { FleetRole } from './fleet.js'
 import type { ReportFlags } from './report.js'
 import type { SimulateFlags } from './simulate.js'
 
 /** What each command does with its flags. */
 export interface Handlers {
-  readonly start: () => Promise<void>
+  readonly start: (flags: { readonly role?: FleetRole }) => Promise<void>
   readonly sync: (flags: { readonly full: boolean; readonly json: boolean }) => Promise<void>
   readonly plan: () => Promise<void>
   readonly status: (flags: { readonly json: boolean }) => Promise<void>
@@ -31,6 +32,13 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
   program
     .command('start')
     .description('the service: migrate, schedules, HTTP; runs until SIGTERM or SIGINT')
+    .addOption(
+      new Option('--role <role>', 'part in a fleet (default: both, where there are several accounts)').choices([
+        'scheduler',
+        'worker',
+        'both',
+      ]),
+    )
     .action(handlers.start)
 
   program

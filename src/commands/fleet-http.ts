@@ -3,7 +3,7 @@ import { readDatabaseTime } from '../db/clock.js'
 import type { Metrics } from '../http/metrics.js'
 import { type HttpServer, startHttpServer } from '../http/server.js'
 import { readDashboard } from '../report/dashboard-data.js'
-import { readFleet } from '../report/fleet.js'
+import { readFleet, readProgress } from '../report/fleet.js'
 import { readStatus } from '../report/status.js'
 import type { CommandContext } from './command.js'
 import type { OpenDatabase } from './open-database.js'
@@ -44,6 +44,9 @@ export async function startFleetHttp(
 
   /** What other workers have done since shows, too. */
   async function restoreTotals(): Promise<void> {
+    for (const { account: name, ...times } of await readProgress(db)) {
+      metrics.restore(name, { ...times, listedTotal: null, storedTotal: null })
+    }
     const fleet = await readFleet(db)
     if (fleet !== null) metrics.showFleet(fleet)
   }

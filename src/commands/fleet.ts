@@ -37,13 +37,21 @@ export async function startFleet(
   const sharedBudget = createSharedBudget(config)
   const { budget } = sharedBudget
   const queue = await openRunQueue(databaseUrl, log)
+  const http = await startFleetHttp(context, database, { metrics, accounts: () => accounts }).catch(async (error) => {
+    await queue.close()
+    throw error
+  })
 
   const scheduler =
     role === 'worker'
       ? null
       : startScheduler({
           ...{ db, queue, accounts, log },
-          ...{ fullSync: config.schedule.fullSync, timezone: config.schedule.timezone, onStart: config.schedule.onStart },
+          ...{
+            fullSync: config.schedule.fullSync,
+            timezone: config.schedule.timezone,
+            onStart: config.schedule.onStart,
+          },
         })
   const keeping = scheduler === null ? null : startKeeping(context, database, accounts)
   const runner = { context, database, sharedBudget, metrics, accounts: () => accounts }
@@ -79,7 +87,6 @@ export async function startFleet(
     log.info({ accounts: accounts.length }, 'accounts read again')
   }
   const stopListening = context.onHangup(reload)
-  const http = await startFleetHttp(context, database, { metrics, accounts: () => accounts })
   log.info({ role, accounts: accounts.length }, 'fleet joined')
 
   return {

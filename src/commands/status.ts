@@ -2,6 +2,8 @@ import { styleText } from 'node:util'
 import type { Database } from '../db/client.js'
 import { readDatabaseTime } from '../db/clock.js'
 import { toDatabaseError } from '../db/connection-error.js'
+import { readFleet } from '../report/fleet.js'
+import { toFleetText } from '../report/fleet-text.js'
 import { readStatus, type StatusReport } from '../report/status.js'
 import { toStatusLines } from '../report/status-lines.js'
 import { type Paint, toStatusText } from '../report/status-text.js'
@@ -39,12 +41,24 @@ export async function runStatusCommand(
     const options = { json, stdout, ...(stdout.isTTY === true ? { paint: styleText } : {}) }
     if (others.length === 0) await showStatus(db, { account, now: await readDatabaseTime(db), ...options })
     else await showAll(db, [account, ...others], options)
+    await showFleet(db, { isListed: others.length > 0, ...options })
     return EXIT_CODES.complete
   } catch (error) {
     throw toDatabaseError(error, databaseUrl) ?? error
   } finally {
     await database.close()
   }
+}
+
+/** Workers and queue, where there is a fleet. In JSON only behind several accounts: the status of one is one line. */
+async function showFleet(
+  db: Database,
+  { json, stdout, isListed }: Pick<StatusOptions, 'json' | 'stdout'> & { readonly isListed: boolean },
+): Promise<void> {
+  const fleet = await readFleet(db)
+  if (fleet === null) return
+  if (!json) stdout.write(`\n${toFleetText(fleet)}`)
+  else if (isListed) stdout.write(`${JSON.stringify({ fleet })}\n`)
 }
 
 /** Several accounts: a line each. */

@@ -1,4 +1,6 @@
+import { Client } from 'pg'
 import PgBoss from 'pg-boss'
+import { toDatabaseError } from '../db/connection-error.js'
 import type { Logger } from '../logger.js'
 import type { RunMode, RunTrigger } from '../sync/run-summary.js'
 
@@ -19,6 +21,9 @@ const MAINTENANCE_SECONDS = 30
 
 /** Connections of the queue's own pool. */
 const POOL_SIZE = 2
+
+/** Key of the advisory lock under which the queue's tables are made. "spiq" in ASCII. */
+const SETUP_LOCK = 0x73706971
 
 /** A run that is due. */
 export interface DueRun {
@@ -55,6 +60,21 @@ export interface RunQueue {
   close(): Promise<void>
 }
 
+/** One process at a time: of several that make the queue's tables at once, pg-boss lets some end in a deadlock. */
+async function alone(databaseUrl: string, work: () => Promise<void>): Promise<void> {
+  const client = new Client({ connectionString: databaseUrl, application_name: 'spidra-sync queue' })
+  // Without a listener a lost connection would end the process; the query under way rejects as well.
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    // For the session: the lock is gone with the connection, however this ends.
+    await client.query('SELECT pg_advisory_lock($1)', [SETUP_LOCK])
+    await work()
+  } finally {
+    await client.end().catch(() => {})
+  }
+}
+
 /**
  * Opens the queue, and makes its schema where there is none, however many do so at once.
  *
@@ -73,12 +93,21 @@ export async function openRunQueue(databaseUrl: string, log: Logger): Promise<Ru
     deleteAfterDays: 1,
   })
   boss.on('error', (err) => log.warn({ err }, 'queue maintenance failed'))
-  await boss.start()
-  await boss.createQueue(DEAD_RUNS, { name: DEAD_RUNS, policy: 'standard', retentionDays: 14 })
-  await boss.createQueue(RUNS, {
-    ...{ name: RUNS, policy: 'short', deadLetter: DEAD_RUNS, expireInSeconds: EXPIRE_SECONDS },
-    ...RETRIES,
-  })
+  // Not graceful: nothing works through pg-boss's own workers, which is all that grace would wait for.
+  const close = () => boss.stop({ graceful: false, wait: true })
+  try {
+    await alone(databaseUrl, async () => {
+      await boss.start()
+      await boss.createQueue(DEAD_RUNS, { name: DEAD_RUNS, policy: 'standard', retentionDays: 14 })
+      await boss.createQueue(RUNS, {
+        ...{ name: RUNS, policy: 'short', deadLetter: DEAD_RUNS, expireInSeconds: EXPIRE_SECONDS },
+        ...RETRIES,
+      })
+    })
+  } catch (error) {
+    await close()
+    throw toDatabaseError(error, databaseUrl) ?? error
+  }
 
   return {
     async put({ account, mode, trigger }, { afterSeconds = 0 } = {}) {
@@ -95,7 +124,6 @@ export async function openRunQueue(databaseUrl: string, log: Logger): Promise<Ru
       await boss.send(DEAD_RUNS, { ...run, failure }, { singletonKey: run.account, singletonSeconds: 3_600 })
       await boss.complete(RUNS, id)
     },
-    // Not graceful: nothing works through pg-boss's own workers, which is all that grace would wait for.
-    close: () => boss.stop({ graceful: false, wait: true }),
+    close,
   }
 }

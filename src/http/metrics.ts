@@ -1,6 +1,8 @@
 import { collectDefaultMetrics, Registry } from 'prom-client'
+import type { FleetReport } from '../report/fleet.js'
 import type { SpidraErrorCode } from '../spidra/errors.js'
 import type { RunMode, RunStatus, RunSummary } from '../sync/run-summary.js'
+import { createFleetInstruments } from './fleet-instruments.js'
 import { createInstruments } from './instruments.js'
 
 /** What the database knows of the last complete run; brings the gauges over a restart. */
@@ -25,6 +27,8 @@ export interface Metrics {
     readonly retry: boolean
     readonly durationMs: number
   }) => void
+  /** Shows workers and queue; their series exist from the first time on. */
+  readonly showFleet: (fleet: FleetReport) => void
   /** Takes over what is stored: at the start, and after each run. */
   readonly restore: (account: string, totals: StoredTotals) => void
 }
@@ -67,6 +71,7 @@ export function createMetrics(options: {
   const series = createInstruments(registry)
 
   series.build.set({ version: options.version }, 1)
+  let show: ((fleet: FleetReport) => void) | null = null
   const prepared = new Set<string>()
   for (const account of options.accounts) addAccount(account)
 
@@ -112,6 +117,10 @@ export function createMetrics(options: {
       series.requests.inc({ account, outcome })
       if (retry) series.retries.inc({ account })
       series.requestDuration.observe({ account }, durationMs / 1000)
+    },
+    showFleet(fleet) {
+      show ??= createFleetInstruments(registry)
+      show(fleet)
     },
     restore: (account, totals) => {
       if (totals.lastCompleteAt !== null) series.lastComplete.set({ account }, totals.lastCompleteAt.getTime() / 1000)

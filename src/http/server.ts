@@ -2,6 +2,7 @@ import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import type { Config } from '../config.js'
 import { ConfigError } from '../config-error.js'
 import type { Logger } from '../logger.js'
+import type { FleetReport } from '../report/fleet.js'
 import type { StatusReport } from '../report/status.js'
 import { createAccessCheck } from './access.js'
 import { addDashboard, type DashboardOptions } from './dashboard.js'
@@ -14,9 +15,16 @@ export interface HttpServerOptions {
   readonly log: Logger
   readonly metrics: Pick<Metrics, 'read' | 'contentType'>
   readonly readiness: () => Promise<Readiness>
-  readonly status: () => Promise<StatusReport>
+  /** What `/api/status` says. */
+  readonly status: () => Promise<StatusReport | FleetStatus>
   /** Default: no dashboard is served. */
   readonly dashboard?: Pick<DashboardOptions, 'account' | 'read'>
+}
+
+/** The status of several accounts, and of the fleet that serves them. */
+export interface FleetStatus {
+  readonly accounts: readonly StatusReport[]
+  readonly fleet: FleetReport | null
 }
 
 export interface HttpServer {

@@ -82,3 +82,16 @@ async function readDeadLetters(db: Database): Promise<DeadLetterReport[]> {
     WHERE j.name = 'dead_runs' AND j.created_on > coalesce(s.last_complete_at, '-infinity')
     GROUP BY 1 ORDER BY 1`
 }
+
+/** How far each account has come, whoever runs it. */
+export interface AccountProgress {
+  readonly account: string
+  readonly lastCompleteAt: Date | null
+  readonly rereadSince: Date | null
+}
+
+/** Reads it for all accounts that have ever run. */
+export function readProgress(db: Database): Promise<readonly AccountProgress[]> {
+  return db.$queryRaw<AccountProgress[]>`
+    SELECT account, last_complete_at AS "lastCompleteAt", reread_since AS "rereadSince" FROM spidra.sync_state`
+}

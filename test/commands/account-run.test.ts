@@ -2,7 +2,7 @@ import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { runAccount } from '../../src/commands/account-run.js'
 import { createSharedBudget, type SharedBudget } from '../../src/commands/shared-budget.js'
-import { loadConfig } from '../../src/config.js'
+import { type Config, loadConfig } from '../../src/config.js'
 import { type Simulator, startSimulator } from '../../src/simulator/server.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 
@@ -26,6 +26,11 @@ function countedBudget() {
   return counted
 }
 
+function configOf({ url }: Simulator, apiKey: string): Config {
+  const config = loadConfig({ SPIDRA_API_URL: url, RETRY_BASE_MS: '1' }, { needs: 'database' })
+  return { ...config, spidra: { ...config.spidra, apiKey } }
+}
+
 function run(
   api: Simulator,
   sharedBudget: SharedBudget,
@@ -33,7 +38,7 @@ function run(
   onWait: () => unknown = () => {},
 ) {
   return runAccount({
-    config: loadConfig({ SPIDRA_API_KEY: key, SPIDRA_API_URL: api.url, RETRY_BASE_MS: '1' }, { needs: 'sync' }),
+    config: configOf(api, key),
     db: database.db,
     databaseUrl: database.url,
     account,
