@@ -86,6 +86,18 @@ describe('redaction', () => {
     },
   )
 
+  test('secrets that become known later are replaced from then on, in child loggers too', async () => {
+    let secrets: readonly string[] = ['spd_first']
+    const { log, lines } = await logging({ secrets: () => secrets })
+    const child = log.child({ account: 'berlin' })
+
+    child.info('spd_first and spd_later')
+    secrets = [...secrets, 'spd_later']
+    child.info('spd_first and spd_later')
+
+    expect(lines.map((line) => JSON.parse(line).msg)).toEqual(['[redacted] and spd_later', '[redacted] and [redacted]'])
+  })
+
   test('a secret that is part of another one leaves nothing of it', () => {
     expect(createRedact(['pass', 'password1'])('x password1 pass')).toBe('x [redacted] [redacted]')
   })

@@ -41,22 +41,27 @@ export async function createContext(edge: Edge, needs: ContextNeeds): Promise<Co
   const { logsTo, isQuiet = false, accounts: rule = 'configured' } = needs
   // Kept, because the secrets leave the process's own environment.
   const given = { ...host.env }
-  const environment = () => ({ ...readEnvFile('.env'), ...given })
-  const env = environment()
-  const file = readAccountsFile(env)
-  const keyVariables = variablesNamedIn(file)
-  secrets.add([...secretsAmong(env, keyVariables), ...keysIn(file)])
+  /** Whatever may be wrong with it, its secrets are known from then on. */
+  const readSurroundings = () => {
+    const env: Environment = { ...readEnvFile('.env'), ...given }
+    const file = readAccountsFile(env)
+    const keyVariables = variablesNamedIn(file)
+    secrets.add([...secretsAmong(env, keyVariables), ...keysIn(file)])
+    forgetSecrets(host, keyVariables)
+    return { env, file, keyVariables }
+  }
+  const surroundings = readSurroundings()
+  const { env, keyVariables } = surroundings
   const stream = host[logsTo]
   const loaded = orEveryFault(env, () => needs.load(env, { isTerminal: stream.isTTY, keyVariables }))
   const config = Object.freeze({ ...loaded, secrets: secrets.all })
-  forgetSecrets(host, keyVariables)
   stop.limit(config.shutdownGraceMs)
 
-  const read = (env: Environment, file: AccountsFile | null) =>
+  const read = ({ env, file }: { readonly env: Environment; readonly file: AccountsFile | null }) =>
     chooseAccounts(rule, edge.account, (name) =>
       readAccounts({ config, file: config.accountsFile === null ? null : file, env, name }),
     )
-  const { accounts, warnings } = read(env, file)
+  const { accounts, warnings } = read(surroundings)
 
   const level = isQuiet && stream.isTTY && !env.LOG_LEVEL ? 'warn' : config.log.level
   // A progress bar may stand on the line.
@@ -71,12 +76,7 @@ export async function createContext(edge: Edge, needs: ContextNeeds): Promise<Co
   for (const warning of [...config.warnings, ...warningsAboutFile('.env', keyVariables), ...warnings]) log.warn(warning)
 
   function reloadAccounts(): readonly Account[] {
-    const env = environment()
-    const file = readAccountsFile(env)
-    const keyVariables = variablesNamedIn(file)
-    secrets.add([...secretsAmong(env, keyVariables), ...keysIn(file)])
-    forgetSecrets(host, keyVariables)
-    const { accounts, warnings } = read(env, file)
+    const { accounts, warnings } = read(readSurroundings())
     for (const warning of warnings) log.warn(warning)
     return accounts
   }
