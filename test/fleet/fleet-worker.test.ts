@@ -1,0 +1,152 @@
+import { once } from 'node:events'
+import { pino } from 'pino'
+import { expect, onTestFinished, test } from 'vitest'
+import { type FleetRunEnd, type FleetWorkerOptions, startFleetWorker } from '../../src/fleet/fleet-worker.js'
+import { openRunQueue } from '../../src/fleet/run-queue.js'
+import { PATIENCE } from '../support/service.js'
+import { createTestDatabase } from '../support/test-database.js'
+
+const silent = pino({ level: 'silent' })
+const run = (account: string, mode: 'full' | 'incremental' = 'incremental') =>
+  ({ account, mode, trigger: 'schedule' }) as const
+const COMPLETE: FleetRunEnd = { summary: { status: 'complete', reason: null }, failure: null }
+const HANDED_ON: FleetRunEnd = {
+  summary: { status: 'aborted', reason: null },
+  failure: { code: 'handed_on', message: 'goes on elsewhere', isPassing: true },
+}
+
+/** A queue on a database of its own, and a worker on it that does what the test says. */
+async function openStage(options: Partial<FleetWorkerOptions> & Pick<FleetWorkerOptions, 'run'>) {
+  const database = await createTestDatabase()
+  onTestFinished(() => database[Symbol.asyncDispose]())
+  const queue = await openRunQueue(database.url, silent)
+  onTestFinished(() => queue.close())
+  const start = () => {
+    const worker = startFleetWorker({ queue, slots: 2, hasBudget: () => true, log: silent, ...options })
+    onTestFinished(() => worker.stop())
+    return worker
+  }
+  const states = async () => {
+    const rows = await database.sql<{ state: string; account: string }>(
+      "SELECT state::text AS state, data->>'account' AS account FROM spidra_queue.job WHERE name = 'runs' ORDER BY created_on",
+    )
+    return rows.map(({ account, state }) => `${account} ${state}`)
+  }
+  return { database, queue, start, states }
+}
+
+test('runs as many at a time as it has slots, those that have waited longest first', async () => {
+  const begun: string[] = []
+  const gates = new EventTarget()
+  const { queue, start } = await openStage({
+    run: async ({ account }) => {
+      begun.push(account)
+      await once(gates, account)
+      return COMPLETE
+    },
+  })
+  for (const account of ['slow', 'b', 'c', 'd']) await queue.put(run(account))
+
+  const worker = start()
+  await expect.poll(() => begun.toSorted(), PATIENCE).toEqual(['b', 'slow'])
+  expect(worker.running).toBe(2)
+
+  // The slow one keeps its slot, and nobody waits for it.
+  gates.dispatchEvent(new Event('b'))
+  await expect.poll(() => begun[2], PATIENCE).toBe('c')
+  gates.dispatchEvent(new Event('c'))
+  await expect.poll(() => begun[3], PATIENCE).toBe('d')
+  for (const account of ['slow', 'd']) gates.dispatchEvent(new Event(account))
+  await expect.poll(() => worker.running, PATIENCE).toBe(0)
+})
+
+test('takes nothing while there is no budget', async () => {
+  let hasBudget = false
+  const asked: boolean[] = []
+  const { queue, start, states } = await openStage({
+    hasBudget: () => {
+      asked.push(hasBudget)
+      return hasBudget
+    },
+    run: async () => COMPLETE,
+  })
+  await queue.put(run('a'))
+
+  start()
+  await expect.poll(() => asked.length, PATIENCE).toBeGreaterThan(2)
+  expect(await states()).toEqual(['a created'])
+
+  hasBudget = true
+  await expect.poll(states, PATIENCE).toEqual(['a completed'])
+})
+
+test('a run that is handed on waits behind the others for whoever is free', async () => {
+  const order: string[] = []
+  const { queue, start, states } = await openStage({
+    slots: 1,
+    run: async ({ account }) => {
+      order.push(account)
+      return account === 'large' && order.length === 1 ? HANDED_ON : COMPLETE
+    },
+  })
+  await queue.put(run('large', 'full'))
+  await queue.put(run('small'))
+
+  start()
+
+  await expect.poll(states, PATIENCE).toEqual(['large completed', 'small completed', 'large completed'])
+  expect(order).toEqual(['large', 'small', 'large'])
+})
+
+test('says that the slice is over by its time', async () => {
+  const over: boolean[] = []
+  const { queue, start } = await openStage({
+    sliceMs: 50,
+    run: async (_taken, _signal, isSliceOver) => {
+      over.push(isSliceOver())
+      await new Promise((resolve) => setTimeout(resolve, 60))
+      over.push(isSliceOver())
+      return COMPLETE
+    },
+  })
+  await queue.put(run('a'))
+
+  start()
+
+  await expect.poll(() => over, PATIENCE).toEqual([false, true])
+})
+
+test('puts back what is under way when it stops', async () => {
+  let begun = false
+  const { queue, start, states } = await openStage({
+    run: async (_taken, signal) => {
+      begun = true
+      await once(signal, 'abort')
+      const failure = { code: 'stopped', message: 'The worker was told to stop', isPassing: true }
+      return { summary: { status: 'aborted', reason: null }, failure }
+    },
+  })
+  await queue.put(run('a'))
+  const worker = start()
+  await expect.poll(() => begun, PATIENCE).toBe(true)
+
+  await worker.stop()
+
+  expect(await states()).toEqual(['a completed', 'a created'])
+})
+
+test('a full run whose account is held elsewhere is due again, an incremental one is not', async () => {
+  const { database, queue, start, states } = await openStage({
+    run: async () => ({ summary: { status: 'skipped', reason: null }, failure: null }),
+  })
+  await queue.put(run('a', 'full'))
+  await queue.put(run('b'))
+
+  start()
+
+  await expect.poll(states, PATIENCE).toEqual(['a completed', 'b completed', 'a created'])
+  const [later] = await database.sql<{ seconds: number }>(
+    "SELECT extract(epoch FROM start_after - now())::integer AS seconds FROM spidra_queue.job WHERE state = 'created'",
+  )
+  expect(later?.seconds).toBeGreaterThan(20)
+})

@@ -1,0 +1,92 @@
+import { pino } from 'pino'
+import { expect, onTestFinished, test } from 'vitest'
+import { openRunQueue, type RunQueue, type TakenRun } from '../../src/fleet/run-queue.js'
+import { readFleet } from '../../src/report/fleet.js'
+import { PATIENCE } from '../support/service.js'
+import { createTestDatabase, type TestDatabase } from '../support/test-database.js'
+
+const silent = pino({ level: 'silent' })
+const run = (account: string, mode: 'full' | 'incremental' = 'incremental') =>
+  ({ account, mode, trigger: 'schedule' }) as const
+
+async function openQueue({ url }: TestDatabase): Promise<RunQueue> {
+  const queue = await openRunQueue(url, silent)
+  onTestFinished(() => queue.close())
+  return queue
+}
+
+async function take(queue: RunQueue): Promise<TakenRun> {
+  const [taken] = await queue.take(1)
+  if (taken === undefined) throw new Error('nothing waits')
+  return taken
+}
+
+test('is made once, however many processes open it at the same time', async () => {
+  await using database = await createTestDatabase()
+  const queues = await Promise.all(Array.from({ length: 6 }, () => openQueue(database)))
+
+  const put = await Promise.all(queues.map((queue) => queue.put(run('a'))))
+
+  expect(put.filter(Boolean)).toHaveLength(1)
+})
+
+test('gives out what has waited longest, each run once, and one of a kind waits for an account', async () => {
+  await using database = await createTestDatabase()
+  const queue = await openQueue(database)
+  for (const account of ['a', 'b', 'c']) await queue.put(run(account))
+  expect(await queue.put(run('b'))).toBe(false)
+  expect(await queue.put(run('b', 'full'))).toBe(true)
+
+  const first = await queue.take(3)
+  const rest = await queue.take(3)
+
+  expect(first.map(({ account }) => account).sort()).toEqual(['a', 'b', 'c'])
+  expect(rest).toMatchObject([{ account: 'b', mode: 'full', trigger: 'schedule' }])
+  expect(await queue.take(1)).toEqual([])
+})
+
+test('lets a run wait while another of its account is under way, and gives it to whoever asks', async () => {
+  await using database = await createTestDatabase()
+  const queue = await openQueue(database)
+  await queue.put(run('busy'))
+  await take(queue)
+
+  expect(await queue.put(run('busy'))).toBe(true)
+  await queue.put(run('idle'))
+
+  expect((await queue.take(5)).map(({ account }) => account).sort()).toEqual(['busy', 'idle'])
+})
+
+test('a run that failed comes again after a pause, and one that no retry can mend is a dead letter at once', async () => {
+  await using database = await createTestDatabase()
+  const queue = await openQueue(database)
+  await queue.put(run('flaky'))
+  await queue.put(run('refused'))
+  for (const taken of await queue.take(2)) {
+    const isPassing = taken.account === 'flaky'
+    await queue.fail(taken, { code: 'x', message: `${taken.account} said no`, isPassing })
+  }
+
+  const waiting = await database.sql("SELECT data->>'account' AS account FROM spidra_queue.job WHERE state = 'retry'")
+  expect(waiting).toEqual([{ account: 'flaky' }])
+  expect((await readFleet(database.db))?.deadLetters).toMatchObject([
+    { account: 'refused', runs: 1, lastError: 'refused said no' },
+  ])
+})
+
+test('three failures make a dead letter, which is gone once the account was complete', async () => {
+  await using database = await createTestDatabase()
+  const queue = await openQueue(database)
+  await queue.put(run('flaky'))
+  for (let attempt = 1; attempt <= 3; attempt += 1) {
+    await queue.fail(await take(queue), { code: 'network', message: 'no way', isPassing: true })
+    // The pause is not waited for.
+    await database.sql("UPDATE spidra_queue.job SET start_after = now() WHERE state = 'retry'")
+  }
+
+  const letters = async () => (await readFleet(database.db))?.deadLetters
+  expect(await letters()).toMatchObject([{ account: 'flaky', runs: 1, lastError: 'no way' }])
+
+  await database.sql("INSERT INTO spidra.sync_state (account, last_complete_at) VALUES ('flaky', now())")
+  await expect.poll(letters, PATIENCE).toEqual([])
+})

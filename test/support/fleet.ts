@@ -1,0 +1,80 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Simulator } from '../../src/simulator/server.js'
+import { type CliProcess, createFolder, startCli } from './cli.js'
+import type { TestDatabase } from './test-database.js'
+
+/** Processes of a fleet on one machine, each worker at an address of its own. Disposing of it kills what still runs. */
+export interface TestFleet extends AsyncDisposable {
+  /** Every process so far, ended ones too. */
+  readonly processes: readonly CliProcess[]
+  startScheduler(): Promise<CliProcess>
+  /** @param address the last number of 127.0.0.n. */
+  startWorker(address: number): Promise<CliProcess>
+}
+
+/** An accounts file for all accounts of the simulator, and what starts processes with it. */
+export async function createFleet(
+  simulator: Simulator,
+  database: Pick<TestDatabase, 'url'>,
+  env: Readonly<Record<string, string>> = {},
+): Promise<TestFleet> {
+  const folder = await createFolder()
+  const file = join(folder.path, 'accounts.json')
+  const accounts = simulator.accounts.map(({ number, key }) => ({ name: nameOf(number), apiKey: key }))
+  await writeFile(file, JSON.stringify(accounts), { mode: 0o600 })
+  const processes: CliProcess[] = []
+  const shared = {
+    ...{ DATABASE_URL: database.url, SPIDRA_ACCOUNTS_FILE: file, SPIDRA_API_URL: simulator.url, HTTP_PORT: 'off' },
+    ...{ SYNC_SCHEDULE: '*/5 * * * * *', FULL_SYNC_SCHEDULE: 'off', ...env },
+  }
+
+  async function start(role: string, own: Readonly<Record<string, string>>): Promise<CliProcess> {
+    const started = await startCli(['start', '--role', role], { env: { ...shared, ...own } })
+    processes.push(started)
+    return started
+  }
+
+  return {
+    processes,
+    startScheduler: () => start('scheduler', {}),
+    startWorker: (address) => start('worker', { SOURCE_ADDRESS: `127.0.0.${address}` }),
+    async [Symbol.asyncDispose]() {
+      await Promise.all(processes.map((one) => one[Symbol.asyncDispose]()))
+      await folder[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** The name of the simulator's account of that number. */
+export const nameOf = (number: number) => `account ${number}`
+
+/** How many accounts a run has been complete for. */
+export async function completeAccounts({ sql }: Pick<TestDatabase, 'sql'>): Promise<number> {
+  const [row] = await sql<{ complete: number }>(
+    'SELECT count(*)::integer AS complete FROM spidra.sync_state WHERE last_complete_at IS NOT NULL',
+  )
+  return row?.complete ?? 0
+}
+
+/** Runs of one account that were under way at the same time. */
+export const overlaps = ({ sql }: Pick<TestDatabase, 'sql'>) =>
+  sql(`SELECT a.account, a.id, a.worker, a.status, b.id AS other, b.worker AS other_worker
+       FROM spidra.sync_runs a JOIN spidra.sync_runs b
+       ON b.account = a.account AND b.id > a.id AND b.started_at < coalesce(a.finished_at, now())`)
+
+/** How the table differs from what an account lists, by uuid. */
+export async function differences({ sql }: Pick<TestDatabase, 'sql'>, simulator: Simulator): Promise<string[]> {
+  const rows = await sql<{ account: string; uuid: string }>(
+    'SELECT account, uuid::text AS uuid FROM spidra.batch_jobs WHERE removed_at IS NULL',
+  )
+  return simulator.accounts.flatMap(({ number, account }) => {
+    const stored = new Set(rows.filter((row) => row.account === nameOf(number)).map(({ uuid }) => uuid))
+    const listed = new Set(account.allUuids())
+    const missing = [...listed].filter((uuid) => !stored.has(uuid)).map((uuid) => `${nameOf(number)} lacks ${uuid}`)
+    const extra = [...stored]
+      .filter((uuid) => !listed.has(uuid))
+      .map((uuid) => `${nameOf(number)} has ${uuid} too many`)
+    return [...missing, ...extra]
+  })
+}
