@@ -41,7 +41,8 @@ async function serve(context: Context, database: OpenDatabase, role: FleetRole |
     return accounts
   }
   await using _service = await startService(forOnlyAccount(context), database)
-  return otherAccounts(context)
+  // Awaited here: the service must not be disposed of before.
+  return await otherAccounts(context)
 }
 
 /** Resolves with other accounts when a SIGHUP brings them, with the same ones when the signal aborts. */
