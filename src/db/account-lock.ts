@@ -105,6 +105,24 @@ export async function findLockHolder({ query }: ReadOnlyConnection, account: str
   return rows[0] ?? null
 }
 
+/**
+ * Whether a living worker is running the account, or began to in the last two seconds, so that another scheduler's tick of
+ * the same instant was faster. The lock of a killed worker is free at once; one that is stopped holds it, but is silent.
+ */
+export async function isAccountRunning(db: Database, account: string): Promise<boolean> {
+  const [row] = await db.$queryRaw<{ isRunning: boolean }[]>`
+    SELECT EXISTS (
+      SELECT FROM spidra.sync_runs r WHERE r.account = ${account}
+        AND (r.started_at > now() - interval '2 seconds'
+          OR r.status = 'running' AND r.heartbeat_at > now() - make_interval(secs => ${DEAD_AFTER_SECONDS})
+            AND EXISTS (
+              SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
+                AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                AND l.classid = ${LOCK_CLASS}::bigint::oid
+                AND l.objid = (hashtext(${account})::bigint & 4294967295)::oid))) AS "isRunning"`
+  return row?.isRunning ?? false
+}
+
 async function tryLock(client: Client, account: string): Promise<boolean> {
   const { rows } = await client.query<{ locked: boolean }>(
     'SELECT pg_try_advisory_lock($1::integer, hashtext($2)) AS locked',

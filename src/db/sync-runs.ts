@@ -1,4 +1,3 @@
-import { DEAD_AFTER_SECONDS } from './account-lock.js'
 import type { Database } from './client.js'
 
 /** Names a run to the statements that write for it. */
@@ -98,17 +97,4 @@ export async function finishRun(db: Database, run: RunKey, end: RunEnd): Promise
 /** Waits may come to more than the column holds, which must not cost the record. */
 function toMilliseconds(waitedMs: number): number {
   return Math.min(Math.round(waitedMs), 2_147_483_647)
-}
-
-/**
- * Whether a living worker is running the account, or began to in the last two seconds: then another scheduler's tick of
- * the same instant was faster.
- */
-export async function isRunUnderWay(db: Database, account: string): Promise<boolean> {
-  const [row] = await db.$queryRaw<{ found: boolean }[]>`
-    SELECT EXISTS (
-      SELECT FROM spidra.sync_runs r WHERE r.account = ${account}
-        AND (r.status = 'running' AND r.heartbeat_at > now() - make_interval(secs => ${DEAD_AFTER_SECONDS})
-          OR r.started_at > now() - interval '2 seconds')) AS found`
-  return row?.found ?? false
 }

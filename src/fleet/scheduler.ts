@@ -1,6 +1,6 @@
 import { createCron } from '../cron.js'
+import { isAccountRunning } from '../db/account-lock.js'
 import type { Database } from '../db/client.js'
-import { isRunUnderWay } from '../db/sync-runs.js'
 import { saveNextRun } from '../db/sync-state.js'
 import type { Logger } from '../logger.js'
 import type { RunMode, RunTrigger } from '../sync/run-summary.js'
@@ -50,7 +50,7 @@ export function startScheduler(options: SchedulerOptions): Scheduler {
 
   async function put(account: string, mode: RunMode, trigger: RunTrigger): Promise<void> {
     // A full run is worth waiting for the run under way: it may be a day until its next tick.
-    if (mode === 'incremental' && (await isRunUnderWay(db, account))) return
+    if (mode === 'incremental' && (await isAccountRunning(db, account))) return
     const isNew = await queue.put({ account, mode, trigger })
     log.debug({ account, mode, trigger, isNew }, 'run due')
     await saveNextRun(db, account, armed.get(account)?.ticks.nextAt() ?? null)

@@ -9,8 +9,11 @@ export interface TestFleet extends AsyncDisposable {
   /** Every process so far, ended ones too. */
   readonly processes: readonly CliProcess[]
   startScheduler(): Promise<CliProcess>
-  /** @param address the last number of 127.0.0.n. */
-  startWorker(address: number): Promise<CliProcess>
+  /**
+   * @param address the last number of 127.0.0.n.
+   * @param databaseUrl default: that of the fleet.
+   */
+  startWorker(address: number, databaseUrl?: string): Promise<CliProcess>
 }
 
 /** An accounts file for all accounts of the simulator, and what starts processes with it. */
@@ -38,7 +41,8 @@ export async function createFleet(
   return {
     processes,
     startScheduler: () => start('scheduler', {}),
-    startWorker: (address) => start('worker', { SOURCE_ADDRESS: `127.0.0.${address}` }),
+    startWorker: (address, url = database.url) =>
+      start('worker', { DATABASE_URL: url, SOURCE_ADDRESS: `127.0.0.${address}` }),
     async [Symbol.asyncDispose]() {
       await Promise.all(processes.map((one) => one[Symbol.asyncDispose]()))
       await folder[Symbol.asyncDispose]()

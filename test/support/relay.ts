@@ -8,12 +8,17 @@ export interface Relay extends AsyncDisposable {
   cut(): Promise<void>
   /** Takes connections again, on the same port. */
   mend(): Promise<void>
+  /** Passes nothing on any more, and tells nobody: neither side hears of an end. */
+  freeze(): void
+  /** Passes on again what was held back. */
+  thaw(): void
 }
 
 /** Opens a relay to the server of a connection string. */
 export async function openRelay(target: string): Promise<Relay> {
   const { hostname, port } = new URL(target)
   const sockets = new Set<Socket>()
+  let isFrozen = false
   const watch = (socket: Socket) => {
     sockets.add(socket)
     return socket.on('error', () => undefined).on('close', () => sockets.delete(socket))
@@ -21,6 +26,7 @@ export async function openRelay(target: string): Promise<Relay> {
   const server: Server = createServer((near) => {
     const far = watch(connect(Number(port), hostname))
     watch(near).pipe(far).pipe(near)
+    if (isFrozen) for (const socket of [near, far]) socket.pause()
     near.on('close', () => far.destroy())
     far.on('close', () => near.destroy())
   })
@@ -37,5 +43,18 @@ export async function openRelay(target: string): Promise<Relay> {
       server.close(() => resolve())
       for (const socket of sockets) socket.destroy()
     })
-  return { url: url.href, cut, mend: () => listen(address.port), [Symbol.asyncDispose]: cut }
+  return {
+    url: url.href,
+    cut,
+    mend: () => listen(address.port),
+    freeze() {
+      isFrozen = true
+      for (const socket of sockets) socket.pause()
+    },
+    thaw() {
+      isFrozen = false
+      for (const socket of sockets) socket.resume()
+    },
+    [Symbol.asyncDispose]: cut,
+  }
 }
