@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
 import { CommanderError } from 'commander'
 import { type CommandContext, EXIT_CODES } from './commands/command.js'
@@ -108,7 +109,18 @@ const commandLine = createCommandLine(manifest.version, {
           { HTTP_HOST, HTTP_PORT, LOG_FORMAT, LOG_LEVEL: LOG_LEVEL || 'warn', ...DEMO_ENVIRONMENT },
           { needs: 'service', ...options },
         )
-      return runDemoCommand(forOnlyAccount(await contextOf({ load, ...FOR_PEOPLE })), flags)
+      const context = forOnlyAccount(await contextOf({ load, ...FOR_PEOPLE }))
+      if (flags.accounts === 1) return runDemoCommand(context, flags)
+      const { runDemoFleet } = await import('./commands/demo-fleet.js')
+      const { spawn } = await import('node:child_process')
+      return runDemoFleet(context, flags, (args, env) =>
+        spawn(process.execPath, [fileURLToPath(import.meta.url), ...args], {
+          env: { ...env },
+          // Ctrl-C is ours to pass on: told twice, a process ends at once.
+          detached: true,
+          stdio: ['ignore', 'ignore', 'inherit'],
+        }),
+      )
     },
     { endsBySignal: true },
   ),

@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
+import type { DemoFleetFlags } from './demo-fleet.js'
 import type { FleetRole } from './fleet.js'
 import type { ReportFlags } from './report.js'
 import type { SimulateFlags } from './simulate.js'
@@ -14,7 +15,7 @@ export interface Handlers {
   readonly verify: (flags: { readonly sample: number }) => Promise<void>
   readonly migrate: () => Promise<void>
   readonly grantReader: (role: string) => Promise<void>
-  readonly demo: (flags: { readonly once: boolean }) => Promise<void>
+  readonly demo: (flags: DemoFleetFlags) => Promise<void>
   readonly simulate: (flags: SimulateFlags) => Promise<void>
 }
 
@@ -91,6 +92,8 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
     .command('demo')
     .description('the service on a simulated account and an embedded Postgres; needs no key')
     .option('--once', 'end after the first run', false)
+    .option('--accounts <number>', 'several accounts, served by a fleet', readCount, 1)
+    .option('--workers <number>', 'processes that serve them', readCount, 3)
     .action(handlers.demo)
 
   program
@@ -118,6 +121,12 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
 function readAccount(text: string): string {
   if (text.trim() === '') throw new InvalidArgumentError('It must not be empty.')
   return text
+}
+
+function readCount(text: string): number {
+  const count = Number(text)
+  if (!Number.isInteger(count) || count < 1 || count > 200) throw new InvalidArgumentError('It must be 1 to 200.')
+  return count
 }
 
 function readDays(text: string): number {

@@ -6,7 +6,7 @@ import { readPostgresError } from './sql-state.js'
 const STATEMENTS = `
   SELECT CASE WHEN n.oid IS NULL THEN format('CREATE SCHEMA %I AUTHORIZATION %I;', s.name, current_user)
     ELSE format('ALTER SCHEMA %I OWNER TO %I;', s.name, current_user) END AS statement
-  FROM unnest(ARRAY['spidra', 'spidra_reporting']) WITH ORDINALITY AS s(name, place)
+  FROM unnest($1::text[]) WITH ORDINALITY AS s(name, place)
   LEFT JOIN pg_namespace n ON n.nspname = s.name
   WHERE CASE WHEN n.oid IS NULL THEN NOT has_database_privilege(current_database(), 'CREATE')
     ELSE NOT has_schema_privilege(n.oid, 'CREATE') END
@@ -17,16 +17,18 @@ const STATEMENTS = `
  * error, and where the role has the schemas, so that the right it lacks is another one.
  *
  * @param client outside of a transaction
+ * @param schemas those that the statement needs; default those of the migrations
  */
 export async function explainMissingRight(
   error: unknown,
   client: Client,
   databaseUrl: string,
+  schemas: readonly string[] = ['spidra', 'spidra_reporting'],
 ): Promise<DatabaseError | null> {
   const refusal = readPostgresError(error)
   if (refusal?.code !== '42501') return null
   // A connection that is lost by now says nothing; what it was refused is still known.
-  const { rows } = await client.query<{ statement: string }>(STATEMENTS).catch(() => ({ rows: [] }))
+  const { rows } = await client.query<{ statement: string }>(STATEMENTS, [schemas]).catch(() => ({ rows: [] }))
   if (rows.length === 0) return null
   return new DatabaseError(databaseUrl, {
     code: 'permission',

@@ -1,11 +1,7 @@
-import { Client } from 'pg'
 import PgBoss from 'pg-boss'
-import { toDatabaseError } from '../db/connection-error.js'
 import type { Logger } from '../logger.js'
 import type { RunMode, RunTrigger } from '../sync/run-summary.js'
-
-/** Where pg-boss keeps its tables, beside ours in the same database. */
-export const QUEUE_SCHEMA = 'spidra_queue'
+import { QUEUE_SCHEMA, setUpQueue } from './queue-schema.js'
 
 const RUNS = 'runs'
 const DEAD_RUNS = 'dead_runs'
@@ -21,9 +17,6 @@ const MAINTENANCE_SECONDS = 30
 
 /** Connections of the queue's own pool. */
 const POOL_SIZE = 2
-
-/** Key of the advisory lock under which the queue's tables are made. "spiq" in ASCII. */
-const SETUP_LOCK = 0x73706971
 
 /** A run that is due. */
 export interface DueRun {
@@ -60,21 +53,6 @@ export interface RunQueue {
   close(): Promise<void>
 }
 
-/** One process at a time: of several that make the queue's tables at once, pg-boss lets some end in a deadlock. */
-async function alone(databaseUrl: string, work: () => Promise<void>): Promise<void> {
-  const client = new Client({ connectionString: databaseUrl, application_name: 'spidra-sync queue' })
-  // Without a listener a lost connection would end the process; the query under way rejects as well.
-  client.on('error', () => {})
-  try {
-    await client.connect()
-    // For the session: the lock is gone with the connection, however this ends.
-    await client.query('SELECT pg_advisory_lock($1)', [SETUP_LOCK])
-    await work()
-  } finally {
-    await client.end().catch(() => {})
-  }
-}
-
 /**
  * Opens the queue, and makes its schema where there is none, however many do so at once.
  *
@@ -96,7 +74,7 @@ export async function openRunQueue(databaseUrl: string, log: Logger): Promise<Ru
   // Not graceful: nothing works through pg-boss's own workers, which is all that grace would wait for.
   const close = () => boss.stop({ graceful: false, wait: true })
   try {
-    await alone(databaseUrl, async () => {
+    await setUpQueue(databaseUrl, async () => {
       await boss.start()
       await boss.createQueue(DEAD_RUNS, { name: DEAD_RUNS, policy: 'standard', retentionDays: 14 })
       await boss.createQueue(RUNS, {
@@ -106,7 +84,7 @@ export async function openRunQueue(databaseUrl: string, log: Logger): Promise<Ru
     })
   } catch (error) {
     await close()
-    throw toDatabaseError(error, databaseUrl) ?? error
+    throw error
   }
 
   return {

@@ -1,7 +1,8 @@
 import { pino } from 'pino'
-import { expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { openRunQueue, type RunQueue, type TakenRun } from '../../src/fleet/run-queue.js'
 import { readFleet } from '../../src/report/fleet.js'
+import { DATABASE_PASSWORD } from '../support/cli.js'
 import { PATIENCE } from '../support/service.js'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js'
 
@@ -9,7 +10,7 @@ const silent = pino({ level: 'silent' })
 const run = (account: string, mode: 'full' | 'incremental' = 'incremental') =>
   ({ account, mode, trigger: 'schedule' }) as const
 
-async function openQueue({ url }: TestDatabase): Promise<RunQueue> {
+async function openQueue({ url }: Pick<TestDatabase, 'url'>): Promise<RunQueue> {
   const queue = await openRunQueue(url, silent)
   onTestFinished(() => queue.close())
   return queue
@@ -90,3 +91,44 @@ test('three failures make a dead letter, which is gone once the account was comp
   await database.sql("INSERT INTO spidra.sync_state (account, last_complete_at) VALUES ('flaky', now())")
   await expect.poll(letters, PATIENCE).toEqual([])
 })
+
+describe('a role that may not create schemas', () => {
+  test('is told the statement that gives it the one of the queue', async () => {
+    await using database = await createRoleDatabase()
+
+    const opening = openRunQueue(database.roleUrl, silent)
+
+    await expect(opening).rejects.toMatchObject({ code: 'permission' })
+    await expect(opening).rejects.toThrow(`CREATE SCHEMA spidra_queue AUTHORIZATION ${database.role};`)
+  })
+
+  test('makes its tables in a schema that an administrator made for it', async () => {
+    await using database = await createRoleDatabase()
+    await database.sql(`CREATE SCHEMA spidra_queue AUTHORIZATION ${database.role}`)
+    const queue = await openQueue({ url: database.roleUrl })
+
+    expect(await queue.put(run('a'))).toBe(true)
+    expect(await queue.take(1)).toMatchObject([{ account: 'a' }])
+  })
+})
+
+/** A database, and a role that may connect to it and no more. */
+async function createRoleDatabase() {
+  const database = await createTestDatabase()
+  const role = `${database.name}_worker`
+  await database.sql(`CREATE ROLE ${role} LOGIN PASSWORD '${DATABASE_PASSWORD}'`)
+  const url = new URL(database.url)
+  url.username = role
+  url.password = DATABASE_PASSWORD
+  return {
+    ...database,
+    role,
+    roleUrl: url.href,
+    async [Symbol.asyncDispose]() {
+      // The queue closes at the end of the test, after this.
+      await database.sql(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '${role}'`)
+      await database.sql(`DROP OWNED BY ${role}; DROP ROLE ${role}`)
+      await database[Symbol.asyncDispose]()
+    },
+  }
+}

@@ -1,0 +1,154 @@
+import type { ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { platform } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Account } from '../accounts.js'
+import { ConfigError } from '../config-error.js'
+import { openDatabase } from '../db/client.js'
+import { dropSchemas } from '../db/drop-schemas.js'
+import { openEmbeddedPostgres } from '../db/embedded-postgres.js'
+import { migrate } from '../db/migrate.js'
+import { type FleetReport, readFleet, readProgress } from '../report/fleet.js'
+import { toFleetText } from '../report/fleet-text.js'
+import { type Simulator, startSimulator } from '../simulator/server.js'
+import { type CommandContext, EXIT_CODES } from './command.js'
+import { startFleet } from './fleet.js'
+import type { OpenDatabase } from './open-database.js'
+
+/** Apart from the real database and from the other demo. */
+const DIRECTORY = join('.spidra-sync', 'demo-fleet')
+
+/** Small windows, so that one sees them being spent and renewed. */
+const SIMULATED = { jobs: 1_500, arrivalsPerMinute: 6, speed: 10, latencyMs: 25 } as const
+const RATE_LIMIT = { limit: 100, windowMs: 10_000 } as const
+
+/** Between two lines of progress, in milliseconds. */
+const TELL_EVERY_MS = 5_000
+
+export interface DemoFleetFlags {
+  readonly accounts: number
+  readonly workers: number
+  /** End when every account has been complete. */
+  readonly once: boolean
+}
+
+/** Starts this program again, with these arguments and nothing but these variables. */
+export type StartSelf = (args: readonly string[], env: Readonly<Record<string, string>>) => ChildProcess
+
+/**
+ * `spidra-sync demo --accounts N --workers M`: a fleet of real processes on this machine. This process is the simulator,
+ * the scheduler and the dashboard; each worker is a process of its own, on Linux at an address of its own.
+ */
+export async function runDemoFleet(
+  context: CommandContext,
+  flags: DemoFleetFlags,
+  startSelf: StartSelf,
+): Promise<number> {
+  const { log, signal, stdout } = context
+  const directory = join(context.workingDirectory, DIRECTORY)
+  const embedded = await openEmbeddedPostgres({ directory, log, signal })
+  const db = openDatabase(embedded.url)
+  const workers: ChildProcess[] = []
+  try {
+    await dropSchemas(embedded.url)
+    await db.$executeRaw`DROP SCHEMA IF EXISTS spidra_queue CASCADE`
+    await migrate(embedded.url, { log, signal })
+    await using simulator = await startSimulator({ ...SIMULATED, accounts: flags.accounts, rateLimit: RATE_LIMIT })
+    const accounts = toAccounts(simulator)
+    const file = join(directory, 'accounts.json')
+    const entries = accounts.map(({ name, apiKey }) => ({ name, apiKey }))
+    await writeFile(file, `${JSON.stringify(entries, null, 2)}\n`, { mode: 0o600 })
+    const config = { ...context.config, schedule: { ...context.config.schedule, onStart: true } }
+    await using fleet = await startScheduling(
+      { ...context, config, accounts },
+      { db, databaseUrl: embedded.url, close: async () => {} },
+    )
+    for (let number = 1; number <= flags.workers; number += 1) {
+      workers.push(
+        startSelf(['start', '--role', 'worker'], workerEnvironment(number, { file, simulator, url: embedded.url })),
+      )
+    }
+    stdout.write(greeting(flags, fleet.http?.url ?? null))
+    await tellUntil(context, db, flags)
+    stdout.write('\nStopping.\n')
+    return EXIT_CODES.complete
+  } finally {
+    await Promise.all(workers.map(end))
+    await db.$disconnect()
+    await embedded.close()
+  }
+}
+
+function toAccounts({ accounts, url }: Simulator): Account[] {
+  return accounts.map(({ number, key }) => ({
+    ...{ name: `account-${String(number).padStart(2, '0')}`, apiKey: key, apiUrl: url },
+    ...{ pagesPerRun: 20, schedule: '*/20 * * * * *' },
+  }))
+}
+
+/** The scheduler; where the usual port is taken, on any other. */
+async function startScheduling(context: CommandContext, database: OpenDatabase) {
+  try {
+    return await startFleet(context, database, 'scheduler')
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    const { config } = context
+    return startFleet({ ...context, config: { ...config, http: { ...config.http, port: 0 } } }, database, 'scheduler')
+  }
+}
+
+/** Nothing of the surroundings: a real key or database must never meet the demo. */
+function workerEnvironment(
+  number: number,
+  { file, simulator, url }: { readonly file: string; readonly simulator: Simulator; readonly url: string },
+): Readonly<Record<string, string>> {
+  return {
+    ...{ DATABASE_URL: url, SPIDRA_API_URL: simulator.url, SPIDRA_ACCOUNTS_FILE: file, HTTP_PORT: 'off' },
+    ...{ LOG_LEVEL: 'error', RATE_LIMIT_WINDOW_SECONDS: String(RATE_LIMIT.windowMs / 1000) },
+    // Elsewhere only 127.0.0.1 is this machine's, and the workers share its budget.
+    ...(platform() === 'linux' ? { SOURCE_ADDRESS: `127.0.0.${number + 1}` } : {}),
+  }
+}
+
+/** A line every few seconds, until the signal aborts, or, with `--once`, until every account has been complete. */
+async function tellUntil(
+  { signal, stdout }: CommandContext,
+  db: ReturnType<typeof openDatabase>,
+  { accounts, once: endsAtOnce }: DemoFleetFlags,
+): Promise<void> {
+  for (let isWhole = false; !signal.aborted; ) {
+    const complete = (await readProgress(db)).filter(({ lastCompleteAt }) => lastCompleteAt !== null).length
+    const fleet = await readFleet(db)
+    if (fleet !== null) stdout.write(toLine(fleet, complete, accounts))
+    if (complete === accounts && !isWhole && fleet !== null) {
+      isWhole = true
+      stdout.write(`\nEvery account is complete.\n\n${toFleetText(fleet)}\n`)
+      if (endsAtOnce) return
+    }
+    await sleep(TELL_EVERY_MS, undefined, { signal }).catch(() => {})
+  }
+}
+
+function toLine({ workers, activeRuns, waitingRuns }: FleetReport, complete: number, accounts: number): string {
+  const left = workers.flatMap(({ budget }) => budget?.remaining ?? []).join(', ')
+  const time = new Date().toISOString().slice(11, 19)
+  const budgets = left === '' ? '' : `; requests left: ${left}`
+  return `${time} ${complete} of ${accounts} complete; ${activeRuns} runs under way, ${waitingRuns} waiting${budgets}\n`
+}
+
+function greeting({ accounts, workers }: DemoFleetFlags, httpUrl: string | null): string {
+  const dashboard = httpUrl === null ? '' : `\nThe dashboard: ${httpUrl}/   The fleet as JSON: ${httpUrl}/api/status\n`
+  return `${accounts} simulated accounts, ${workers} workers as processes of their own, one Postgres. Each address has
+${RATE_LIMIT.limit} requests in ${RATE_LIMIT.windowMs / 1000} s. Kill a worker (kill -9) or stop it: the others go on.
+${dashboard}
+`
+}
+
+async function end(worker: ChildProcess): Promise<void> {
+  if (worker.exitCode !== null || worker.signalCode !== null) return
+  const ended = once(worker, 'exit')
+  worker.kill('SIGTERM')
+  await ended
+}
