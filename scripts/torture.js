@@ -1,7 +1,8 @@
 // The longer trials, whose figures docs/operations.md records: histories of a moving list (CHURN_HISTORIES; CHURN_SEED
 // repeats one), a day of ticks on accounts of up to a million jobs, a first run over 100,000 jobs with 300 requests a
-// window, 100 times kill -9 (KILL_SEED repeats them), workers that stand still for a real minute, and the daily view
-// against random changes. The soak is a trial of its own: `npm run soak`.
+// window, 100 times kill -9 (KILL_SEED repeats them), workers that stand still for a real minute, the daily view against
+// random changes, ten minutes of chaos in a fleet (FLEET_CHAOS_SEED repeats them), and 60 accounts on three workers. The
+// soak is a trial of its own: `npm run soak`.
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 
@@ -12,6 +13,8 @@ const tests = [
   'test/sync/takeover.test.ts',
   'test/service/kill.test.ts',
   'test/service/stopped.test.ts',
+  'test/fleet/chaos.test.ts',
+  'test/fleet/throughput.test.ts',
   'test/reporting/daily-batch-jobs.test.ts',
 ]
 const { status } = spawnSync(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...tests], {
@@ -25,6 +28,9 @@ const { status } = spawnSync(process.execPath, ['node_modules/vitest/vitest.mjs'
     BUDGET_WINDOW_MS: '10000',
     KILLS: '100',
     REAL_TIME: '1',
+    FLEET_CHAOS_SECONDS: '600',
+    FLEET_ACCOUNTS: '60',
+    FLEET_WINDOWS: '10',
     TORTURE_RUNS: '400',
     ...process.env,
   },

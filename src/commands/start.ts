@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import type { Account } from '../accounts.js'
+import { ConfigError } from '../config-error.js'
 import { migrate } from '../db/migrate.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
 import type { FleetRole } from './fleet.js'
@@ -16,6 +17,7 @@ type Context = CommandContext<string | null>
  */
 export async function runStartCommand(context: Context, role: FleetRole | null): Promise<number> {
   const { config, log, signal, version } = context
+  assertEverRuns(context, role)
   log.info({ version, account: context.account, accounts: context.accounts.length }, 'service starting')
   const database = await openConfiguredDatabase(config, context)
   try {
@@ -28,6 +30,15 @@ export async function runStartCommand(context: Context, role: FleetRole | null):
   }
   log.info('service stopped')
   return EXIT_CODES.complete
+}
+
+/** What the configuration alone cannot know: accounts of a file may have schedules of their own. */
+function assertEverRuns({ accounts, config: { schedule } }: Context, role: FleetRole | null): void {
+  if (role === 'worker' || schedule.onStart || schedule.fullSync !== null) return
+  if (accounts.some((account) => account.schedule !== null)) return
+  const problem =
+    'and FULL_SYNC_SCHEDULE are off, SYNC_ON_START=false, and no account has a schedule: nothing would ever run'
+  throw new ConfigError([{ variable: 'SYNC_SCHEDULE', problem }])
 }
 
 /** Serves until the signal aborts, or one account has become something else; gives the accounts to go on with. */
