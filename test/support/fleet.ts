@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Simulator } from '../../src/simulator/server.js'
-import { type CliProcess, createFolder, startCli } from './cli.js'
+import { type CliProcess, type CliResult, createFolder, runCli, startCli } from './cli.js'
 import type { TestDatabase } from './test-database.js'
 
 /** Processes of a fleet on one machine, each worker at an address of its own. Disposing of it kills what still runs. */
@@ -14,6 +14,12 @@ export interface TestFleet extends AsyncDisposable {
    * @param databaseUrl default: that of the fleet.
    */
   startWorker(address: number, databaseUrl?: string): Promise<CliProcess>
+  /** Scheduler and worker in one. */
+  startBoth(): Promise<CliProcess>
+  /** `status` of everything, as a person sees it. */
+  status(...flags: readonly string[]): Promise<CliResult>
+  /** Replaces the accounts file, which at first has all accounts of the simulator. */
+  write(content: readonly FileEntry[] | string): Promise<void>
 }
 
 /** An accounts file for all accounts of the simulator, and what starts processes with it. */
@@ -24,23 +30,28 @@ export async function createFleet(
 ): Promise<TestFleet> {
   const folder = await createFolder()
   const file = join(folder.path, 'accounts.json')
-  const accounts = simulator.accounts.map(({ number, key }) => ({ name: nameOf(number), apiKey: key }))
-  await writeFile(file, JSON.stringify(accounts), { mode: 0o600 })
+  const write = (content: readonly FileEntry[] | string) =>
+    writeFile(file, typeof content === 'string' ? content : JSON.stringify(content), { mode: 0o600 })
+  await write(entriesOf(simulator))
   const processes: CliProcess[] = []
   const shared = {
     ...{ DATABASE_URL: database.url, SPIDRA_ACCOUNTS_FILE: file, SPIDRA_API_URL: simulator.url, HTTP_PORT: 'off' },
     ...{ SYNC_SCHEDULE: '*/5 * * * * *', FULL_SYNC_SCHEDULE: 'off', ...env },
   }
 
-  async function start(role: string, own: Readonly<Record<string, string>>): Promise<CliProcess> {
-    const started = await startCli(['start', '--role', role], { env: { ...shared, ...own } })
+  async function start(role: string | null, own: Readonly<Record<string, string>>): Promise<CliProcess> {
+    const flags = role === null ? [] : ['--role', role]
+    const started = await startCli(['start', ...flags], { env: { ...shared, ...own } })
     processes.push(started)
     return started
   }
 
   return {
     processes,
+    write,
     startScheduler: () => start('scheduler', {}),
+    startBoth: () => start(null, {}),
+    status: (...flags) => runCli(['status', ...flags], { env: shared }),
     startWorker: (address, url = database.url) =>
       start('worker', { DATABASE_URL: url, SOURCE_ADDRESS: `127.0.0.${address}` }),
     async [Symbol.asyncDispose]() {
@@ -49,6 +60,16 @@ export async function createFleet(
     },
   }
 }
+
+/** What a test writes into an accounts file. */
+export interface FileEntry {
+  readonly name: string
+  readonly apiKey: string
+}
+
+/** Entries for all accounts of the simulator. */
+export const entriesOf = ({ accounts }: Simulator): FileEntry[] =>
+  accounts.map(({ number, key }) => ({ name: nameOf(number), apiKey: key }))
 
 /** The name of the simulator's account of that number. */
 export const nameOf = (number: number) => `account ${number}`

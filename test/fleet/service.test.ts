@@ -1,0 +1,134 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { startSimulator } from '../../src/simulator/server.js'
+import { createFolder, startCli } from '../support/cli.js'
+import { createCliDatabase } from '../support/cli-database.js'
+import { completeAccounts, createFleet, differences, entriesOf, nameOf } from '../support/fleet.js'
+import { LOOPBACK_NOTE, ownLoopback } from '../support/own-loopback.js'
+import { PATIENCE, serviceEnv, simulateFor } from '../support/service.js'
+
+const UNLIMITED = { RATE_LIMIT_REQUESTS: 'off' }
+
+test('one account without a role: the queue is neither loaded nor made', async () => {
+  await using database = await createCliDatabase()
+  await using api = await simulateFor()
+  await using folder = await createFolder()
+  // V8 notes every script that it ran.
+  const env = { ...serviceEnv(api, database), NODE_V8_COVERAGE: folder.path }
+  await using service = await startCli(['start'], { env })
+  await service.says(/"msg":"run finished"/)
+  service.kill('SIGTERM')
+  expect(await service.ended).toMatchObject({ code: 0 })
+
+  const files = (await readdir(folder.path)).filter((name) => name.startsWith('coverage-'))
+  const scripts = (await Promise.all(files.map((name) => readFile(join(folder.path, name), 'utf8')))).join()
+  expect(scripts).toContain('dist/commands/start.js')
+  expect(scripts).not.toMatch(/dist\/fleet\/|node_modules\/pg-boss/)
+  expect(await database.sql("SELECT to_regnamespace('spidra_queue') AS schema")).toEqual([{ schema: null }])
+})
+
+test('a refused key is a dead letter that status shows, and delays nobody', { timeout: 60_000 }, async () => {
+  await using database = await createCliDatabase()
+  await using api = await startSimulator({ jobs: 120, accounts: 3, rateLimit: 'off', arrivalsPerMinute: 0 })
+  await using fleet = await createFleet(api, database, UNLIMITED)
+  await fleet.write([{ name: 'refused', apiKey: 'spd_wrong-key-that-nobody-may-see' }, ...entriesOf(api)])
+  await fleet.startBoth()
+
+  await expect.poll(() => completeAccounts(database), PATIENCE).toBe(3)
+  await expect
+    .poll(async () => (await fleet.status()).stdout, PATIENCE)
+    .toMatch(/A run of account refused failed for good, the last at [^\n]+:\s+Spidra/)
+
+  const lines = (await fleet.status('--json')).stdout.trim().split('\n')
+  expect(lines.map((line) => JSON.parse(line).account ?? 'fleet')).toEqual([
+    'refused',
+    ...[1, 2, 3].map(nameOf),
+    'fleet',
+  ])
+  expect(JSON.parse(lines.at(-1) ?? '{}').fleet).toMatchObject({
+    workers: [{ role: 'both', runsInParallel: 4 }],
+    deadLetters: [{ account: 'refused' }],
+  })
+  expect((await fleet.status()).stdout.split('\n').filter((line) => line.length > 80)).toEqual([])
+})
+
+test('SIGHUP brings accounts in and takes them out; a file with a fault changes nothing', {
+  timeout: 90_000,
+}, async () => {
+  await using database = await createCliDatabase()
+  await using api = await startSimulator({ jobs: 120, accounts: 3, rateLimit: 'off', arrivalsPerMinute: 0 })
+  await using fleet = await createFleet(api, database, UNLIMITED)
+  const [first, second, third] = entriesOf(api)
+  if (first === undefined || second === undefined || third === undefined)
+    throw new Error('three accounts were asked for')
+  await fleet.write([first, second])
+  const service = await fleet.startBoth()
+  await expect.poll(() => completeAccounts(database), PATIENCE).toBe(2)
+
+  await fleet.write('[{ "name": "broken" }]')
+  service.kill('SIGHUP')
+  await service.says(/SPIDRA_ACCOUNTS_FILE\[0\][^\n]*"msg":"accounts file cannot be used/)
+
+  await fleet.write([second, third])
+  service.kill('SIGHUP')
+  await expect.poll(() => completeAccounts(database), PATIENCE).toBe(3)
+  const runs = () =>
+    database.sql<{ runs: number }>('SELECT count(*)::integer AS runs FROM spidra.sync_runs WHERE account = $1', [
+      first.name,
+    ])
+  const before = await runs()
+  await database.sql('SELECT pg_sleep(6)') // a tick comes every five seconds
+  expect(await runs()).toEqual(before)
+})
+
+test('one account of a file becomes two by SIGHUP, and the service a fleet', { timeout: 60_000 }, async () => {
+  await using database = await createCliDatabase()
+  await using api = await startSimulator({ jobs: 120, accounts: 2, rateLimit: 'off', arrivalsPerMinute: 0 })
+  await using fleet = await createFleet(api, database, UNLIMITED)
+  await fleet.write(entriesOf(api).slice(0, 1))
+  const service = await fleet.startBoth()
+  await expect.poll(() => completeAccounts(database), PATIENCE).toBe(1)
+  expect(service.stdout).not.toContain('fleet joined')
+
+  await fleet.write(entriesOf(api))
+  service.kill('SIGHUP')
+
+  await service.says(/"msg":"fleet joined"/)
+  await expect.poll(() => completeAccounts(database), PATIENCE).toBe(2)
+  service.kill('SIGTERM')
+  expect(await service.ended).toMatchObject({ code: 0, stderr: '' })
+})
+
+test.runIf(ownLoopback)(
+  `an account goes on at whichever machine has budget, its position kept${LOOPBACK_NOTE}`,
+  { timeout: 120_000 },
+  async () => {
+    const windowMs = 20_000
+    const pages = 50
+    await using database = await createCliDatabase()
+    await using api = await startSimulator({
+      ...{ jobs: pages * 50, rateLimit: { limit: 40, windowMs }, arrivalsPerMinute: 0 },
+    })
+    await using fleet = await createFleet(api, database, {
+      SYNC_SCHEDULE: '0 0 29 2 *',
+      RATE_LIMIT_WINDOW_SECONDS: '20',
+    })
+    await Promise.all([fleet.startWorker(2), fleet.startWorker(3)])
+    await fleet.startScheduler()
+
+    await expect.poll(() => completeAccounts(database), { timeout: 100_000, interval: 100 }).toBe(1)
+
+    const runs = await database.sql<{ worker: string; code: string | null }>(
+      'SELECT worker, error_code AS code FROM spidra.sync_runs ORDER BY id',
+    )
+    expect(runs.slice(0, -1).map(({ code }) => code)).toEqual(runs.slice(1).map(() => 'handed_on'))
+    expect(new Set(runs.slice(0, 2).map(({ worker }) => worker)).size).toBe(2)
+    // Each machine within its half of 40 a window: one alone would have needed three windows more.
+    const asked = api.requests.map(({ address, status }) => `${address} ${status}`)
+    expect(asked.slice(0, 40).filter((one) => one === '127.0.0.2 200')).toHaveLength(20)
+    expect(asked.slice(0, 40).filter((one) => one === '127.0.0.3 200')).toHaveLength(20)
+    expect(asked.length).toBeLessThanOrEqual(pages + 3 * runs.length)
+    expect(await differences(database, api)).toEqual([])
+  },
+)
