@@ -18,7 +18,7 @@ export type FleetRole = 'scheduler' | 'worker' | 'both'
 /** Between two signs of life, in milliseconds. */
 const SIGN_EVERY_MS = 15_000
 
-/** A worker takes runs while its window has room for so many requests: with less, a run would soon wait. */
+/** A worker takes a run while its window has room for so many requests for each: with less, it would soon wait. */
 const MIN_REQUESTS = 10
 
 /**
@@ -60,7 +60,7 @@ export async function startFleet(
       ? null
       : startFleetWorker({
           ...{ queue, log, slots: config.runsInParallel },
-          hasBudget: () => budget.hasRoomFor(MIN_REQUESTS),
+          hasBudgetFor: (runs) => budget.hasRoomFor(runs * MIN_REQUESTS),
           run: (taken, signal, isSliceOver) => runTaken(runner, taken, signal, isSliceOver),
         })
 

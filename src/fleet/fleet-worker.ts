@@ -25,8 +25,8 @@ export interface FleetWorkerOptions {
   readonly queue: RunQueue
   /** Runs at a time. */
   readonly slots: number
-  /** Whether this machine has requests to spare; a run taken without would only hold its account. */
-  readonly hasBudget: () => boolean
+  /** Whether this machine has requests for so many runs at a time; one taken without would only hold its account. */
+  readonly hasBudgetFor: (runs: number) => boolean
   /** `mustHandOn` says that the slice is over by its time. */
   readonly run: (run: TakenRun, signal: AbortSignal, mustHandOn: () => boolean) => Promise<FleetRunEnd>
   readonly log: Logger
@@ -47,7 +47,7 @@ export interface FleetWorker {
  * worker is free.
  */
 export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
-  const { queue, slots, hasBudget, log, sliceMs = SLICE_MS } = options
+  const { queue, slots, hasBudgetFor, log, sliceMs = SLICE_MS } = options
   const stopper = new AbortController()
   const { signal } = stopper
   const underWay = new Set<Promise<void>>()
@@ -56,8 +56,8 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
 
   async function look(): Promise<void> {
     while (!signal.aborted) {
-      const free = slots - underWay.size
-      if (free > 0 && hasBudget()) await takeUpTo(free)
+      const most = room()
+      if (most > 0) await takeUpTo(most)
       if (!signal.aborted) await pause(LOOK_EVERY_MS + Math.random() * JITTER_MS)
     }
   }
@@ -72,9 +72,16 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
     })
   }
 
-  async function takeUpTo(free: number): Promise<void> {
+  /** How many more runs there are slots and budget for. */
+  function room(): number {
+    let more = slots - underWay.size
+    while (more > 0 && !hasBudgetFor(underWay.size + more)) more -= 1
+    return more
+  }
+
+  async function takeUpTo(most: number): Promise<void> {
     try {
-      for (const taken of await queue.take(free)) begin(taken)
+      for (const taken of await queue.take(most)) begin(taken)
       isReachable = true
     } catch (err) {
       // The database is away: that is told once, and every second is often enough to ask.

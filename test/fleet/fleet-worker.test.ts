@@ -22,7 +22,7 @@ async function openStage(options: Partial<FleetWorkerOptions> & Pick<FleetWorker
   const queue = await openRunQueue(database.url, silent)
   onTestFinished(() => queue.close())
   const start = () => {
-    const worker = startFleetWorker({ queue, slots: 2, hasBudget: () => true, log: silent, ...options })
+    const worker = startFleetWorker({ queue, slots: 2, hasBudgetFor: () => true, log: silent, ...options })
     onTestFinished(() => worker.stop())
     return worker
   }
@@ -60,24 +60,35 @@ test('runs as many at a time as it has slots, those that have waited longest fir
   await expect.poll(() => worker.running, PATIENCE).toBe(0)
 })
 
-test('takes nothing while there is no budget', async () => {
-  let hasBudget = false
-  const asked: boolean[] = []
+test('takes no more than there is budget for', async () => {
+  let budget = 0
+  let looks = 0
+  const gate = new EventTarget()
   const { queue, start, states } = await openStage({
-    hasBudget: () => {
-      asked.push(hasBudget)
-      return hasBudget
+    hasBudgetFor: (runs) => {
+      looks += 1
+      return runs <= budget
     },
-    run: async () => COMPLETE,
+    run: async () => {
+      await once(gate, 'open')
+      return COMPLETE
+    },
   })
-  await queue.put(run('a'))
+  for (const account of ['a', 'b']) await queue.put(run(account))
 
   start()
-  await expect.poll(() => asked.length, PATIENCE).toBeGreaterThan(2)
-  expect(await states()).toEqual(['a created'])
+  await expect.poll(() => looks, PATIENCE).toBeGreaterThan(4)
+  expect(await states()).toEqual(['a created', 'b created'])
 
-  hasBudget = true
-  await expect.poll(states, PATIENCE).toEqual(['a completed'])
+  budget = 1
+  await expect.poll(states, PATIENCE).toEqual(['a active', 'b created'])
+  const seen = looks
+  await expect.poll(() => looks, PATIENCE).toBeGreaterThan(seen + 2)
+  expect(await states()).toEqual(['a active', 'b created'])
+
+  gate.dispatchEvent(new Event('open'))
+  await expect.poll(states, PATIENCE).toEqual(['a completed', 'b active'])
+  gate.dispatchEvent(new Event('open'))
 })
 
 test('a run that is handed on waits behind the others for whoever is free', async () => {
