@@ -24,6 +24,7 @@ const manifest: { readonly version: string } = JSON.parse(
 )
 const { stdout, stderr } = process
 const stop = onStopSignal(process)
+const END_WITH_ME = 'end with me'
 const secrets = createSecrets(secretsAmong(process.env))
 
 function contextOf(needs: ContextNeeds): Promise<CommandContext<string | null>> {
@@ -110,17 +111,16 @@ const commandLine = createCommandLine(manifest.version, {
           { needs: 'service', ...options },
         )
       const context = forOnlyAccount(await contextOf({ load, ...FOR_PEOPLE }))
-      if (flags.accounts === 1) return runDemoCommand(context, flags)
+      if (flags.accounts === 1 && flags.workers === undefined) return runDemoCommand(context, flags)
       const { runDemoFleet } = await import('./commands/demo-fleet.js')
-      const { spawn } = await import('node:child_process')
-      return runDemoFleet(context, flags, (args, env) =>
-        spawn(process.execPath, [fileURLToPath(import.meta.url), ...args], {
-          env: { ...env },
-          // Ctrl-C is ours to pass on: told twice, a process ends at once.
-          detached: true,
-          stdio: ['ignore', 'ignore', 'inherit'],
-        }),
-      )
+      const { fork } = await import('node:child_process')
+      return runDemoFleet(context, flags, (args, env, cwd) => {
+        // Detached: Ctrl-C is the demo's to pass on, as a process that is told twice ends at once.
+        const stdio = ['ignore', 'ignore', 'inherit', 'ipc'] as const
+        const child = fork(fileURLToPath(import.meta.url), args, { cwd, env, detached: true, stdio: [...stdio] })
+        child.send(END_WITH_ME)
+        return child
+      })
     },
     { endsBySignal: true },
   ),
@@ -154,6 +154,11 @@ function report(error: unknown): void {
   stderr.write(`spidra-sync: ${toPrintableLines(secrets.redact(lines))}\n`)
 }
 
+// Whoever asks for it as a parent process (the demo does) is not outlived.
+process.once('message', (message) => {
+  if (message === END_WITH_ME) process.once('disconnect', () => stop.request())
+})
+process.channel?.unref()
 // A reader that has seen enough, as in `spidra-sync status | head`, is no fault; what is under way is wound up.
 stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') stop.request()

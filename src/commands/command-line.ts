@@ -93,7 +93,7 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
     .description('the service on a simulated account and an embedded Postgres; needs no key')
     .option('--once', 'end after the first run', false)
     .option('--accounts <number>', 'several accounts, served by a fleet', readCount, 1)
-    .option('--workers <number>', 'processes that serve them', readCount, 3)
+    .option('--workers <number>', 'processes that serve them (default: 3 for several accounts)', readCount)
     .action(handlers.demo)
 
   program

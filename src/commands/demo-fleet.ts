@@ -16,6 +16,7 @@ import { type Simulator, startSimulator } from '../simulator/server.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
 import { startFleet } from './fleet.js'
 import type { OpenDatabase } from './open-database.js'
+import { fixedAccounts } from './reloading.js'
 
 /** Apart from the real database and from the other demo. */
 const DIRECTORY = join('.spidra-sync', 'demo-fleet')
@@ -24,18 +25,25 @@ const DIRECTORY = join('.spidra-sync', 'demo-fleet')
 const SIMULATED = { jobs: 1_500, arrivalsPerMinute: 6, speed: 10, latencyMs: 25 } as const
 const RATE_LIMIT = { limit: 100, windowMs: 10_000 } as const
 
+/** A worker may take so long to end, in milliseconds. */
+const END_MS = 5_000
+
 /** Between two lines of progress, in milliseconds. */
 const TELL_EVERY_MS = 5_000
 
 export interface DemoFleetFlags {
   readonly accounts: number
-  readonly workers: number
+  /** Processes; left out: three, where there are several accounts. */
+  readonly workers?: number
   /** End when every account has been complete. */
   readonly once: boolean
 }
 
-/** Starts this program again, with these arguments and nothing but these variables. */
-export type StartSelf = (args: readonly string[], env: Readonly<Record<string, string>>) => ChildProcess
+/**
+ * Starts this program again, with these arguments and nothing but these variables, in a folder of its own, so that no
+ * `.env` is read. It stops when this process is gone.
+ */
+export type StartSelf = (args: readonly string[], env: Readonly<Record<string, string>>, cwd: string) => ChildProcess
 
 /**
  * `spidra-sync demo --accounts N --workers M`: a fleet of real processes on this machine. This process is the simulator,
@@ -43,7 +51,7 @@ export type StartSelf = (args: readonly string[], env: Readonly<Record<string, s
  */
 export async function runDemoFleet(
   context: CommandContext,
-  flags: DemoFleetFlags,
+  { workers: count = 3, ...flags }: DemoFleetFlags,
   startSelf: StartSelf,
 ): Promise<number> {
   const { log, signal, stdout } = context
@@ -65,13 +73,12 @@ export async function runDemoFleet(
       { ...context, config, accounts },
       { db, databaseUrl: embedded.url, close: async () => {} },
     )
-    for (let number = 1; number <= flags.workers; number += 1) {
-      workers.push(
-        startSelf(['start', '--role', 'worker'], workerEnvironment(number, { file, simulator, url: embedded.url })),
-      )
+    for (let number = 1; number <= count; number += 1) {
+      const env = workerEnvironment(number, { file, simulator, url: embedded.url })
+      workers.push(startSelf(['start', '--role', 'worker'], env, directory))
     }
-    stdout.write(greeting(flags, fleet.http?.url ?? null))
-    await tellUntil(context, db, flags)
+    stdout.write(greeting(flags.accounts, count, fleet.http?.url ?? null))
+    await tellUntil(context, db, flags, workers)
     stdout.write('\nStopping.\n')
     return EXIT_CODES.complete
   } finally {
@@ -91,11 +98,12 @@ function toAccounts({ accounts, url }: Simulator): Account[] {
 /** The scheduler; where the usual port is taken, on any other. */
 async function startScheduling(context: CommandContext, database: OpenDatabase) {
   try {
-    return await startFleet(context, database, 'scheduler')
+    return await startFleet(context, database, fixedAccounts(context.accounts), 'scheduler')
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     const { config } = context
-    return startFleet({ ...context, config: { ...config, http: { ...config.http, port: 0 } } }, database, 'scheduler')
+    const onAnyPort = { ...context, config: { ...config, http: { ...config.http, port: 0 } } }
+    return startFleet(onAnyPort, database, fixedAccounts(context.accounts), 'scheduler')
   }
 }
 
@@ -117,6 +125,7 @@ async function tellUntil(
   { signal, stdout }: CommandContext,
   db: ReturnType<typeof openDatabase>,
   { accounts, once: endsAtOnce }: DemoFleetFlags,
+  workers: readonly ChildProcess[],
 ): Promise<void> {
   for (let isWhole = false; !signal.aborted; ) {
     const complete = (await readProgress(db)).filter(({ lastCompleteAt }) => lastCompleteAt !== null).length
@@ -127,6 +136,7 @@ async function tellUntil(
       stdout.write(`\nEvery account is complete.\n\n${toFleetText(fleet)}\n`)
       if (endsAtOnce) return
     }
+    if (workers.every(hasEnded)) throw new Error('Every worker of the demo has ended; what they said stands above.')
     await sleep(TELL_EVERY_MS, undefined, { signal }).catch(() => {})
   }
 }
@@ -138,7 +148,7 @@ function toLine({ workers, activeRuns, waitingRuns }: FleetReport, complete: num
   return `${time} ${complete} of ${accounts} complete; ${activeRuns} runs under way, ${waitingRuns} waiting${budgets}\n`
 }
 
-function greeting({ accounts, workers }: DemoFleetFlags, httpUrl: string | null): string {
+function greeting(accounts: number, workers: number, httpUrl: string | null): string {
   const dashboard = httpUrl === null ? '' : `\nThe dashboard: ${httpUrl}/  As JSON: ${httpUrl}/api/status\n`
   return `${accounts} simulated accounts, ${workers} workers, each a process of its own, and one Postgres.
 An address has ${RATE_LIMIT.limit} requests in ${RATE_LIMIT.windowMs / 1000} s. Kill a worker (kill -9), or stop it: the others go on.
@@ -146,9 +156,16 @@ ${dashboard}
 `
 }
 
+function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode !== null || signalCode !== null
+}
+
+/** In order, or, where it was stopped and hears nothing, by force. */
 async function end(worker: ChildProcess): Promise<void> {
-  if (worker.exitCode !== null || worker.signalCode !== null) return
+  if (hasEnded(worker)) return
   const ended = once(worker, 'exit')
   worker.kill('SIGTERM')
+  const force = setTimeout(() => worker.kill('SIGKILL'), END_MS)
   await ended
+  clearTimeout(force)
 }

@@ -44,8 +44,10 @@ export async function startFleetHttp(
 
   /** What other workers have done since shows, too. */
   async function restoreTotals(): Promise<void> {
+    const names = new Set(accounts().map((one) => one.name))
     for (const { account: name, ...times } of await readProgress(db)) {
-      metrics.restore(name, { ...times, listedTotal: null, storedTotal: null })
+      // One that was taken out of the file would raise alarms for ever.
+      if (names.has(name)) metrics.restore(name, { ...times, listedTotal: null, storedTotal: null })
     }
     const fleet = await readFleet(db)
     if (fleet !== null) metrics.showFleet(fleet)

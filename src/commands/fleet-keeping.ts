@@ -1,6 +1,7 @@
 import type { Account } from '../accounts.js'
 import { type AlertWatch, startAlertWatch } from '../alerts/watch.js'
 import { pruneHistory } from '../db/history.js'
+import type { RunSummary } from '../sync/run-summary.js'
 import type { CommandContext } from './command.js'
 import type { OpenDatabase } from './open-database.js'
 
@@ -10,6 +11,8 @@ const PRUNE_CHECK_MS = 10 * 60_000
 /** What a scheduler does for each account besides putting it into the queue. */
 export interface Keeping {
   setAccounts(accounts: readonly Account[]): Promise<void>
+  /** Has a look at the alerts of the account soon. */
+  runEnded(account: string, run: RunSummary): void
   stop(): Promise<void>
 }
 
@@ -55,6 +58,7 @@ export function startKeeping(
 
   return {
     setAccounts,
+    runEnded: (account, run) => watches.get(account)?.runEnded(run),
     async stop() {
       clearInterval(timer)
       await setAccounts([])

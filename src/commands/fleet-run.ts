@@ -1,10 +1,12 @@
 import type { Account } from '../accounts.js'
+import { readRunningMode } from '../db/sync-runs.js'
 import type { FleetRunEnd } from '../fleet/fleet-worker.js'
 import type { RunFailure, TakenRun } from '../fleet/run-queue.js'
 import type { Metrics } from '../http/metrics.js'
 import { SpidraError } from '../spidra/errors.js'
 import { runAccount } from './account-run.js'
 import type { CommandContext } from './command.js'
+import type { Keeping } from './fleet-keeping.js'
 import { forAccount } from './for-account.js'
 import type { OpenDatabase } from './open-database.js'
 import type { SharedBudget } from './shared-budget.js'
@@ -19,17 +21,22 @@ export interface FleetRunner {
   readonly metrics: Metrics
   /** As of now: SIGHUP may change them. */
   readonly accounts: () => readonly Account[]
+  /** Of a process that is a scheduler too; null otherwise. */
+  readonly keeping: Keeping | null
 }
 
 /** Runs what was taken off the queue, and tells how it ended. */
 export async function runTaken(
-  { context, database, sharedBudget, metrics, accounts }: FleetRunner,
+  { context, database, sharedBudget, metrics, accounts, keeping }: FleetRunner,
   { account: name, mode, trigger }: TakenRun,
   signal: AbortSignal,
   isSliceOver: () => boolean,
 ): Promise<FleetRunEnd> {
   const account = accounts().find((candidate) => candidate.name === name)
-  if (account === undefined) return unknownAccount(name)
+  if (account === undefined) {
+    context.log.warn({ account: name }, 'run of an account that the accounts file of this worker lacks')
+    return unknownAccount(name)
+  }
   metrics.runStarted(name)
   const { summary, error } = await runAccount({
     ...forAccount(context, account),
@@ -43,7 +50,11 @@ export async function runTaken(
       metrics.observeRequest({ account: name, outcome, retry: attempt > 1, durationMs }),
   })
   metrics.observeRun(summary)
-  return { summary, failure: error === null ? null : toFailure(error, signal.aborted) }
+  keeping?.runEnded(name, summary)
+  // It may be a day until the next full tick. But a full run under way does the work of this one.
+  const isStillDue =
+    summary.status === 'skipped' && mode === 'full' && (await readRunningMode(database.db, name)) !== 'full'
+  return { summary, failure: error === null ? null : toFailure(error, signal.aborted), isStillDue }
 }
 
 function toFailure(error: Error, isStopped: boolean): RunFailure {
@@ -57,5 +68,6 @@ function unknownAccount(name: string): FleetRunEnd {
   return {
     summary: { status: 'failed', reason: message },
     failure: { code: 'unknown_account', message, isPassing: true },
+    isStillDue: false,
   }
 }

@@ -1,4 +1,3 @@
-import type { Account } from '../accounts.js'
 import { forgetWorker, noteWorker } from '../db/workers.js'
 import { startFleetWorker } from '../fleet/fleet-worker.js'
 import { openRunQueue } from '../fleet/run-queue.js'
@@ -9,6 +8,7 @@ import { startFleetHttp } from './fleet-http.js'
 import { startKeeping } from './fleet-keeping.js'
 import { runTaken } from './fleet-run.js'
 import type { OpenDatabase } from './open-database.js'
+import type { Reloading } from './reloading.js'
 import type { Service } from './service.js'
 import { createSharedBudget } from './shared-budget.js'
 
@@ -28,16 +28,18 @@ const MIN_REQUESTS = 10
 export async function startFleet(
   context: CommandContext<string | null>,
   database: OpenDatabase,
+  reloading: Reloading,
   role: FleetRole,
 ): Promise<Service> {
   const { config, log, version, worker: name } = context
   const { db, databaseUrl } = database
-  let accounts: readonly Account[] = context.accounts
+  const { accounts } = reloading
+  const current = () => reloading.accounts
   const metrics = createMetrics({ version, accounts: accounts.map((account) => account.name) })
   const sharedBudget = createSharedBudget(config)
   const { budget } = sharedBudget
   const queue = await openRunQueue(databaseUrl, log)
-  const http = await startFleetHttp(context, database, { metrics, accounts: () => accounts }).catch(async (error) => {
+  const http = await startFleetHttp(context, database, { metrics, accounts: current }).catch(async (error) => {
     await queue.close()
     throw error
   })
@@ -54,7 +56,7 @@ export async function startFleet(
           },
         })
   const keeping = scheduler === null ? null : startKeeping(context, database, accounts)
-  const runner = { context, database, sharedBudget, metrics, accounts: () => accounts }
+  const runner = { context, database, sharedBudget, metrics, accounts: current, keeping }
   const worker =
     role === 'scheduler'
       ? null
@@ -71,22 +73,16 @@ export async function startFleet(
       ...{ worker: name, role, sourceAddress, runsInParallel: config.runsInParallel, running, budget: budget.told() },
     }).catch((err: unknown) => log.debug({ err }, 'sign of life could not be given'))
   }
+  // The same host and number may have been another process before.
+  await forgetWorker(db, name).catch(() => {})
   await giveSign()
   const signs = setInterval(giveSign, SIGN_EVERY_MS)
 
-  function reload(): void {
-    try {
-      accounts = context.reloadAccounts()
-    } catch (err) {
-      log.error({ err }, 'accounts file cannot be used: the accounts stay as they were')
-      return
-    }
-    for (const account of accounts) metrics.addAccount(account.name)
-    scheduler?.setAccounts(accounts)
-    void keeping?.setAccounts(accounts)
-    log.info({ accounts: accounts.length }, 'accounts read again')
-  }
-  const stopListening = context.onHangup(reload)
+  const stopListening = reloading.onChange((next) => {
+    for (const account of next) metrics.addAccount(account.name)
+    scheduler?.setAccounts(next)
+    void keeping?.setAccounts(next)
+  })
   log.info({ role, accounts: accounts.length }, 'fleet joined')
 
   return {

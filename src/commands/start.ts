@@ -1,11 +1,12 @@
 import { once } from 'node:events'
-import type { Account } from '../accounts.js'
-import { ConfigError } from '../config-error.js'
+import type { Config } from '../config.js'
+import { ConfigError, type ConfigProblem } from '../config-error.js'
 import { migrate } from '../db/migrate.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
 import type { FleetRole } from './fleet.js'
 import { forOnlyAccount } from './for-account.js'
 import { type OpenDatabase, openConfiguredDatabase } from './open-database.js'
+import { fixedAccounts, type Reloading, reloadOnHangup } from './reloading.js'
 import { startService } from './service.js'
 
 type Context = CommandContext<string | null>
@@ -17,13 +18,15 @@ type Context = CommandContext<string | null>
  */
 export async function runStartCommand(context: Context, role: FleetRole | null): Promise<number> {
   const { config, log, signal, version } = context
-  assertEverRuns(context, role)
+  const problems = problemsOf(context, role)
+  if (problems.length > 0) throw new ConfigError(problems)
+  // Without a file there is nothing to read again, and SIGHUP ends the process as it does any other.
+  const reloading = config.accountsFile === null ? fixedAccounts(context.accounts) : reloadOnHangup(context)
   log.info({ version, account: context.account, accounts: context.accounts.length }, 'service starting')
   const database = await openConfiguredDatabase(config, context)
   try {
     await migrate(database.databaseUrl, { log, signal })
-    let accounts = context.accounts
-    while (!signal.aborted) accounts = await serve({ ...context, accounts }, database, role)
+    while (!signal.aborted) await serve(context, database, reloading, role)
     log.info('service stopping')
   } finally {
     await database.close()
@@ -32,49 +35,59 @@ export async function runStartCommand(context: Context, role: FleetRole | null):
   return EXIT_CODES.complete
 }
 
-/** What the configuration alone cannot know: accounts of a file may have schedules of their own. */
-function assertEverRuns({ accounts, config: { schedule } }: Context, role: FleetRole | null): void {
-  if (role === 'worker' || schedule.onStart || schedule.fullSync !== null) return
-  if (accounts.some((account) => account.schedule !== null)) return
-  const problem =
-    'and FULL_SYNC_SCHEDULE are off, SYNC_ON_START=false, and no account has a schedule: nothing would ever run'
-  throw new ConfigError([{ variable: 'SYNC_SCHEDULE', problem }])
+/** What the configuration alone cannot know: accounts of a file may have schedules, and roles needs, of their own. */
+function problemsOf({ accounts, config }: Context, role: FleetRole | null): ConfigProblem[] {
+  const problems: ConfigProblem[] = []
+  if (role !== null && role !== 'both' && config.databaseUrl === null) {
+    problems.push({
+      variable: 'DATABASE_URL',
+      problem: `is required for --role ${role}: all of a fleet use one database`,
+    })
+  }
+  if (role !== 'worker' && !isEverDue(config.schedule) && accounts.every(({ schedule }) => schedule === null)) {
+    const problem =
+      'and FULL_SYNC_SCHEDULE are off, SYNC_ON_START=false, no account has a schedule: nothing would ever run'
+    problems.push({ variable: 'SYNC_SCHEDULE', problem })
+  }
+  return problems
 }
 
-/** Serves until the signal aborts, or one account has become something else; gives the accounts to go on with. */
-async function serve(context: Context, database: OpenDatabase, role: FleetRole | null): Promise<readonly Account[]> {
-  const { accounts, signal } = context
+function isEverDue({ onStart, fullSync }: Config['schedule']): boolean {
+  return onStart || fullSync !== null
+}
+
+/** Serves until the signal aborts, or, with one account, until there is another one, or more. */
+async function serve(
+  context: Context,
+  database: OpenDatabase,
+  reloading: Reloading,
+  role: FleetRole | null,
+): Promise<void> {
+  const { signal } = context
+  const { accounts } = reloading
   if (role !== null || accounts.length > 1) {
     // The queue is loaded by fleets only.
     const { startFleet } = await import('./fleet.js')
-    await using _fleet = await startFleet(context, database, role ?? 'both')
+    await using _fleet = await startFleet(context, database, reloading, role ?? 'both')
     if (!signal.aborted) await once(signal, 'abort')
-    return accounts
+    return
   }
-  await using _service = await startService(forOnlyAccount(context), database)
-  // Awaited here: the service must not be disposed of before.
-  return await otherAccounts(context)
+  await using _service = await startService(forOnlyAccount({ ...context, accounts }), database)
+  await untilOther(reloading, accounts, signal)
 }
 
-/** Resolves with other accounts when a SIGHUP brings them, with the same ones when the signal aborts. */
-async function otherAccounts(context: Context): Promise<readonly Account[]> {
-  const { accounts, config, log, signal } = context
+/** Until the accounts are others than these, or the signal aborts. */
+function untilOther(reloading: Reloading, accounts: Reloading['accounts'], signal: AbortSignal): Promise<void> {
+  const before = JSON.stringify(accounts)
   return new Promise((resolve) => {
-    const stopListening = config.accountsFile === null ? () => {} : context.onHangup(reload)
-    function end(next: readonly Account[]): void {
+    const look = () => {
+      if (!signal.aborted && JSON.stringify(reloading.accounts) === before) return
       stopListening()
-      resolve(next)
+      resolve()
     }
-    function reload(): void {
-      try {
-        const next = context.reloadAccounts()
-        log.info({ accounts: next.length }, 'accounts read again')
-        if (JSON.stringify(next) !== JSON.stringify(accounts)) end(next)
-      } catch (err) {
-        log.error({ err }, 'accounts file cannot be used: the accounts stay as they were')
-      }
-    }
-    if (signal.aborted) end(accounts)
-    signal.addEventListener('abort', () => end(accounts), { once: true })
+    const stopListening = reloading.onChange(look)
+    signal.addEventListener('abort', look, { once: true })
+    // While the service started, they may have become others already.
+    look()
   })
 }

@@ -94,6 +94,13 @@ export async function finishRun(db: Database, run: RunKey, end: RunEnd): Promise
   return closed > 0
 }
 
+/** The mode of the account's run under way; null: none is recorded. */
+export async function readRunningMode(db: Database, account: string): Promise<string | null> {
+  const [row] = await db.$queryRaw<{ mode: string }[]>`
+    SELECT mode FROM spidra.sync_runs WHERE account = ${account} AND status = 'running' ORDER BY id DESC LIMIT 1`
+  return row?.mode ?? null
+}
+
 /** Waits may come to more than the column holds, which must not cost the record. */
 function toMilliseconds(waitedMs: number): number {
   return Math.min(Math.round(waitedMs), 2_147_483_647)

@@ -11,14 +11,16 @@ const JITTER_MS = 250
 /** A slice is over after so long, in milliseconds; the queue gives up on it a minute later. */
 const SLICE_MS = 4 * 60_000
 
-/** A full run whose account another worker holds is due again after so many seconds: it may be a day until its next tick. */
-const FULL_AGAIN_SECONDS = 30
+/** What is still due after a skip is so again after so many seconds. */
+const AGAIN_SECONDS = 30
 
 /** How a run ended. */
 export interface FleetRunEnd {
   readonly summary: Pick<RunSummary, 'status' | 'reason'>
   /** Null unless it failed, or was aborted. */
   readonly failure: RunFailure | null
+  /** It was skipped, and what it was to do will not be done by the run under way. */
+  readonly isStillDue: boolean
 }
 
 export interface FleetWorkerOptions {
@@ -110,11 +112,11 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
   }
 
   /** First what follows, then the end: a death in between leaves a run too many, which finds nothing to do. */
-  async function settle(taken: TakenRun, { summary: { status }, failure }: FleetRunEnd): Promise<void> {
+  async function settle(taken: TakenRun, { summary: { status }, failure, isStillDue }: FleetRunEnd): Promise<void> {
     if (status === 'failed' && failure !== null) return queue.fail(taken, failure)
     const isHandedOn = status === 'aborted' && (failure?.code === 'handed_on' || failure?.code === 'stopped')
     if (isHandedOn) await queue.put(taken)
-    if (status === 'skipped' && taken.mode === 'full') await queue.put(taken, { afterSeconds: FULL_AGAIN_SECONDS })
+    if (isStillDue) await queue.put(taken, { afterSeconds: AGAIN_SECONDS })
     await queue.finish(taken)
   }
 

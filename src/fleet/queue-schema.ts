@@ -19,11 +19,17 @@ const CREATE_SCHEMA = `CREATE SCHEMA IF NOT EXISTS ${QUEUE_SCHEMA}`
  * @throws DatabaseError when the server cannot be reached, or a right is missing; it names the statements that give it.
  */
 export async function setUpQueue(databaseUrl: string, rest: () => Promise<void>): Promise<void> {
-  const client = new Client({ connectionString: databaseUrl, application_name: 'spidra-sync queue' })
+  const client = new Client({
+    connectionString: databaseUrl,
+    connectionTimeoutMillis: 10_000,
+    application_name: 'spidra-sync queue',
+  })
   // Without a listener a lost connection would end the process; the query under way rejects as well.
   client.on('error', () => {})
   try {
     await client.connect()
+    // A process that was stopped while it set the queue up should not hold up the others for ever, and in silence.
+    await client.query("SET lock_timeout = '60s'")
     // For the session: the lock is gone with the connection, however this ends.
     await client.query('SELECT pg_advisory_lock($1)', [SETUP_LOCK])
     await createTables(client)

@@ -18,6 +18,15 @@ const MAINTENANCE_SECONDS = 30
 /** Connections of the queue's own pool. */
 const POOL_SIZE = 2
 
+/** Finds the run that waits for the account, be it for a retry; makes it due, and full, where that is wanted. */
+const JOIN_WAITING = `
+  UPDATE ${QUEUE_SCHEMA}.job SET data = CASE WHEN $3 = 'full' THEN data || '{"mode":"full"}' ELSE data END,
+    start_after = least(start_after, now() + make_interval(secs => $4))
+  WHERE name = $1 AND singleton_key = $2 AND state < 'active' RETURNING id`
+
+/** The network may lose a connection without a word; then the queue is asked on another one, in milliseconds. */
+const QUIET_CONNECTIONS = { keepAlive: true, query_timeout: 30_000, connectionTimeoutMillis: 10_000 }
+
 /** A run that is due. */
 export interface DueRun {
   readonly account: string
@@ -39,7 +48,10 @@ export interface RunFailure {
 
 /** What is due, in Postgres, for all workers. */
 export interface RunQueue {
-  /** Puts a run at the end, unless one of the same account and mode waits already; false then. */
+  /**
+   * Puts a run at the end, unless one of the account waits already; false then. A full run does the work of both, so a
+   * waiting incremental one becomes full by it.
+   */
   put(run: DueRun, options?: { readonly afterSeconds?: number }): Promise<boolean>
   /** Takes the runs that have waited longest. */
   take(most: number): Promise<readonly TakenRun[]>
@@ -56,11 +68,12 @@ export interface RunQueue {
 /**
  * Opens the queue, and makes its schema where there is none, however many do so at once.
  *
- * Runs that wait are unique by account and mode (policy `short`). Runs under way are not: pg-boss's stricter policies let
+ * Runs that wait are unique by account (policy `short`, and those that wait for a retry). Runs under way are not: pg-boss's stricter policies let
  * one busy account hold up the fetching for all. That no account runs twice at a time is the account lock's to see to.
  */
 export async function openRunQueue(databaseUrl: string, log: Logger): Promise<RunQueue> {
   const boss = new PgBoss({
+    ...QUIET_CONNECTIONS,
     connectionString: databaseUrl,
     schema: QUEUE_SCHEMA,
     application_name: 'spidra-sync queue',
@@ -77,10 +90,10 @@ export async function openRunQueue(databaseUrl: string, log: Logger): Promise<Ru
     await setUpQueue(databaseUrl, async () => {
       await boss.start()
       await boss.createQueue(DEAD_RUNS, { name: DEAD_RUNS, policy: 'standard', retentionDays: 14 })
-      await boss.createQueue(RUNS, {
-        ...{ name: RUNS, policy: 'short', deadLetter: DEAD_RUNS, expireInSeconds: EXPIRE_SECONDS },
-        ...RETRIES,
-      })
+      const runs = { name: RUNS, deadLetter: DEAD_RUNS, expireInSeconds: EXPIRE_SECONDS, ...RETRIES }
+      await boss.createQueue(RUNS, { ...runs, policy: 'short' })
+      // A queue that is there keeps what an older version gave it.
+      await boss.updateQueue(RUNS, runs)
     })
   } catch (error) {
     await close()
@@ -89,7 +102,9 @@ export async function openRunQueue(databaseUrl: string, log: Logger): Promise<Ru
 
   return {
     async put({ account, mode, trigger }, { afterSeconds = 0 } = {}) {
-      const options = { singletonKey: `${mode} ${account}`, startAfter: afterSeconds }
+      const { rows } = await boss.getDb().executeSql(JOIN_WAITING, [RUNS, account, mode, afterSeconds])
+      if (rows.length > 0) return false
+      const options = { singletonKey: account, startAfter: afterSeconds }
       return (await boss.send(RUNS, { account, mode, trigger }, options)) !== null
     },
     async take(most) {

@@ -1,8 +1,8 @@
 import { Gauge, type Registry } from 'prom-client'
 import type { FleetReport } from '../report/fleet.js'
 
-/** A worker gives a sign of life every 15 seconds; one that is silent for longer than this is not counted. */
-const SILENT_AFTER_SECONDS = 60
+/** At 0 from the start: where there is no series, no alert fires. */
+const ROLES = ['scheduler', 'worker', 'both']
 
 /** The series of a fleet, registered on `registry`; every process of it shows the same. */
 export function createFleetInstruments(registry: Registry): (fleet: FleetReport) => void {
@@ -40,8 +40,9 @@ export function createFleetInstruments(registry: Registry): (fleet: FleetReport)
     workers.reset()
     requestsLeft.reset()
     dead.reset()
-    for (const { worker, role, silentSeconds, budget } of fleet.workers) {
-      if (silentSeconds > SILENT_AFTER_SECONDS) continue
+    for (const role of ROLES) workers.set({ role }, 0)
+    for (const { worker, role, isAlive, budget } of fleet.workers) {
+      if (!isAlive) continue
       workers.inc({ role })
       if (budget?.remaining != null) requestsLeft.set({ worker }, budget.remaining)
     }

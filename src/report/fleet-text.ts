@@ -5,9 +5,6 @@ import { toInstant } from './format.js'
 
 const HEADINGS = ['Worker', 'Role', 'Runs', 'Requests left', 'Last seen']
 
-/** A worker gives a sign of life every 15 seconds; longer ago than this it is gone, or stopped. */
-const SILENT_AFTER_SECONDS = 60
-
 /** The fleet for a terminal of 80 columns: who works, what waits, what failed for good. */
 export function toFleetText(fleet: FleetReport): string {
   const blocks = [
@@ -22,7 +19,7 @@ export function toFleetText(fleet: FleetReport): string {
 }
 
 function toQueue({ workers, waitingRuns, activeRuns, oldestWaitSeconds }: FleetReport): string {
-  const alive = workers.filter(({ silentSeconds }) => silentSeconds <= SILENT_AFTER_SECONDS).length
+  const alive = workers.filter(({ isAlive }) => isAlive).length
   const waiting = waitingRuns === 0 ? 'none waiting' : `${waitingRuns} waiting, the oldest for ${oldestWaitSeconds} s`
   return `Fleet: ${alive} of ${workers.length} processes alive; ${activeRuns} runs under way, ${waiting}.`
 }
@@ -33,7 +30,7 @@ function toTable(workers: readonly WorkerReport[]): string[] {
     worker.role,
     worker.role === 'scheduler' ? '-' : `${worker.running} of ${worker.runsInParallel}`,
     worker.budget === null ? '-' : `${worker.budget.remaining ?? '?'} of ${worker.budget.limit}`,
-    worker.silentSeconds <= SILENT_AFTER_SECONDS ? `${worker.silentSeconds} s ago` : `GONE ${worker.silentSeconds} s`,
+    worker.isAlive ? `${worker.silentSeconds} s ago` : `GONE ${worker.silentSeconds} s`,
   ])
   return table([HEADINGS, ...rows], {
     border: getBorderCharacters('void'),

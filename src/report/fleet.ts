@@ -15,9 +15,11 @@ export interface WorkerReport {
   } | null
   readonly seenAt: string
   readonly silentSeconds: number
+  /** Whether it gave a sign of life within the last minute. */
+  readonly isAlive: boolean
 }
 
-/** Runs of an account that failed for good since it was last complete. */
+/** Runs of an account that failed for good since it was last complete, within the last day. */
 export interface DeadLetterReport {
   readonly account: string
   readonly runs: number
@@ -36,6 +38,9 @@ export interface FleetReport {
   readonly deadLetters: readonly DeadLetterReport[]
 }
 
+/** A process gives a sign of life every 15 seconds; silent for longer than this, it is gone or stopped. */
+const SILENT_AFTER_SECONDS = 60
+
 /** Reads the state of the fleet; null where none has ever worked on this database. */
 export async function readFleet(db: Database): Promise<FleetReport | null> {
   const [found] = await db.$queryRaw<{ isThere: boolean }[]>`
@@ -47,7 +52,11 @@ export async function readFleet(db: Database): Promise<FleetReport | null> {
 
 async function readWorkers(db: Database): Promise<WorkerReport[]> {
   const rows = await db.$queryRaw<
-    (Omit<WorkerReport, 'budget'> & { limit: number | null; remaining: number | null; resetAt: string | null })[]
+    (Omit<WorkerReport, 'budget' | 'isAlive'> & {
+      limit: number | null
+      remaining: number | null
+      resetAt: string | null
+    })[]
   >`
     SELECT worker, role, source_address AS "sourceAddress", running, runs_in_parallel AS "runsInParallel",
       rate_limit AS limit, rate_remaining AS remaining, to_char(rate_reset_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "resetAt",
@@ -56,6 +65,7 @@ async function readWorkers(db: Database): Promise<WorkerReport[]> {
     FROM spidra.workers ORDER BY started_at, worker`
   return rows.map(({ limit, remaining, resetAt, ...worker }) => ({
     ...worker,
+    isAlive: worker.silentSeconds <= SILENT_AFTER_SECONDS,
     budget: limit === null ? null : { limit, remaining, resetAt },
   }))
 }
@@ -79,7 +89,7 @@ async function readDeadLetters(db: Database): Promise<DeadLetterReport[]> {
       to_char(max(j.created_on), 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "lastAt",
       (array_agg(coalesce(j.output->>'message', j.data->'failure'->>'message') ORDER BY j.created_on DESC))[1] AS "lastError"
     FROM spidra_queue.job j LEFT JOIN spidra.sync_state s ON s.account = j.data->>'account'
-    WHERE j.name = 'dead_runs' AND j.created_on > coalesce(s.last_complete_at, '-infinity')
+    WHERE j.name = 'dead_runs' AND j.created_on > greatest(s.last_complete_at, now() - interval '1 day')
     GROUP BY 1 ORDER BY 1`
 }
 

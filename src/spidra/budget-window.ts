@@ -57,10 +57,10 @@ export function shareOf(limit: number, reserve: number): number {
 export function hasRoomFor(window: BudgetWindow, requests: number, reserve: number): boolean {
   const { limit, remaining, ours, inFlight, isUnsure } = window
   if (limit === null) return true
-  // What was left of the last window says nothing of this one.
-  const told = isUnsure ? limit : (remaining ?? limit)
+  // Only a request can find out what this window has; were none sent, nothing would ever be known of it.
+  if (isUnsure) return inFlight === 0
   const share = shareOf(limit, reserve)
-  return Math.min(share - ours, told - inFlight) >= Math.min(requests, share)
+  return Math.min(share - ours, (remaining ?? limit) - inFlight) >= Math.min(requests, share)
 }
 
 /**

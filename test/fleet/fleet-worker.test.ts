@@ -9,10 +9,11 @@ import { createTestDatabase } from '../support/test-database.js'
 const silent = pino({ level: 'silent' })
 const run = (account: string, mode: 'full' | 'incremental' = 'incremental') =>
   ({ account, mode, trigger: 'schedule' }) as const
-const COMPLETE: FleetRunEnd = { summary: { status: 'complete', reason: null }, failure: null }
+const COMPLETE: FleetRunEnd = { summary: { status: 'complete', reason: null }, failure: null, isStillDue: false }
 const HANDED_ON: FleetRunEnd = {
   summary: { status: 'aborted', reason: null },
   failure: { code: 'handed_on', message: 'goes on elsewhere', isPassing: true },
+  isStillDue: false,
 }
 
 /** A queue on a database of its own, and a worker on it that does what the test says. */
@@ -134,7 +135,7 @@ test('puts back what is under way when it stops', async () => {
       begun = true
       await once(signal, 'abort')
       const failure = { code: 'stopped', message: 'The worker was told to stop', isPassing: true }
-      return { summary: { status: 'aborted', reason: null }, failure }
+      return { summary: { status: 'aborted', reason: null }, failure, isStillDue: false }
     },
   })
   await queue.put(run('a'))
@@ -146,12 +147,14 @@ test('puts back what is under way when it stops', async () => {
   expect(await states()).toEqual(['a completed', 'a created'])
 })
 
-test('a full run whose account is held elsewhere is due again, an incremental one is not', async () => {
+test('what was skipped and is still due comes again in half a minute', async () => {
   const { database, queue, start, states } = await openStage({
-    run: async () => ({ summary: { status: 'skipped', reason: null }, failure: null }),
+    run: async ({ account }) => {
+      return { summary: { status: 'skipped', reason: null }, failure: null, isStillDue: account === 'a' }
+    },
   })
   await queue.put(run('a', 'full'))
-  await queue.put(run('b'))
+  await queue.put(run('b', 'full'))
 
   start()
 

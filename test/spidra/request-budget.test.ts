@@ -175,3 +175,38 @@ test('an abort by the listener that hears of the wait ends it at once', async ()
 
   await expect(budget.acquire(stop.signal)).rejects.toThrow('enough')
 })
+
+describe('room for a run', () => {
+  const told = (remaining: number) => ({ limit: 300, remaining, resetInMs: 1_000 })
+
+  test('is for as many requests as are left of our share', async () => {
+    const { budget, clock } = stopped({ requests: 300 })
+    expect(budget.hasRoomFor(10)).toBe(true)
+    for (let request = 1; request <= 145; request += 1) {
+      await budget.acquire(signal)
+      budget.observe({ limit: 300, remaining: 300 - request, resetInMs: 600_000 }, SILENCE)
+    }
+    expect([budget.hasRoomFor(5), budget.hasRoomFor(6)]).toEqual([true, false])
+    expect(budget.resumesInMs()).toBe(0)
+    clock.now += 5_000
+  })
+
+  test('comes again with the next window, however late the requests of the last one were', async () => {
+    const { budget, clock } = stopped({ requests: 300, reserve: 0.9 })
+    for (let request = 1; request <= 24; request += 1) {
+      await budget.acquire(signal)
+      // So near its end that each may count for the next window.
+      budget.observe(told(300 - request), SILENCE)
+    }
+    expect(budget.hasRoomFor(10)).toBe(false)
+
+    clock.now += 10_000
+
+    expect(budget.hasRoomFor(10)).toBe(true)
+  })
+
+  test('a share that is smaller than a run counts whole', () => {
+    expect(stopped({ requests: 12 }).budget.hasRoomFor(10)).toBe(true)
+    expect(stopped({ requests: null }).budget.hasRoomFor(1_000_000)).toBe(true)
+  })
+})

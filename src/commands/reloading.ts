@@ -1,0 +1,50 @@
+import type { Account } from '../accounts.js'
+import type { CommandContext } from './command.js'
+
+/** The accounts of a service that runs, which SIGHUP may change. */
+export interface Reloading {
+  /** As of now. */
+  readonly accounts: readonly Account[]
+  /** Hears of every change from now on. One listens at a time; returns what ends that. */
+  onChange(listener: (accounts: readonly Account[]) => void): () => void
+}
+
+/**
+ * Reads the accounts file again on every SIGHUP, from now until the process ends: where nobody heard of it, a SIGHUP would
+ * end the process, also while it starts or stops. A file with a fault changes nothing.
+ */
+export function reloadOnHangup(
+  context: Pick<CommandContext<string | null>, 'accounts' | 'log' | 'onHangup' | 'reloadAccounts'>,
+): Reloading {
+  const { log } = context
+  let { accounts } = context
+  let tell: ((accounts: readonly Account[]) => void) | null = null
+
+  context.onHangup(() => {
+    try {
+      accounts = context.reloadAccounts()
+    } catch (err) {
+      log.error({ err }, 'accounts file cannot be used: the accounts stay as they were')
+      return
+    }
+    log.info({ accounts: accounts.length }, 'accounts read again')
+    tell?.(accounts)
+  })
+
+  return {
+    get accounts() {
+      return accounts
+    },
+    onChange(listener) {
+      tell = listener
+      return () => {
+        tell = null
+      }
+    },
+  }
+}
+
+/** Accounts that stay as they are. */
+export function fixedAccounts(accounts: readonly Account[]): Reloading {
+  return { accounts, onChange: () => () => {} }
+}
