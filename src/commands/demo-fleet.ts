@@ -151,7 +151,8 @@ function toLine({ workers, activeRuns, waitingRuns }: FleetReport, complete: num
 function greeting(accounts: number, workers: number, httpUrl: string | null): string {
   const dashboard = httpUrl === null ? '' : `\nThe dashboard: ${httpUrl}/  As JSON: ${httpUrl}/api/status\n`
   return `${accounts} simulated accounts, ${workers} workers, each a process of its own, and one Postgres.
-An address has ${RATE_LIMIT.limit} requests in ${RATE_LIMIT.windowMs / 1000} s. Kill a worker (kill -9), or stop it: the others go on.
+An address has ${RATE_LIMIT.limit} requests in ${RATE_LIMIT.windowMs / 1000} s. Kill a worker (kill -9), or stop it:
+the others go on.
 ${dashboard}
 `
 }

@@ -90,8 +90,14 @@ export async function openRunQueue(databaseUrl: string, log: Logger): Promise<Ru
     await setUpQueue(databaseUrl, async () => {
       await boss.start()
       await boss.createQueue(DEAD_RUNS, { name: DEAD_RUNS, policy: 'standard', retentionDays: 14 })
-      const runs = { name: RUNS, deadLetter: DEAD_RUNS, expireInSeconds: EXPIRE_SECONDS, ...RETRIES }
-      await boss.createQueue(RUNS, { ...runs, policy: 'short' })
+      const runs: PgBoss.Queue = {
+        name: RUNS,
+        policy: 'short',
+        deadLetter: DEAD_RUNS,
+        expireInSeconds: EXPIRE_SECONDS,
+        ...RETRIES,
+      }
+      await boss.createQueue(RUNS, runs)
       // A queue that is there keeps what an older version gave it.
       await boss.updateQueue(RUNS, runs)
     })
