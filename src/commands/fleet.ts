@@ -32,6 +32,8 @@ export async function startFleet(
   role: FleetRole,
 ): Promise<Service> {
   const { config, log, version, worker: name } = context
+  const { runsInParallel } = config
+  const { sourceAddress } = config.spidra
   const { db, databaseUrl } = database
   const { accounts } = reloading
   const current = () => reloading.accounts
@@ -44,45 +46,38 @@ export async function startFleet(
     throw error
   })
 
-  const scheduler =
-    role === 'worker'
-      ? null
-      : startScheduler({
-          ...{ db, queue, accounts, log },
-          ...{
-            fullSync: config.schedule.fullSync,
-            timezone: config.schedule.timezone,
-            onStart: config.schedule.onStart,
-          },
-        })
+  const scheduler = role === 'worker' ? null : startScheduler({ db, queue, accounts, log, ...config.schedule })
   const keeping = scheduler === null ? null : startKeeping(context, database, accounts)
   const runner = { context, database, sharedBudget, metrics, accounts: current, keeping }
   const worker =
     role === 'scheduler'
       ? null
       : startFleetWorker({
-          ...{ queue, log, slots: config.runsInParallel },
+          queue,
+          slots: runsInParallel,
+          log,
           hasBudgetFor: (runs) => budget.hasRoomFor(runs * MIN_REQUESTS),
           run: (taken, signal, isSliceOver) => runTaken(runner, taken, signal, isSliceOver),
         })
 
   async function giveSign(): Promise<void> {
     const running = worker?.running ?? 0
-    const { sourceAddress } = config.spidra
-    await noteWorker(db, {
-      ...{ worker: name, role, sourceAddress, runsInParallel: config.runsInParallel, running, budget: budget.told() },
-    }).catch((err: unknown) => log.debug({ err }, 'sign of life could not be given'))
+    const sign = { worker: name, role, sourceAddress, runsInParallel, running, budget: budget.told() }
+    await noteWorker(db, sign).catch((err: unknown) => log.debug({ err }, 'sign of life could not be given'))
   }
   // The same host and number may have been another process before.
   await forgetWorker(db, name).catch(() => {})
   await giveSign()
   const signs = setInterval(giveSign, SIGN_EVERY_MS)
 
-  const stopListening = reloading.onChange((next) => {
+  function apply(next: Reloading['accounts']): void {
     for (const account of next) metrics.addAccount(account.name)
     scheduler?.setAccounts(next)
     void keeping?.setAccounts(next)
-  })
+  }
+  const stopListening = reloading.onChange(apply)
+  // They may have changed while the fleet was joined.
+  apply(current())
   log.info({ role, accounts: accounts.length }, 'fleet joined')
 
   return {
