@@ -27,7 +27,6 @@ export async function runStartCommand(context: Context, role: FleetRole | null):
   try {
     await migrate(database.databaseUrl, { log, signal })
     while (!signal.aborted) await serve(context, database, reloading, role)
-    log.info('service stopping')
   } finally {
     await database.close()
   }
@@ -63,17 +62,19 @@ async function serve(
   reloading: Reloading,
   role: FleetRole | null,
 ): Promise<void> {
-  const { signal } = context
+  const { log, signal } = context
   const { accounts } = reloading
   if (role !== null || accounts.length > 1) {
     // The queue is loaded by fleets only.
     const { startFleet } = await import('./fleet.js')
     await using _fleet = await startFleet(context, database, reloading, role ?? 'both')
     if (!signal.aborted) await once(signal, 'abort')
+    log.info('service stopping')
     return
   }
   await using _service = await startService(forOnlyAccount({ ...context, accounts }), database)
   await untilOther(reloading, accounts, signal)
+  log.info(signal.aborted ? 'service stopping' : 'service goes on with other accounts')
 }
 
 /** Until the accounts are others than these, or the signal aborts. */

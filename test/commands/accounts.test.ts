@@ -2,7 +2,7 @@ import { chmod, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { startSimulator } from '../../src/simulator/server.js'
-import { type CliResult, createFolder, type Folder, runCli } from '../support/cli.js'
+import { type CliResult, createFolder, type Folder, runCli, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
 import { leaksIn } from '../support/leaks.js'
 import type { TestDatabase } from '../support/test-database.js'
@@ -191,7 +191,9 @@ test('a job that moves to another account keeps one row, and has an event', asyn
   ).toEqual([{ kind: 'moved', account: 'munich', count: 60 }])
 })
 
-test('no key shows in any output at trace level, and none stays in the environment of the process', async () => {
+test('no key shows in any output at trace level, and none stays in the environment of the process', {
+  timeout: 90_000,
+}, async () => {
   await using scene = await openScene()
   await scene.list({}, { name: 'rome', apiKeyEnv: 'SPIDRA_KEY_OF_ROME' }, { name: 'oslo', apiKeyEnv: 'OSLO' })
   const keys = [...Object.values(KEYS), 'spd_canary-of-rome', 'spd_canary-of-oslo']
@@ -203,20 +205,22 @@ test('no key shows in any output at trace level, and none stays in the environme
     ...{ SPIDRA_KEY_OF_ROME: 'spd_canary-of-rome', LOG_LEVEL: 'trace', REQUEST_RETRIES: '0' },
     SPIDRA_API_URL: 'http://127.0.0.1:9',
   }
+  const nodeFlags = [`--import=data:text/javascript,${encodeURIComponent(atExit)}`]
   const run = (args: readonly string[], more = {}) =>
-    runCli(args, {
-      env: { ...env, ...more },
-      cwd: scene.folder.path,
-      nodeFlags: [`--import=data:text/javascript,${encodeURIComponent(atExit)}`],
-    })
+    runCli(args, { env: { ...env, ...more }, cwd: scene.folder.path, nodeFlags })
 
-  const commands = [['sync'], ['sync', '--json'], ['plan'], ['verify'], ['status'], ['report'], ['doctor'], ['start']]
+  const commands = [['sync'], ['sync', '--json'], ['plan'], ['verify'], ['status'], ['report'], ['doctor']]
   const results = []
   for (const args of commands) results.push(await run(args))
+  const fleetEnv = { ...env, HTTP_PORT: 'off' }
+  await using service = await startCli(['start'], { env: fleetEnv, cwd: scene.folder.path, nodeFlags })
+  await service.says(/"msg":"run failed"/)
+  service.kill('SIGTERM')
+  results.push(await service.ended)
   results.push(await run(['sync'], { PAGES_PER_RUN: 'x' }), await run(['sync', '--account', KEYS.paris]))
 
   const seen = results.map(({ stdout, stderr }) => stdout + stderr).join('\n')
-  expect(results.map(({ code }) => code)).toEqual([1, 1, 1, 1, 0, 0, 1, 2, 2, 2])
+  expect(results.map(({ code }) => code)).toEqual([1, 1, 1, 1, 0, 0, 1, 0, 2, 2])
   expect(seen).not.toContain('canary')
   expect(seen).not.toContain('SPIDRA_KEY_OF_ROME is ignored')
   expect(leaksIn(seen, keys)).toEqual([])
