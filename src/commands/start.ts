@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import type { Config } from '../config.js'
 import { ConfigError, type ConfigProblem } from '../config-error.js'
 import { migrate } from '../db/migrate.js'
+import { assertOwnAddress } from '../source-address.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
 import type { FleetRole } from './fleet.js'
 import { forOnlyAccount } from './for-account.js'
@@ -20,6 +21,7 @@ export async function runStartCommand(context: Context, role: FleetRole | null):
   const { config, log, signal, version } = context
   const problems = problemsOf(context, role)
   if (problems.length > 0) throw new ConfigError(problems)
+  await assertOwnAddress(config.spidra.sourceAddress)
   // Without a file there is nothing to read again, and SIGHUP ends the process as it does any other.
   const reloading = config.accountsFile === null ? fixedAccounts(context.accounts) : reloadOnHangup(context)
   log.info({ version, account: context.account, accounts: context.accounts.length }, 'service starting')

@@ -194,6 +194,20 @@ test('a refused key fails the run and not the service, and the log names SPIDRA_
   expect(await terminate(service)).toMatchObject({ code: 0, stderr: '' })
 })
 
+test('SOURCE_ADDRESS that this machine has not: 2, naming it, before anything is asked or written', async () => {
+  await using database = await createCliDatabase()
+  await using api = await simulate()
+
+  const { code, stderr } = await runCli(['start'], {
+    env: { ...envOf(api, database), SOURCE_ADDRESS: '203.0.113.7' },
+  })
+
+  expect(code).toBe(2)
+  expect(stderr).toMatch(/^SOURCE_ADDRESS is not an address of this machine \(EADDRNOTAVAIL\)/m)
+  expect(api.requestCount).toBe(0)
+  expect(await database.sql("SELECT to_regnamespace('spidra') AS schema")).toEqual([{ schema: null }])
+})
+
 describe('HTTP_PORT', () => {
   test('taken: 2, naming it, and no run', async () => {
     await using database = await createCliDatabase()
