@@ -20,7 +20,10 @@ export function readAccountsFile(env: Environment): AccountsFile | null {
   const faulty = (problem: string) => ({ path, content: undefined, problem })
   let text: string
   try {
-    if (statSync(path).size > MAX_BYTES) return faulty('is larger than 1 MB')
+    const found = statSync(path)
+    // A pipe may never end, and a device has no size. A directory is told below.
+    if (!found.isFile() && !found.isDirectory()) return faulty('is not a regular file')
+    if (found.size > MAX_BYTES) return faulty('is larger than 1 MB')
     text = readFileSync(path, 'utf8').replace(/^\uFEFF/, '')
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'

@@ -141,6 +141,7 @@ describe('the file', () => {
 
   test.each([
     [join(tmpdir(), 'no-such-file.json'), /does not exist/],
+    ['/dev/zero', /is not a regular file/],
     [tmpdir(), /cannot be read \(EISDIR\)/],
     ['a\0b', /cannot be read \(ERR_INVALID_ARG_VALUE\)/],
   ])('is refused where it is %j', (path, problem) => {
