@@ -70,8 +70,12 @@ export async function startFleet(
   await giveSign()
   const signs = setInterval(giveSign, SIGN_EVERY_MS)
 
+  let served = accounts
   function apply(next: Reloading['accounts']): void {
-    for (const account of next) metrics.addAccount(account.name)
+    const names = new Set(next.map((account) => account.name))
+    for (const account of served) if (!names.has(account.name)) metrics.forgetAccount(account.name)
+    for (const account of names) metrics.addAccount(account)
+    served = next
     scheduler?.setAccounts(next)
     void keeping?.setAccounts(next)
   }

@@ -19,6 +19,8 @@ export interface Metrics {
   readonly contentType: string
   /** Prepares the series of an account that came later; one that is there already stays as it is. */
   readonly addAccount: (account: string) => void
+  /** Takes the gauges of an account away that is served no more: what stands still would raise alarms. */
+  readonly forgetAccount: (account: string) => void
   readonly runStarted: (account: string) => void
   readonly observeRun: (summary: RunSummary) => void
   readonly observeRequest: (request: {
@@ -101,9 +103,16 @@ export function createMetrics(options: {
     read: () => registry.metrics(),
     contentType: registry.contentType,
     addAccount,
+    forgetAccount(account) {
+      prepared.delete(account)
+      const { inProgress, lastComplete, rereadSince, listed, stored } = series
+      for (const gauge of [inProgress, lastComplete, rereadSince, listed, stored]) gauge.remove({ account })
+    },
     runStarted: (account) => series.inProgress.set({ account }, 1),
     observeRun: (summary) => {
       const { account, mode, status } = summary
+      // It was taken out while its last run was under way.
+      if (!prepared.has(account)) return
       series.inProgress.set({ account }, 0)
       series.runs.inc({ account, mode, status })
       if (status === 'skipped') return

@@ -137,3 +137,17 @@ test('two workers in one process do not share their series', async () => {
 
   expect(await other.sample('spidra_sync_runs_total{account="default",mode="full",status="complete"}')).toBe(0)
 })
+
+test('an account that is taken out has no freshness any more, which would raise alarms for ever', async () => {
+  const { metrics, sample } = observed(['old', 'stays'])
+  const lastComplete = (account: string) => `spidra_sync_last_complete_timestamp_seconds{account="${account}"}`
+  metrics.observeRun({ ...SUMMARY, account: 'old' })
+
+  metrics.forgetAccount('old')
+  // A run that was still under way ends now.
+  metrics.observeRun({ ...SUMMARY, account: 'old' })
+
+  expect(await sample(lastComplete('old'))).toBeUndefined()
+  expect(await sample('spidra_sync_listed_jobs{account="old"}')).toBeUndefined()
+  expect(await sample(lastComplete('stays'))).toBe(0)
+})
