@@ -15,6 +15,13 @@ export async function countLiveJobs(db: Database, account: string): Promise<numb
   return row?.live ?? 0
 }
 
+/** Whether the account has more live jobs than so many; it looks at no more than that, and one. */
+export async function hasMoreLiveJobs(db: Database, account: string, than: number): Promise<boolean> {
+  const rows = await db.$queryRaw<unknown[]>`
+    SELECT FROM spidra.batch_jobs b WHERE b.account = ${account} AND b.removed_at IS NULL OFFSET ${than} LIMIT 1`
+  return rows.length > 0
+}
+
 /** When the newest live job of the account was created, as ISO 8601 text with microseconds; null when there is none. */
 export async function readNewestCreatedAt(db: Database, account: string): Promise<string | null> {
   const [row] = await db.$queryRaw<{ newest: string | null }[]>`
@@ -45,6 +52,14 @@ export async function rankOf(
   return row?.rank ?? 0
 }
 
+/** Live jobs of the account that can still change. */
+export async function listOpenUuids(db: Database, account: string): Promise<readonly string[]> {
+  const rows = await db.$queryRaw<{ uuid: string }[]>`
+    SELECT b.uuid::text AS uuid FROM spidra.batch_jobs b
+    WHERE b.account = ${account} AND b.removed_at IS NULL AND b.status NOT IN ('completed', 'failed', 'cancelled')`
+  return rows.map(({ uuid }) => uuid)
+}
+
 /** An open job, and its place among the live jobs of the account, newest first; 0 is the newest. */
 export interface OpenJob {
   readonly uuid: string
@@ -53,8 +68,8 @@ export interface OpenJob {
 }
 
 /**
- * Live jobs of the account that can still change, newest first, with their ranks. The ranks come from the counts
- * between one open job and the next, so that all of them together cost one look at the index.
+ * The same, newest first, with their ranks. The ranks come from the counts between one open job and the next, so that
+ * all of them together cost one look at the index.
  */
 export async function listOpenJobs(db: Database, account: string): Promise<readonly OpenJob[]> {
   return db.$queryRaw<OpenJob[]>`

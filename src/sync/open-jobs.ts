@@ -1,4 +1,4 @@
-import { listOpenJobs, type OpenJob } from '../db/batch-jobs-read.js'
+import { listOpenJobs, listOpenUuids, type OpenJob } from '../db/batch-jobs-read.js'
 import { countListable } from './balance.js'
 import { toMicros } from './instant.js'
 import type { Page } from './page.js'
@@ -17,11 +17,12 @@ const HEAD_MARGIN = 0.8
  */
 export async function readOpenJobs(pass: Pass, allowance: number): Promise<void> {
   const { limit, state } = pass
-  const open = await listOpenJobs(pass.db, pass.run.account)
+  // Places are counted over the whole account, so not where nobody asks for one.
+  const open = pass.wanted.size === 0 ? [] : await listOpenJobs(pass.db, pass.run.account)
   const wanted = open.filter((job) => pass.wanted.has(job.uuid) && job.rank >= limit * HEAD_MARGIN)
   const isWithin = state.openCreatedAt === null && wanted.length <= allowance
   const due = isWithin ? roomiestFirst(wanted, limit) : inTurn(wanted, state.openCreatedAt)
-  const stored = await countListable(pass)
+  const stored = due.length === 0 ? 0 : await countListable(pass)
   const spentBefore = pass.counters.pagesRead
   let last: OpenJob | null = null
   for (const job of due) {
@@ -53,7 +54,7 @@ export async function rereadOpenJobs(pass: Pass, head: Page, allowance: number):
 
 /** Notes which jobs are open, before anything is read. */
 export async function noteOpenJobs(pass: Pass): Promise<void> {
-  for (const { uuid } of await listOpenJobs(pass.db, pass.run.account)) pass.wanted.add(uuid)
+  for (const uuid of await listOpenUuids(pass.db, pass.run.account)) pass.wanted.add(uuid)
 }
 
 /**

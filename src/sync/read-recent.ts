@@ -1,4 +1,4 @@
-import { countLiveJobs } from '../db/batch-jobs-read.js'
+import { hasMoreLiveJobs } from '../db/batch-jobs-read.js'
 import { type SyncResult, settle, withoutCounts } from './balance.js'
 import { findRemoved } from './find-removed.js'
 import { isOurList } from './head.js'
@@ -16,7 +16,7 @@ import { walkDown } from './walk.js'
  * the difference, and at last reads the whole list, once for the same difference.
  */
 export async function readRecent(pass: Pass): Promise<SyncResult> {
-  if ((await countLiveJobs(pass.db, pass.run.account)) <= SMALL_PAGES * pass.limit) {
+  if (!(await hasMoreLiveJobs(pass.db, pass.run.account, SMALL_PAGES * pass.limit))) {
     const first = await pass.ask(1)
     if (first.totalPages <= SMALL_PAGES && first.fault === null) return readSmallList(pass, first)
   }

@@ -2,8 +2,10 @@ import { beforeEach, expect, test } from 'vitest'
 import { mergeJobs } from '../../src/db/batch-jobs.js'
 import {
   countLiveJobs,
+  hasMoreLiveJobs,
   hasStored,
   listOpenJobs,
+  listOpenUuids,
   listUnlisted,
   rankOf,
   readNewestCreatedAt,
@@ -33,6 +35,12 @@ test('counts the live jobs of the account', async () => {
   expect(await countLiveJobs(db, 'default')).toBe(8)
   expect(await countLiveJobs(db, 'other')).toBe(1)
   expect(await countLiveJobs(db, 'nobody')).toBe(0)
+})
+
+test('knows whether the account has more live jobs than so many', async () => {
+  expect(await hasMoreLiveJobs(db, 'default', 7)).toBe(true)
+  expect(await hasMoreLiveJobs(db, 'default', 8)).toBe(false)
+  expect(await hasMoreLiveJobs(db, 'nobody', 0)).toBe(false)
 })
 
 test('knows the newest live job to the microsecond', async () => {
@@ -75,6 +83,7 @@ test('lists the jobs that can still change, newest first, with their ranks', asy
       { number: 1, rank: 7 },
     ].map(({ number, rank }) => ({ uuid: uuidOf(number), createdAt: secondOf(number), rank })),
   )
+  expect((await listOpenUuids(db, 'default')).toSorted()).toEqual(open.map(({ uuid }) => uuid).toSorted())
   for (const { createdAt, rank } of open) expect(await rankOf(db, 'default', createdAt)).toBe(rank)
   expect(await listOpenJobs(db, 'nobody')).toEqual([])
 })

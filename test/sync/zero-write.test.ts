@@ -1,6 +1,7 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { Client } from 'pg'
 import { expect, test } from 'vitest'
 import { openDatabase } from '../../src/db/client.js'
@@ -20,10 +21,17 @@ async function openOwnServer() {
   const db = openDatabase(server.url, { applicationName: 'spidra-sync test' })
   const client = new Client({ connectionString: server.url })
   await client.connect()
+  const sql = async (text: string, params: readonly unknown[] = []) => (await client.query(text, [...params])).rows
   return {
     url: server.url,
     db,
-    sql: async (text: string, params: readonly unknown[] = []) => (await client.query(text, [...params])).rows,
+    sql,
+    /** Waits until no connection but this one is open. */
+    async allTold() {
+      const others = `SELECT count(*)::integer AS open FROM pg_stat_activity
+        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name IN ('spidra-sync test', 'spidra-sync lock')`
+      while ((await sql(others))[0].open > 0) await setTimeout(20)
+    },
     async [Symbol.asyncDispose]() {
       await client.end()
       await db.$disconnect()
@@ -61,4 +69,29 @@ test('an unchanged full run writes next to nothing, and touches no row of the jo
   expect(written.bytes).toBeLessThan(64 * 1024)
   expect(await rows()).toEqual(rowsBefore)
   expect(rowsBefore[0].jobs).toBe(JOBS)
+})
+
+test('an unchanged incremental run looks at each job once, for the proof', { timeout: 300_000 }, async () => {
+  await using server = await openOwnServer()
+  await using simulator = await startSimulator({ jobs: JOBS, rateLimit: 'off' })
+  await loadTable(simulator, server)
+  const looks = async () => {
+    const [row] = await server.sql(`SELECT sum(t.seq_tup_read + i.read)::integer AS tuples
+      FROM pg_stat_user_tables t JOIN LATERAL (
+        SELECT sum(idx_tup_read) AS read FROM pg_stat_user_indexes i WHERE i.relid = t.relid
+      ) i ON true WHERE t.schemaname = 'spidra' AND t.relname = 'batch_jobs'`)
+    return row.tuples
+  }
+  // A server process tells what it has read when it ends.
+  await server.db.$disconnect()
+  await server.allTold()
+  const before = await looks()
+
+  const { summary } = await runAgainst(simulator, server)
+
+  await server.db.$disconnect()
+  await server.allTold()
+  expect(summary).toMatchObject({ status: 'complete', mode: 'incremental', requests: 1 })
+  expect((await looks()) - before).toBeGreaterThanOrEqual(JOBS)
+  expect((await looks()) - before).toBeLessThan(JOBS * 1.1)
 })
