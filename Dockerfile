@@ -6,20 +6,12 @@ RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY . .
 RUN npm run build
 
-# Its own stage: pruning the tree above would keep the Prisma CLI, an optional peer of its client. The embedded Postgres
-# is an optional dependency and stays out, because a container has DATABASE_URL.
-FROM node:24-bookworm-slim AS dependencies
-WORKDIR /app
-COPY package.json package-lock.json ./
-# The bundles for browsers are half of the tree, and charts are drawn on the server.
-RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund && rm -rf node_modules/echarts/dist
-
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production HTTP_HOST=0.0.0.0
 WORKDIR /app
-COPY --from=dependencies /app/node_modules ./node_modules
 COPY package.json LICENSE ./
 COPY prisma ./prisma
+# All the code there is; the embedded Postgres is not in it, because a container has DATABASE_URL.
 COPY --from=build /app/dist ./dist
 # What is root's the service cannot change, and it writes no file of its own.
 USER node

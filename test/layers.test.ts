@@ -96,8 +96,10 @@ describe('src', () => {
     expect(findCycle(graph)).toBeNull()
   })
 
-  test('every package it imports is installed with it', () => {
-    const shipped = Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies })
+  test('every package it imports is declared, and by its exact version', () => {
+    const shipped = Object.entries(manifest.devDependencies).flatMap(([name, version]) =>
+      /^\d+(\.\d+){2}$/.test(version) ? name : [],
+    )
     const packages = edges
       .filter(({ isOurs, to }) => !isOurs && !to.startsWith('node:'))
       .map(({ to }) => to.split('/', to.startsWith('@') ? 2 : 1).join('/'))

@@ -1,10 +1,11 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { startSimulator } from '../../src/simulator/server.js'
 import { API_KEY, createFolder, runCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
 import { fillDashboard } from '../support/dashboard-example.js'
+import { loadedModules } from '../support/loaded-modules.js'
 import { createTestDatabase } from '../support/test-database.js'
 
 async function filled() {
@@ -99,12 +100,10 @@ test('sync and the report on a terminal load no chart library; the file does', a
     const coverage = join(folder.path, 'coverage')
     const { code, stderr } = await runCli(args, { env: { ...env, NODE_V8_COVERAGE: coverage }, cwd: folder.path })
     expect([code, stderr]).toEqual([0, expect.any(String)])
-    const files = await readdir(coverage)
-    const texts = await Promise.all(files.map((file) => readFile(join(coverage, file), 'utf8')))
-    const urls: string[] = texts.flatMap((text) => JSON.parse(text).result.map(({ url }: { url: string }) => url))
+    const modules = await loadedModules(coverage)
     return {
-      program: urls.some((url) => url.endsWith('dist/cli.js')),
-      charts: urls.some((url) => /\/(echarts|zrender)\//.test(url)),
+      program: modules.includes('src/cli.ts'),
+      charts: modules.some((name) => /\/(echarts|zrender)$/.test(name)),
     }
   }
 

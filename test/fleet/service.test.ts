@@ -1,10 +1,9 @@
-import { readdir, readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { startSimulator } from '../../src/simulator/server.js'
 import { createFolder, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
 import { completeAccounts, createFleet, differences, entriesOf, nameOf } from '../support/fleet.js'
+import { loadedModules } from '../support/loaded-modules.js'
 import { LOOPBACK_NOTE, ownLoopback } from '../support/own-loopback.js'
 import { PATIENCE, serviceEnv, simulateFor } from '../support/service.js'
 
@@ -21,10 +20,9 @@ test('one account without a role: the queue is neither loaded nor made', async (
   service.kill('SIGTERM')
   expect(await service.ended).toMatchObject({ code: 0 })
 
-  const files = (await readdir(folder.path)).filter((name) => name.startsWith('coverage-'))
-  const scripts = (await Promise.all(files.map((name) => readFile(join(folder.path, name), 'utf8')))).join()
-  expect(scripts).toContain('dist/commands/start.js')
-  expect(scripts).not.toMatch(/dist\/fleet\/|node_modules\/pg-boss/)
+  const modules = await loadedModules(folder.path)
+  expect(modules).toContain('src/commands/start.ts')
+  expect(modules.filter((name) => /^src\/fleet\/|pg-boss/.test(name))).toEqual([])
   expect(await database.sql("SELECT to_regnamespace('spidra_queue') AS schema")).toEqual([{ schema: null }])
 })
 
