@@ -4,13 +4,16 @@ import { join } from 'node:path'
 const PACKAGE = /^.*node_modules\/(?:@[^/]+\/)?[^/]+/
 const TEXT = /^(licen[cs]e|copying|notice)/i
 
+/** Between one package and the next. */
+const SEPARATOR = `\n${'-'.repeat(80)}\n\n`
+
 /** The packages among the files of a bundle, each with its version and the text of its licence, which goes with it. */
 export function licencesOf(files, root) {
   const packages = new Set(files.flatMap((file) => PACKAGE.exec(file) ?? []))
   return [...packages]
     .sort()
     .map((folder) => licenceOf(join(root, folder)))
-    .join(`\n${'-'.repeat(80)}\n\n`)
+    .join(SEPARATOR)
 }
 
 function licenceOf(folder) {
