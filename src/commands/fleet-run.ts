@@ -11,9 +11,6 @@ import { forAccount } from './for-account.js'
 import type { OpenDatabase } from './open-database.js'
 import type { SharedBudget } from './shared-budget.js'
 
-/** A full pass that would wait longer than this for the request budget hands its account on, in milliseconds. */
-const HAND_ON_WAIT_MS = 10_000
-
 export interface FleetRunner {
   readonly context: CommandContext<string | null>
   readonly database: OpenDatabase
@@ -30,7 +27,7 @@ export async function runTaken(
   { context, database, sharedBudget, metrics, accounts, keeping }: FleetRunner,
   { account: name, mode, trigger }: TakenRun,
   signal: AbortSignal,
-  isSliceOver: () => boolean,
+  mustHandOn: () => boolean,
 ): Promise<FleetRunEnd> {
   const account = accounts().find((candidate) => candidate.name === name)
   if (account === undefined) {
@@ -45,7 +42,7 @@ export async function runTaken(
     trigger,
     sharedBudget,
     signal,
-    mustHandOn: () => isSliceOver() || sharedBudget.budget.resumesInMs() > HAND_ON_WAIT_MS,
+    mustHandOn,
     onRequest: ({ outcome, attempt, durationMs }) =>
       metrics.observeRequest({ account: name, outcome, retry: attempt > 1, durationMs }),
   })

@@ -22,6 +22,13 @@ const SIGN_EVERY_MS = 15_000
 const MIN_REQUESTS = 10
 
 /**
+ * A full pass hands its account on while so many requests are left for each run, if the next ones would wait for longer than
+ * so many milliseconds. Once blocked, in the middle of a stretch, a run keeps its account until the window is over.
+ */
+const LAST_REQUESTS = 2
+const HAND_ON_WAIT_MS = 10_000
+
+/**
  * Starts a process of a fleet on a migrated database: schedulers put accounts that are due into a queue in the same
  * database, workers take them from there. Disposing of it stops in that order: nothing new, runs put back, HTTP, queue.
  */
@@ -57,7 +64,8 @@ export async function startFleet(
           slots: runsInParallel,
           log,
           hasBudgetFor: (runs) => budget.hasRoomFor(runs * MIN_REQUESTS),
-          run: (taken, signal, isSliceOver) => runTaken(runner, taken, signal, isSliceOver),
+          wouldWait: (runs) => budget.resumesInMs(runs * LAST_REQUESTS) > HAND_ON_WAIT_MS,
+          run: (taken, signal, mustHandOn) => runTaken(runner, taken, signal, mustHandOn),
         })
 
   async function giveSign(): Promise<void> {

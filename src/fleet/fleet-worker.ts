@@ -29,7 +29,9 @@ export interface FleetWorkerOptions {
   readonly slots: number
   /** Whether this machine has requests for so many runs at a time; one taken without would only hold its account. */
   readonly hasBudgetFor: (runs: number) => boolean
-  /** `mustHandOn` says that the slice is over by its time. */
+  /** Whether so many runs would soon wait for requests for long, while another machine may have some. */
+  readonly wouldWait: (runs: number) => boolean
+  /** `mustHandOn` says that the slice is over, by its time or because of the budget. */
   readonly run: (run: TakenRun, signal: AbortSignal, mustHandOn: () => boolean) => Promise<FleetRunEnd>
   readonly log: Logger
   /** Default four minutes. */
@@ -49,7 +51,7 @@ export interface FleetWorker {
  * worker is free.
  */
 export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
-  const { queue, slots, hasBudgetFor, log, sliceMs = SLICE_MS } = options
+  const { queue, slots, hasBudgetFor, wouldWait, log, sliceMs = SLICE_MS } = options
   const stopper = new AbortController()
   const { signal } = stopper
   const underWay = new Set<Promise<void>>()
@@ -107,7 +109,8 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
 
   async function execute(taken: TakenRun): Promise<void> {
     const startedAt = performance.now()
-    const end = await options.run(taken, signal, () => performance.now() - startedAt >= sliceMs)
+    const mustHandOn = () => performance.now() - startedAt >= sliceMs || wouldWait(underWay.size)
+    const end = await options.run(taken, signal, mustHandOn)
     await settle(taken, end)
   }
 

@@ -55,8 +55,11 @@ export interface RequestBudget {
   acquire(signal: AbortSignal): Promise<void>
   /** Whether a request could go now without waiting. */
   mayGo(): boolean
-  /** How long until a request may go, in milliseconds, as far as is known: 0 when it may, or only an answer can tell. */
-  resumesInMs(): number
+  /**
+   * How long until so many requests may go, or as many as a whole window has for us, in milliseconds, as far as is known: 0
+   * when they may, or only an answer can tell.
+   */
+  resumesInMs(requests: number): number
   /** Whether so many requests, or as many as a whole window has for us, may still go in this one, as far as is known. */
   hasRoomFor(requests: number): boolean
   /** Takes in how a request ended. One without an answer, or cut off by an abort, is observed with nulls. */
@@ -135,9 +138,11 @@ export function createRequestBudget(options: RequestBudgetOptions): RequestBudge
   return {
     acquire,
     mayGo: () => look().outlook.mayGo && waiting.size === 0,
-    resumesInMs() {
+    resumesInMs(requests) {
       const { instant, outlook } = look()
-      return outlook.mayGo || outlook.resumeAt === null ? 0 : Math.max(0, outlook.resumeAt - instant)
+      if (outlook.mayGo && hasRoomFor(window, requests, reserve)) return 0
+      const resumeAt = outlook.mayGo ? window.endsAt : outlook.resumeAt
+      return resumeAt === null ? 0 : Math.max(0, resumeAt - instant)
     },
     hasRoomFor: (requests) => look().outlook.mayGo && hasRoomFor(window, requests, reserve),
     observe(rateLimit, outcome) {

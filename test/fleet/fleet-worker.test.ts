@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { setTimeout } from 'node:timers/promises'
 import { pino } from 'pino'
 import { expect, onTestFinished, test } from 'vitest'
 import { type FleetRunEnd, type FleetWorkerOptions, startFleetWorker } from '../../src/fleet/fleet-worker.js'
@@ -23,7 +24,14 @@ async function openStage(options: Partial<FleetWorkerOptions> & Pick<FleetWorker
   const queue = await openRunQueue(database.url, silent)
   onTestFinished(() => queue.close())
   const start = () => {
-    const worker = startFleetWorker({ queue, slots: 2, hasBudgetFor: () => true, log: silent, ...options })
+    const worker = startFleetWorker({
+      queue,
+      slots: 2,
+      hasBudgetFor: () => true,
+      wouldWait: () => false,
+      log: silent,
+      ...options,
+    })
     onTestFinished(() => worker.stop())
     return worker
   }
@@ -92,6 +100,27 @@ test('takes no more than there is budget for', async () => {
   gate.dispatchEvent(new Event('open'))
 })
 
+test('runs are told to hand on when so many would wait for requests', async () => {
+  let left = 3
+  const handing: boolean[] = []
+  const { queue, start } = await openStage({
+    wouldWait: (runs) => runs > left,
+    run: async (_, signal, mustHandOn) => {
+      const before = mustHandOn()
+      left = 1
+      await setTimeout(50, undefined, { signal })
+      handing.push(before, mustHandOn())
+      return COMPLETE
+    },
+  })
+  for (const account of ['a', 'b']) await queue.put(run(account))
+
+  start()
+
+  await expect.poll(() => handing.length, PATIENCE).toBe(4)
+  expect(handing.slice(0, 2)).toEqual([false, true])
+})
+
 test('a run that is handed on waits behind the others for whoever is free', async () => {
   const order: string[] = []
   const { queue, start, states } = await openStage({
@@ -116,7 +145,7 @@ test('says that the slice is over by its time', async () => {
     sliceMs: 50,
     run: async (_taken, _signal, isSliceOver) => {
       over.push(isSliceOver())
-      await new Promise((resolve) => setTimeout(resolve, 60))
+      await setTimeout(60)
       over.push(isSliceOver())
       return COMPLETE
     },

@@ -122,10 +122,13 @@ test.runIf(ownLoopback)(
     )
     expect(runs.slice(0, -1).map(({ code }) => code)).toEqual(runs.slice(1).map(() => 'handed_on'))
     expect(new Set(runs.slice(0, 2).map(({ worker }) => worker)).size).toBe(2)
-    // Each machine within its half of 40 a window: one alone would have needed three windows more.
+    // Each machine within its half of 40 a window, less the last few: one alone would have needed three windows more.
     const asked = api.requests.map(({ address, status }) => `${address} ${status}`)
-    expect(asked.slice(0, 40).filter((one) => one === '127.0.0.2 200')).toHaveLength(20)
-    expect(asked.slice(0, 40).filter((one) => one === '127.0.0.3 200')).toHaveLength(20)
+    for (const one of ['127.0.0.2 200', '127.0.0.3 200']) {
+      const ofTheFirst = asked.slice(0, 40).filter((other) => other === one).length
+      expect(ofTheFirst).toBeGreaterThanOrEqual(18)
+      expect(ofTheFirst).toBeLessThanOrEqual(22)
+    }
     expect(asked.length).toBeLessThanOrEqual(pages + 3 * runs.length)
     expect(await differences(database, api)).toEqual([])
   },

@@ -187,8 +187,11 @@ describe('room for a run', () => {
       budget.observe({ limit: 300, remaining: 300 - request, resetInMs: 600_000 }, SILENCE)
     }
     expect([budget.hasRoomFor(5), budget.hasRoomFor(6)]).toEqual([true, false])
-    expect(budget.resumesInMs()).toBe(0)
+    expect([budget.resumesInMs(5), budget.resumesInMs(6)]).toEqual([0, 600_000])
+
+    for (let request = 146; request <= 150; request += 1) await budget.acquire(signal)
     clock.now += 5_000
+    expect(budget.resumesInMs(1)).toBe(595_000)
   })
 
   test('comes again with the next window, however late the requests of the last one were', async () => {
