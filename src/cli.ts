@@ -159,10 +159,15 @@ process.once('message', (message) => {
   if (message === END_WITH_ME) process.once('disconnect', () => stop.request())
 })
 process.channel?.unref()
-// A reader that has seen enough, as in `spidra-sync status | head`, is no fault; what is under way is wound up.
+let isOutputLost = false
+// A reader that has seen enough, as in `spidra-sync status | head`, is no fault, nor is a terminal that was closed (EIO); a
+// full disk is one. Either way what is under way is wound up: nothing is left running behind us.
 stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') stop.request()
-  else process.exit(EXIT_CODES.failed)
+  isOutputLost ||= error.code !== 'EPIPE' && error.code !== 'EIO'
+  stop.request()
+})
+process.once('exit', () => {
+  if (isOutputLost) process.exitCode = EXIT_CODES.failed
 })
 // Nobody is there to be told.
 stderr.on('error', () => undefined)

@@ -1,7 +1,7 @@
 /** Signals closer together than this are one: npm passes on the Ctrl-C that the terminal has sent already. */
 const ONE_SIGNAL_MS = 150
 
-const SIGNALS = { SIGINT: 2, SIGTERM: 15 } as const
+const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const
 
 /** The process as far as signals are concerned. */
 export interface SignalSource {
@@ -11,12 +11,14 @@ export interface SignalSource {
 }
 
 export interface StopSignal {
-  /** Aborts on the first SIGTERM or SIGINT. */
+  /** Aborts on the first SIGTERM, SIGINT or SIGHUP. */
   readonly signal: AbortSignal
   /** 128 + n where a signal began the stop; else null. */
   readonly exitCode: number | null
   /** Aborts without a signal: nobody reads what we write any more. */
   request(): void
+  /** Gives SIGHUP another meaning: every one calls the listener, and stops nothing. Returns what ends that. */
+  onHangup(listener: () => void): () => void
   /** Sets how long an orderly stop may take, in milliseconds, before the process is ended. */
   limit(graceMs: number): void
   /** Gives the signals back to the platform. */
@@ -28,6 +30,7 @@ export function onStopSignal(source: SignalSource): StopSignal {
   const stopper = new AbortController()
   let stopped: { readonly exitCode: number | null; readonly at: number } | null = null
   let grace = 10_000
+  let hangupListener: (() => void) | null = null
 
   function begin(exitCode: number | null, reason: string): void {
     stopped = { exitCode, at: performance.now() }
@@ -38,12 +41,15 @@ export function onStopSignal(source: SignalSource): StopSignal {
   function receive(name: keyof typeof SIGNALS): void {
     const exitCode = 128 + SIGNALS[name]
     if (stopped === null) begin(exitCode, `Stopped by ${name}`)
-    else if (performance.now() - stopped.at > ONE_SIGNAL_MS) source.exit(exitCode)
+    // The system and the shell both tell that a terminal was closed, and nobody wants to hurry by that.
+    else if (name !== 'SIGHUP' && performance.now() - stopped.at > ONE_SIGNAL_MS) source.exit(exitCode)
   }
   const interrupt = () => receive('SIGINT')
   const terminate = () => receive('SIGTERM')
+  const hangUp = () => (hangupListener === null ? receive('SIGHUP') : hangupListener())
   source.on('SIGINT', interrupt)
   source.on('SIGTERM', terminate)
+  source.on('SIGHUP', hangUp)
 
   return {
     signal: stopper.signal,
@@ -53,12 +59,19 @@ export function onStopSignal(source: SignalSource): StopSignal {
     request() {
       if (stopped === null) begin(null, 'Stopped because nobody reads the output')
     },
+    onHangup(listener) {
+      hangupListener = listener
+      return () => {
+        hangupListener = null
+      }
+    },
     limit(graceMs) {
       grace = graceMs
     },
     dispose() {
       source.off('SIGINT', interrupt)
       source.off('SIGTERM', terminate)
+      source.off('SIGHUP', hangUp)
     },
   }
 }

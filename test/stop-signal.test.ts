@@ -14,6 +14,7 @@ function fakeProcess() {
 test.each([
   ['SIGTERM', 143],
   ['SIGINT', 130],
+  ['SIGHUP', 129],
 ] as const)('the first %s aborts, and does not end the process', (name, exitCode) => {
   const source = fakeProcess()
   const stop = onStopSignal(source)
@@ -47,6 +48,34 @@ test('Ctrl-C that comes twice, from the terminal and from npm, is one', () => {
   expect(source.exit).not.toHaveBeenCalled()
 })
 
+test('a SIGHUP hurries no stop: of a closed terminal both the system and the shell tell', () => {
+  const source = fakeProcess()
+  onStopSignal(source)
+  source.emit('SIGHUP')
+  vi.advanceTimersByTime(200)
+
+  source.emit('SIGHUP')
+
+  expect(source.exit).not.toHaveBeenCalled()
+})
+
+test('SIGHUP stops nothing while somebody gives it another meaning', () => {
+  const source = fakeProcess()
+  const stop = onStopSignal(source)
+  const listener = vi.fn()
+
+  const end = stop.onHangup(listener)
+  source.emit('SIGHUP')
+  source.emit('SIGHUP')
+
+  expect(listener).toHaveBeenCalledTimes(2)
+  expect(stop.signal.aborted).toBe(false)
+  end()
+  source.emit('SIGHUP')
+  expect(listener).toHaveBeenCalledTimes(2)
+  expect(stop).toMatchObject({ exitCode: 129, signal: { aborted: true } })
+})
+
 test('the end of the grace ends the process', () => {
   const source = fakeProcess()
   onStopSignal(source).limit(500)
@@ -76,5 +105,5 @@ test('gives the signals back', () => {
 
   onStopSignal(source).dispose()
 
-  expect(source.listenerCount('SIGINT') + source.listenerCount('SIGTERM')).toBe(0)
+  expect(source.eventNames()).toEqual([])
 })

@@ -23,7 +23,7 @@ export interface CommandContext<Key extends string | null = string> {
    * command would: `ConfigError`, or `UsageError` where the account of `--account` is gone.
    */
   reloadAccounts(): readonly Account[]
-  /** Hears of every SIGHUP, which ends a process in which nobody does. Returns what ends the subscription. */
+  /** Hears of every SIGHUP, which stops a process in which nobody does. Returns what ends the subscription. */
   onHangup(listener: () => void): () => void
   /** Where the embedded Postgres lies. */
   readonly workingDirectory: string
@@ -33,7 +33,7 @@ export interface CommandContext<Key extends string | null = string> {
   readonly log: Logger
   readonly stdout: Output
   readonly stderr: NodeJS.WriteStream
-  /** Aborts on the first SIGTERM or SIGINT. */
+  /** Aborts on the first SIGTERM, SIGINT or SIGHUP. */
   readonly signal: AbortSignal
 }
 

@@ -7,7 +7,6 @@ import type { Environment } from '../config-names.js'
 import { forgetSecrets, secretsAmong } from '../config-secrets.js'
 import { loadUsableConfig } from '../config-usable.js'
 import { readEnvFile, warningsAboutFile } from '../env-file.js'
-import { type HangupSource, onHangup } from '../hangup.js'
 import { createLogger } from '../logger.js'
 import type { Secrets } from '../secrets.js'
 import type { StopSignal } from '../stop-signal.js'
@@ -27,7 +26,7 @@ export interface ContextNeeds {
 
 /** The process, handed over by its edge. */
 export interface Edge {
-  readonly host: HangupSource & Pick<NodeJS.Process, 'env' | 'report' | 'stdout' | 'stderr' | 'cwd' | 'pid'>
+  readonly host: Pick<NodeJS.Process, 'env' | 'report' | 'stdout' | 'stderr' | 'cwd' | 'pid'>
   readonly stop: StopSignal
   readonly secrets: Secrets
   readonly version: string
@@ -86,7 +85,7 @@ export async function createContext(edge: Edge, needs: ContextNeeds): Promise<Co
     account: edge.account ?? (accounts.length === 1 ? accounts[0]?.name : null) ?? DEFAULT_ACCOUNT,
     accounts,
     reloadAccounts,
-    onHangup: (listener) => onHangup(host, listener),
+    onHangup: (listener) => stop.onHangup(listener),
     workingDirectory: host.cwd(),
     worker: `${hostname()}:${host.pid}`,
     version,

@@ -11,7 +11,7 @@ export interface Reloading {
 
 /**
  * Reads the accounts file again on every SIGHUP, from now until the process ends: where nobody heard of it, a SIGHUP would
- * end the process, also while it starts or stops. A file with a fault changes nothing.
+ * stop the service, also while it starts. A file with a fault changes nothing.
  */
 export function reloadOnHangup(
   context: Pick<CommandContext<string | null>, 'accounts' | 'log' | 'onHangup' | 'reloadAccounts'>,

@@ -22,7 +22,7 @@ export async function runStartCommand(context: Context, role: FleetRole | null):
   const problems = problemsOf(context, role)
   if (problems.length > 0) throw new ConfigError(problems)
   await assertOwnAddress(config.spidra.sourceAddress)
-  // Without a file there is nothing to read again, and SIGHUP ends the process as it does any other.
+  // Without a file there is nothing to read again, and SIGHUP stops the service.
   const reloading = config.accountsFile === null ? fixedAccounts(context.accounts) : reloadOnHangup(context)
   log.info({ version, account: context.account, accounts: context.accounts.length }, 'service starting')
   const database = await openConfiguredDatabase(config, context)

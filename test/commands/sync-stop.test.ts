@@ -46,6 +46,7 @@ describe('a signal', () => {
   test.each([
     ['SIGTERM', 143],
     ['SIGINT', 130],
+    ['SIGHUP', 129],
   ] as const)('%s aborts the run, records it, and ends with %i', async (signal, exitCode) => {
     await using database = await createCliDatabase()
 

@@ -166,9 +166,10 @@ export async function createFolder(): Promise<Folder> {
   }
 }
 
-/** Process numbers of embedded servers that run on data in the folder: those of the worker and of the demo. */
+/** Process numbers of embedded servers that run on data in the folder: those of the worker and of both demos. */
 export async function embeddedPostgresIn(folder: string): Promise<number[]> {
-  const files = ['.spidra-sync/data', '.spidra-sync/demo/data'].map((data) => join(folder, data, 'postmaster.pid'))
+  const owners = ['', 'demo', 'demo-fleet']
+  const files = owners.map((owner) => join(folder, '.spidra-sync', owner, 'data', 'postmaster.pid'))
   const texts = await Promise.all(files.map((file) => readFile(file, 'utf8').catch(() => '')))
   return texts.map((text) => Number.parseInt(text, 10)).filter((pid) => isAlive(pid))
 }
