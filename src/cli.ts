@@ -24,7 +24,6 @@ const manifest: { readonly version: string } = JSON.parse(
 )
 const { stdout, stderr } = process
 const stop = onStopSignal(process)
-const END_WITH_ME = 'end with me'
 const secrets = createSecrets(secretsAmong(process.env))
 
 function contextOf(needs: ContextNeeds): Promise<CommandContext<string | null>> {
@@ -117,9 +116,8 @@ const commandLine = createCommandLine(manifest.version, {
       return runDemoFleet(context, flags, (args, env, cwd) => {
         // Detached: Ctrl-C is the demo's to pass on, as a process that is told twice ends at once.
         const stdio = ['ignore', 'ignore', 'inherit', 'ipc'] as const
-        const child = fork(fileURLToPath(import.meta.url), args, { cwd, env, detached: true, stdio: [...stdio] })
-        child.send(END_WITH_ME)
-        return child
+        const own = { ...env, END_WITH_PARENT: 'true' }
+        return fork(fileURLToPath(import.meta.url), args, { cwd, env: own, detached: true, stdio: [...stdio] })
       })
     },
     { endsBySignal: true },
@@ -154,11 +152,13 @@ function report(error: unknown): void {
   stderr.write(`spidra-sync: ${toPrintableLines(secrets.redact(lines))}\n`)
 }
 
-// Whoever asks for it as a parent process (the demo does) is not outlived.
-process.once('message', (message) => {
-  if (message === END_WITH_ME) process.once('disconnect', () => stop.request())
-})
-process.channel?.unref()
+// Whoever asks for it as a parent process (the demo does) is not outlived. It may be gone already, and a message of it would
+// be lost then: so it asks by a variable.
+if (process.env.END_WITH_PARENT === 'true') {
+  process.once('disconnect', () => stop.request())
+  process.channel?.unref()
+  if (!process.connected) stop.request()
+}
 let isOutputLost = false
 // A reader that has seen enough, as in `spidra-sync status | head`, is no fault, nor is a terminal that was closed (EIO); a
 // full disk is one. Either way what is under way is wound up: nothing is left running behind us.
