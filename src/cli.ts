@@ -103,17 +103,21 @@ const commandLine = createCommandLine(manifest.version, {
   demo: action(
     async (flags) => {
       const { DEMO_ENVIRONMENT, runDemoCommand } = await import('./commands/demo.js')
+      let isPortChosen = false
       // Only what shows: a real key or database must never meet the demo.
-      const load: ContextNeeds['load'] = ({ HTTP_HOST, HTTP_PORT, LOG_LEVEL, LOG_FORMAT }, options) =>
-        loadConfig(
+      const load: ContextNeeds['load'] = ({ HTTP_HOST, HTTP_PORT, LOG_LEVEL, LOG_FORMAT }, options) => {
+        isPortChosen = Boolean(HTTP_PORT)
+        return loadConfig(
           { HTTP_HOST, HTTP_PORT, LOG_FORMAT, LOG_LEVEL: LOG_LEVEL || 'warn', ...DEMO_ENVIRONMENT },
           { needs: 'service', ...options },
         )
+      }
       const context = forOnlyAccount(await contextOf({ load, ...FOR_PEOPLE }))
-      if (flags.accounts === 1 && flags.workers === undefined) return runDemoCommand(context, flags)
+      if (flags.accounts === 1 && flags.workers === undefined)
+        return runDemoCommand(context, { ...flags, isPortChosen })
       const { runDemoFleet } = await import('./commands/demo-fleet.js')
       const { fork } = await import('node:child_process')
-      return runDemoFleet(context, flags, (args, env, cwd) => {
+      return runDemoFleet(context, { ...flags, isPortChosen }, (args, env, cwd) => {
         // Detached: Ctrl-C is the demo's to pass on, as a process that is told twice ends at once.
         const stdio = ['ignore', 'ignore', 'inherit', 'ipc'] as const
         const own = { ...env, END_WITH_PARENT: 'true' }

@@ -1,21 +1,23 @@
 import type { ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
 import { platform } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Account } from '../accounts.js'
-import { ConfigError } from '../config-error.js'
 import { openDatabase } from '../db/client.js'
 import { dropSchemas } from '../db/drop-schemas.js'
 import { openEmbeddedPostgres } from '../db/embedded-postgres.js'
 import { migrate } from '../db/migrate.js'
+import { ensureReaderRole } from '../db/reader-role.js'
 import { type FleetReport, readFleet, readProgress } from '../report/fleet.js'
 import { toFleetText } from '../report/fleet-text.js'
 import { type Simulator, startSimulator } from '../simulator/server.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
+import { type PortChoice, startOnFreePort } from './demo-port.js'
+import { openDemoState } from './demo-state.js'
+import { counted, howToAsk, READER_ROLE, readerUrl } from './demo-text.js'
+import { type DemoWorkers, othersGoOn, watchWorkers } from './demo-workers.js'
 import { startFleet } from './fleet.js'
-import type { OpenDatabase } from './open-database.js'
 import { fixedAccounts } from './reloading.js'
 
 /** Apart from the real database and from the other demo. */
@@ -24,9 +26,6 @@ const DIRECTORY = join('.spidra-sync', 'demo-fleet')
 /** Small windows, so that one sees them being spent and renewed. */
 const SIMULATED = { jobs: 1_500, arrivalsPerMinute: 6, speed: 10, latencyMs: 25 } as const
 const RATE_LIMIT = { limit: 100, windowMs: 10_000 } as const
-
-/** A worker may take so long to end, in milliseconds. */
-const END_MS = 5_000
 
 /** Between two lines of progress, in milliseconds. */
 const TELL_EVERY_MS = 5_000
@@ -51,38 +50,41 @@ export type StartSelf = (args: readonly string[], env: Readonly<Record<string, s
  */
 export async function runDemoFleet(
   context: CommandContext,
-  { workers: count = 3, ...flags }: DemoFleetFlags,
+  { workers: count = 3, ...flags }: DemoFleetFlags & PortChoice,
   startSelf: StartSelf,
 ): Promise<number> {
   const { log, signal, stdout } = context
   const directory = join(context.workingDirectory, DIRECTORY)
   const embedded = await openEmbeddedPostgres({ directory, log, signal })
   const db = openDatabase(embedded.url)
-  const workers: ChildProcess[] = []
   try {
     await dropSchemas(embedded.url)
     await db.$executeRaw`DROP SCHEMA IF EXISTS spidra_queue CASCADE`
     await migrate(embedded.url, { log, signal })
+    // The account is always a new one; of the state only the password counts.
+    const { readerPassword } = await openDemoState(join(directory, 'demo.json'), Date.now())
+    await ensureReaderRole(embedded.url, READER_ROLE, readerPassword)
     await using simulator = await startSimulator({ ...SIMULATED, accounts: flags.accounts, rateLimit: RATE_LIMIT })
     const accounts = toAccounts(simulator)
     const file = join(directory, 'accounts.json')
     const entries = accounts.map(({ name, apiKey }) => ({ name, apiKey }))
     await writeFile(file, `${JSON.stringify(entries, null, 2)}\n`, { mode: 0o600 })
     const config = { ...context.config, schedule: { ...context.config.schedule, onStart: true } }
-    await using fleet = await startScheduling(
-      { ...context, config, accounts },
-      { db, databaseUrl: embedded.url, close: async () => {} },
+    const database = { db, databaseUrl: embedded.url, close: async () => {} }
+    await using fleet = await startOnFreePort({ ...context, config, accounts }, flags, (free) =>
+      startFleet(free, database, fixedAccounts(accounts), 'scheduler'),
     )
-    for (let number = 1; number <= count; number += 1) {
-      const env = workerEnvironment(number, { file, simulator, url: embedded.url })
-      workers.push(startSelf(['start', '--role', 'worker'], env, directory))
-    }
-    stdout.write(greeting(flags.accounts, count, fleet.http?.url ?? null))
+    const processes = Array.from({ length: count }, (_, index) => {
+      const env = workerEnvironment(index + 1, { file, simulator, url: embedded.url })
+      return startSelf(['start', '--role', 'worker'], env, directory)
+    })
+    await using workers = watchWorkers(processes, (line) => stdout.write(line))
+    stdout.write(greeting(flags.accounts, count))
+    stdout.write(`${howToAsk(readerUrl(embedded.url, readerPassword), fleet.http?.url ?? null)}\n`)
     await tellUntil(context, db, flags, workers)
     stdout.write('\nStopping.\n')
     return EXIT_CODES.complete
   } finally {
-    await Promise.all(workers.map(end))
     await db.$disconnect()
     await embedded.close()
   }
@@ -93,18 +95,6 @@ function toAccounts({ accounts, url }: Simulator): Account[] {
     ...{ name: `account-${String(number).padStart(2, '0')}`, apiKey: key, apiUrl: url },
     ...{ pagesPerRun: 20, schedule: '*/20 * * * * *' },
   }))
-}
-
-/** The scheduler; where the usual port is taken, on any other. */
-async function startScheduling(context: CommandContext, database: OpenDatabase) {
-  try {
-    return await startFleet(context, database, fixedAccounts(context.accounts), 'scheduler')
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    const { config } = context
-    const onAnyPort = { ...context, config: { ...config, http: { ...config.http, port: 0 } } }
-    return startFleet(onAnyPort, database, fixedAccounts(context.accounts), 'scheduler')
-  }
 }
 
 /** Nothing of the surroundings: a real key or database must never meet the demo. */
@@ -125,7 +115,7 @@ async function tellUntil(
   { signal, stdout }: CommandContext,
   db: ReturnType<typeof openDatabase>,
   { accounts, once: endsAtOnce }: DemoFleetFlags,
-  workers: readonly ChildProcess[],
+  workers: DemoWorkers,
 ): Promise<void> {
   for (let isWhole = false; !signal.aborted; ) {
     const complete = (await readProgress(db)).filter(({ lastCompleteAt }) => lastCompleteAt !== null).length
@@ -136,7 +126,7 @@ async function tellUntil(
       stdout.write(`\nEvery account is complete.\n\n${toFleetText(fleet)}\n`)
       if (endsAtOnce) return
     }
-    if (workers.every(hasEnded)) throw new Error('Every worker of the demo has ended; what they said stands above.')
+    if (workers.left === 0) throw new Error('Every worker of the demo has ended; what they said stands above.')
     await sleep(TELL_EVERY_MS, undefined, { signal }).catch(() => {})
   }
 }
@@ -145,28 +135,14 @@ function toLine({ workers, activeRuns, waitingRuns }: FleetReport, complete: num
   const left = workers.flatMap(({ budget }) => budget?.remaining ?? []).join(', ')
   const time = new Date().toISOString().slice(11, 19)
   const budgets = left === '' ? '' : `; requests left: ${left}`
-  return `${time} ${complete} of ${accounts} complete; ${activeRuns} runs under way, ${waitingRuns} waiting${budgets}\n`
+  const runs = counted(activeRuns, 'run')
+  return `${time} ${complete} of ${accounts} complete; ${runs} under way, ${waitingRuns} waiting${budgets}\n`
 }
 
-function greeting(accounts: number, workers: number, httpUrl: string | null): string {
-  const dashboard = httpUrl === null ? '' : `\nThe dashboard: ${httpUrl}/  As JSON: ${httpUrl}/api/status\n`
-  return `${accounts} simulated accounts, ${workers} workers, each a process of its own, and one Postgres.
-An address has ${RATE_LIMIT.limit} requests in ${RATE_LIMIT.windowMs / 1000} s. Kill a worker (kill -9), or stop it:
-the others go on.
-${dashboard}
+function greeting(accounts: number, workers: number): string {
+  const own = workers === 1 ? 'a process of its own' : 'each a process of its own'
+  const invitation = workers === 1 ? '' : ` Kill a worker (kill -9), or stop it:\n${othersGoOn(workers - 1)}.`
+  return `${counted(accounts, 'simulated account')}, ${counted(workers, 'worker')}, ${own}, and one Postgres.
+An address has ${RATE_LIMIT.limit} requests in ${RATE_LIMIT.windowMs / 1000} s.${invitation}
 `
-}
-
-function hasEnded({ exitCode, signalCode }: ChildProcess): boolean {
-  return exitCode !== null || signalCode !== null
-}
-
-/** In order, or, where it was stopped and hears nothing, by force. */
-async function end(worker: ChildProcess): Promise<void> {
-  if (hasEnded(worker)) return
-  const ended = once(worker, 'exit')
-  worker.kill('SIGTERM')
-  const force = setTimeout(() => worker.kill('SIGKILL'), END_MS)
-  await ended
-  clearTimeout(force)
 }

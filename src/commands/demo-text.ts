@@ -30,16 +30,22 @@ function isFrame(line: number, rows: number): boolean {
   return line <= 1 || line === rows
 }
 
-/** What to do with the running demo. */
+/** What to do with the running demo of one account. */
 export function instructions(reader: string, httpUrl: string | null): string {
+  return `
+From now on jobs arrive, progress, finish and are retried; a run follows every
+10 seconds.
+${howToAsk(reader, httpUrl)}
+`
+}
+
+/** Where to ask a running demo, what, and how it ends. */
+export function howToAsk(reader: string, httpUrl: string | null): string {
   const http =
     httpUrl === null
       ? ''
       : `\nThe dashboard, the status and the metrics:\n  ${httpUrl}/\n  ${httpUrl}/api/status\n  ${httpUrl}/metrics\n`
   return `
-From now on jobs arrive, progress, finish and are retried; a run follows every
-10 seconds.
-
 Connect with psql or a BI tool (read-only, the same after a restart):
   psql '${reader}'
 
@@ -47,8 +53,12 @@ And ask, now and again in a minute:
   ${SAMPLE_QUERY.replace('\n', '\n  ')}
 ${http}
 Ctrl-C stops everything.
-
 `
+}
+
+/** 1 run, 2 runs. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
 }
 
 /** One run in one line of 80 columns. */
@@ -57,5 +67,5 @@ export function runLine(summary: RunSummary, now: Date): string {
   const time = now.toISOString().slice(11, 19)
   const total = (storedTotal ?? 0).toLocaleString('en')
   const changed = updated + restored + removed
-  return `${time} ${status}: ${total} jobs, ${inserted} new, ${changed} changed, ${requests} ${requests === 1 ? 'request' : 'requests'}\n`
+  return `${time} ${status}: ${total} jobs, ${inserted} new, ${changed} changed, ${counted(requests, 'request')}\n`
 }

@@ -1,20 +1,21 @@
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { ConfigError } from '../config-error.js'
 import { openDatabase } from '../db/client.js'
 import { dropSchemas } from '../db/drop-schemas.js'
 import { openEmbeddedPostgres } from '../db/embedded-postgres.js'
 import { migrate } from '../db/migrate.js'
 import { ensureReaderRole } from '../db/reader-role.js'
 import { type Simulator, startSimulator } from '../simulator/server.js'
+import type { RunSummary } from '../sync/run-summary.js'
 import { runAccount } from './account-run.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
+import { type PortChoice, startOnFreePort } from './demo-port.js'
 import { openDemoState } from './demo-state.js'
 import { instructions, READER_ROLE, readerUrl, runLine, SAMPLE_QUERY, sampleAnswer } from './demo-text.js'
 import type { OpenDatabase } from './open-database.js'
 import { openProgress } from './progress.js'
 import { toRunText } from './run-text.js'
-import { type Service, startService } from './service.js'
+import { startService } from './service.js'
 import { createSharedBudget } from './shared-budget.js'
 
 /** Apart from the real database, so that the two never mix. */
@@ -33,7 +34,10 @@ export const DEMO_ENVIRONMENT = {
 } as const
 
 /** `spidra-sync demo`: the real worker on an embedded Postgres, against the bundled simulator. */
-export async function runDemoCommand(context: CommandContext, flags: { readonly once: boolean }): Promise<number> {
+export async function runDemoCommand(
+  context: CommandContext,
+  flags: { readonly once: boolean } & PortChoice,
+): Promise<number> {
   const { log, signal, stdout } = context
   const directory = join(context.workingDirectory, DEMO_DIRECTORY)
   // First, because it knows what to say where the directory cannot be written.
@@ -52,7 +56,10 @@ export async function runDemoCommand(context: CommandContext, flags: { readonly 
       stdout.write(`\n${SAMPLE_QUERY}\n\n${await sampleAnswer(db)}`)
       return exitCode
     }
-    await using service = await startDemoService(withSimulator(context, simulator), database)
+    const onRun = (summary: RunSummary) => stdout.write(runLine(summary, new Date()))
+    await using service = await startOnFreePort(withSimulator(context, simulator), flags, (free) =>
+      startService(free, database, { onRun }),
+    )
     stdout.write(instructions(readerUrl(embedded.url, state.readerPassword), service.http?.url ?? null))
     if (!signal.aborted) await once(signal, 'abort')
     stdout.write('\nStopping.\n')
@@ -87,17 +94,4 @@ async function runFirst(context: CommandContext, database: OpenDatabase, jobs: n
   }).finally(() => progress?.stop())
   stdout.write(toRunText(summary))
   return summary.status === 'complete' || context.signal.aborted ? EXIT_CODES.complete : EXIT_CODES.failed
-}
-
-/** The service; where the usual port is taken, on any other: a demo should run beside whatever there is. */
-async function startDemoService(context: CommandContext, database: OpenDatabase): Promise<Service> {
-  const { config, stdout } = context
-  const onRun = (summary: Parameters<typeof runLine>[0]) => stdout.write(runLine(summary, new Date()))
-  try {
-    return await startService(context, database, { onRun })
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error
-    const onAnyPort = { ...context, config: { ...config, http: { ...config.http, port: 0 } } }
-    return startService(onAnyPort, database, { onRun })
-  }
 }
