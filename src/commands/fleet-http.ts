@@ -37,7 +37,11 @@ export async function startFleetHttp(
       const reports = await Promise.all(accounts().map(({ name }) => readStatus(db, { account: name, now })))
       return { accounts: reports, fleet: await readFleet(db) }
     },
-    dashboard: { account: accounts()[0]?.name ?? account, read: (filters) => readDashboard(db, filters) },
+    dashboard: {
+      account: accounts()[0]?.name ?? account,
+      accounts: () => accounts().map(({ name }) => name),
+      read: (filters) => readDashboard(db, filters),
+    },
   })
   if (http !== null) log.info({ url: http.url }, 'http server listens')
   return http

@@ -49,7 +49,7 @@ export async function startService(
     metrics,
     readiness: () => checkReadiness(db, { account, isArmed, intervalMs }),
     status: async () => readStatus(db, { account, now: await readDatabaseTime(db) }),
-    dashboard: { account, read: (filters) => readDashboard(db, filters) },
+    dashboard: { account, accounts: () => [account], read: (filters) => readDashboard(db, filters) },
   })
   if (http !== null) log.info({ url: http.url }, 'http server listens')
 

@@ -8,7 +8,7 @@ const DEFAULT_DAYS = 30
 const MAX_DAYS = 400
 const PERIODS = [7, 30, 90]
 
-/** What a URL asks for. What makes no sense is left at its default. */
+/** What a URL asks for. What makes no sense is left at its default; whether there is such an account is not asked here. */
 export function filtersOf(query: Query, account: string): Filters {
   const days = Number(textOf(query.days))
   const isPeriod = Number.isInteger(days) && days >= 1 && days <= MAX_DAYS

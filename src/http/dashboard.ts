@@ -11,8 +11,13 @@ export interface DashboardOptions {
   readonly log: Logger
   /** The account that is shown unless the URL names another. */
   readonly account: string
+  /** The configured ones as of now. Others are shown only where they are stored. */
+  readonly accounts: () => readonly string[]
   readonly read: (filters: Filters) => Promise<DashboardData>
 }
+
+/** So many accounts are named where one is not known. */
+const MAX_NAMES = 20
 
 /** The page asks again so often, in seconds. */
 const REFRESH_SECONDS = 30
@@ -27,7 +32,7 @@ interface View {
 }
 
 /** Serves the dashboard at `/`, with its stylesheet and icon. No script. */
-export function addDashboard(app: FastifyInstance, { log, account, read }: DashboardOptions): void {
+export function addDashboard(app: FastifyInstance, { log, account, accounts, read }: DashboardOptions): void {
   const drawShared = createSharedReads(async ({ filters, isRefreshing }: View) => {
     // The chart library takes a third of a second and 45 MB to load, and most processes never need it. The first page
     // loads it while the database reads.
@@ -36,14 +41,17 @@ export function addDashboard(app: FastifyInstance, { log, account, read }: Dashb
       import('../report/page.js'),
       import('../report/charts.js'),
     ])
-    return toPage(data, drawCharts(data), { head: toHead(isRefreshing), controls: toControls(data, { isRefreshing }) })
+    if (!data.isStored && !accounts().includes(filters.account)) return { code: 404, page: toUnknown(data, accounts()) }
+    const controls = toControls(data, { isRefreshing })
+    return { code: 200, page: toPage(data, drawCharts(data), { head: toHead(isRefreshing), controls }) }
   })
 
   app.get<{ Querystring: Query }>('/', { config: { contentSources: CONTENT_SOURCES } }, async (request, reply) => {
     const isRefreshing = request.query.refresh !== 'off'
     reply.type('text/html; charset=utf-8')
     try {
-      return await drawShared({ filters: filtersOf(request.query, account), isRefreshing })
+      const { code, page } = await drawShared({ filters: filtersOf(request.query, account), isRefreshing })
+      return reply.code(code).send(page)
     } catch (err) {
       log.warn({ err }, 'dashboard not readable')
       return reply.code(503).send(toMessagePage(toHead(isRefreshing), 'The database does not answer', WORDS_OF_ABSENCE))
@@ -56,6 +64,14 @@ export function addDashboard(app: FastifyInstance, { log, account, read }: Dashb
 
 const WORDS_OF_ABSENCE =
   'Nothing can be shown now. The worker keeps trying; /readyz says more, and the log has the error. This page asks again by itself.'
+
+/** Another account's numbers in its place would be taken for its own. */
+function toUnknown({ filters, accounts }: DashboardData, configured: readonly string[]): string {
+  const known = [...new Set([...configured, ...accounts])].filter((name) => name !== filters.account).sort()
+  const more = known.length > MAX_NAMES ? `, ${known.length - MAX_NAMES} more` : ''
+  const words = `Known: ${known.slice(0, MAX_NAMES).join(', ')}${more}.`
+  return toMessagePage(toHead(false), `There is no account “${filters.account}”`, words)
+}
 
 function toHead(isRefreshing: boolean): Markup {
   return html`<link rel="stylesheet" href="/dashboard.css"><link rel="icon" href="/favicon.svg">${

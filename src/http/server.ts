@@ -18,7 +18,7 @@ export interface HttpServerOptions {
   /** What `/api/status` says. */
   readonly status: () => Promise<StatusReport | FleetStatus>
   /** Default: no dashboard is served. */
-  readonly dashboard?: Pick<DashboardOptions, 'account' | 'read'>
+  readonly dashboard?: Omit<DashboardOptions, 'log'>
 }
 
 /** The status of several accounts, and of the fleet that serves them. */

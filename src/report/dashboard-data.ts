@@ -18,6 +18,8 @@ type Row<Name extends keyof typeof QUESTIONS> = z.infer<(typeof QUESTIONS)[Name]
 /** All that the page shows, as of one moment. */
 export interface DashboardData {
   readonly filters: Filters
+  /** Whether a run has ever begun for the account of the filters. */
+  readonly isStored: boolean
   readonly accounts: readonly string[]
   readonly channels: readonly string[]
   readonly freshness: Row<'freshness'>
@@ -75,6 +77,8 @@ export async function readDashboard(
       const [budget = null] = await ask(QUESTIONS.budget)
       return {
         filters,
+        // A count is never null where there is a row.
+        isStored: freshness.open_rejections !== null,
         accounts: namesOf(await ask(CHOICES.accounts), filters.account),
         channels: namesOf(await ask(CHOICES.channels), filters.channel),
         freshness,

@@ -19,7 +19,10 @@ const title = isThere ? 'in Chromium' : `SKIPPED, for want of ${CHROMIUM} (apt-g
 
 describe.skipIf(!isThere)(title, async () => {
   const database = await createTestDatabase()
-  const server = await serveDashboard({ account: 'default', read: (filters) => readDashboard(database.db, filters) })
+  const server = await serveDashboard({
+    ...{ account: 'default', accounts: () => ['default'] },
+    read: (filters) => readDashboard(database.db, filters),
+  })
   let browser: Browser
 
   beforeAll(async () => {

@@ -8,6 +8,7 @@ const database = await createTestDatabase()
 await fillDashboard(database)
 const dashboard = {
   account: 'default',
+  accounts: () => ['default', 'not yet begun'],
   read: (filters: Parameters<typeof readDashboard>[1]) => readDashboard(database.db, filters),
 }
 const server = await serveDashboard(dashboard)
@@ -50,13 +51,32 @@ describe('the page', () => {
     const of = async (path: string) => numberIn(await pageOf(path), 'jobs')
 
     expect(await of(`/?channel=${hostile}`)).toBe('2')
-    expect(await of(`/?account=${hostile}&channel=${hostile}&days=7`)).toBe('0')
-    expect(await of("/?account=';DROP SCHEMA spidra;--")).toBe('0')
     expect(await of('/?channel=(none)&days=400')).not.toBe('0')
     const usual = await of('/?refresh=off')
     for (const days of ['0', '-1', '1e9', 'x', '1.5', '', '7&days=zz'])
       expect([days, await of(`/?days=${days}`)]).toEqual([days, usual])
     expect(await of('/?account=%00&channel=a%00b')).toBe(usual)
+  })
+
+  test.each(['nope', "';DROP SCHEMA spidra;--", HOSTILE])(
+    'of the account %j, which nobody knows, says with 404 so and which there are',
+    async (account) => {
+      const answer = await fetch(`${server.url}/?account=${encodeURIComponent(account)}&days=7`)
+      const page = await answer.text()
+
+      expect(answer.status).toBe(404)
+      expect(page).toMatch(/<h1>There is no account “[^<]+”<\/h1><p>Known: default, not yet begun\.</)
+      expect(page).not.toMatch(/<script|<form|<option|http-equiv="refresh"|\u202e/)
+    },
+  )
+
+  test('of an account that is configured, and of one that is stored only, is there', async () => {
+    await database.sql("INSERT INTO spidra.sync_state (account) VALUES ('left the file')")
+
+    for (const account of ['not yet begun', 'left the file'])
+      expect(numberIn(await pageOf(`/?account=${encodeURIComponent(account)}`), 'jobs')).toBe('0')
+
+    await database.sql("DELETE FROM spidra.sync_state WHERE account = 'left the file'")
   })
 
   test('refreshes by itself until told not to', async () => {
@@ -101,7 +121,7 @@ describe('the routes', () => {
 
   test('with the database away the page says so in words with 503, asks again, and keeps the error to the log', async () => {
     await using away = await serveDashboard({
-      account: 'default',
+      ...dashboard,
       read: () => Promise.reject(new Error('canary at 10.0.0.5')),
     })
 
@@ -118,7 +138,7 @@ describe('the routes', () => {
   test('thirty readers at once cost one reading', async () => {
     let count = 0
     await using wall = await serveDashboard({
-      account: 'default',
+      ...dashboard,
       read(filters) {
         count += 1
         return dashboard.read(filters)

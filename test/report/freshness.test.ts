@@ -24,7 +24,16 @@ const NEVER = { ...FRESH, complete_as_of: null, lag_seconds: null, every_job_rer
 
 function words(change: Partial<DashboardData['freshness']>, budget: DashboardData['budget'] = null) {
   const filters = { account: 'default', channel: null, days: 30 }
-  const nothing = { accounts: [], channels: [], days: [], total: null, durations: [], totalDuration: null, minutes: 1 }
+  const nothing = {
+    isStored: true,
+    accounts: [],
+    channels: [],
+    days: [],
+    total: null,
+    durations: [],
+    totalDuration: null,
+    minutes: 1,
+  }
   const lists = { runs: [], open: [], stuck: [], changes: [], rejections: [], sql: [] }
   const { tone, headline, details, progress } = toFreshness({
     ...nothing,
