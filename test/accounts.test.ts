@@ -129,6 +129,29 @@ describe('the file', () => {
     })
   })
 
+  test('has every fault of every field of every entry told at once', async () => {
+    const entry = (pagesPerRun: unknown) => ({
+      ...{ name: '', apiKey: 'canary key', apiKeyEnv: 'CANARY', apiUrl: 'ftp://canary.test', pagesPerRun },
+      ...{ schedule: 'canary', shedule: 'canary' },
+    })
+    const fields = ['name', 'apiKey', 'apiKeyEnv', 'apiUrl', 'pagesPerRun', 'schedule']
+
+    const problems = await problemsOf(['0', 'canary', '1.5', 0, true].map(entry))
+
+    expect(Object.keys(problems).sort()).toEqual(
+      [0, 1, 2, 3, 4]
+        .flatMap((index) => ['', ...fields.map((field) => `.${field}`)].map((field) => `[${index}]${field}`))
+        .map((place) => `SPIDRA_ACCOUNTS_FILE${place}`)
+        .sort(),
+    )
+  })
+
+  test('may have a number as a text, also beside faults: that is none', async () => {
+    const problems = await problemsOf(one({ pagesPerRun: '5', schedule: 'canary' }))
+
+    expect(Object.keys(problems)).toEqual(['SPIDRA_ACCOUNTS_FILE[0].schedule'])
+  })
+
   test.each([
     ['[]', /^holds an empty list/],
     ['{"name": "canary"}', /^must hold a list/],
