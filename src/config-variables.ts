@@ -68,7 +68,10 @@ export const flag = z.stringbool({
 
 /** Also the rule for a key of the accounts file, as are those exported below. */
 export const apiKey = z
-  .string({ error: 'is required: the API key of your Spidra account (`spidra-sync demo` needs none)' })
+  .string({
+    error:
+      'is required: the API key of your Spidra account, or SPIDRA_ACCOUNTS_FILE for several (`spidra-sync demo` needs none)',
+  })
   .regex(/^[\x21-\x7e]+$/, 'must be printable ASCII without spaces, because it is sent as a header')
 
 const databaseUrl = z
