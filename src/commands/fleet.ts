@@ -57,6 +57,7 @@ export async function startFleet(
           slots: runsInParallel,
           log,
           hasBudgetFor: (runs) => budget.hasRoomFor(runs * MIN_REQUESTS),
+          knows: (account) => current().some((known) => known.name === account),
           run: (taken, signal, isSliceOver) => runTaken(runner, taken, signal, isSliceOver),
         })
 

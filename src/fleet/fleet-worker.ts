@@ -1,6 +1,7 @@
 import type { Logger } from '../logger.js'
 import type { RunSummary } from '../sync/run-summary.js'
 import type { RunFailure, RunQueue, TakenRun } from './run-queue.js'
+import { createUnknownAccounts } from './unknown-accounts.js'
 
 /** Between two looks into the queue, in milliseconds. */
 const LOOK_EVERY_MS = 1_000
@@ -29,6 +30,8 @@ export interface FleetWorkerOptions {
   readonly slots: number
   /** Whether this machine has requests for so many runs at a time; one taken without would only hold its account. */
   readonly hasBudgetFor: (runs: number) => boolean
+  /** Whether this process can run the account, as of now. Runs of others are put back for other workers. */
+  readonly knows: (account: string) => boolean
   /** `mustHandOn` says that the slice is over by its time. */
   readonly run: (run: TakenRun, signal: AbortSignal, mustHandOn: () => boolean) => Promise<FleetRunEnd>
   readonly log: Logger
@@ -53,6 +56,7 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
   const stopper = new AbortController()
   const { signal } = stopper
   const underWay = new Set<Promise<void>>()
+  const leaveUnknown = createUnknownAccounts(options)
   let wake = () => {}
   let isReachable = true
 
@@ -106,6 +110,7 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
   }
 
   async function execute(taken: TakenRun): Promise<void> {
+    if (await leaveUnknown(taken)) return
     const startedAt = performance.now()
     const end = await options.run(taken, signal, () => performance.now() - startedAt >= sliceMs)
     await settle(taken, end)

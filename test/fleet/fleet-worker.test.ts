@@ -23,7 +23,8 @@ async function openStage(options: Partial<FleetWorkerOptions> & Pick<FleetWorker
   const queue = await openRunQueue(database.url, silent)
   onTestFinished(() => queue.close())
   const start = () => {
-    const worker = startFleetWorker({ queue, slots: 2, hasBudgetFor: () => true, log: silent, ...options })
+    const defaults = { queue, slots: 2, hasBudgetFor: () => true, knows: () => true, log: silent }
+    const worker = startFleetWorker({ ...defaults, ...options })
     onTestFinished(() => worker.stop())
     return worker
   }
@@ -163,4 +164,18 @@ test('what was skipped and is still due comes again in half a minute', async () 
     "SELECT extract(epoch FROM start_after - now())::integer AS seconds FROM spidra_queue.job WHERE state = 'created'",
   )
   expect(later?.seconds).toBeGreaterThan(20)
+})
+
+test('a run that no worker knew the account of for a day is dropped', async () => {
+  const { database, queue, start, states } = await openStage({ knows: () => false, run: async () => COMPLETE })
+  for (const account of ['new', 'gone']) await queue.put(run(account))
+  await database.sql(
+    "UPDATE spidra_queue.job SET created_on = created_on - interval '25 hours', start_after = start_after - interval '25 hours' WHERE data->>'account' = 'gone'",
+  )
+
+  start()
+
+  await expect
+    .poll(async () => (await states()).toSorted(), PATIENCE)
+    .toEqual(['gone completed', 'new completed', 'new created'])
 })
