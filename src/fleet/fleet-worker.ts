@@ -1,5 +1,6 @@
 import type { Logger } from '../logger.js'
 import type { RunSummary } from '../sync/run-summary.js'
+import { watchBudgetPause } from './budget-pause.js'
 import type { RunFailure, RunQueue, TakenRun } from './run-queue.js'
 import { createUnknownAccounts } from './unknown-accounts.js'
 
@@ -30,6 +31,10 @@ export interface FleetWorkerOptions {
   readonly slots: number
   /** Whether this machine has requests for so many runs at a time; one taken without would only hold its account. */
   readonly hasBudgetFor: (runs: number) => boolean
+  /** Until there is budget for one, in milliseconds; 0 when there is. */
+  readonly pausedForMs: () => number
+  /** Hears when that begins, and when it is over. */
+  readonly onPause?: (isPaused: boolean) => void
   /** Whether this process can run the account, as of now. Runs of others are put back for other workers. */
   readonly knows: (account: string) => boolean
   /** `mustHandOn` says that the slice is over by its time. */
@@ -53,15 +58,18 @@ export interface FleetWorker {
  */
 export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
   const { queue, slots, hasBudgetFor, log, sliceMs = SLICE_MS } = options
+  const { onPause = () => {} } = options
   const stopper = new AbortController()
   const { signal } = stopper
   const underWay = new Set<Promise<void>>()
   const leaveUnknown = createUnknownAccounts(options)
+  const lookForPause = watchBudgetPause({ ...options, onPause })
   let wake = () => {}
   let isReachable = true
 
   async function look(): Promise<void> {
     while (!signal.aborted) {
+      lookForPause()
       const most = room()
       if (most > 0) await takeUpTo(most)
       if (!signal.aborted) await pause(LOOK_EVERY_MS + Math.random() * JITTER_MS)

@@ -10,6 +10,7 @@ export function toFleetText(fleet: FleetReport): string {
   const blocks = [
     [toQueue(fleet)],
     fleet.workers.length === 0 ? ['No worker has been seen within the last hour.'] : toTable(fleet.workers),
+    fleet.workers.flatMap(toPause).map(wrapSentence),
     fleet.deadLetters.map(toLetter).map(wrapSentence),
   ]
   return blocks
@@ -41,6 +42,11 @@ function toTable(workers: readonly WorkerReport[]): string[] {
     .trimEnd()
     .split('\n')
     .map((line) => line.trimEnd())
+}
+
+function toPause({ worker, isAlive, pausedUntil }: WorkerReport): string[] {
+  if (!isAlive || pausedUntil === null) return []
+  return [`${worker} waits for budget until ${pausedUntil.slice(11, 19)} UTC: it takes no runs.`]
 }
 
 function toLetter({ account, runs, lastAt, lastError }: DeadLetterReport): string {

@@ -8,12 +8,17 @@ export interface WorkerReport {
   readonly sourceAddress: string | null
   readonly running: number
   readonly runsInParallel: number
-  /** The request budget of its address; null until the API told it. */
+  /**
+   * The request budget of its address; null until it is known. Where the API tells none, it is the configured limit, less
+   * the requests of this process in the window: those of others at the address are not in it.
+   */
   readonly budget: {
     readonly limit: number
     readonly remaining: number | null
     readonly resetAt: string | null
   } | null
+  /** Until when it takes no runs, because the budget is spent; null when it takes some. */
+  readonly pausedUntil: string | null
   readonly seenAt: string
   readonly silentSeconds: number
   /** Whether it gave a sign of life within the last minute. */
@@ -61,6 +66,7 @@ async function readWorkers(db: Database): Promise<WorkerReport[]> {
   >`
     SELECT worker, role, source_address AS "sourceAddress", running, runs_in_parallel AS "runsInParallel",
       rate_limit AS limit, rate_remaining AS remaining, to_char(rate_reset_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "resetAt",
+      CASE WHEN paused_until > now() THEN to_char(paused_until, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') END AS "pausedUntil",
       to_char(seen_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "seenAt",
       extract(epoch FROM now() - seen_at)::integer AS "silentSeconds"
     FROM spidra.workers ORDER BY started_at, worker`

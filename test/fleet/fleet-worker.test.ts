@@ -23,7 +23,7 @@ async function openStage(options: Partial<FleetWorkerOptions> & Pick<FleetWorker
   const queue = await openRunQueue(database.url, silent)
   onTestFinished(() => queue.close())
   const start = () => {
-    const defaults = { queue, slots: 2, hasBudgetFor: () => true, knows: () => true, log: silent }
+    const defaults = { queue, slots: 2, hasBudgetFor: () => true, pausedForMs: () => 0, knows: () => true, log: silent }
     const worker = startFleetWorker({ ...defaults, ...options })
     onTestFinished(() => worker.stop())
     return worker
