@@ -68,6 +68,7 @@ export async function startFleet(
         metrics.showPause(isPaused)
         signs.soon()
       },
+      onChange: signs.soon,
       knows: (account) => current().some((known) => known.name === account),
       run: (taken, signal, isSliceOver) => runTaken(runner, taken, signal, isSliceOver),
     })

@@ -35,6 +35,8 @@ export interface FleetWorkerOptions {
   readonly pausedForMs: () => number
   /** Hears when that begins, and when it is over. */
   readonly onPause?: (isPaused: boolean) => void
+  /** Hears that the number of runs under way has changed. */
+  readonly onChange?: () => void
   /** Whether this process can run the account, as of now. Runs of others are put back for other workers. */
   readonly knows: (account: string) => boolean
   /** `mustHandOn` says that the slice is over by its time. */
@@ -58,7 +60,7 @@ export interface FleetWorker {
  */
 export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
   const { queue, slots, hasBudgetFor, log, sliceMs = SLICE_MS } = options
-  const { onPause = () => {} } = options
+  const { onPause = () => {}, onChange = () => {} } = options
   const stopper = new AbortController()
   const { signal } = stopper
   const underWay = new Set<Promise<void>>()
@@ -111,10 +113,12 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
       )
       .finally(() => {
         underWay.delete(work)
+        onChange()
         // A slot is free, and the next run may have waited for it.
         wake()
       })
     underWay.add(work)
+    onChange()
   }
 
   async function execute(taken: TakenRun): Promise<void> {

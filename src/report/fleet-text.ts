@@ -29,7 +29,7 @@ function toTable(workers: readonly WorkerReport[]): string[] {
   const rows = workers.map((worker) => [
     worker.sourceAddress === null ? worker.worker : `${worker.worker} (${worker.sourceAddress})`,
     worker.role,
-    worker.role === 'scheduler' ? '-' : `${worker.running} of ${worker.runsInParallel}`,
+    worker.role === 'scheduler' || !worker.isAlive ? '-' : `${worker.running} of ${worker.runsInParallel}`,
     worker.budget === null ? '-' : `${worker.budget.remaining ?? '?'} of ${worker.budget.limit}`,
     worker.isAlive ? `${worker.silentSeconds} s ago` : `GONE ${worker.silentSeconds} s`,
   ])
