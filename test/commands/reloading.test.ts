@@ -4,7 +4,7 @@ import type { Account } from '../../src/accounts.js'
 import { reloadOnHangup } from '../../src/commands/reloading.js'
 
 const account = (name: string, apiKey = 'spd_canary', pagesPerRun = 20): Account => ({
-  ...{ name, apiKey, pagesPerRun, apiUrl: 'https://api.example', schedule: null },
+  ...{ name, apiKey, keyOrigin: 'SPIDRA_API_KEY', pagesPerRun, apiUrl: 'https://api.example', schedule: null },
 })
 
 test('a reload tells which accounts came, which went and how many changed, and no key', () => {
