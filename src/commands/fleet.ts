@@ -11,6 +11,7 @@ import type { OpenDatabase } from './open-database.js'
 import type { Reloading } from './reloading.js'
 import type { Service } from './service.js'
 import { createSharedBudget } from './shared-budget.js'
+import { warnOfStalePauses } from './stale-warning.js'
 
 /** What a process of a fleet does. */
 export type FleetRole = 'scheduler' | 'worker' | 'both'
@@ -80,6 +81,7 @@ export async function startFleet(
     for (const account of served) if (!names.has(account.name)) metrics.forgetAccount(account.name)
     for (const account of names) metrics.addAccount(account)
     served = next
+    if (scheduler !== null) warnOfStalePauses(context, next)
     scheduler?.setAccounts(next)
     void keeping?.setAccounts(next)
   }
