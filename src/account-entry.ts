@@ -51,7 +51,7 @@ export function createEntryReader(defaults: EntryDefaults, env: Environment) {
     const problems = [...(error?.issues ?? []).flatMap((issue) => toProblems(issue, known)), ...problemsOfKeys(entry)]
     return {
       name: nameOf(entry),
-      account: data === undefined ? null : toAccount(data),
+      account: data === undefined ? null : toAccount(data, fieldsOf(entry).get('apiKeyEnv')),
       problems: firstOfEach(problems),
     }
   }
@@ -66,12 +66,16 @@ function valueIn(env: Environment, variable: string): string | undefined {
   return value === '' ? undefined : value
 }
 
-function toAccount<Rest>({
-  apiKey,
-  apiKeyEnv,
-  ...rest
-}: Rest & { apiKey?: string | undefined; apiKeyEnv?: string | undefined }) {
-  return { ...rest, apiKey: apiKey ?? apiKeyEnv ?? '' }
+interface ParsedEntry {
+  readonly name: string
+  readonly apiKey?: string | undefined
+  /** The value of the variable. */
+  readonly apiKeyEnv?: string | undefined
+}
+
+function toAccount<Rest>({ apiKey, apiKeyEnv, ...rest }: Rest & ParsedEntry, variable: unknown) {
+  const place = typeof variable === 'string' ? `variable ${variable}` : 'in SPIDRA_ACCOUNTS_FILE'
+  return { ...rest, apiKey: apiKey ?? apiKeyEnv ?? '', keyOrigin: `the key of account ${rest.name} (${place})` }
 }
 
 function fieldsOf(entry: unknown): ReadonlyMap<string, unknown> {

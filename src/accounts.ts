@@ -8,6 +8,8 @@ import { warningsIfOpenToAll } from './env-file.js'
 export interface Account {
   readonly name: string
   readonly apiKey: string
+  /** Where the key comes from, for people: `SPIDRA_API_KEY`, or the account and its place in or beside the file. */
+  readonly keyOrigin: string
   /** Without a slash at the end. */
   readonly apiUrl: string
   readonly pagesPerRun: number
@@ -55,8 +57,10 @@ export function readAccounts({ config, file, env, name }: AccountSources): {
 }
 
 function accountsOfKey({ spidra, pagesPerRun, schedule }: EntryDefaults, name: string): Account[] {
-  const { apiKey, apiUrl } = spidra
-  return apiKey === null ? [] : [Object.freeze({ name, apiKey, apiUrl, pagesPerRun, schedule: schedule.sync })]
+  const { apiKey, keyOrigin, apiUrl } = spidra
+  return apiKey === null
+    ? []
+    : [Object.freeze({ name, apiKey, keyOrigin, apiUrl, pagesPerRun, schedule: schedule.sync })]
 }
 
 /** Two accounts that are one: the jobs would belong to the one that ran last. */

@@ -13,6 +13,8 @@ export type Needs = 'database' | 'sync' | 'service'
 export interface Config<Key extends string | null = string> {
   readonly spidra: {
     readonly apiKey: Key
+    /** What people are told to check where the key is refused. */
+    readonly keyOrigin: string
     /** Without a slash at the end. */
     readonly apiUrl: string
     readonly authScheme: 'x-api-key' | 'bearer'
@@ -101,6 +103,7 @@ export function loadConfig(env: Environment, options: LoadOptions): Config<strin
   return freeze({
     spidra: {
       apiKey: value.SPIDRA_API_KEY,
+      keyOrigin: 'SPIDRA_API_KEY',
       apiUrl: value.SPIDRA_API_URL,
       authScheme: value.SPIDRA_AUTH_SCHEME,
       sourceAddress: value.SOURCE_ADDRESS,

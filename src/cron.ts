@@ -76,6 +76,16 @@ export function createCron(expression: string, timezone: string): Cron {
   }
 }
 
+/** Between the next tick and the one after it, of whichever has the shortest pause, in milliseconds; null without any. */
+export function shortestInterval(crons: readonly Cron[]): number | null {
+  const intervals = crons.flatMap((cron) => {
+    const first = cron.next(Date.now())
+    const second = first === null ? null : cron.next(first)
+    return first === null || second === null ? [] : [second - first]
+  })
+  return intervals.length === 0 ? null : Math.min(...intervals)
+}
+
 /** Times of a day on the wall that are not before `from`, in order. */
 function* timesOf({ hour, minute, second }: Fields, day: number, from: number): Generator<number> {
   const [hours, minutes, seconds] = [hour, minute, second].map((values) => [...new Set(values)].sort((a, b) => a - b))

@@ -1,5 +1,5 @@
 import type { Config } from './config.js'
-import { type Cron, createCron } from './cron.js'
+import { createCron, shortestInterval } from './cron.js'
 import type { Logger } from './logger.js'
 import type { RunMode, RunTrigger } from './sync/run-summary.js'
 import { startTicks } from './ticks.js'
@@ -73,13 +73,4 @@ export function startWorker({ schedule, run, onNextRun, log }: WorkerOptions): W
       await current
     },
   }
-}
-
-function shortestInterval(crons: readonly Cron[]): number | null {
-  const intervals = crons.flatMap((cron) => {
-    const first = cron.next(Date.now())
-    const second = first === null ? null : cron.next(first)
-    return first === null || second === null ? [] : [second - first]
-  })
-  return intervals.length === 0 ? null : Math.min(...intervals)
 }

@@ -53,7 +53,8 @@ describe('without a file', () => {
     const { accounts } = readAccounts({ config, file: readAccountsFile(env), env, name: 'mine' })
 
     const rest = { apiUrl: 'https://api.spidra.io/api', pagesPerRun: 20, schedule: '*/5 * * * *' }
-    expect(accounts).toEqual([{ name: 'mine', apiKey: 'spd_k', ...rest }])
+    const keyOrigin = 'SPIDRA_API_KEY'
+    expect(accounts).toEqual([{ name: 'mine', apiKey: 'spd_k', keyOrigin, ...rest }])
   })
 })
 
@@ -68,10 +69,15 @@ describe('an entry', () => {
 
     const { accounts, warnings } = await accountsOf(list, env)
 
-    expect(accounts).toEqual([
+    expect(accounts).toMatchObject([
       { name: 'berlin', apiKey: 'spd_berlin', apiUrl: 'https://y.test', pagesPerRun: 9, schedule: '1 * * * *' },
       { name: 'paris', apiKey: 'spd_paris', apiUrl: 'https://x.test/api', pagesPerRun: 7, schedule: '0 * * * *' },
       { name: 'rome', apiKey: 'spd_rome', apiUrl: 'https://y.test', pagesPerRun: 8, schedule: null },
+    ])
+    expect(accounts.map(({ keyOrigin }) => keyOrigin)).toEqual([
+      'the key of account berlin (in SPIDRA_ACCOUNTS_FILE)',
+      'the key of account paris (variable PARIS)',
+      'the key of account rome (in SPIDRA_ACCOUNTS_FILE)',
     ])
     expect(warnings).toEqual([])
     expect([accounts, ...accounts].every(Object.isFrozen)).toBe(true)

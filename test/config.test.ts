@@ -27,6 +27,7 @@ describe('defaults', () => {
     expect(loadConfig(KEY, { needs: 'service' })).toEqual({
       spidra: {
         apiKey: 'spd_0123456789',
+        keyOrigin: 'SPIDRA_API_KEY',
         apiUrl: 'https://api.spidra.io/api',
         authScheme: 'x-api-key',
         sourceAddress: null,

@@ -30,10 +30,7 @@ export async function runTaken(
   mustHandOn: () => boolean,
 ): Promise<FleetRunEnd> {
   const account = accounts().find((candidate) => candidate.name === name)
-  if (account === undefined) {
-    context.log.warn({ account: name }, 'run of an account that the accounts file of this worker lacks')
-    return unknownAccount(name)
-  }
+  if (account === undefined) throw new Error(`account ${name} was taken out of the accounts file as its run began`)
   metrics.runStarted(name)
   const { summary, error } = await runAccount({
     ...forAccount(context, account),
@@ -57,14 +54,4 @@ export async function runTaken(
 function toFailure(error: Error, isStopped: boolean): RunFailure {
   const code = isStopped ? 'stopped' : 'code' in error && typeof error.code === 'string' ? error.code : 'internal'
   return { code, message: error.message, isPassing: !(error instanceof SpidraError) || error.isRetryable }
-}
-
-/** The schedulers know it, this worker does not: their files differ. Another worker may have it. */
-function unknownAccount(name: string): FleetRunEnd {
-  const message = `The accounts file of this worker has no account ${name}. Give all processes of the fleet the same file`
-  return {
-    summary: { status: 'failed', reason: message },
-    failure: { code: 'unknown_account', message, isPassing: true },
-    isStillDue: false,
-  }
 }

@@ -1,5 +1,4 @@
-import { forgetWorker, noteWorker } from '../db/workers.js'
-import { startFleetWorker } from '../fleet/fleet-worker.js'
+import { type FleetWorker, startFleetWorker } from '../fleet/fleet-worker.js'
 import { openRunQueue } from '../fleet/run-queue.js'
 import { startScheduler } from '../fleet/scheduler.js'
 import { createMetrics } from '../http/metrics.js'
@@ -7,16 +6,15 @@ import type { CommandContext } from './command.js'
 import { startFleetHttp } from './fleet-http.js'
 import { startKeeping } from './fleet-keeping.js'
 import { runTaken } from './fleet-run.js'
+import { startSigns } from './fleet-signs.js'
 import type { OpenDatabase } from './open-database.js'
 import type { Reloading } from './reloading.js'
 import type { Service } from './service.js'
 import { createSharedBudget } from './shared-budget.js'
+import { warnOfStalePauses } from './stale-warning.js'
 
 /** What a process of a fleet does. */
 export type FleetRole = 'scheduler' | 'worker' | 'both'
-
-/** Between two signs of life, in milliseconds. */
-const SIGN_EVERY_MS = 15_000
 
 /** A worker takes a run while its window has room for so many requests for each: with less, it would soon wait. */
 const MIN_REQUESTS = 10
@@ -38,45 +36,52 @@ export async function startFleet(
   reloading: Reloading,
   role: FleetRole,
 ): Promise<Service> {
-  const { config, log, version, worker: name } = context
+  const { config, log, version } = context
   const { runsInParallel } = config
-  const { sourceAddress } = config.spidra
   const { db, databaseUrl } = database
   const { accounts } = reloading
   const current = () => reloading.accounts
   const metrics = createMetrics({ version, accounts: accounts.map((account) => account.name) })
   const sharedBudget = createSharedBudget(config)
   const { budget } = sharedBudget
+  const isWorker = role !== 'scheduler'
+  const pausedForMs = () => budget.roomInMs(MIN_REQUESTS)
+  if (isWorker) metrics.showPause(false)
   const queue = await openRunQueue(databaseUrl, log)
   const http = await startFleetHttp(context, database, { metrics, accounts: current }).catch(async (error) => {
     await queue.close()
     throw error
   })
 
+  let worker: FleetWorker | null = null
+  const signs = await startSigns({
+    ...{ db, log, worker: context.worker },
+    sign: () => ({
+      ...{ role, sourceAddress: config.spidra.sourceAddress, runsInParallel, running: worker?.running ?? 0 },
+      budget: budget.toldOrCounted(),
+      pausedForMs: isWorker ? pausedForMs() : 0,
+    }),
+  })
   const scheduler = role === 'worker' ? null : startScheduler({ db, queue, accounts, log, ...config.schedule })
   const keeping = scheduler === null ? null : startKeeping(context, database, accounts)
   const runner = { context, database, sharedBudget, metrics, accounts: current, keeping }
-  const worker =
-    role === 'scheduler'
-      ? null
-      : startFleetWorker({
-          queue,
-          slots: runsInParallel,
-          log,
-          hasBudgetFor: (runs) => budget.hasRoomFor(runs * MIN_REQUESTS),
-          wouldWait: (runs) => budget.resumesInMs(runs * LAST_REQUESTS) > HAND_ON_WAIT_MS,
-          run: (taken, signal, mustHandOn) => runTaken(runner, taken, signal, mustHandOn),
-        })
-
-  async function giveSign(): Promise<void> {
-    const running = worker?.running ?? 0
-    const sign = { worker: name, role, sourceAddress, runsInParallel, running, budget: budget.told() }
-    await noteWorker(db, sign).catch((err: unknown) => log.debug({ err }, 'sign of life could not be given'))
+  if (isWorker) {
+    worker = startFleetWorker({
+      queue,
+      slots: runsInParallel,
+      log,
+      hasBudgetFor: (runs) => budget.hasRoomFor(runs * MIN_REQUESTS),
+      wouldWait: (runs) => budget.roomInMs(runs * LAST_REQUESTS) > HAND_ON_WAIT_MS,
+      pausedForMs,
+      onPause(isPaused) {
+        metrics.showPause(isPaused)
+        signs.soon()
+      },
+      onChange: signs.soon,
+      knows: (account) => current().some((known) => known.name === account),
+      run: (taken, signal, mustHandOn) => runTaken(runner, taken, signal, mustHandOn),
+    })
   }
-  // The same host and number may have been another process before.
-  await forgetWorker(db, name).catch(() => {})
-  await giveSign()
-  const signs = setInterval(giveSign, SIGN_EVERY_MS)
 
   let served = accounts
   function apply(next: Reloading['accounts']): void {
@@ -84,6 +89,7 @@ export async function startFleet(
     for (const account of served) if (!names.has(account.name)) metrics.forgetAccount(account.name)
     for (const account of names) metrics.addAccount(account)
     served = next
+    if (scheduler !== null) warnOfStalePauses(context, next)
     scheduler?.setAccounts(next)
     void keeping?.setAccounts(next)
   }
@@ -96,10 +102,9 @@ export async function startFleet(
     http,
     async [Symbol.asyncDispose]() {
       stopListening()
-      clearInterval(signs)
       await Promise.all([scheduler?.stop(), keeping?.stop(), worker?.stop()])
       await http?.close()
-      await forgetWorker(db, name).catch(() => {})
+      await signs.stop()
       await queue.close()
     },
   }

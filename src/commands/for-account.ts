@@ -7,10 +7,10 @@ import type { CommandContext } from './command.js'
 /** The context of one account: its key, URL, allowance and schedule stand where those of the environment stood. */
 export function forAccount(context: CommandContext<string | null>, account: Account): CommandContext {
   const { config } = context
-  const { name, apiKey, apiUrl, pagesPerRun, schedule } = account
+  const { name, apiKey, keyOrigin, apiUrl, pagesPerRun, schedule } = account
   const own: Config = {
     ...config,
-    spidra: Object.freeze({ ...config.spidra, apiKey, apiUrl }),
+    spidra: Object.freeze({ ...config.spidra, apiKey, keyOrigin, apiUrl }),
     schedule: Object.freeze({ ...config.schedule, sync: schedule }),
     pagesPerRun,
   }

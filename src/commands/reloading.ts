@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { Account } from '../accounts.js'
 import type { CommandContext } from './command.js'
 
@@ -21,13 +22,14 @@ export function reloadOnHangup(
   let tell: ((accounts: readonly Account[]) => void) | null = null
 
   context.onHangup(() => {
+    const before = accounts
     try {
       accounts = context.reloadAccounts()
     } catch (err) {
       log.error({ err }, 'accounts file cannot be used: the accounts stay as they were')
       return
     }
-    log.info({ accounts: accounts.length }, 'accounts read again')
+    log.info({ accounts: accounts.length, ...differenceOf(before, accounts) }, 'accounts read again')
     tell?.(accounts)
   })
 
@@ -41,6 +43,20 @@ export function reloadOnHangup(
         tell = null
       }
     },
+  }
+}
+
+/** Names of those that came and went; of those that changed only how many, since what changed may be a key. */
+function differenceOf(before: readonly Account[], after: readonly Account[]) {
+  const old = new Map(before.map((account) => [account.name, account]))
+  const names = new Set(after.map(({ name }) => name))
+  return {
+    added: after.filter(({ name }) => !old.has(name)).map(({ name }) => name),
+    removed: [...old.keys()].filter((name) => !names.has(name)),
+    changed: after.filter((account) => {
+      const known = old.get(account.name)
+      return known !== undefined && !isDeepStrictEqual(known, account)
+    }).length,
   }
 }
 

@@ -24,7 +24,9 @@ export async function runStartCommand(context: Context, role: FleetRole | null):
   await assertOwnAddress(config.spidra.sourceAddress)
   // Without a file there is nothing to read again, and SIGHUP stops the service.
   const reloading = config.accountsFile === null ? fixedAccounts(context.accounts) : reloadOnHangup(context)
-  log.info({ version, account: context.account, accounts: context.accounts.length }, 'service starting')
+  // Those of a file have names of their own, and `default` may be none of them.
+  const known = config.accountsFile === null ? { account: context.account } : {}
+  log.info({ version, ...known, accounts: context.accounts.length }, 'service starting')
   const database = await openConfiguredDatabase(config, context)
   try {
     await migrate(database.databaseUrl, { log, signal })

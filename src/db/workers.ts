@@ -9,8 +9,10 @@ export interface WorkerSign {
   readonly sourceAddress: string | null
   readonly runsInParallel: number
   readonly running: number
-  /** Null: the API told nothing yet. */
+  /** Null: nothing is known of it yet. */
   readonly budget: ToldBudget | null
+  /** How long it takes no runs for want of requests, in milliseconds; 0 when it takes some, or never does. */
+  readonly pausedForMs: number
 }
 
 /** Rows of processes that have been gone for so long are deleted, in hours. */
@@ -18,17 +20,21 @@ const KEPT_HOURS = 1
 
 /** Notes a sign of life, and forgets who has been gone for an hour. */
 export async function noteWorker(db: Database, sign: WorkerSign): Promise<void> {
-  const { worker, role, sourceAddress, runsInParallel, running, budget } = sign
+  const { worker, role, sourceAddress, runsInParallel, running, budget, pausedForMs } = sign
+  const pausedForSeconds = pausedForMs === 0 ? null : pausedForMs / 1000
   await db.$executeRaw`
     WITH gone AS (
       DELETE FROM spidra.workers WHERE seen_at < now() - make_interval(hours => ${KEPT_HOURS}::integer) AND worker <> ${worker}
     )
-    INSERT INTO spidra.workers (worker, role, source_address, runs_in_parallel, running, rate_limit, rate_remaining, rate_reset_at)
+    INSERT INTO spidra.workers (worker, role, source_address, runs_in_parallel, running, rate_limit, rate_remaining, rate_reset_at,
+      paused_until)
     VALUES (${worker}, ${role}, ${sourceAddress}, ${runsInParallel}, ${running}, ${budget?.limit ?? null},
-      ${budget?.remaining ?? null}, ${budget?.resetAt ?? null})
+      ${budget?.remaining ?? null}, ${budget?.resetAt ?? null},
+      now() + make_interval(secs => ${pausedForSeconds}))
     ON CONFLICT (worker) DO UPDATE SET role = excluded.role, source_address = excluded.source_address,
       runs_in_parallel = excluded.runs_in_parallel, running = excluded.running, rate_limit = excluded.rate_limit,
-      rate_remaining = excluded.rate_remaining, rate_reset_at = excluded.rate_reset_at, seen_at = now()`
+      rate_remaining = excluded.rate_remaining, rate_reset_at = excluded.rate_reset_at,
+      paused_until = excluded.paused_until, seen_at = now()`
 }
 
 /** Takes a process that ends in order off the list. */

@@ -1,6 +1,8 @@
 import type { Logger } from '../logger.js'
 import type { RunSummary } from '../sync/run-summary.js'
+import { watchBudgetPause } from './budget-pause.js'
 import type { RunFailure, RunQueue, TakenRun } from './run-queue.js'
+import { createUnknownAccounts } from './unknown-accounts.js'
 
 /** Between two looks into the queue, in milliseconds. */
 const LOOK_EVERY_MS = 1_000
@@ -31,6 +33,14 @@ export interface FleetWorkerOptions {
   readonly hasBudgetFor: (runs: number) => boolean
   /** Whether so many runs would soon wait for requests for long, while another machine may have some. */
   readonly wouldWait: (runs: number) => boolean
+  /** Until there is budget for one, in milliseconds; 0 when there is. */
+  readonly pausedForMs: () => number
+  /** Hears when that begins, and when it is over. */
+  readonly onPause?: (isPaused: boolean) => void
+  /** Hears that the number of runs under way has changed. */
+  readonly onChange?: () => void
+  /** Whether this process can run the account, as of now. Runs of others are put back for other workers. */
+  readonly knows: (account: string) => boolean
   /** `mustHandOn` says that the slice is over, by its time or because of the budget. */
   readonly run: (run: TakenRun, signal: AbortSignal, mustHandOn: () => boolean) => Promise<FleetRunEnd>
   readonly log: Logger
@@ -52,14 +62,18 @@ export interface FleetWorker {
  */
 export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
   const { queue, slots, hasBudgetFor, wouldWait, log, sliceMs = SLICE_MS } = options
+  const { onPause = () => {}, onChange = () => {} } = options
   const stopper = new AbortController()
   const { signal } = stopper
   const underWay = new Set<Promise<void>>()
+  const leaveUnknown = createUnknownAccounts(options)
+  const lookForPause = watchBudgetPause({ ...options, onPause })
   let wake = () => {}
   let isReachable = true
 
   async function look(): Promise<void> {
     while (!signal.aborted) {
+      lookForPause()
       const most = room()
       if (most > 0) await takeUpTo(most)
       if (!signal.aborted) await pause(LOOK_EVERY_MS + Math.random() * JITTER_MS)
@@ -101,13 +115,16 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
       )
       .finally(() => {
         underWay.delete(work)
+        onChange()
         // A slot is free, and the next run may have waited for it.
         wake()
       })
     underWay.add(work)
+    onChange()
   }
 
   async function execute(taken: TakenRun): Promise<void> {
+    if (await leaveUnknown(taken)) return
     const startedAt = performance.now()
     const mustHandOn = () => performance.now() - startedAt >= sliceMs || wouldWait(underWay.size)
     const end = await options.run(taken, signal, mustHandOn)

@@ -42,9 +42,23 @@ export function startScheduler(options: SchedulerOptions): Scheduler {
   const putting = new Set<Promise<void>>()
 
   function due(account: string, mode: RunMode, trigger: RunTrigger): void {
-    const work = put(account, mode, trigger)
-      .catch((err: unknown) => log.warn({ account, err }, 'run could not be put into the queue'))
-      .finally(() => putting.delete(work))
+    const work = put(account, mode, trigger).catch((err: unknown) =>
+      log.warn({ account, err }, 'run could not be put into the queue'),
+    )
+    keepTrack(work)
+  }
+
+  /** Nobody would run it any more. */
+  function withdraw(account: string): void {
+    keepTrack(
+      queue
+        .withdraw(account)
+        .catch((err: unknown) => log.warn({ account, err }, 'run could not be taken out of the queue')),
+    )
+  }
+
+  function keepTrack(task: Promise<void>): void {
+    const work = task.finally(() => putting.delete(work))
     putting.add(work)
   }
 
@@ -79,7 +93,10 @@ export function startScheduler(options: SchedulerOptions): Scheduler {
 
   function setAccounts(accounts: readonly AccountSchedule[], { areDue }: { readonly areDue: boolean }): void {
     const wanted = new Map(accounts.map((account) => [account.name, account]))
-    for (const [name, { schedule }] of armed) if (wanted.get(name)?.schedule !== schedule) disarm(name)
+    for (const [name, { schedule }] of armed) {
+      if (wanted.get(name)?.schedule !== schedule) disarm(name)
+      if (!wanted.has(name)) withdraw(name)
+    }
     for (const account of accounts) {
       if (armed.has(account.name)) continue
       arm(account)

@@ -15,7 +15,7 @@ export function createFleetInstruments(registry: Registry): (fleet: FleetReport)
   })
   const requestsLeft = new Gauge({
     name: 'spidra_sync_worker_requests_left',
-    help: 'Requests left in the window at the address of the worker, as the API last told it.',
+    help: 'Requests left in the window at the address of the worker, as the API last told it, or as it counts them itself.',
     labelNames: ['worker'],
     registers,
   })
@@ -50,4 +50,14 @@ export function createFleetInstruments(registry: Registry): (fleet: FleetReport)
     oldest.set(fleet.oldestWaitSeconds)
     for (const { account, runs } of fleet.deadLetters) dead.set({ account }, runs)
   }
+}
+
+/** The series of a process that is a worker, of itself; it needs no database. */
+export function createPauseGauge(registry: Registry): (isPaused: boolean) => void {
+  const paused = new Gauge({
+    name: 'spidra_sync_worker_paused',
+    help: '1 while this process takes no runs because its request budget is spent.',
+    registers: [registry],
+  })
+  return (isPaused) => paused.set(isPaused ? 1 : 0)
 }

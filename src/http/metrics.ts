@@ -2,7 +2,7 @@ import { collectDefaultMetrics, Registry } from 'prom-client'
 import type { FleetReport } from '../report/fleet.js'
 import type { SpidraErrorCode } from '../spidra/errors.js'
 import type { RunMode, RunStatus, RunSummary } from '../sync/run-summary.js'
-import { createFleetInstruments } from './fleet-instruments.js'
+import { createFleetInstruments, createPauseGauge } from './fleet-instruments.js'
 import { createInstruments } from './instruments.js'
 
 /** What the database knows of the last complete run; brings the gauges over a restart. */
@@ -31,6 +31,8 @@ export interface Metrics {
   }) => void
   /** Shows workers and queue; their series exist from the first time on. */
   readonly showFleet: (fleet: FleetReport) => void
+  /** Whether this process takes no runs for want of requests; the series exists from the first time on. */
+  readonly showPause: (isPaused: boolean) => void
   /** Takes over what is stored: at the start, and after each run. */
   readonly restore: (account: string, totals: StoredTotals) => void
 }
@@ -74,6 +76,7 @@ export function createMetrics(options: {
 
   series.build.set({ version: options.version }, 1)
   let show: ((fleet: FleetReport) => void) | null = null
+  let setPause: ((isPaused: boolean) => void) | null = null
   const prepared = new Set<string>()
   for (const account of options.accounts) addAccount(account)
 
@@ -130,6 +133,10 @@ export function createMetrics(options: {
     showFleet(fleet) {
       show ??= createFleetInstruments(registry)
       show(fleet)
+    },
+    showPause(isPaused) {
+      setPause ??= createPauseGauge(registry)
+      setPause(isPaused)
     },
     restore: (account, totals) => {
       if (totals.lastCompleteAt !== null) series.lastComplete.set({ account }, totals.lastCompleteAt.getTime() / 1000)

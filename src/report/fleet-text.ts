@@ -10,6 +10,7 @@ export function toFleetText(fleet: FleetReport): string {
   const blocks = [
     [toQueue(fleet)],
     fleet.workers.length === 0 ? ['No worker has been seen within the last hour.'] : toTable(fleet.workers),
+    fleet.workers.flatMap(toPause).map(wrapSentence),
     fleet.deadLetters.map(toLetter).map(wrapSentence),
   ]
   return blocks
@@ -28,7 +29,7 @@ function toTable(workers: readonly WorkerReport[]): string[] {
   const rows = workers.map((worker) => [
     worker.sourceAddress === null ? worker.worker : `${worker.worker} (${worker.sourceAddress})`,
     worker.role,
-    worker.role === 'scheduler' ? '-' : `${worker.running} of ${worker.runsInParallel}`,
+    worker.role === 'scheduler' || !worker.isAlive ? '-' : `${worker.running} of ${worker.runsInParallel}`,
     worker.budget === null ? '-' : `${worker.budget.remaining ?? '?'} of ${worker.budget.limit}`,
     worker.isAlive ? `${worker.silentSeconds} s ago` : `GONE ${worker.silentSeconds} s`,
   ])
@@ -41,6 +42,11 @@ function toTable(workers: readonly WorkerReport[]): string[] {
     .trimEnd()
     .split('\n')
     .map((line) => line.trimEnd())
+}
+
+function toPause({ worker, isAlive, pausedUntil }: WorkerReport): string[] {
+  if (!isAlive || pausedUntil === null) return []
+  return [`${worker} waits for budget until ${pausedUntil.slice(11, 19)} UTC: it takes no runs.`]
 }
 
 function toLetter({ account, runs, lastAt, lastError }: DeadLetterReport): string {

@@ -1,4 +1,5 @@
 import type { Database } from '../db/client.js'
+import { Prisma } from '../db/generated/client.js'
 
 /** A process of the fleet, as it last said. Instants are ISO 8601. */
 export interface WorkerReport {
@@ -7,12 +8,17 @@ export interface WorkerReport {
   readonly sourceAddress: string | null
   readonly running: number
   readonly runsInParallel: number
-  /** The request budget of its address; null until the API told it. */
+  /**
+   * The request budget of its address; null until it is known. Where the API tells none, it is the configured limit, less
+   * the requests of this process in the window: those of others at the address are not in it.
+   */
   readonly budget: {
     readonly limit: number
     readonly remaining: number | null
     readonly resetAt: string | null
   } | null
+  /** Until when it takes no runs, because the budget is spent; null when it takes some. */
+  readonly pausedUntil: string | null
   readonly seenAt: string
   readonly silentSeconds: number
   /** Whether it gave a sign of life within the last minute. */
@@ -60,6 +66,7 @@ async function readWorkers(db: Database): Promise<WorkerReport[]> {
   >`
     SELECT worker, role, source_address AS "sourceAddress", running, runs_in_parallel AS "runsInParallel",
       rate_limit AS limit, rate_remaining AS remaining, to_char(rate_reset_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "resetAt",
+      CASE WHEN paused_until > now() THEN to_char(paused_until, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') END AS "pausedUntil",
       to_char(seen_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "seenAt",
       extract(epoch FROM now() - seen_at)::integer AS "silentSeconds"
     FROM spidra.workers ORDER BY started_at, worker`
@@ -70,14 +77,17 @@ async function readWorkers(db: Database): Promise<WorkerReport[]> {
   }))
 }
 
+/** One that was put back has not been done, though it pauses. */
+const WAITING = Prisma.sql`state < 'active' AND (start_after <= now() OR (state = 'created' AND data ? 'dueSince'))`
+
 type QueueReport = Pick<FleetReport, 'waitingRuns' | 'activeRuns' | 'oldestWaitSeconds'>
 
 async function readQueue(db: Database): Promise<QueueReport> {
   const [row] = await db.$queryRaw<QueueReport[]>`
-    SELECT count(*) FILTER (WHERE state < 'active' AND start_after <= now())::integer AS "waitingRuns",
+    SELECT count(*) FILTER (WHERE ${WAITING})::integer AS "waitingRuns",
       count(*) FILTER (WHERE state = 'active')::integer AS "activeRuns",
-      coalesce(extract(epoch FROM now() - min(greatest(created_on, start_after))
-        FILTER (WHERE state < 'active' AND start_after <= now())), 0)::integer AS "oldestWaitSeconds"
+      coalesce(extract(epoch FROM now() - min(coalesce((data->>'dueSince')::timestamptz, greatest(created_on, start_after)))
+        FILTER (WHERE ${WAITING})), 0)::integer AS "oldestWaitSeconds"
     FROM spidra_queue.job WHERE name = 'runs' AND state <= 'active'`
   return row ?? { waitingRuns: 0, activeRuns: 0, oldestWaitSeconds: 0 }
 }

@@ -21,7 +21,7 @@ const LATE_SECONDS = 120
 
 /** What to do about a run that ended so. docs/operations.md says more. */
 const ADVICE: Readonly<Record<string, string>> = {
-  unauthorized: 'Check SPIDRA_API_KEY.',
+  unauthorized: 'Check the key of the account.',
   forbidden: 'Check what the key may do.',
   payment_required: 'Check the plan of the Spidra account.',
   rate_limited: 'Wait: the next run tries again.',
@@ -33,7 +33,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   page_faulty: 'Tell Spidra: a page contradicted itself; the log names it.',
   fewer_stored_than_listed: 'Look for rejections; the next full run tries again.',
   more_stored_than_listed: 'The next full run tries again.',
-  mass_removal: "Check SPIDRA_API_KEY: it may be another account's. If it is right, run sync --full twice.",
+  mass_removal: "Check the key of the account: it may be another account's. If it is right, run sync --full twice.",
   assumption_broken: 'Wait: the list was out of order.',
   first_pass_unfinished: 'The next run goes on from there.',
 }

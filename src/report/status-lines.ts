@@ -1,7 +1,7 @@
 import { wrapSentence } from '../printable.js'
 import { toPlainTable } from './plain-table.js'
 import type { StatusReport } from './status.js'
-import { type Paint, paintStatus, toAge } from './status-text.js'
+import { isHandedOn, type Paint, paintStatus, toAge } from './status-text.js'
 
 /** Longer names are cut off, so that a line stays within 80 columns. */
 const MAX_NAME = 36
@@ -14,10 +14,10 @@ const HEADINGS = ['Account', 'Last run', 'Complete as of', 'Jobs', 'Alerts']
  * @param paint default: no colours
  */
 export function toStatusLines(reports: readonly StatusReport[], paint: Paint = (_colour, text) => text): string {
-  const rows = reports.map(({ account, runs, lagSeconds, liveJobs, alerts }) => [
+  const rows = reports.map(({ account, runs: [last], lagSeconds, liveJobs, alerts }) => [
     account.length > MAX_NAME ? `${account.slice(0, MAX_NAME - 1)}…` : account,
-    runs[0] === undefined ? 'no run yet' : paintStatus(runs[0].status, paint),
-    lagSeconds === null ? 'never' : toAge(lagSeconds),
+    last === undefined ? 'no run yet' : paintStatus(last, paint),
+    lagSeconds !== null ? toAge(lagSeconds) : last !== undefined && isHandedOn(last) ? 'not yet' : 'never',
     liveJobs,
     alerts.length === 0 ? 0 : paint('red', String(alerts.length)),
   ])

@@ -47,6 +47,7 @@ function toLastEnding({ runs }: StatusReport): string[] {
   const last = runs[0]
   if (last === undefined || last.status === 'complete') return []
   if (last.status === 'running') return ['A run is under way.']
+  if (isHandedOn(last)) return ['The last run was handed on: any worker goes on with it.']
   return [`The last run: ${last.status}${last.reason === null ? '' : ` (${last.reason})`}.`]
 }
 
@@ -79,15 +80,22 @@ function toTable(runs: readonly RunReport[], paint: Paint): string[] {
   const rows = runs.map((run) => [
     run.startedAt.slice(0, 16).replace('T', ' '),
     run.mode,
-    paintStatus(run.status, paint),
+    paintStatus(run, paint),
     toDuration(run.durationMs),
     ...toCounts(run),
   ])
   return toPlainTable([HEADINGS, ...rows], 3)
 }
 
+/** Whether the run is at an end only because another one goes on with it: it is stored as aborted, which alarms people. */
+export function isHandedOn({ status, reason }: Pick<RunReport, 'status' | 'reason'>): boolean {
+  return status === 'aborted' && reason === 'handed_on'
+}
+
 /** A status in its colour. */
-export function paintStatus(status: string, paint: Paint): string {
+export function paintStatus(run: Pick<RunReport, 'status' | 'reason'>, paint: Paint): string {
+  const { status } = run
+  if (isHandedOn(run)) return 'handed on'
   if (status === 'complete') return paint('green', status)
   if (status === 'failed') return paint('red', status)
   return status === 'running' ? status : paint('yellow', status)
@@ -100,7 +108,9 @@ function toCounts(run: RunReport): readonly (number | string)[] {
 }
 
 /** What went wrong in a run, if its record says it. */
-function toTrouble({ id, status, reason, errorMessage }: RunReport): string[] {
+function toTrouble(run: RunReport): string[] {
+  const { id, status, reason, errorMessage } = run
+  if (isHandedOn(run)) return []
   const details = [reason, errorMessage].filter((detail) => detail !== null)
   // A message may quote what a server sent, and a terminal obeys control characters.
   return details.length === 0 ? [] : [`Run ${id} ${status}: ${toSentence(details.join(': '))}`]

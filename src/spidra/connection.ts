@@ -13,6 +13,8 @@ export interface ConnectionOptions extends DispatcherOptions {
   /** Base URL without a slash at its end, as in `https://api.spidra.io/api`. */
   readonly apiUrl: string
   readonly apiKey: string
+  /** What to check where the key is refused, in words. Default `SPIDRA_API_KEY`. */
+  readonly keyOrigin?: string
   readonly authScheme: 'x-api-key' | 'bearer'
   /** Per attempt, from the request to the last byte of the body. */
   readonly requestTimeoutMs: number
@@ -51,6 +53,7 @@ export interface Connection {
 /** Opens connections to the API. */
 export function openConnection(options: ConnectionOptions): Connection {
   const { apiUrl, apiKey, authScheme, requestTimeoutMs, proxy, sourceAddress } = options
+  const { keyOrigin = 'SPIDRA_API_KEY' } = options
   const closing = new AbortController()
   setMaxListeners(0, closing.signal)
   const dispatcher = openDispatcher(options, closing.signal)
@@ -76,7 +79,7 @@ export function openConnection(options: ConnectionOptions): Connection {
         const { statusCode: status, statusText } = response
         // The status says what to do, even where the body breaks off or never ends.
         const body = (await readBody(response.body).catch(() => null)) ?? ''
-        throw toSpidraError({ status, statusText, header, body }, apiKey, Date.now())
+        throw toSpidraError({ status, statusText, header, body }, { apiKey, keyOrigin }, Date.now())
       }
       const text = await readBody(response.body)
       const answeredAt = performance.now()

@@ -55,17 +55,22 @@ export interface RequestBudget {
   acquire(signal: AbortSignal): Promise<void>
   /** Whether a request could go now without waiting. */
   mayGo(): boolean
-  /**
-   * How long until so many requests may go, or as many as a whole window has for us, in milliseconds, as far as is known: 0
-   * when they may, or only an answer can tell.
-   */
-  resumesInMs(requests: number): number
   /** Whether so many requests, or as many as a whole window has for us, may still go in this one, as far as is known. */
   hasRoomFor(requests: number): boolean
+  /**
+   * How long until there is room for so many requests, in milliseconds, as far as is known: 0 when there is, or only an
+   * answer can tell.
+   */
+  roomInMs(requests: number): number
   /** Takes in how a request ended. One without an answer, or cut off by an abort, is observed with nulls. */
   observe(rateLimit: RateLimit | null, outcome: Omit<BudgetAnswer, 'rateLimit'>): void
   /** Null: nothing told yet. */
   told(): ToldBudget | null
+  /**
+   * The same; where the API tells none, the configured limit less our own requests in the window. Null: nothing was asked
+   * yet, or there is no limit.
+   */
+  toldOrCounted(): ToldBudget | null
 }
 
 /**
@@ -138,13 +143,13 @@ export function createRequestBudget(options: RequestBudgetOptions): RequestBudge
   return {
     acquire,
     mayGo: () => look().outlook.mayGo && waiting.size === 0,
-    resumesInMs(requests) {
-      const { instant, outlook } = look()
-      if (outlook.mayGo && hasRoomFor(window, requests, reserve)) return 0
-      const resumeAt = outlook.mayGo ? window.endsAt : outlook.resumeAt
-      return resumeAt === null ? 0 : Math.max(0, resumeAt - instant)
-    },
     hasRoomFor: (requests) => look().outlook.mayGo && hasRoomFor(window, requests, reserve),
+    roomInMs(requests) {
+      const { instant, outlook } = look()
+      const hasRoom = outlook.mayGo && hasRoomFor(window, requests, reserve)
+      const resumeAt = outlook.mayGo ? window.endsAt : outlook.resumeAt
+      return hasRoom || resumeAt === null ? 0 : Math.max(0, resumeAt - instant)
+    },
     observe(rateLimit, outcome) {
       const instant = now()
       window = afterAnswer(window, { rateLimit, ...outcome }, instant, windowMs)
@@ -155,5 +160,12 @@ export function createRequestBudget(options: RequestBudgetOptions): RequestBudge
       serve()
     },
     told: () => told,
+    toldOrCounted() {
+      look()
+      const { limit, ours, endsAt, number, isUnsure } = window
+      const isUnasked = number === 1 && isUnsure
+      if (told !== null || limit === null || isUnasked) return told
+      return { limit, remaining: Math.max(0, limit - ours), resetAt: endsAt === null ? null : new Date(endsAt) }
+    },
   }
 }

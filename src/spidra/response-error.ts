@@ -23,20 +23,27 @@ export interface ErrorResponse {
   readonly body: string
 }
 
+/** The key that was sent. */
+export interface SentKey {
+  /** It is taken out of the API's words, should it quote it. */
+  readonly apiKey: string
+  /** What to check where it is refused, in words. */
+  readonly keyOrigin: string
+}
+
 /**
  * Names what went wrong and what the user can do about it.
  *
- * @param apiKey is taken out of the API's words, should it quote it.
  * @param now epoch milliseconds.
  */
-export function toSpidraError(response: ErrorResponse, apiKey: string, now: number): SpidraError {
+export function toSpidraError(response: ErrorResponse, key: SentKey, now: number): SpidraError {
   const body = errorBody.parse(readJson(response.body))
   const code = codeOf(response.status)
   const candidates = [body.message, body.errors?.join('; '), body.error, response.statusText]
   const words = candidates.find((candidate) => candidate !== undefined && candidate.trim() !== '') ?? ''
-  const told = quote(withoutKey(words, apiKey))
+  const told = quote(withoutKey(words, key.apiKey))
   const retryAfterMs = readRetryAfterMs(response.header, body.retry_after, now, response.status)
-  return new SpidraError(`Spidra answered ${response.status}${told}${mendOf(code, response.status)}`, {
+  return new SpidraError(`Spidra answered ${response.status}${told}${mendOf(code, response.status, key)}`, {
     code,
     status: response.status,
     retryAfterMs,
@@ -58,12 +65,12 @@ function codeOf(status: number): SpidraErrorCode {
   return status >= 500 ? 'server_error' : 'rejected'
 }
 
-function mendOf(code: SpidraErrorCode, status: number): string {
+function mendOf(code: SpidraErrorCode, status: number, { keyOrigin }: SentKey): string {
   switch (code) {
     case 'unauthorized':
-      return ': it saw no key. Check SPIDRA_API_KEY and SPIDRA_AUTH_SCHEME'
+      return `: it saw no key. Check ${keyOrigin} and SPIDRA_AUTH_SCHEME`
     case 'forbidden':
-      return ': the key is invalid, expired or disabled. Check SPIDRA_API_KEY'
+      return `: the key is invalid, expired or disabled. Check ${keyOrigin}`
     case 'payment_required':
       return ': settle the account at Spidra, then the sync goes on by itself'
     case 'rejected':

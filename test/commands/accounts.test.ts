@@ -226,3 +226,34 @@ test('no key shows in any output at trace level, and none stays in the environme
   expect(leaksIn(seen, keys)).toEqual([])
   expect(seen.match(/ENV \{/g)?.length).toBe(results.length)
 })
+
+test('a refused key is named by its account and by where it comes from', { timeout: 60_000 }, async () => {
+  await using scene = await openScene()
+  const reasons = async () => {
+    const { stdout } = await scene.run(['sync', '--json'], { OF_BERLIN: 'spd_wrong' })
+    return stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).reason)
+  }
+
+  await scene.list({ apiKey: 'spd_wrong' })
+  expect(await reasons()).toEqual([
+    expect.stringMatching(/ the key of account berlin \(in SPIDRA_ACCOUNTS_FILE\)/),
+    null,
+  ])
+
+  await scene.list({ apiKey: undefined, apiKeyEnv: 'OF_BERLIN' })
+  expect(await reasons()).toEqual([expect.stringMatching(/ the key of account berlin \(variable OF_BERLIN\)/), null])
+})
+
+test('a service with an accounts file says how many accounts it starts with, and names none', async () => {
+  await using scene = await openScene()
+  await scene.list()
+  await using service = await startCli(['start'], { env: { ...scene.env, HTTP_PORT: 'off' }, cwd: scene.folder.path })
+
+  const [line] = await service.says(/^.*"msg":"service starting".*$/m)
+
+  expect(JSON.parse(line)).toMatchObject({ accounts: 2 })
+  expect(JSON.parse(line)).not.toHaveProperty('account')
+})

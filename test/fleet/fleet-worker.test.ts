@@ -24,14 +24,8 @@ async function openStage(options: Partial<FleetWorkerOptions> & Pick<FleetWorker
   const queue = await openRunQueue(database.url, silent)
   onTestFinished(() => queue.close())
   const start = () => {
-    const worker = startFleetWorker({
-      queue,
-      slots: 2,
-      hasBudgetFor: () => true,
-      wouldWait: () => false,
-      log: silent,
-      ...options,
-    })
+    const always = { hasBudgetFor: () => true, wouldWait: () => false, pausedForMs: () => 0, knows: () => true }
+    const worker = startFleetWorker({ queue, slots: 2, log: silent, ...always, ...options })
     onTestFinished(() => worker.stop())
     return worker
   }
@@ -192,4 +186,18 @@ test('what was skipped and is still due comes again in half a minute', async () 
     "SELECT extract(epoch FROM start_after - now())::integer AS seconds FROM spidra_queue.job WHERE state = 'created'",
   )
   expect(later?.seconds).toBeGreaterThan(20)
+})
+
+test('a run that no worker knew the account of for a day is dropped', async () => {
+  const { database, queue, start, states } = await openStage({ knows: () => false, run: async () => COMPLETE })
+  for (const account of ['new', 'gone']) await queue.put(run(account))
+  await database.sql(
+    "UPDATE spidra_queue.job SET created_on = created_on - interval '25 hours', start_after = start_after - interval '25 hours' WHERE data->>'account' = 'gone'",
+  )
+
+  start()
+
+  await expect
+    .poll(async () => (await states()).toSorted(), PATIENCE)
+    .toEqual(['gone completed', 'new completed', 'new created'])
 })

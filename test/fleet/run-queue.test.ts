@@ -111,6 +111,35 @@ test('three failures make a dead letter, which is gone once the account was comp
   await expect.poll(letters, PATIENCE).toEqual([])
 })
 
+test('what is put back uses up no retries, pauses, and has waited since it was first due', async () => {
+  await using database = await createTestDatabase()
+  const queue = await openQueue(database)
+  await queue.put(run('a', 'full'))
+  await database.sql(
+    "UPDATE spidra_queue.job SET created_on = created_on - interval '1 hour', start_after = start_after - interval '1 hour'",
+  )
+  for (let times = 1; times <= 4; times += 1) {
+    await queue.putBack(await take(queue))
+    expect(await queue.take(1)).toEqual([])
+    expect(await readFleet(database.db)).toMatchObject({ waitingRuns: 1, activeRuns: 0, deadLetters: [] })
+    // The next tick finds it, and the pause is over.
+    expect(await queue.put(run('a'))).toBe(false)
+  }
+
+  expect((await readFleet(database.db))?.oldestWaitSeconds).toBeGreaterThanOrEqual(3600)
+  expect(await queue.take(1)).toMatchObject([{ account: 'a', mode: 'full', trigger: 'schedule' }])
+})
+
+test('what waits for an account that is gone is taken away, and nothing else', async () => {
+  await using database = await createTestDatabase()
+  const queue = await openQueue(database)
+  for (const account of ['gone', 'here']) await queue.put(run(account))
+
+  await queue.withdraw('gone')
+
+  expect(await queue.take(5)).toMatchObject([{ account: 'here' }])
+})
+
 describe('a role that may not create schemas', () => {
   test('is told the statement that gives it the one of the queue', async () => {
     await using database = await createRoleDatabase()

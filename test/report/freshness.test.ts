@@ -94,7 +94,7 @@ test('a failed run is bad news though the table is fresh, and says what to do', 
     tone: 'bad',
     headline: expect.stringMatching(/^Complete as of 12:03:11 UTC/),
     details: expect.stringContaining(
-      'The last run ended failed (unauthorized). Spidra refused the key. Check SPIDRA_API_KEY.',
+      'The last run ended failed (unauthorized). Spidra refused the key. Check the key of the account.',
     ),
   })
 })

@@ -187,11 +187,11 @@ describe('room for a run', () => {
       budget.observe({ limit: 300, remaining: 300 - request, resetInMs: 600_000 }, SILENCE)
     }
     expect([budget.hasRoomFor(5), budget.hasRoomFor(6)]).toEqual([true, false])
-    expect([budget.resumesInMs(5), budget.resumesInMs(6)]).toEqual([0, 600_000])
+    expect([budget.roomInMs(5), budget.roomInMs(6)]).toEqual([0, 600_000])
 
     for (let request = 146; request <= 150; request += 1) await budget.acquire(signal)
     clock.now += 5_000
-    expect(budget.resumesInMs(1)).toBe(595_000)
+    expect(budget.roomInMs(1)).toBe(595_000)
   })
 
   test('comes again with the next window, however late the requests of the last one were', async () => {
@@ -211,5 +211,45 @@ describe('room for a run', () => {
   test('a share that is smaller than a run counts whole', () => {
     expect(stopped({ requests: 12 }).budget.hasRoomFor(10)).toBe(true)
     expect(stopped({ requests: null }).budget.hasRoomFor(1_000_000)).toBe(true)
+  })
+
+  test('says how long until it is back, be it spent or too small for a run', async () => {
+    const { budget, clock } = stopped({ requests: 300 })
+    expect(budget.roomInMs(10)).toBe(0)
+    const left = async (remaining: number) => {
+      await budget.acquire(signal)
+      budget.observe({ limit: 300, remaining, resetInMs: 60_000 }, SILENCE)
+      return budget.roomInMs(10)
+    }
+    expect([await left(200), await left(7), await left(0)]).toEqual([0, 60_000, 60_000])
+
+    clock.now += 60_000
+
+    expect(budget.roomInMs(10)).toBe(0)
+  })
+})
+
+describe('what to show of it', () => {
+  test('is what the API told last', async () => {
+    const { budget } = stopped({ requests: 300 })
+    expect(budget.toldOrCounted()).toBeNull()
+    await budget.acquire(signal)
+    budget.observe({ limit: 200, remaining: 17, resetInMs: 10_000 }, SILENCE)
+
+    expect(budget.toldOrCounted()).toEqual({ limit: 200, remaining: 17, resetAt: new Date(NOON + 10_000) })
+  })
+
+  test('is our own count where the API tells nothing, and nothing where there is no limit', async () => {
+    const { budget, clock } = stopped({ requests: 300 })
+    const unlimited = stopped({ requests: null }).budget
+    for (const one of [budget, unlimited, budget]) {
+      await one.acquire(signal)
+      one.observe(null, SILENCE)
+    }
+
+    expect(budget.toldOrCounted()).toEqual({ limit: 300, remaining: 298, resetAt: new Date(NOON + 60_000) })
+    expect(unlimited.toldOrCounted()).toBeNull()
+    clock.now += 60_000
+    expect(budget.toldOrCounted()).toMatchObject({ limit: 300, remaining: 300 })
   })
 })

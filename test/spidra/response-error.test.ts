@@ -7,7 +7,7 @@ const NOW = Date.parse('2026-03-01T12:00:00Z')
 function errorOf(status: number, body: unknown, headers: Readonly<Record<string, string>> = {}) {
   const text = typeof body === 'string' ? body : JSON.stringify(body)
   const response = { status, statusText: 'Status Text', header: (name: string) => headers[name] ?? null, body: text }
-  return toSpidraError(response, KEY, NOW)
+  return toSpidraError(response, { apiKey: KEY, keyOrigin: 'SPIDRA_API_KEY' }, NOW)
 }
 
 test.each([

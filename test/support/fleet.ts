@@ -65,6 +65,7 @@ export async function createFleet(
 export interface FileEntry {
   readonly name: string
   readonly apiKey: string
+  readonly schedule?: string
 }
 
 /** Entries for all accounts of the simulator. */
