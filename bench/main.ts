@@ -1,5 +1,5 @@
 // Measures spidra-sync beside what one would use instead, and writes bench/report.md. See `npm run bench -- --help`.
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
@@ -22,9 +22,10 @@ const options = new Command('npm run bench --')
     'where the report goes, the chart beside it',
     fileURLToPath(new URL('report.md', import.meta.url)),
   )
+  .option('--rest <file>', 'JSON of an earlier run: what --only leaves out is reported as it was measured there')
   .option('--json <file>', 'where all that was measured goes as JSON; default nowhere')
   .parse()
-  .opts<{ only: string; rounds: string; smoke: boolean; peers: boolean; out: string; json?: string }>()
+  .opts<{ only: string; rounds: string; smoke: boolean; peers: boolean; out: string; rest?: string; json?: string }>()
 
 const say = (line: string) => void process.stderr.write(`${line}\n`)
 const { sizes, entries } = options.smoke ? SMOKE : WHOLE
@@ -35,6 +36,15 @@ const asked = entries
     workload,
     players: players.filter(({ subject }) => options.peers || subject.role !== 'peer'),
   }))
+
+/** What `--json` writes. */
+interface Measured {
+  readonly facts: readonly string[]
+  readonly skipped: readonly string[]
+  readonly rows: readonly Row[]
+}
+// Read before anything is measured: a file that is not there should not be found out an hour later.
+const rest: Measured | null = options.rest === undefined ? null : JSON.parse(await readFile(options.rest, 'utf8'))
 
 const ready = new Set<Subject>()
 const skipped: string[] = []
@@ -54,14 +64,19 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.exit(1)
   })
 }
-const rows: Row[] = []
+const measured: Row[] = []
 for (const { workload, players } of asked) {
   const able = players.filter(({ subject }) => ready.has(subject))
-  rows.push(...(await playRounds(server, { workload, players: able }, { rounds, say })))
+  measured.push(...(await playRounds(server, { workload, players: able }, { rounds, say })))
 }
 
+const names = asked.map(({ workload }) => workload.name)
+const left = rest?.rows.filter(({ workload }) => !names.includes(workload)) ?? []
+// In the order of the plan, whenever it was measured.
+const rows = entries.flatMap(({ workload: { name } }) => [...measured, ...left].filter((row) => row.workload === name))
 const chart = toGrowthChart(rows)
-const facts = toFacts({ rounds, postgres: server.version, subjects: [...ready] })
+const own = toFacts({ rounds, postgres: server.version, subjects: [...ready] })
+const facts = rest === null ? own : [...rest.facts, `Measured again later, apart from the others: ${names.join('; ')}.`]
 if (chart !== null) await writeFile(join(dirname(options.out), 'growth.svg'), chart)
 await writeFile(options.out, toMarkdown(rows, { facts, skipped, sizes, chart: chart === null ? null : 'growth.svg' }))
 if (options.json !== undefined) await writeFile(options.json, JSON.stringify({ facts, skipped, sizes, rows }))
