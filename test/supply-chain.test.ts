@@ -22,8 +22,11 @@ const installed = Object.entries(lock.packages)
 /** What is in the bundle, and so in the image, by the licences that go along with it. */
 const bundled = (await readFile('dist/LICENCES.txt', 'utf8'))
   .split(/\n-{80}\n\n/)
-  .map((part) => /^(\S+) (\S+): (.+)\n/.exec(part))
-  .map((head) => ({ name: head?.[1] ?? 'unreadable', version: head?.[2] ?? '', license: head?.[3] ?? '' }))
+  .map((part) => /^(\S+) (\S+): ([^\n]+)\n(.*)/s.exec(part))
+  .map((part) => {
+    const [, name = 'unreadable', version = '', license = '', text = ''] = part ?? []
+    return { name, version, license, text }
+  })
 
 test('every dependency is pinned to one version', () => {
   const { dependencies, devDependencies, optionalDependencies, overrides } = manifest
@@ -53,6 +56,10 @@ test('what is bundled is locked, and sets nothing up at its installation', () =>
   expect(
     bundled.filter((_, place) => found[place]?.hasInstallScript !== undefined || found[place] === undefined),
   ).toEqual([])
+})
+
+test('the text of its licence goes along with each of them', () => {
+  expect(bundled.filter(({ text }) => !/copyright|apache license/i.test(text)).map(({ name }) => name)).toEqual([])
 })
 
 test('docs/decisions.md gives a reason for each dependency', async () => {

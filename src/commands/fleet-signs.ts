@@ -32,9 +32,10 @@ export async function startSigns({ db, worker, sign, log }: SignsOptions): Promi
 
   function give(): void {
     givenAt = performance.now()
-    giving = noteWorker(db, { worker, ...sign() }).catch((err: unknown) =>
-      log.debug({ err }, 'sign of life could not be given'),
-    )
+    // One after the other: a slow one that came in late would speak of the past, or of a process that is gone.
+    giving = giving
+      .then(() => noteWorker(db, { worker, ...sign() }))
+      .catch((err: unknown) => log.debug({ err }, 'sign of life could not be given'))
   }
 
   // The same host and number may have been another process before.

@@ -45,7 +45,7 @@ export async function startFleet(
   const sharedBudget = createSharedBudget(config)
   const { budget } = sharedBudget
   const isWorker = role !== 'scheduler'
-  const pausedForMs = () => budget.roomInMs(MIN_REQUESTS)
+  const pausedForMs = (runs: number) => budget.roomInMs(runs * MIN_REQUESTS)
   if (isWorker) metrics.showPause(false)
   const queue = await openRunQueue(databaseUrl, log)
   const http = await startFleetHttp(context, database, { metrics, accounts: current }).catch(async (error) => {
@@ -59,7 +59,7 @@ export async function startFleet(
     sign: () => ({
       ...{ role, sourceAddress: config.spidra.sourceAddress, runsInParallel, running: worker?.running ?? 0 },
       budget: budget.toldOrCounted(),
-      pausedForMs: isWorker ? pausedForMs() : 0,
+      pausedForMs: worker === null || worker.running >= runsInParallel ? 0 : pausedForMs(worker.running + 1),
     }),
   })
   const scheduler = role === 'worker' ? null : startScheduler({ db, queue, accounts, log, ...config.schedule })
@@ -78,7 +78,7 @@ export async function startFleet(
         signs.soon()
       },
       onChange: signs.soon,
-      knows: (account) => current().some((known) => known.name === account),
+      accounts: () => current().map((account) => account.name),
       run: (taken, signal, mustHandOn) => runTaken(runner, taken, signal, mustHandOn),
     })
   }

@@ -1,21 +1,18 @@
 import type { Logger } from '../logger.js'
 
 export interface BudgetPauseOptions {
-  /** Until there is budget for a run, in milliseconds; 0 when there is. */
-  readonly pausedForMs: () => number
   /** Hears of the beginning and of the end. */
   readonly onPause: (isPaused: boolean) => void
   readonly log: Logger
 }
 
 /**
- * Makes what looks whether the budget has room for a run, and tells the beginning and the end of a pause once each. Else
- * a worker that waits for its budget could not be told from one that has nothing to do.
+ * Makes what is told, at every look, how long until the budget has room for one more run, and tells the beginning and the
+ * end of a pause once each. Else a worker that waits for its budget could not be told from one that has nothing to do.
  */
-export function watchBudgetPause({ pausedForMs, onPause, log }: BudgetPauseOptions): () => void {
+export function watchBudgetPause({ onPause, log }: BudgetPauseOptions): (ms: number) => void {
   let isPaused = false
-  return () => {
-    const ms = pausedForMs()
+  return (ms) => {
     if (isPaused === ms > 0) return
     isPaused = ms > 0
     const resumesAt = new Date(Date.now() + ms)

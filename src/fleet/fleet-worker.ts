@@ -2,7 +2,6 @@ import type { Logger } from '../logger.js'
 import type { RunSummary } from '../sync/run-summary.js'
 import { watchBudgetPause } from './budget-pause.js'
 import type { RunFailure, RunQueue, TakenRun } from './run-queue.js'
-import { createUnknownAccounts } from './unknown-accounts.js'
 
 /** Between two looks into the queue, in milliseconds. */
 const LOOK_EVERY_MS = 1_000
@@ -33,14 +32,14 @@ export interface FleetWorkerOptions {
   readonly hasBudgetFor: (runs: number) => boolean
   /** Whether so many runs would soon wait for requests for long, while another machine may have some. */
   readonly wouldWait: (runs: number) => boolean
-  /** Until there is budget for one, in milliseconds; 0 when there is. */
-  readonly pausedForMs: () => number
+  /** Until there is budget for so many runs, in milliseconds; 0 when there is. */
+  readonly pausedForMs: (runs: number) => number
   /** Hears when that begins, and when it is over. */
   readonly onPause?: (isPaused: boolean) => void
   /** Hears that the number of runs under way has changed. */
   readonly onChange?: () => void
-  /** Whether this process can run the account, as of now. Runs of others are put back for other workers. */
-  readonly knows: (account: string) => boolean
+  /** The accounts that this process can run, as of now. Runs of others are left to other workers. */
+  readonly accounts: () => readonly string[]
   /** `mustHandOn` says that the slice is over, by its time or because of the budget. */
   readonly run: (run: TakenRun, signal: AbortSignal, mustHandOn: () => boolean) => Promise<FleetRunEnd>
   readonly log: Logger
@@ -61,19 +60,19 @@ export interface FleetWorker {
  * worker is free.
  */
 export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
-  const { queue, slots, hasBudgetFor, wouldWait, log, sliceMs = SLICE_MS } = options
-  const { onPause = () => {}, onChange = () => {} } = options
+  const { queue, slots, accounts, hasBudgetFor, wouldWait, log, sliceMs = SLICE_MS } = options
+  const { pausedForMs, onPause = () => {}, onChange = () => {} } = options
   const stopper = new AbortController()
   const { signal } = stopper
   const underWay = new Set<Promise<void>>()
-  const leaveUnknown = createUnknownAccounts(options)
-  const lookForPause = watchBudgetPause({ ...options, onPause })
+  const lookForPause = watchBudgetPause({ log, onPause })
   let wake = () => {}
   let isReachable = true
 
   async function look(): Promise<void> {
     while (!signal.aborted) {
-      lookForPause()
+      // With every slot in use there is nothing to wait for.
+      lookForPause(underWay.size < slots ? pausedForMs(underWay.size + 1) : 0)
       const most = room()
       if (most > 0) await takeUpTo(most)
       if (!signal.aborted) await pause(LOOK_EVERY_MS + Math.random() * JITTER_MS)
@@ -99,7 +98,7 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
 
   async function takeUpTo(most: number): Promise<void> {
     try {
-      for (const taken of await queue.take(most)) begin(taken)
+      for (const taken of await queue.take(most, accounts())) begin(taken)
       isReachable = true
     } catch (err) {
       // The database is away: that is told once, and every second is often enough to ask.
@@ -124,7 +123,6 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
   }
 
   async function execute(taken: TakenRun): Promise<void> {
-    if (await leaveUnknown(taken)) return
     const startedAt = performance.now()
     const mustHandOn = () => performance.now() - startedAt >= sliceMs || wouldWait(underWay.size)
     const end = await options.run(taken, signal, mustHandOn)
@@ -135,7 +133,8 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
   async function settle(taken: TakenRun, { summary: { status }, failure, isStillDue }: FleetRunEnd): Promise<void> {
     if (status === 'failed' && failure !== null) return queue.fail(taken, failure)
     const isHandedOn = status === 'aborted' && (failure?.code === 'handed_on' || failure?.code === 'stopped')
-    if (isHandedOn) await queue.put(taken)
+    // Of an account that was taken out meanwhile, nobody would run the rest.
+    if (isHandedOn && accounts().includes(taken.account)) await queue.put(taken)
     if (isStillDue) await queue.put(taken, { afterSeconds: AGAIN_SECONDS })
     await queue.finish(taken)
   }

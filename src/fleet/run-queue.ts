@@ -15,8 +15,8 @@ const RETRIES = { retryLimit: 2, retryDelay: 30, retryBackoff: true } as const
 /** How often what expired is looked for, in seconds. */
 const MAINTENANCE_SECONDS = 30
 
-/** What was put back is not taken again for so long, in seconds. */
-const PUT_BACK_SECONDS = 30
+/** What has been due for so long is withdrawn where its account is not served, in minutes; others may know of it. */
+const STRANGE_MINUTES = 60
 
 /** Connections of the queue's own pool. */
 const POOL_SIZE = 2
@@ -26,6 +26,21 @@ const JOIN_WAITING = `
   UPDATE ${QUEUE_SCHEMA}.job SET data = CASE WHEN $3 = 'full' THEN data || '{"mode":"full"}' ELSE data END,
     start_after = least(start_after, now() + make_interval(secs => $4))
   WHERE name = $1 AND singleton_key = $2 AND state < 'active' RETURNING id`
+
+/** pg-boss's own, of the given accounts alone: one that this worker cannot run stays where it is, for another one. */
+const TAKE = `
+  WITH next AS MATERIALIZED (
+    SELECT id FROM ${QUEUE_SCHEMA}.job
+    WHERE name = $1 AND state < 'active' AND start_after < now() AND singleton_key = ANY($3)
+    ORDER BY created_on, id LIMIT $2 FOR UPDATE SKIP LOCKED
+  )
+  UPDATE ${QUEUE_SCHEMA}.job j SET state = 'active', started_on = now(),
+    retry_count = CASE WHEN started_on IS NOT NULL THEN retry_count + 1 ELSE retry_count END
+  FROM next WHERE j.name = $1 AND j.id = next.id RETURNING j.id, j.data`
+
+const WITHDRAW_STRANGE = `
+  DELETE FROM ${QUEUE_SCHEMA}.job WHERE name = $1 AND state < 'active' AND singleton_key <> ALL($2)
+    AND greatest(created_on, start_after) < now() - make_interval(mins => $3)`
 
 const WITHDRAW = `DELETE FROM ${QUEUE_SCHEMA}.job WHERE name = $1 AND singleton_key = $2 AND state < 'active'`
 
@@ -42,12 +57,7 @@ export interface DueRun {
 /** A run that this worker has taken off the queue. */
 export interface TakenRun extends DueRun {
   readonly id: string
-  /** ISO 8601. One that was put back has been due since before that. */
-  readonly dueSince: string
 }
-
-/** A run as it lies in the queue; `dueSince` where it was put back. */
-type StoredRun = DueRun & Partial<Pick<TakenRun, 'dueSince'>>
 
 export interface RunFailure {
   readonly code: string
@@ -63,15 +73,12 @@ export interface RunQueue {
    * waiting incremental one becomes full by it.
    */
   put(run: DueRun, options?: { readonly afterSeconds?: number }): Promise<boolean>
-  /** Takes the runs that have waited longest. */
-  take(most: number): Promise<readonly TakenRun[]>
-  /**
-   * Leaves a run to another worker, as if it had not been taken: it uses up no retry, and goes on waiting. It is not taken
-   * again for half a minute, unless it is put once more.
-   */
-  putBack(run: TakenRun): Promise<void>
+  /** Takes the runs that have waited longest, of these accounts. */
+  take(most: number, accounts: readonly string[]): Promise<readonly TakenRun[]>
   /** Takes the run that waits for the account away. */
   withdraw(account: string): Promise<void>
+  /** Takes away what has waited for an hour for other accounts than these. */
+  withdrawOthers(accounts: readonly string[]): Promise<void>
   /** The run came to an end; it need not have been complete. */
   finish(run: TakenRun): Promise<void>
   /**
@@ -124,36 +131,25 @@ export async function openRunQueue(databaseUrl: string, log: Logger): Promise<Ru
     throw error
   }
 
-  async function put(run: StoredRun, afterSeconds: number): Promise<boolean> {
-    const { account, mode } = run
-    const { rows } = await boss.getDb().executeSql(JOIN_WAITING, [RUNS, account, mode, afterSeconds])
-    if (rows.length > 0) return false
-    return (await boss.send(RUNS, run, { singletonKey: account, startAfter: afterSeconds })) !== null
-  }
+  const sql = async (text: string, params: readonly unknown[]) =>
+    (await boss.getDb().executeSql(text, [...params])).rows
 
   return {
-    put: ({ account, mode, trigger }, { afterSeconds = 0 } = {}) => put({ account, mode, trigger }, afterSeconds),
-    async take(most) {
-      const jobs = await boss.fetch<StoredRun>(RUNS, { batchSize: most, includeMetadata: true })
-      return jobs.map(({ id, data, createdOn, startAfter }) => {
-        const dueSince = new Date(Math.max(Number(createdOn), Number(startAfter))).toISOString()
-        return { dueSince, ...data, id }
-      })
+    async put({ account, mode, trigger }, { afterSeconds = 0 } = {}) {
+      if ((await sql(JOIN_WAITING, [RUNS, account, mode, afterSeconds])).length > 0) return false
+      const options = { singletonKey: account, startAfter: afterSeconds }
+      return (await boss.send(RUNS, { account, mode, trigger }, options)) !== null
     },
-    async putBack({ id, ...run }) {
-      // First what follows, then the end, as with a run that is handed on.
-      await put(run, PUT_BACK_SECONDS)
-      await boss.complete(RUNS, id)
+    async take(most, accounts) {
+      const rows: readonly { readonly id: string; readonly data: DueRun }[] = await sql(TAKE, [RUNS, most, accounts])
+      return rows.map(({ id, data }) => ({ ...data, id }))
     },
-    withdraw: async (account) => void (await boss.getDb().executeSql(WITHDRAW, [RUNS, account])),
+    withdraw: async (account) => void (await sql(WITHDRAW, [RUNS, account])),
+    withdrawOthers: async (accounts) => void (await sql(WITHDRAW_STRANGE, [RUNS, accounts, STRANGE_MINUTES])),
     finish: async ({ id }) => void (await boss.complete(RUNS, id)),
-    async fail({ id, account, mode, trigger }, { isPassing, ...failure }) {
+    async fail({ id, ...run }, { isPassing, ...failure }) {
       if (isPassing) return void (await boss.fail(RUNS, id, failure))
-      await boss.send(
-        DEAD_RUNS,
-        { account, mode, trigger, failure },
-        { singletonKey: account, singletonSeconds: 3_600 },
-      )
+      await boss.send(DEAD_RUNS, { ...run, failure }, { singletonKey: run.account, singletonSeconds: 3_600 })
       await boss.complete(RUNS, id)
     },
     close,

@@ -7,6 +7,9 @@ import type { RunMode, RunTrigger } from '../sync/run-summary.js'
 import { startTicks, type Ticks } from '../ticks.js'
 import type { RunQueue } from './run-queue.js'
 
+/** Between two looks for runs that nobody will take, in milliseconds. */
+const SWEEP_EVERY_MS = 60_000
+
 /** When an account is due. */
 export interface AccountSchedule {
   readonly name: string
@@ -105,10 +108,16 @@ export function startScheduler(options: SchedulerOptions): Scheduler {
   }
 
   setAccounts(options.accounts, { areDue: options.onStart })
+  // Those that were taken out by a restart, or were under way when they were.
+  const sweep = setInterval(() => {
+    const work = queue.withdrawOthers([...armed.keys()])
+    keepTrack(work.catch((err: unknown) => log.warn({ err }, 'old runs could not be taken out of the queue')))
+  }, SWEEP_EVERY_MS)
 
   return {
     setAccounts: (accounts) => setAccounts(accounts, { areDue: true }),
     async stop() {
+      clearInterval(sweep)
       for (const name of [...armed.keys()]) disarm(name)
       await Promise.all(putting)
     },

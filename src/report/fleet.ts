@@ -1,5 +1,4 @@
 import type { Database } from '../db/client.js'
-import { Prisma } from '../db/generated/client.js'
 
 /** A process of the fleet, as it last said. Instants are ISO 8601. */
 export interface WorkerReport {
@@ -77,17 +76,14 @@ async function readWorkers(db: Database): Promise<WorkerReport[]> {
   }))
 }
 
-/** One that was put back has not been done, though it pauses. */
-const WAITING = Prisma.sql`state < 'active' AND (start_after <= now() OR (state = 'created' AND data ? 'dueSince'))`
-
 type QueueReport = Pick<FleetReport, 'waitingRuns' | 'activeRuns' | 'oldestWaitSeconds'>
 
 async function readQueue(db: Database): Promise<QueueReport> {
   const [row] = await db.$queryRaw<QueueReport[]>`
-    SELECT count(*) FILTER (WHERE ${WAITING})::integer AS "waitingRuns",
+    SELECT count(*) FILTER (WHERE state < 'active' AND start_after <= now())::integer AS "waitingRuns",
       count(*) FILTER (WHERE state = 'active')::integer AS "activeRuns",
-      coalesce(extract(epoch FROM now() - min(coalesce((data->>'dueSince')::timestamptz, greatest(created_on, start_after)))
-        FILTER (WHERE ${WAITING})), 0)::integer AS "oldestWaitSeconds"
+      coalesce(extract(epoch FROM now() - min(greatest(created_on, start_after))
+        FILTER (WHERE state < 'active' AND start_after <= now())), 0)::integer AS "oldestWaitSeconds"
     FROM spidra_queue.job WHERE name = 'runs' AND state <= 'active'`
   return row ?? { waitingRuns: 0, activeRuns: 0, oldestWaitSeconds: 0 }
 }

@@ -14,8 +14,9 @@ const HEAD_MARGIN = 0.8
  * goes on where this one ended, so that the longest unread come first.
  *
  * @param allowance pages.
+ * @param mayGo whether another page may be asked for.
  */
-export async function readOpenJobs(pass: Pass, allowance: number): Promise<void> {
+export async function readOpenJobs(pass: Pass, allowance: number, mayGo = pass.mayGo): Promise<void> {
   const { limit, state } = pass
   // Places are counted over the whole account, so not where nobody asks for one.
   const open = pass.wanted.size === 0 ? [] : await listOpenJobs(pass.db, pass.run.account)
@@ -27,7 +28,7 @@ export async function readOpenJobs(pass: Pass, allowance: number): Promise<void>
   let last: OpenJob | null = null
   for (const job of due) {
     if (!pass.wanted.has(job.uuid)) continue
-    if (pass.counters.pagesRead - spentBefore >= allowance || !pass.mayGo()) break
+    if (pass.counters.pagesRead - spentBefore >= allowance || !mayGo()) break
     // What came since the table was last complete has pushed every job down by as many places.
     const newcomers = Math.max(0, (pass.latestTotal ?? stored) - stored)
     if (!(await readAround(pass, job, job.rank + newcomers))) break
@@ -47,7 +48,8 @@ export async function rereadOpenJobs(pass: Pass, head: Page, allowance: number):
   const unread = new Set(pass.wanted)
   await noteOpenJobs(pass)
   for (const uuid of head.uuids) pass.wanted.delete(uuid)
-  await readOpenJobs(pass, allowance)
+  // Where the pass is to be handed on, what is left of the requests belongs to its own progress.
+  await readOpenJobs(pass, allowance, () => pass.mayGo() && !pass.mustHandOn())
   // Those that the allowance did not reach were read by this pass all the same, only longer ago.
   for (const uuid of pass.wanted) if (!unread.has(uuid)) pass.wanted.delete(uuid)
 }

@@ -7,6 +7,8 @@ import { PATIENCE } from '../support/service.js'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js'
 
 const silent = pino({ level: 'silent' })
+/** Those of all tests here. */
+const ACCOUNTS = ['a', 'b', 'c', 'busy', 'idle', 'flaky', 'refused', 'gone', 'here', 'large', 'small']
 const run = (account: string, mode: 'full' | 'incremental' = 'incremental') =>
   ({ account, mode, trigger: 'schedule' }) as const
 
@@ -17,7 +19,7 @@ async function openQueue({ url }: Pick<TestDatabase, 'url'>): Promise<RunQueue> 
 }
 
 async function take(queue: RunQueue): Promise<TakenRun> {
-  const [taken] = await queue.take(1)
+  const [taken] = await queue.take(1, ACCOUNTS)
   if (taken === undefined) throw new Error('nothing waits')
   return taken
 }
@@ -37,9 +39,9 @@ test('gives out what has waited longest, each run once', async () => {
   for (const account of ['a', 'b', 'c']) await queue.put(run(account))
 
   // Among those taken together there is no order.
-  expect((await queue.take(2)).map(({ account }) => account).sort()).toEqual(['a', 'b'])
-  expect(await queue.take(2)).toMatchObject([{ account: 'c', mode: 'incremental', trigger: 'schedule' }])
-  expect(await queue.take(1)).toEqual([])
+  expect((await queue.take(2, ACCOUNTS)).map(({ account }) => account).sort()).toEqual(['a', 'b'])
+  expect(await queue.take(2, ACCOUNTS)).toMatchObject([{ account: 'c', mode: 'incremental', trigger: 'schedule' }])
+  expect(await queue.take(1, ACCOUNTS)).toEqual([])
 })
 
 test('one run waits for an account: a full one takes the place of an incremental one, and not the other way', async () => {
@@ -50,7 +52,7 @@ test('one run waits for an account: a full one takes the place of an incremental
   expect(await queue.put(run('a', 'full'))).toBe(false)
   expect(await queue.put(run('a'))).toBe(false)
 
-  expect(await queue.take(5)).toMatchObject([{ account: 'a', mode: 'full' }])
+  expect(await queue.take(5, ACCOUNTS)).toMatchObject([{ account: 'a', mode: 'full' }])
 })
 
 test('what waits for a retry is due with the next tick, and stays one run', async () => {
@@ -58,11 +60,11 @@ test('what waits for a retry is due with the next tick, and stays one run', asyn
   const queue = await openQueue(database)
   await queue.put(run('a'))
   await queue.fail(await take(queue), { code: 'network', message: 'no', isPassing: true })
-  expect(await queue.take(1)).toEqual([])
+  expect(await queue.take(1, ACCOUNTS)).toEqual([])
 
   expect(await queue.put(run('a'))).toBe(false)
 
-  expect(await queue.take(5)).toMatchObject([{ account: 'a' }])
+  expect(await queue.take(5, ACCOUNTS)).toMatchObject([{ account: 'a' }])
 })
 
 test('lets a run wait while another of its account is under way, and gives it to whoever asks', async () => {
@@ -74,7 +76,7 @@ test('lets a run wait while another of its account is under way, and gives it to
   expect(await queue.put(run('busy'))).toBe(true)
   await queue.put(run('idle'))
 
-  expect((await queue.take(5)).map(({ account }) => account).sort()).toEqual(['busy', 'idle'])
+  expect((await queue.take(5, ACCOUNTS)).map(({ account }) => account).sort()).toEqual(['busy', 'idle'])
 })
 
 test('a run that failed comes again after a pause, and one that no retry can mend is a dead letter at once', async () => {
@@ -82,7 +84,7 @@ test('a run that failed comes again after a pause, and one that no retry can men
   const queue = await openQueue(database)
   await queue.put(run('flaky'))
   await queue.put(run('refused'))
-  for (const taken of await queue.take(2)) {
+  for (const taken of await queue.take(2, ACCOUNTS)) {
     const isPassing = taken.account === 'flaky'
     await queue.fail(taken, { code: 'x', message: `${taken.account} said no`, isPassing })
   }
@@ -111,23 +113,30 @@ test('three failures make a dead letter, which is gone once the account was comp
   await expect.poll(letters, PATIENCE).toEqual([])
 })
 
-test('what is put back uses up no retries, pauses, and has waited since it was first due', async () => {
+test('gives out the runs of the accounts asked for, and leaves the others where they are', async () => {
   await using database = await createTestDatabase()
   const queue = await openQueue(database)
-  await queue.put(run('a', 'full'))
-  await database.sql(
-    "UPDATE spidra_queue.job SET created_on = created_on - interval '1 hour', start_after = start_after - interval '1 hour'",
-  )
-  for (let times = 1; times <= 4; times += 1) {
-    await queue.putBack(await take(queue))
-    expect(await queue.take(1)).toEqual([])
-    expect(await readFleet(database.db)).toMatchObject({ waitingRuns: 1, activeRuns: 0, deadLetters: [] })
-    // The next tick finds it, and the pause is over.
-    expect(await queue.put(run('a'))).toBe(false)
-  }
+  for (const account of ['a', 'b']) await queue.put(run(account))
 
-  expect((await readFleet(database.db))?.oldestWaitSeconds).toBeGreaterThanOrEqual(3600)
-  expect(await queue.take(1)).toMatchObject([{ account: 'a', mode: 'full', trigger: 'schedule' }])
+  expect(await queue.take(5, ['b', 'c'])).toMatchObject([{ account: 'b' }])
+  expect(await queue.take(5, [])).toEqual([])
+  expect(await queue.take(5, ['b', 'c'])).toEqual([])
+  expect(await queue.take(5, ['a'])).toMatchObject([{ account: 'a' }])
+})
+
+test('what has waited for an hour for accounts that nobody serves is taken away', async () => {
+  await using database = await createTestDatabase()
+  const queue = await openQueue(database)
+  for (const account of ['gone', 'here']) await queue.put(run(account))
+  await queue.withdrawOthers(['here'])
+  expect(await readFleet(database.db)).toMatchObject({ waitingRuns: 2 })
+
+  await database.sql(
+    "UPDATE spidra_queue.job SET created_on = now() - interval '61 minutes', start_after = now() - interval '61 minutes'",
+  )
+  await queue.withdrawOthers(['here'])
+
+  expect(await queue.take(5, ACCOUNTS)).toMatchObject([{ account: 'here' }])
 })
 
 test('what waits for an account that is gone is taken away, and nothing else', async () => {
@@ -137,7 +146,7 @@ test('what waits for an account that is gone is taken away, and nothing else', a
 
   await queue.withdraw('gone')
 
-  expect(await queue.take(5)).toMatchObject([{ account: 'here' }])
+  expect(await queue.take(5, ACCOUNTS)).toMatchObject([{ account: 'here' }])
 })
 
 describe('a role that may not create schemas', () => {
@@ -156,7 +165,7 @@ describe('a role that may not create schemas', () => {
     const queue = await openQueue({ url: database.roleUrl })
 
     expect(await queue.put(run('a'))).toBe(true)
-    expect(await queue.take(1)).toMatchObject([{ account: 'a' }])
+    expect(await queue.take(1, ACCOUNTS)).toMatchObject([{ account: 'a' }])
   })
 })
 
