@@ -29,8 +29,10 @@ export async function readOpenJobs(pass: Pass, allowance: number, mayGo = pass.m
   for (const job of due) {
     if (!pass.wanted.has(job.uuid)) continue
     if (pass.counters.pagesRead - spentBefore >= allowance || !mayGo()) break
-    // What came since the table was last complete has pushed every job down by as many places.
-    const newcomers = Math.max(0, (pass.latestTotal ?? stored) - stored)
+    // What came since the table was last complete has pushed every job down by as many places. Of a first pass that is
+    // under way the difference is what it has not read yet, below all of them.
+    const isWhole = pass.coverage.kind === 'whole'
+    const newcomers = isWhole ? Math.max(0, (pass.latestTotal ?? stored) - stored) : 0
     if (!(await readAround(pass, job, job.rank + newcomers))) break
     last = job
   }

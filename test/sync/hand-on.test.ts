@@ -27,6 +27,27 @@ describe('a full pass that is told to hand on', () => {
     expect(await storedUuids(database)).toEqual(new Set(simulator.account.allUuids()))
   })
 
+  test('spends its last requests on its own progress, and not on open jobs that it has read before', async () => {
+    await using simulator = await startSimulator({ jobs: PAGES * 50, rateLimit: 'off', arrivalsPerMinute: 0 })
+    await runAgainst(simulator, database, { mustHandOn: () => simulator.requestCount >= 30 })
+    // One on every third page above the position.
+    const { size: stored } = await storedUuids(database)
+    await database.sql(`UPDATE spidra.batch_jobs SET status = 'running' WHERE uuid IN (
+      SELECT uuid FROM (SELECT uuid, row_number() OVER (ORDER BY created_at DESC) AS place FROM spidra.batch_jobs) p
+      WHERE place > 100 AND place % 75 = 0)`)
+    const before = simulator.requestCount
+
+    const { summary, pages } = await runAgainst(simulator, database, {
+      mustHandOn: () => simulator.requestCount - before >= 4,
+    })
+
+    expect(summary).toMatchObject({ status: 'aborted', mode: 'full' })
+    expect(summary.requests).toBeLessThanOrEqual(8)
+    expect(pages.slice(0, 3)).toEqual([1, 3, 5])
+    expect(summary.inserted).toBeGreaterThan(0)
+    expect((await storedUuids(database)).size).toBe(stored + summary.inserted)
+  })
+
   test('comes to its end in slices of one page each', async () => {
     await using simulator = await startSimulator({ jobs: 12 * 50, rateLimit: 'off', arrivalsPerMinute: 0, ties: 0.3 })
     const statuses: string[] = []
