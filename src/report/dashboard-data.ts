@@ -18,7 +18,7 @@ type Row<Name extends keyof typeof QUESTIONS> = z.infer<(typeof QUESTIONS)[Name]
 /** All that the page shows, as of one moment. */
 export interface DashboardData {
   readonly filters: Filters
-  /** Whether a run has ever begun for the account of the filters. */
+  /** Whether the database knows the account of the filters. */
   readonly isStored: boolean
   readonly accounts: readonly string[]
   readonly channels: readonly string[]
