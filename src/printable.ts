@@ -27,6 +27,11 @@ export function toSentence(text: string): string {
   return text.replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ')
 }
 
+/** A number and what it counts, for people: 1 run, 2,000 runs. */
+export function counted(count: number, noun: string): string {
+  return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`
+}
+
 /** Breaks a sentence between words, into lines for a terminal of 80 columns. A longer word stays whole. */
 export function wrapSentence(text: string): string {
   return text.replace(/(.{1,80})(?: +|$)/g, '$1\n').trimEnd()

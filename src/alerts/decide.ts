@@ -1,5 +1,6 @@
 import type { AlertFacts } from '../db/alert-facts.js'
 import type { AlertDetails, AlertFinding, AlertKind } from '../db/alerts.js'
+import { counted } from '../printable.js'
 
 /** From when on something is an alert. */
 export interface AlertThresholds {
@@ -32,7 +33,7 @@ export function decideAlerts(facts: AlertFacts, thresholds: AlertThresholds): re
 function decideFailing({ failures }: AlertFacts, { afterFailures }: AlertThresholds): AlertFinding {
   const { count: failed, ...last } = failures
   if (failed < afterFailures) return resolved('runs_failing', 'Runs no longer fail.')
-  const summary = `${plural(failed, 'run')} in a row failed, the last one (run ${last.runId}): ${last.errorMessage}`
+  const summary = `${counted(failed, 'run')} in a row failed, the last one (run ${last.runId}): ${last.errorMessage}`
   return firing('runs_failing', summary, { failedRuns: failed, ...last })
 }
 
@@ -56,20 +57,20 @@ function decideStale({ lastCompleteAt, lagSeconds }: AlertFacts, { staleMinutes 
   if (lastCompleteAt === null || lagSeconds === null) return resolved('stale', 'No run has been complete yet.')
   if (lagSeconds <= staleMinutes * 60) return resolved('stale', `The table is complete as of ${lastCompleteAt}.`)
   const lagMinutes = Math.floor(lagSeconds / 60)
-  const summary = `No run has been complete for ${plural(lagMinutes, 'minute')}, since ${lastCompleteAt}.`
+  const summary = `No run has been complete for ${counted(lagMinutes, 'minute')}, since ${lastCompleteAt}.`
   return firing('stale', summary, { lastCompleteAt, lagMinutes, staleMinutes })
 }
 
 function decideStuck({ stuckJobs, stuckUuids, stuckAfterHours }: AlertFacts): AlertFinding {
   if (stuckJobs === 0) return resolved('stuck_jobs', 'No job is stuck.')
   const named = `${stuckUuids.join(', ')}${stuckJobs > stuckUuids.length ? ', ...' : ''}`
-  const summary = `${plural(stuckJobs, 'job')} made no progress for over ${plural(stuckAfterHours, 'hour')}: ${named}`
+  const summary = `${counted(stuckJobs, 'job')} made no progress for over ${counted(stuckAfterHours, 'hour')}: ${named}`
   return firing('stuck_jobs', summary, { stuckJobs, stuckAfterHours, uuids: stuckUuids })
 }
 
 function decideRejections({ openRejections }: AlertFacts): AlertFinding {
   if (openRejections === 0) return resolved('rejections', 'Every listed item is stored as a job.')
-  const items = plural(openRejections, 'listed item')
+  const items = counted(openRejections, 'listed item')
   return firing('rejections', `${items} could not be stored as jobs; see spidra.rejected_jobs.`, { openRejections })
 }
 
@@ -79,8 +80,4 @@ function firing(kind: AlertKind, summary: string, details: AlertDetails): AlertF
 
 function resolved(kind: AlertKind, summary: string): AlertFinding {
   return { kind, state: 'resolved', summary, details: {} }
-}
-
-function plural(count: number, noun: string): string {
-  return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`
 }

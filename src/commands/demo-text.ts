@@ -1,5 +1,6 @@
 import { table } from 'table'
 import type { Database } from '../db/client.js'
+import { counted } from '../printable.js'
 import type { RunSummary } from '../sync/run-summary.js'
 
 /** May read the reporting views, and nothing else. */
@@ -54,11 +55,6 @@ And ask, now and again in a minute:
 ${http}
 Ctrl-C stops everything.
 `
-}
-
-/** 1 run, 2 runs. */
-export function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`
 }
 
 /** One run in one line of 80 columns. */

@@ -1,4 +1,4 @@
-import { wrapSentence } from '../printable.js'
+import { counted, wrapSentence } from '../printable.js'
 import type { Cost, Reading, StartingBudget } from '../sync/cost.js'
 
 /** What `plan` found out, and made of it. */
@@ -29,9 +29,9 @@ export interface PlanReport {
 /** The plan for a terminal of 80 columns. */
 export function toPlanText(report: PlanReport): string {
   const { account, total, limit, full, fault } = report
-  const pages = `${count(full.pages, 'page')} of ${limit}`
+  const pages = `${counted(full.pages, 'page')} of ${limit}`
   const found = [
-    `Account ${account} lists ${count(total, 'job')} on ${pages}.`,
+    `Account ${account} lists ${counted(total, 'job')} on ${pages}.`,
     ...(fault === null ? [] : [`The answer contradicts itself (${fault}): the figures may be wrong.`]),
     toBudgetText(report),
   ]
@@ -43,14 +43,14 @@ export function toPlanText(report: PlanReport): string {
 function toBudgetText({ budget, source, now }: PlanReport): string {
   if (budget === null) return 'Budget: no limit (the API tells none, and RATE_LIMIT_REQUESTS=off).'
   const { limit, remaining, resetInMs, windowMs, reserve } = budget
-  const window = `Budget: ${count(limit, 'request')} every ${number(windowMs / 1000)} s`
+  const window = `Budget: ${counted(limit, 'request')} every ${number(windowMs / 1000)} s`
   const share = `spidra-sync leaves a share of ${reserve} to others (RATE_LIMIT_RESERVE).`
   if (source === 'configured') return `${window}, as configured: the API tells none; ${share}`
   return `${window}; ${number(remaining)} are left until ${toInstant(now, resetInMs)} UTC; ${share}`
 }
 
 function toOpenText({ openPages, unknownWhy }: PlanReport): string[] {
-  if (openPages !== null) return [`Open jobs below page 1: on ${count(openPages, 'page')}.`]
+  if (openPages !== null) return [`Open jobs below page 1: on ${counted(openPages, 'page')}.`]
   const taken = 'Open jobs below page 1 are taken for none; each page of them is one request more.'
   return [taken, ...(unknownWhy === null ? [] : [unknownWhy])]
 }
@@ -77,10 +77,6 @@ function toInstant(now: Date, laterMs: number): string {
 
 function number(value: number): string {
   return value.toLocaleString('en')
-}
-
-function count(value: number, noun: string): string {
-  return `${number(value)} ${noun}${value === 1 ? '' : 's'}`
 }
 
 function percent(share: number): string {

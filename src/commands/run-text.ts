@@ -1,3 +1,4 @@
+import { counted } from '../printable.js'
 import type { RunSummary } from '../sync/run-summary.js'
 
 const number = (value: number) => value.toLocaleString('en')
@@ -7,7 +8,7 @@ export function toRunText(summary: RunSummary): string {
   const { inserted, updated, unchanged, removed, restored, rejected, requests, durationMs } = summary
   const done = { inserted, updated, unchanged, removed, restored, rejected }
   const counts = Object.entries(done).flatMap(([name, count]) => (count > 0 ? [`${number(count)} ${name}`] : []))
-  const cost = `${number(requests)} ${requests === 1 ? 'request' : 'requests'}, ${(durationMs / 1000).toFixed(1)} s`
+  const cost = `${counted(requests, 'request')}, ${(durationMs / 1000).toFixed(1)} s`
   return `${verdictOf(summary)}\n${[...counts, cost].join(', ')}\n`
 }
 

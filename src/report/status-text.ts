@@ -1,4 +1,4 @@
-import { toSentence, wrapSentence } from '../printable.js'
+import { counted, toSentence, wrapSentence } from '../printable.js'
 import { toInstant } from './format.js'
 import { toPlainTable } from './plain-table.js'
 import type { AlertReport, RunReport, StatusReport } from './status.js'
@@ -68,7 +68,7 @@ function toOutlook({ nextRunAt, rateLimit }: StatusReport): string[] {
 function toSpending({ today }: StatusReport): string[] {
   if (today.runs === 0) return []
   const waited = today.waitedMs < 1000 ? '' : `, ${toDuration(today.waitedMs)} waited`
-  const runs = `${today.runs.toLocaleString('en')} ${today.runs === 1 ? 'run' : 'runs'}`
+  const runs = counted(today.runs, 'run')
   return [`Requests today (UTC): ${today.requests.toLocaleString('en')} in ${runs}${waited}.`]
 }
 
