@@ -50,12 +50,12 @@ interface Measured {
 const rest: Measured | null = options.rest === undefined ? null : JSON.parse(await readFile(options.rest, 'utf8'))
 
 const ready = new Set<Subject>()
-const skipped: string[] = []
+const skipped: string[] = [...(rest?.skipped ?? [])]
 for (const subject of new Set(asked.flatMap(({ players }) => players.map((player) => player.subject)))) {
   if (subject.role === 'peer') say(`${subject.name}: installing what is not there yet`)
   const reason = await subject.prepare()
   if (reason === null) ready.add(subject)
-  else skipped.push(`${subject.name}: ${reason}`)
+  else if (!skipped.includes(`${subject.name}: ${reason}`)) skipped.push(`${subject.name}: ${reason}`)
 }
 for (const line of skipped) say(`NOT RUN: ${line}`)
 
@@ -78,8 +78,10 @@ const left = rest?.rows.filter(({ workload }) => !names.includes(workload)) ?? [
 // In the order of the plan, whenever it was measured.
 const rows = entries.flatMap(({ workload: { name } }) => [...measured, ...left].filter((row) => row.workload === name))
 const chart = toGrowthChart(rows)
-const own = toFacts({ rounds, postgres: server.version, subjects: [...ready] })
-const facts = rest === null ? own : [...rest.facts, `Measured again later, apart from the others: ${names.join('; ')}.`]
+const facts =
+  rest === null
+    ? toFacts({ rounds, postgres: server.version, subjects: [...ready] })
+    : [...rest.facts, `Measured again later, apart from the others: ${names.join('; ')}.`]
 if (chart !== null) await writeFile(join(dirname(options.out), 'growth.svg'), chart)
 await writeFile(options.out, toMarkdown(rows, { facts, skipped, sizes, chart: chart === null ? null : 'growth.svg' }))
 if (options.json !== undefined) await writeFile(options.json, JSON.stringify({ facts, skipped, sizes, rows }))

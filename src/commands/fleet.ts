@@ -45,7 +45,6 @@ export async function startFleet(
   const sharedBudget = createSharedBudget(config)
   const { budget } = sharedBudget
   const isWorker = role !== 'scheduler'
-  const pausedForMs = (runs: number) => budget.roomInMs(runs * MIN_REQUESTS)
   if (isWorker) metrics.showPause(false)
   const queue = await openRunQueue(databaseUrl, log)
   const http = await startFleetHttp(context, database, { metrics, accounts: current }).catch(async (error) => {
@@ -59,7 +58,7 @@ export async function startFleet(
     sign: () => ({
       ...{ role, sourceAddress: config.spidra.sourceAddress, runsInParallel, running: worker?.running ?? 0 },
       budget: budget.toldOrCounted(),
-      pausedForMs: worker === null || worker.running >= runsInParallel ? 0 : pausedForMs(worker.running + 1),
+      pausedForMs: worker?.pauseMs ?? 0,
     }),
   })
   const scheduler = role === 'worker' ? null : startScheduler({ db, queue, accounts, log, ...config.schedule })
@@ -72,7 +71,7 @@ export async function startFleet(
       log,
       hasBudgetFor: (runs) => budget.hasRoomFor(runs * MIN_REQUESTS),
       wouldWait: (runs) => budget.roomInMs(runs * LAST_REQUESTS) > HAND_ON_WAIT_MS,
-      pausedForMs,
+      pausedForMs: (runs) => budget.roomInMs(runs * MIN_REQUESTS),
       onPause(isPaused) {
         metrics.showPause(isPaused)
         signs.soon()

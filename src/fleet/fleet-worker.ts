@@ -50,6 +50,8 @@ export interface FleetWorkerOptions {
 export interface FleetWorker {
   /** Runs under way. */
   readonly running: number
+  /** For how long it takes none for want of budget, in milliseconds; 0 when it takes some, or every slot is in use. */
+  readonly pauseMs: number
   /** Takes nothing more, aborts what is under way, puts it back, and waits for that. */
   stop(): Promise<void>
 }
@@ -71,8 +73,7 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
 
   async function look(): Promise<void> {
     while (!signal.aborted) {
-      // With every slot in use there is nothing to wait for.
-      lookForPause(underWay.size < slots ? pausedForMs(underWay.size + 1) : 0)
+      lookForPause(pauseMs())
       const most = room()
       if (most > 0) await takeUpTo(most)
       if (!signal.aborted) await pause(LOOK_EVERY_MS + Math.random() * JITTER_MS)
@@ -87,6 +88,11 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
         resolve()
       }
     })
+  }
+
+  /** With every slot in use there is nothing to wait for. */
+  function pauseMs(): number {
+    return underWay.size < slots ? pausedForMs(underWay.size + 1) : 0
   }
 
   /** How many more runs there are slots and budget for. */
@@ -144,6 +150,9 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
   return {
     get running() {
       return underWay.size
+    },
+    get pauseMs() {
+      return pauseMs()
     },
     async stop() {
       stopper.abort(new Error('The worker was told to stop'))

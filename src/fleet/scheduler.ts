@@ -42,27 +42,18 @@ export interface Scheduler {
 export function startScheduler(options: SchedulerOptions): Scheduler {
   const { db, queue, fullSync, timezone, log } = options
   const armed = new Map<string, { readonly schedule: string | null; readonly ticks: Ticks }>()
-  const putting = new Set<Promise<void>>()
+  const underWay = new Set<Promise<void>>()
 
   function due(account: string, mode: RunMode, trigger: RunTrigger): void {
-    const work = put(account, mode, trigger).catch((err: unknown) =>
-      log.warn({ account, err }, 'run could not be put into the queue'),
-    )
-    keepTrack(work)
+    follow(put(account, mode, trigger), 'run could not be put into the queue', { account })
   }
 
-  /** Nobody would run it any more. */
-  function withdraw(account: string): void {
-    keepTrack(
-      queue
-        .withdraw(account)
-        .catch((err: unknown) => log.warn({ account, err }, 'run could not be taken out of the queue')),
-    )
-  }
-
-  function keepTrack(task: Promise<void>): void {
-    const work = task.finally(() => putting.delete(work))
-    putting.add(work)
+  /** The end of it is waited for at the stop; that it failed is told. */
+  function follow(task: Promise<void>, failure: string, fields: { readonly account?: string } = {}): void {
+    const work = task
+      .catch((err: unknown) => log.warn({ ...fields, err }, failure))
+      .finally(() => underWay.delete(work))
+    underWay.add(work)
   }
 
   async function put(account: string, mode: RunMode, trigger: RunTrigger): Promise<void> {
@@ -98,7 +89,8 @@ export function startScheduler(options: SchedulerOptions): Scheduler {
     const wanted = new Map(accounts.map((account) => [account.name, account]))
     for (const [name, { schedule }] of armed) {
       if (wanted.get(name)?.schedule !== schedule) disarm(name)
-      if (!wanted.has(name)) withdraw(name)
+      // Nobody would run it any more.
+      if (!wanted.has(name)) follow(queue.withdraw(name), 'run could not be taken out of the queue', { account: name })
     }
     for (const account of accounts) {
       if (armed.has(account.name)) continue
@@ -109,17 +101,17 @@ export function startScheduler(options: SchedulerOptions): Scheduler {
 
   setAccounts(options.accounts, { areDue: options.onStart })
   // Those that were taken out by a restart, or were under way when they were.
-  const sweep = setInterval(() => {
-    const work = queue.withdrawOthers([...armed.keys()])
-    keepTrack(work.catch((err: unknown) => log.warn({ err }, 'old runs could not be taken out of the queue')))
-  }, SWEEP_EVERY_MS)
+  const sweep = setInterval(
+    () => follow(queue.withdrawOthers([...armed.keys()]), 'old runs could not be taken out of the queue'),
+    SWEEP_EVERY_MS,
+  )
 
   return {
     setAccounts: (accounts) => setAccounts(accounts, { areDue: true }),
     async stop() {
       clearInterval(sweep)
       for (const name of [...armed.keys()]) disarm(name)
-      await Promise.all(putting)
+      await Promise.all(underWay)
     },
   }
 }
