@@ -61,7 +61,6 @@ export const WHOLE: Plan = {
       workload: withLatency(5_000, 50, 1),
       players: [...all(ours, dlt, singer), ...only([FIRST], airbyte, stripeSync, transaction, fetchLimit)],
     },
-    { workload: withLatency(5_000, 50, 8), players: [...all(ours), ...only([FIRST], fetchLimit)] },
     {
       workload: underChurn(SIZES.small),
       players: [...all(ours, dlt, singer), ...only([FIRST], airbyte, stripeSync, row, transaction)],

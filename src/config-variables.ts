@@ -32,7 +32,6 @@ export function variables(rules: Rules) {
     SCHEDULE_TIMEZONE: z.string().refine(isTimeZone, 'must be a time zone such as Etc/UTC').default('Etc/UTC'),
     SYNC_ON_START: flag.default(true),
     PAGES_PER_RUN: pagesPerRun.default(20),
-    SYNC_CONCURRENCY: wholeNumber(1, 64).default(1),
     RUNS_IN_PARALLEL: wholeNumber(1, 64).default(4),
     REQUEST_TIMEOUT_MS: wholeNumber(100, 600_000).default(30_000),
     REQUEST_RETRIES: wholeNumber(0, 100).default(5),

@@ -2,6 +2,7 @@ import { ConfigError, type ConfigProblem } from './config-error.js'
 import { type Environment, setVariables, warningsAbout } from './config-names.js'
 import { secretsAmong } from './config-secrets.js'
 import { flag, type Rules, variables } from './config-variables.js'
+import { SYNC_SIZES, type SyncSizes, TIMING, type Timing } from './scale.js'
 
 /** What a command needs: only the database, also the key, or also something that will ever run. */
 export type Needs = 'database' | 'sync' | 'service'
@@ -37,7 +38,6 @@ export interface Config<Key extends string | null = string> {
     readonly onStart: boolean
   }
   readonly pagesPerRun: number
-  readonly concurrency: number
   /** Runs of different accounts at a time. */
   readonly runsInParallel: number
   /** The local window, until the API tells its own; `requests` null for none. `reserve` is a share, 0 to 0.95. */
@@ -57,6 +57,9 @@ export interface Config<Key extends string | null = string> {
     readonly format: 'json' | 'pretty'
   }
   readonly shutdownGraceMs: number
+  /** No variables: tests scale them. */
+  readonly timing: Timing
+  readonly sizes: SyncSizes
   /** Sentences about variables that look like ours and are not. */
   readonly warnings: readonly string[]
   /** Values that may appear in no log, error or page. */
@@ -121,7 +124,6 @@ export function loadConfig(env: Environment, options: LoadOptions): Config<strin
       onStart: value.SYNC_ON_START,
     },
     pagesPerRun: value.PAGES_PER_RUN,
-    concurrency: value.SYNC_CONCURRENCY,
     runsInParallel: value.RUNS_IN_PARALLEL,
     rateLimit: {
       requests: value.RATE_LIMIT_REQUESTS,
@@ -139,6 +141,8 @@ export function loadConfig(env: Environment, options: LoadOptions): Config<strin
     proxy: { url: value.HTTPS_PROXY, except: value.NO_PROXY },
     log: { level: value.LOG_LEVEL, format: value.LOG_FORMAT },
     shutdownGraceMs: value.SHUTDOWN_GRACE_MS,
+    timing: TIMING,
+    sizes: SYNC_SIZES,
     warnings: warningsAbout(env, names, options.keyVariables),
     secrets: secretsAmong(env, options.keyVariables),
   })

@@ -87,7 +87,7 @@ describe('what cannot be understood ends with 2, and names it', () => {
 describe('.env', () => {
   test('is read in the working directory, and the environment wins over it', async () => {
     await using folder = await createFolder()
-    await writeFile(join(folder.path, '.env'), 'LOG_LEVEL=nonsense\nSYNC_CONCURRENCY=none\n')
+    await writeFile(join(folder.path, '.env'), 'LOG_LEVEL=nonsense\nPAGES_PER_RUN=none\n')
 
     const { code, stderr } = await runCli(['sync'], {
       cwd: folder.path,
@@ -95,7 +95,7 @@ describe('.env', () => {
     })
 
     expect(code).toBe(2)
-    expect(stderr).toContain('SYNC_CONCURRENCY must be')
+    expect(stderr).toContain('PAGES_PER_RUN must be')
     expect(stderr).not.toContain('LOG_LEVEL')
   })
 })

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { type Config, loadConfig } from '../src/config.js'
 import { ConfigError } from '../src/config-error.js'
 import { variables } from '../src/config-variables.js'
+import { SYNC_SIZES, TIMING } from '../src/scale.js'
 
 const NAMES = Object.keys(
   variables({ needsKey: true, production: true, allowHttp: false, isTerminal: false }).shape,
@@ -40,7 +41,6 @@ describe('defaults', () => {
       production: false,
       schedule: { sync: '*/5 * * * *', fullSync: '0 3 * * *', timezone: 'Etc/UTC', onStart: true },
       pagesPerRun: 20,
-      concurrency: 1,
       runsInParallel: 4,
       rateLimit: { requests: 300, windowSeconds: 900, reserve: 0.5 },
       historyDays: 400,
@@ -50,6 +50,8 @@ describe('defaults', () => {
       proxy: { url: null, except: null },
       log: { level: 'info', format: 'json' },
       shutdownGraceMs: 10_000,
+      timing: TIMING,
+      sizes: SYNC_SIZES,
       warnings: [],
       secrets: ['spd_0123456789'],
     })
@@ -150,7 +152,6 @@ describe('problems', () => {
     SCHEDULE_TIMEZONE: 'Canary/Nowhere',
     SYNC_ON_START: 'canary',
     PAGES_PER_RUN: '0',
-    SYNC_CONCURRENCY: '1e3',
     RUNS_IN_PARALLEL: '65',
     REQUEST_TIMEOUT_MS: '-1',
     REQUEST_RETRIES: '0x10',

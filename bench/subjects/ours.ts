@@ -24,7 +24,7 @@ export const ours: Subject = {
 }
 
 function syncCommand(target: Target, flags: readonly string[]): Command {
-  const { apiUrl, apiKey, databaseUrl, concurrency, isLimited } = target
+  const { apiUrl, apiKey, databaseUrl, isLimited } = target
   return {
     file: process.execPath,
     args: [CLI, 'sync', '--json', ...flags],
@@ -32,7 +32,6 @@ function syncCommand(target: Target, flags: readonly string[]): Command {
       SPIDRA_API_URL: apiUrl,
       SPIDRA_API_KEY: apiKey,
       DATABASE_URL: databaseUrl,
-      SYNC_CONCURRENCY: String(concurrency),
       LOG_LEVEL: 'warn',
       ...(isLimited ? {} : { RATE_LIMIT_REQUESTS: 'off' }),
     },

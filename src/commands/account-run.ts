@@ -31,9 +31,6 @@ export interface AccountRunOptions {
   readonly onWait?: (wait: Pick<WaitEvent, 'reason' | 'waitMs'>) => void
 }
 
-/** Head and open jobs are read again so often during a full run, as if the incremental schedule went on. */
-const REFRESH_MS = 5 * 60_000
-
 /** Runs once for the account with a client made from the configuration, and logs one summary. */
 export async function runAccount(options: AccountRunOptions): Promise<RecordedRun> {
   const { config, log, account, mode, trigger, worker, signal, db, databaseUrl, onPage } = options
@@ -48,9 +45,9 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
     worker,
     signal,
     log,
-    concurrency: config.concurrency,
     pagesPerRun: config.pagesPerRun,
-    refreshMs: REFRESH_MS,
+    timing: config.timing,
+    sizes: config.sizes,
     mayGo: budget.mayGo,
     ...(options.mustHandOn ? { mustHandOn: options.mustHandOn } : {}),
     ...(onPage ? { onPage } : {}),

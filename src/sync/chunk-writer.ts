@@ -1,11 +1,5 @@
 import type { Page } from './page.js'
 
-/** Pages in one merge. Twice as many may be lost, and read again, when the worker is killed. */
-const CHUNK_PAGES = 6
-
-/** No page waits longer for its chunk to fill, in milliseconds: a killed worker loses no more than that. */
-const MAX_WAIT_MS = 1_000
-
 export interface ChunkWriter {
   /**
    * Takes pages for merging, in order; `done` runs after they are merged. Returns while the merge is under way, unless
@@ -22,8 +16,14 @@ export interface ChunkWriter {
  * Merges pages in chunks while the next ones are read, one merge at a time. Memory holds at most two chunks.
  *
  * @param merge stores the pages of one chunk; it is never called twice at a time.
+ * @param chunkPages pages of a whole chunk.
+ * @param maxWaitMs how long a page waits for its chunk to fill.
  */
-export function createChunkWriter(merge: (pages: readonly Page[]) => Promise<void>): ChunkWriter {
+export function createChunkWriter(
+  merge: (pages: readonly Page[]) => Promise<void>,
+  chunkPages: number,
+  maxWaitMs: number,
+): ChunkWriter {
   let waiting: { readonly pages: readonly Page[]; readonly done: (() => Promise<void>) | undefined }[] = []
   let waitingPages = 0
   let merging: Promise<void> = Promise.resolve()
@@ -52,7 +52,7 @@ export function createChunkWriter(merge: (pages: readonly Page[]) => Promise<voi
       isMerging = false
     }
     // Either a whole chunk is waiting, or the time of the waiting pages ran out during this merge.
-    if (waitingPages >= CHUNK_PAGES || timer === undefined) flush()
+    if (waitingPages >= chunkPages || timer === undefined) flush()
   }
 
   async function settle(): Promise<void> {
@@ -62,12 +62,12 @@ export function createChunkWriter(merge: (pages: readonly Page[]) => Promise<voi
 
   return {
     async write(pages, done) {
-      if (isMerging && waitingPages >= CHUNK_PAGES) await settle()
+      if (isMerging && waitingPages >= chunkPages) await settle()
       if (failure !== null) throw failure.error
       waiting.push({ pages, done })
       waitingPages += pages.length
-      if (waitingPages >= CHUNK_PAGES) flush()
-      else timer ??= setTimeout(flush, MAX_WAIT_MS)
+      if (waitingPages >= chunkPages) flush()
+      else timer ??= setTimeout(flush, maxWaitMs)
     },
     async drain() {
       clearTimeout(timer)

@@ -1,5 +1,6 @@
+import { SYNC_SIZES } from '../scale.js'
 import { shareOf } from '../spidra/budget-window.js'
-import { openAllowance, SMALL_PAGES } from './plan.js'
+import { openAllowance } from './plan.js'
 
 /** The request budget that a run begins with. */
 export interface StartingBudget {
@@ -68,7 +69,7 @@ export function incrementalRun(
 ): Reading {
   const { openPages, pagesPerRun, isSweepDue, budget } = options
   const whole = fullPass(total, limit, openPages)
-  if (whole.pages <= SMALL_PAGES) return whole
+  if (whole.pages <= SYNC_SIZES.smallPages) return whole
   const available = budget === null ? Number.POSITIVE_INFINITY : Math.max(0, availableNow(budget) - 1)
   const open = Math.min(openPages, openAllowance(pagesPerRun), available)
   const slice = isSweepDue ? Math.min(pagesPerRun - open, whole.pages - 1, available - open) : 0

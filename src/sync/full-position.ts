@@ -1,9 +1,6 @@
 import { type Micros, toMicros, toTimestamp } from './instant.js'
 import type { Pass } from './pass.js'
 
-/** A full pass over stored ground notes its position no more often, in milliseconds: each note is a write. */
-const NOTE_EVERY_MS = 2_000
-
 /** How far down a pass over the whole list has come; kept over restarts. */
 export interface FullPosition {
   /** Everything above is read; null: nothing yet. */
@@ -40,7 +37,7 @@ export function openFullPosition(pass: Pass): FullPosition {
       at = bottom
       if (bottom === null) return finish()
       if (pass.coverage.kind === 'whole') {
-        if (performance.now() - notedAt < NOTE_EVERY_MS) return
+        if (performance.now() - notedAt < pass.timing.savePositionMs) return
         notedAt = performance.now()
         return pass.save({ fullCreatedAt: toTimestamp(bottom) })
       }

@@ -2,14 +2,12 @@ import type { Database } from '../db/client.js'
 import { beatRun, RunClosedError, type RunKey } from '../db/sync-runs.js'
 import type { Counters } from './counters.js'
 
-/** Four heartbeats missed make a holder dead. */
-const HEARTBEAT_MS = 15_000
-
-/** Says every 15 seconds that the run is alive, and how far; `stopped` aborts when another worker has closed it. */
+/** Writes the heartbeat of the run and its counters every `everyMs`; `stopped` aborts when another worker closed the run. */
 export function startHeartbeat(
   db: Database,
   run: RunKey,
   counters: Counters,
+  everyMs: number,
 ): { readonly stopped: AbortSignal; stop(): void } {
   const stopper = new AbortController()
   const timer = setInterval(() => {
@@ -18,6 +16,6 @@ export function startHeartbeat(
       // A database that is away for a moment fails the merges too, and they are told.
       () => {},
     )
-  }, HEARTBEAT_MS)
+  }, everyMs)
   return { stopped: stopper.signal, stop: () => clearInterval(timer) }
 }

@@ -4,6 +4,7 @@ import type { Database } from '../db/client.js'
 import { areItemsOfTheirOwn } from '../db/rejected-jobs.js'
 import type { RunKey } from '../db/sync-runs.js'
 import { type SyncState, saveSyncState } from '../db/sync-state.js'
+import type { SyncSizes, Timing } from '../scale.js'
 import type { SpidraClient } from '../spidra/client.js'
 import { type ChunkWriter, createChunkWriter } from './chunk-writer.js'
 import type { Counters } from './counters.js'
@@ -24,12 +25,10 @@ export interface SyncOptions {
   readonly mode: RunMode
   /** What was asked for; an unfinished pass makes an incremental run full. */
   readonly asked: RunMode
-  /** Requests in flight. */
-  readonly concurrency: number
   /** Pages that an incremental run may spend on open jobs and the sweep. */
   readonly pagesPerRun: number
-  /** A full run reads the head and the open jobs again at least as often, in milliseconds. */
-  readonly refreshMs: number
+  readonly timing: Timing
+  readonly sizes: SyncSizes
   /** Whether a request could go now without waiting for the request budget. */
   readonly mayGo: () => boolean
   /** Whether a full pass should stop at the next stretch, its position kept, so that another worker goes on from there. */
@@ -75,8 +74,6 @@ export interface Pass extends Omit<SyncOptions, 'onPage' | 'client'>, PassStart 
   latestTotal: number | null
   /** Answers that stayed faulty. */
   faultyPages: number
-  /** Blocks in a row that moved under the reading. */
-  movedBlocks: number
   /** Whether total and head were the same in all answers so far. */
   isStill: boolean
   /** Whether a second full run may mark a mass of jobs as removed: one that was asked for, not one that had to be full. */
@@ -101,7 +98,7 @@ export interface Pass extends Omit<SyncOptions, 'onPage' | 'client'>, PassStart 
 
 /** Begins a pass. */
 export function createPass(options: SyncOptions, start: PassStart): Pass {
-  const { db, client, run, counters, log, signal, asked } = options
+  const { db, client, run, counters, log, signal, asked, sizes, timing } = options
   const { limit, state, newestStored } = start
   const merger = createPageMerger(db, run, counters, () => doubt('redated'))
 
@@ -141,12 +138,11 @@ export function createPass(options: SyncOptions, start: PassStart): Pass {
     coverage: toCoverage(state),
     missing: new Set(),
     wanted: new Set(),
-    writer: createChunkWriter(merger.merge),
+    writer: createChunkWriter(merger.merge, sizes.chunkPages, timing.chunkWaitMs),
     rejectionsMet: merger.rejectionsMet,
     head: null,
     latestTotal: null,
     faultyPages: 0,
-    movedBlocks: 0,
     isStill: true,
     acceptsMassRemoval: asked === 'full' && state.massRemovalAt !== null,
     async ask(number) {

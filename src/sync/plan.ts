@@ -1,13 +1,8 @@
 import type { SyncState } from '../db/sync-state.js'
 import type { RunMode } from './run-summary.js'
 
-/** An account of at most so many pages is read whole in every run. */
-export const SMALL_PAGES = 4
-
 /** Open jobs may take so much of an incremental run's pages; the rest is for the sweep. */
 const OPEN_SHARE = 3 / 4
-
-const HOUR_MS = 3_600_000
 
 /**
  * What a run must be. Full when asked for; until the first pass has reached the end of the list, and a full pass that
@@ -23,11 +18,8 @@ export function openAllowance(pagesPerRun: number): number {
   return Math.floor(pagesPerRun * OPEN_SHARE)
 }
 
-/** Whether this is the first incremental run of the hour. */
-export function isSweepDue(lastSweepAt: Date | null, now: Date): boolean {
-  return lastSweepAt === null || hourOf(lastSweepAt) !== hourOf(now)
-}
-
-function hourOf(instant: Date): number {
-  return Math.floor(instant.getTime() / HOUR_MS)
+/** Whether this is the first incremental run of a period of `everyMs`, an hour by default; periods count from 1970. */
+export function isSweepDue(lastSweepAt: Date | null, now: Date, everyMs: number): boolean {
+  const periodOf = (instant: Date) => Math.floor(instant.getTime() / everyMs)
+  return lastSweepAt === null || periodOf(lastSweepAt) !== periodOf(now)
 }

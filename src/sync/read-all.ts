@@ -10,12 +10,6 @@ import { openAllowance } from './plan.js'
 import { askAbove } from './position.js'
 import { type WalkEnd, walkDown } from './walk.js'
 
-/** A wait of this length, in milliseconds, makes what was read before it old. */
-const LONG_WAIT_MS = 5_000
-
-/** However often head and open jobs are due, so many pages are read in between. */
-const MIN_SLICE_PAGES = 20
-
 /**
  * Reads every page, to the end of the list; a pass that was cut off goes on from where it was. After every wait for the
  * request budget, and at least every `refreshMs`, it reads the head and the open jobs again, so that they stay fresh
@@ -69,7 +63,7 @@ async function readSlice(pass: Pass, position: FullPosition, head: Page): Promis
  * above covered ground, where what is held back would be dropped and read again, for ever too.
  */
 function sliceEnd(
-  { counters, refreshMs, doubts, mustHandOn }: Pass,
+  { counters, timing, sizes, doubts, mustHandOn }: Pass,
   from: Micros | null,
 ): (page: Page, touched: boolean) => boolean {
   const { pagesRead, waitedMs } = counters
@@ -79,7 +73,7 @@ function sliceEnd(
     if (doubts.has('unsorted')) return false
     if (from !== null && (oldest === null || oldest >= from)) return false
     if (mustHandOn()) return true
-    if (counters.pagesRead - pagesRead < MIN_SLICE_PAGES) return false
-    return performance.now() - startedAt >= refreshMs || counters.waitedMs - waitedMs >= LONG_WAIT_MS
+    if (counters.pagesRead - pagesRead < sizes.minSlicePages) return false
+    return performance.now() - startedAt >= timing.refreshMs || counters.waitedMs - waitedMs >= timing.longWaitMs
   }
 }

@@ -1,12 +1,9 @@
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
-import { isSoundSeam, isStillBlock, joins } from './seam.js'
+import { isSoundSeam, joins } from './seam.js'
 
 /** Seams that stay unsound for so many tries move faster than we read. */
 const MAX_TRIES = 5
-
-/** Blocks in a row that moved under the reading, before the pass gives them up. */
-const MAX_MOVED_BLOCKS = 3
 
 /** What was read to go on below a page. */
 export interface Step {
@@ -45,42 +42,4 @@ export async function readBelow(pass: Pass, page: Page): Promise<Step> {
     lower = await ask(upper.number + 1)
   }
   return { lower, seen, isSound: true }
-}
-
-/**
- * Reads a block of pages below `page`, several requests in flight, for servers without a limit. The block counts only
- * if the list stood still meanwhile; otherwise its pages are read again one by one.
- *
- * @param size pages in the block.
- */
-export async function readBlockBelow(pass: Pass, page: Page, size: number): Promise<Step> {
-  const count = Math.min(size, page.totalPages - page.number)
-  if (count < 2 || page.fault !== null || pass.movedBlocks >= MAX_MOVED_BLOCKS) return readBelow(pass, page)
-
-  const head = pass.head ?? (await pass.ask(1))
-  const block = await readInParallel(pass, page.number + 1, count)
-  const headAgain = await pass.ask(1)
-  const [first] = block
-  const last = block.at(-1)
-  if (first === undefined || last === undefined) return readBelow(pass, page)
-  if (!isStillBlock(head, block, headAgain) || !isSoundSeam(page, first)) {
-    pass.movedBlocks += 1
-    return readBelow(pass, page)
-  }
-  pass.movedBlocks = 0
-  return { lower: last, seen: block, isSound: true }
-}
-
-async function readInParallel(pass: Pass, from: number, count: number): Promise<readonly Page[]> {
-  const block: Page[] = []
-  let next = 0
-  const lane = async () => {
-    while (next < count) {
-      const index = next
-      next += 1
-      block[index] = await pass.ask(from + index)
-    }
-  }
-  await Promise.all(Array.from({ length: Math.min(pass.concurrency, count) }, lane))
-  return block
 }

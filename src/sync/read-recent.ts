@@ -5,7 +5,7 @@ import { isOurList } from './head.js'
 import { noteOpenJobs, readOpenJobs } from './open-jobs.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
-import { isSweepDue, openAllowance, SMALL_PAGES } from './plan.js'
+import { isSweepDue, openAllowance } from './plan.js'
 import { readWholeList } from './read-all.js'
 import { sweepSlice } from './sweep.js'
 import { walkDown } from './walk.js'
@@ -16,16 +16,17 @@ import { walkDown } from './walk.js'
  * the difference, and at last reads the whole list, once for the same difference.
  */
 export async function readRecent(pass: Pass): Promise<SyncResult> {
-  if (!(await hasMoreLiveJobs(pass.db, pass.run.account, SMALL_PAGES * pass.limit))) {
+  const { smallPages } = pass.sizes
+  if (!(await hasMoreLiveJobs(pass.db, pass.run.account, smallPages * pass.limit))) {
     const first = await pass.ask(1)
-    if (first.totalPages <= SMALL_PAGES && first.fault === null) return readSmallList(pass, first)
+    if (first.totalPages <= smallPages && first.fault === null) return readSmallList(pass, first)
   }
   await noteOpenJobs(pass)
   const spentBefore = pass.counters.pagesRead
   const left = (allowance: number) => allowance - (pass.counters.pagesRead - spentBefore)
 
   await readOpenJobs(pass, openAllowance(pass.pagesPerRun))
-  const isSweeping = isSweepDue(pass.state.lastSweepAt, pass.now()) && pass.mayGo()
+  const isSweeping = isSweepDue(pass.state.lastSweepAt, pass.now(), pass.timing.sweepEveryMs) && pass.mayGo()
   if (isSweeping) await sweepSlice(pass, left(pass.pagesPerRun))
   const result = await settleWithOpenJobs(pass, () => left(openAllowance(pass.pagesPerRun)))
   if (result.reason === 'first_pass_unfinished') return readLongGap(pass)

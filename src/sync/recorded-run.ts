@@ -7,6 +7,7 @@ import { keepDailyTotals } from '../db/daily-totals.js'
 import { withRetries } from '../db/retry.js'
 import { RunClosedError, type RunEnd, type RunKey, startRun } from '../db/sync-runs.js'
 import { openSyncState } from '../db/sync-state.js'
+import type { SyncSizes, Timing } from '../scale.js'
 import type { SpidraClient } from '../spidra/client.js'
 import { SpidraError } from '../spidra/errors.js'
 import { closeRecord } from './close-record.js'
@@ -30,9 +31,9 @@ export interface RecordedRunOptions {
   /** `host:pid`. */
   readonly worker: string
   /** Passed on to the run; see `SyncOptions`. */
-  readonly concurrency: number
   readonly pagesPerRun: number
-  readonly refreshMs: number
+  readonly timing: Timing
+  readonly sizes: SyncSizes
   readonly mayGo: () => boolean
   /** Default: never. */
   readonly mustHandOn?: () => boolean
@@ -89,7 +90,7 @@ async function runUnderLock(
   log.info({ mode, trigger }, 'run started')
   const counters = createCounters()
   const client = options.createClient(counters, log)
-  const heart = startHeartbeat(options.db, run, counters)
+  const heart = startHeartbeat(options.db, run, counters, options.timing.heartbeatMs)
   const signal = AbortSignal.any([options.signal, lockLost, heart.stopped])
   // Every request in flight listens to it.
   setMaxListeners(0, signal)
@@ -98,16 +99,16 @@ async function runUnderLock(
   let openUnread = 0
   let error: Error | null = null
   try {
-    const { concurrency, pagesPerRun, refreshMs, onPage = () => {} } = options
+    const { pagesPerRun, timing, sizes, onPage = () => {} } = options
     const result = await runSync({
       db,
       client,
       run,
       mode,
       asked,
-      concurrency,
       pagesPerRun,
-      refreshMs,
+      timing,
+      sizes,
       mayGo: options.mayGo,
       mustHandOn: options.mustHandOn ?? (() => false),
       counters,

@@ -11,9 +11,6 @@ import { readWholeList } from './read-all.js'
 import { readRecent } from './read-recent.js'
 import type { PartialReason } from './verdict.js'
 
-/** The most jobs that the API gives on a page. */
-const PAGE_LIMIT = 50
-
 /** A full pass whose verdict is not `complete` is worth one repetition: the list may have moved too fast. */
 const FULL_PASSES = 2
 
@@ -37,7 +34,7 @@ export type RunResult = SyncResult & {
  * @throws SpidraError when a page could not be had; RunClosedError when another worker took over; the signal's reason.
  */
 export async function runSync(options: SyncOptions): Promise<RunResult> {
-  let limit = PAGE_LIMIT
+  let limit = options.sizes.pageLimit
   const doubts = new Set<Doubt>()
   for (;;) {
     try {

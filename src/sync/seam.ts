@@ -1,4 +1,4 @@
-import { listsTheSame, type Page } from './page.js'
+import type { Page } from './page.js'
 
 /**
  * Decides whether nothing can be missing between two neighbouring pages.
@@ -24,17 +24,6 @@ export function joins(again: Page, older: Page): boolean {
   if (again.fault !== null) return false
   if (again.number === 1 || overlaps(again, older)) return true
   return again.isSorted && again.oldest !== null && older.newest !== null && again.oldest > older.newest
-}
-
-/**
- * Decides whether a block of pages, asked in no particular order, shows one and the same list.
- *
- * New jobs show in the head, and removals in the total unless as many came; so equal totals throughout, and a head that
- * lists the same jobs after the block as before it, leave no move that could have hidden a job.
- */
-export function isStillBlock(head: Page, block: readonly Page[], headAgain: Page): boolean {
-  if (![head, ...block, headAgain].every((page) => page.fault === null && page.total === head.total)) return false
-  return listsTheSame(head, headAgain)
 }
 
 function overlaps(one: Page, other: Page): boolean {

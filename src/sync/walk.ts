@@ -2,17 +2,8 @@ import { countLiveJobs } from '../db/batch-jobs-read.js'
 import type { Micros } from './instant.js'
 import { isLast, type Page } from './page.js'
 import type { Pass } from './pass.js'
-import { readBelow, readBlockBelow, type Step } from './read-below.js'
+import { readBelow } from './read-below.js'
 import { createStretch } from './stretch.js'
-
-/**
- * Answers that wait for one look at the table: a window over many pages costs no more than one over a few. As many as a
- * chunk has, because a pass that is cut off goes on from its last window.
- */
-const WINDOW_ANSWERS = 6
-
-/** Pages asked for together, where several requests may be in flight; each block costs one request more. */
-const MIN_BLOCK_PAGES = 12
 
 /** A gap at the head that is longer is read like a first pass, so that little is held back. */
 const MAX_HELD_PAGES = 200
@@ -20,7 +11,7 @@ const MAX_HELD_PAGES = 200
 export interface WalkOptions {
   /** Whether nothing is stored below: then pages are merged as they come. */
   readonly isFirstPass?: boolean
-  /** Whether to read to the end even where nothing can be proved any more, and with several requests in flight. */
+  /** Whether to read to the end even where nothing can be proved any more. */
   readonly isFull?: boolean
   /** Ends the walk after the page. `touched`: covered ground is reached. Default: never. */
   readonly until?: (page: Page, touched: boolean) => boolean
@@ -43,7 +34,6 @@ export type WalkEnd = 'end' | 'until' | 'broken' | 'gap' | 'strange'
  */
 export async function walkDown(pass: Pass, start: Page, options: WalkOptions): Promise<WalkEnd> {
   const { isFirstPass = false, isFull = false, until = () => false, onSwept } = options
-  const blockPages = isFull && pass.concurrency > 1 ? Math.max(MIN_BLOCK_PAGES, 2 * pass.concurrency) : 1
   let page = start
   let held: readonly Page[] = [usable(pass, start)]
   let touched = isFirstPass || (await pass.touches(start))
@@ -69,13 +59,13 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions): P
     // Where nothing is proved no position is kept, so nobody could go on from here.
     const mayEnd = isProven || !isFull
     const end: WalkEnd | null = isEnd ? 'end' : mayEnd && until(page, touched) ? 'until' : null
-    if (touched && page.fault === null && (end !== null || stretch.answers >= WINDOW_ANSWERS)) {
+    if (touched && page.fault === null && (end !== null || stretch.answers >= pass.sizes.windowAnswers)) {
       await decideWindow(isEnd)
     }
     if (end !== null) return isProven ? end : 'broken'
     if (held.length > MAX_HELD_PAGES) return 'gap'
 
-    const step: Step = touched ? await readBlockBelow(pass, page, blockPages) : await readBelow(pass, page)
+    const step = await readBelow(pass, page)
     pass.signal.throwIfAborted()
     for (const seen of step.seen) touched ||= await pass.touches(seen)
     if (step.isSound) {

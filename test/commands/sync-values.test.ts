@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
 import { expect, test } from 'vitest'
-import { startSimulator } from '../../src/simulator/server.js'
 import { API_KEY } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
 import { sync } from '../support/cli-sync.js'
@@ -145,16 +144,6 @@ test('keeps every item that is no job, with its reason, and the rest of the page
 
   expect(second.summary).toMatchObject({ status: 'complete', inserted: 0, updated: 0, ...totals })
   expect(await rowVersions(database)).toEqual(versions)
-})
-
-test('is complete with several requests in flight too', async () => {
-  await using database = await createCliDatabase()
-  await using api = await startSimulator({ jobs: 2_000, key: API_KEY, rateLimit: 'off', latencyMs: 5 })
-
-  const { code, summary } = await sync(api, database, { SYNC_CONCURRENCY: '8' })
-
-  expect(code).toBe(0)
-  expect(summary).toMatchObject({ status: 'complete', inserted: 2_000, listedTotal: 2_000, storedTotal: 2_000 })
 })
 
 test('stores the sample of the documentation as it stands there, and does not take it for the whole list', async () => {

@@ -4,6 +4,7 @@ import type { SharedBudget } from '../../src/commands/shared-budget.js'
 import { mergeJobs } from '../../src/db/batch-jobs.js'
 import { keepDailyTotals } from '../../src/db/daily-totals.js'
 import { finishRun, startRun } from '../../src/db/sync-runs.js'
+import { SYNC_SIZES, TIMING, type Timing } from '../../src/scale.js'
 import type { Simulator } from '../../src/simulator/server.js'
 import { createSpidraClient } from '../../src/spidra/client.js'
 import { parseItem } from '../../src/spidra/wire.js'
@@ -16,18 +17,11 @@ export interface RunOptions
   extends Partial<
     Pick<
       RecordedRunOptions,
-      | 'mode'
-      | 'concurrency'
-      | 'pagesPerRun'
-      | 'refreshMs'
-      | 'mayGo'
-      | 'mustHandOn'
-      | 'signal'
-      | 'account'
-      | 'onPage'
-      | 'databaseUrl'
+      'mode' | 'pagesPerRun' | 'sizes' | 'mayGo' | 'mustHandOn' | 'signal' | 'account' | 'onPage' | 'databaseUrl'
     >
   > {
+  /** Durations that differ from the defaults. */
+  readonly timing?: Partial<Timing>
   /** Default: no limit. */
   readonly sharedBudget?: SharedBudget
   /** Hears of every wait for the budget. */
@@ -50,7 +44,7 @@ export interface ObservedRun {
 export async function runAgainst(
   simulator: Simulator,
   { db, url }: Pick<TestDatabase, 'db' | 'url'>,
-  { sharedBudget, onWait, ...options }: RunOptions = {},
+  { sharedBudget, onWait, timing, ...options }: RunOptions = {},
 ): Promise<ObservedRun> {
   const before = simulator.requestCount
   const lines: { readonly level: number; readonly msg: string }[] = []
@@ -67,9 +61,9 @@ export async function runAgainst(
     mode: 'incremental',
     trigger: 'manual',
     worker: 'test:1',
-    concurrency: 1,
     pagesPerRun: 20,
-    refreshMs: 300_000,
+    timing: { ...TIMING, ...timing },
+    sizes: SYNC_SIZES,
     mayGo: sharedBudget?.budget.mayGo ?? (() => true),
     signal: new AbortController().signal,
     log: pino({ level: 'warn' }, { write: note }),

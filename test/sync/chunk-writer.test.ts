@@ -22,7 +22,7 @@ function recorder() {
 
 test('merges in order, one chunk at a time, and lets the reader go on meanwhile', async () => {
   const { chunks, merge, open } = recorder()
-  const writer = createChunkWriter(merge)
+  const writer = createChunkWriter(merge, 6, 1_000)
   for (const one of pages(1, 6)) await writer.write([one])
   for (const one of pages(7, 6)) await writer.write([one])
   expect(chunks).toEqual([[1, 2, 3, 4, 5, 6]])
@@ -43,7 +43,7 @@ test('merges in order, one chunk at a time, and lets the reader go on meanwhile'
 
 test('runs what was to be done after the merge, in order', async () => {
   const { merge, open, chunks } = recorder()
-  const writer = createChunkWriter(merge)
+  const writer = createChunkWriter(merge, 6, 1_000)
   const done: number[] = []
   await writer.write(pages(1, 1), async () => void done.push(chunks.length))
   await writer.write([], async () => void done.push(2))
@@ -55,7 +55,7 @@ test('runs what was to be done after the merge, in order', async () => {
 
 test('merges what waits after a second, without being told', async () => {
   const merged = deferred<number>()
-  const writer = createChunkWriter(async (chunk) => merged.resolve(chunk.length))
+  const writer = createChunkWriter(async (chunk) => merged.resolve(chunk.length), 6, 1_000)
   await writer.write(pages(1, 2))
   expect(await merged.promise).toBe(2)
   await writer.drain()
@@ -63,10 +63,14 @@ test('merges what waits after a second, without being told', async () => {
 
 test('tells the error of a merge to the next write and to the drain, and merges nothing more', async () => {
   let merges = 0
-  const writer = createChunkWriter(async () => {
-    merges += 1
-    throw new Error('no database')
-  })
+  const writer = createChunkWriter(
+    async () => {
+      merges += 1
+      throw new Error('no database')
+    },
+    6,
+    1_000,
+  )
   await writer.write(pages(1, 6))
   await expect(writer.drain()).rejects.toThrow('no database')
   await expect(writer.write(pages(9, 8))).rejects.toThrow('no database')
@@ -76,7 +80,7 @@ test('tells the error of a merge to the next write and to the drain, and merges 
 
 test('once closed it finishes the merge in hand and begins no other', async () => {
   const { chunks, merge, open } = recorder()
-  const writer = createChunkWriter(merge)
+  const writer = createChunkWriter(merge, 6, 1_000)
   await writer.write(pages(1, 6))
   await writer.write(pages(9, 3))
   const closed = writer.close()

@@ -3,6 +3,7 @@ import { pino } from 'pino'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startRun } from '../../src/db/sync-runs.js'
 import { openSyncState } from '../../src/db/sync-state.js'
+import { SYNC_SIZES, TIMING } from '../../src/scale.js'
 import { createCounters } from '../../src/sync/counters.js'
 import { modeOf } from '../../src/sync/plan.js'
 import type { RunMode } from '../../src/sync/run-summary.js'
@@ -22,7 +23,6 @@ afterAll(() => database[Symbol.asyncDispose]())
 
 interface PlannedRun {
   readonly mode: RunMode
-  readonly concurrency: number
   readonly pagesPerRun: number
   readonly refreshMs: number
   readonly diesIn: number | null
@@ -37,7 +37,6 @@ const goes = fc.record({ kind: fc.constant('go' as const), index: fc.nat(200) })
 function planOf(move: fc.Arbitrary<Move>): fc.Arbitrary<PlannedRun> {
   return fc.record({
     mode: fc.constantFrom('full' as const, 'incremental' as const, 'incremental' as const),
-    concurrency: fc.constantFrom(1, 1, 2, 8),
     pagesPerRun: fc.constantFrom(1, 4, 20),
     refreshMs: fc.constantFrom(0, 60_000),
     diesIn: fc.option(fc.nat(14), { nil: null, freq: 3 }),
@@ -61,7 +60,6 @@ const history = fc.boolean().chain((hasRemovals) =>
 
 /** A tie longer than a slice: a full pass once read it over and over, because it could not go on from inside it. */
 const still: Omit<PlannedRun, 'mode'> = {
-  concurrency: 1,
   pagesPerRun: 1,
   refreshMs: 0,
   diesIn: null,
@@ -82,7 +80,7 @@ async function runOnce(
   // A pass that was cut off has been read in part by an earlier run.
   const isWhole = mode === 'full' && state.fullCreatedAt === null && state.bottomCreatedAt === null
   const run = await startRun(db, { account, mode, trigger: 'manual', worker: 'test:1' })
-  const { concurrency, pagesPerRun, refreshMs } = planned
+  const { pagesPerRun, refreshMs } = planned
   try {
     const result = await runSync({
       db,
@@ -90,9 +88,9 @@ async function runOnce(
       run,
       mode,
       asked: planned.mode,
-      concurrency,
       pagesPerRun,
-      refreshMs,
+      timing: { ...TIMING, refreshMs },
+      sizes: SYNC_SIZES,
       mayGo: () => true,
       mustHandOn: () => false,
       counters: createCounters(),

@@ -28,7 +28,7 @@ test('an unsorted list has no position to go on from, so a full pass reads it in
   await using simulator = await startSimulator({ items: unsorted(2_500), rateLimit: 'off' })
 
   const { summary, requests } = await runAgainst(simulator, database, {
-    refreshMs: 0,
+    timing: { refreshMs: 0 },
     signal: AbortSignal.timeout(20_000),
   })
 
@@ -138,7 +138,7 @@ test.each([
   simulator.faults.next(kind, { page: 5, times: 1_000 })
   const onPage5 = new Set(simulator.account.list({ page: 5, limit: 50 }).jobs.map(({ uuid }) => uuid))
 
-  const { summary } = await runAgainst(simulator, database, { refreshMs: 0 })
+  const { summary } = await runAgainst(simulator, database, { timing: { refreshMs: 0 } })
 
   expect(summary).toMatchObject({ status: 'partial', reason })
   const stored = await storedUuids(database)

@@ -79,7 +79,11 @@ test('a full pass whose head is due while it holds pages back reads on to covere
   await runAgainst(simulator, database)
   for (let job = 0; job < 30 * 50; job += 1) simulator.account.addJob({ status: 'completed' })
 
-  const { summary } = await runAgainst(simulator, database, { mode: 'full', refreshMs: 0, signal: limited() })
+  const { summary } = await runAgainst(simulator, database, {
+    mode: 'full',
+    timing: { refreshMs: 0 },
+    signal: limited(),
+  })
 
   expect(summary).toMatchObject({ status: 'complete', inserted: 1_500 })
 })

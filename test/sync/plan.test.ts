@@ -15,10 +15,10 @@ test.each([
 
 test('the sweep is due once an hour', () => {
   const now = new Date('2026-01-01T10:05:00Z')
-  expect(isSweepDue(null, now)).toBe(true)
-  expect(isSweepDue(new Date('2026-01-01T10:00:00Z'), now)).toBe(false)
-  expect(isSweepDue(new Date('2026-01-01T09:59:59Z'), now)).toBe(true)
-  expect(isSweepDue(new Date('2025-12-31T10:30:00Z'), now)).toBe(true)
+  expect(isSweepDue(null, now, 3_600_000)).toBe(true)
+  expect(isSweepDue(new Date('2026-01-01T10:00:00Z'), now, 3_600_000)).toBe(false)
+  expect(isSweepDue(new Date('2026-01-01T09:59:59Z'), now, 3_600_000)).toBe(true)
+  expect(isSweepDue(new Date('2025-12-31T10:30:00Z'), now, 3_600_000)).toBe(true)
 })
 
 test('open jobs leave a quarter of the pages to the sweep', () => {

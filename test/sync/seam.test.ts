@@ -1,6 +1,5 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { isSoundSeam, isStillBlock, joins } from '../../src/sync/seam.js'
+import { isSoundSeam, joins } from '../../src/sync/seam.js'
 import { page } from '../support/pages.js'
 
 const a = page(
@@ -115,89 +114,5 @@ describe('joins', () => {
         b,
       ),
     ).toBe(false)
-  })
-})
-
-describe('isStillBlock', () => {
-  const head = page(
-    1,
-    [
-      ['j9', 9],
-      ['j8', 8],
-    ],
-    { total: 20 },
-  )
-
-  test('equal totals and an unchanged head leave no move', () => {
-    expect(isStillBlock(head, [b], { ...head, askedAt: 9, answeredAt: 9 })).toBe(true)
-  })
-
-  test('another total, another head, another order or a fault does not count', () => {
-    expect(isStillBlock(head, [{ ...b, total: 19 }], head)).toBe(false)
-    expect(isStillBlock(head, [b], { ...head, total: 21 })).toBe(false)
-    expect(
-      isStillBlock(
-        head,
-        [b],
-        page(
-          1,
-          [
-            ['new', 10],
-            ['j9', 9],
-          ],
-          { total: 20 },
-        ),
-      ),
-    ).toBe(false)
-    expect(
-      isStillBlock(
-        head,
-        [b],
-        page(
-          1,
-          [
-            ['j8', 8],
-            ['j9', 9],
-          ],
-          { total: 20 },
-        ),
-      ),
-    ).toBe(false)
-    expect(isStillBlock(head, [{ ...b, fault: 'lies' }], head)).toBe(false)
-  })
-
-  test('what it accepts is the list as it was, whatever came and went in between', () => {
-    const move = fc.oneof(fc.constant('come' as const), fc.nat(11))
-    const moves = fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, fc.array(move, { maxLength: 2 }))
-    let accepted = 0
-    fc.assert(
-      fc.property(
-        fc.array(moves, { minLength: 5, maxLength: 5 }),
-        fc.shuffledSubarray([2, 3, 4], { minLength: 3 }),
-        (planned, order) => {
-          let ids = 12
-          let list = Array.from({ length: 12 }, (_, index): [number, number] => [12 - index, 12 - index])
-          const read = (number: number, at: number) => {
-            for (const one of planned[at] ?? []) {
-              if (one === 'come') {
-                ids += 1
-                list = [[ids, ids], ...list]
-              } else list = list.filter((_, index) => index !== one)
-            }
-            return page(number, list.slice((number - 1) * 3, number * 3), { total: list.length, limit: 3, at })
-          }
-          const before = read(1, 0)
-          const original = list
-          const block = order.map((number, index) => read(number, index + 1)).sort((x, y) => x.number - y.number)
-          const after = read(1, 4)
-          if (!isStillBlock(before, block, after)) return
-          accepted += 1
-          const seen = block.flatMap((one) => [...one.uuids])
-          expect(seen).toEqual([...page(2, original.slice(3, 12)).uuids])
-        },
-      ),
-      { numRuns: 3_000 },
-    )
-    expect(accepted).toBeGreaterThan(30)
   })
 })

@@ -55,7 +55,7 @@ test('an unchanged full run writes next to nothing, and touches no row of the jo
   const wal = async () => (await server.sql('SELECT pg_current_wal_insert_lsn()::text AS lsn'))[0].lsn
   const rowsBefore = await rows()
   const walBefore = await wal()
-  const { summary } = await runAgainst(simulator, server, { mode: 'full', concurrency: 8 })
+  const { summary } = await runAgainst(simulator, server, { mode: 'full' })
   const walAfter = await wal()
 
   expect(summary).toMatchObject({ status: 'complete', mode: 'full', unchanged: expect.any(Number), storedTotal: JOBS })
