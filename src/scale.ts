@@ -14,6 +14,8 @@ export interface Timing {
   /** No page waits longer for its chunk to fill: a killed worker loses no more than that. */
   readonly chunkWaitMs: number
   readonly heartbeatMs: number
+  /** No answer is assumed to be older than that: a replica or a cache behind the API may lag, but not for longer. */
+  readonly staleAnswerMs: number
 }
 
 export const TIMING: Timing = Object.freeze({
@@ -23,6 +25,7 @@ export const TIMING: Timing = Object.freeze({
   savePositionMs: 2_000,
   chunkWaitMs: 1_000,
   heartbeatMs: 15_000,
+  staleAnswerMs: 60_000,
 })
 
 /** The same durations, each multiplied by `factor`; below 1 the service runs faster than real time. */
@@ -50,6 +53,8 @@ export interface SyncSizes {
   readonly minSlicePages: number
   /** An account of at most this number of pages is read whole in every run. */
   readonly smallPages: number
+  /** At the end of a first pass over at most this number of pages, page 1 is asked for twice, to tell one list from two. */
+  readonly doubleCheckPages: number
 }
 
 /** Windows as large as chunks, because a pass that is cut off goes on from its last window. */
@@ -59,4 +64,5 @@ export const SYNC_SIZES: SyncSizes = Object.freeze({
   chunkPages: 6,
   minSlicePages: 20,
   smallPages: 4,
+  doubleCheckPages: 8,
 })

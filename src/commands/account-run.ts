@@ -1,4 +1,5 @@
 import type { Config } from '../config.js'
+import { createCron, shortestInterval } from '../cron.js'
 import type { Database } from '../db/client.js'
 import { saveBudget, saveStuckAfter, type ToldBudget } from '../db/sync-state.js'
 import type { Logger } from '../logger.js'
@@ -17,6 +18,8 @@ export interface AccountRunOptions {
   /** `host:pid`. */
   readonly worker: string
   readonly mode: RunMode
+  /** Applies a mass removal instead of refusing it. Default false. */
+  readonly acceptRemovals?: boolean
   readonly trigger: RunTrigger
   readonly sharedBudget: SharedBudget
   readonly signal: AbortSignal
@@ -29,6 +32,11 @@ export interface AccountRunOptions {
   readonly onRequest?: (event: RequestEvent) => void
   /** Hears of a wait before it begins. */
   readonly onWait?: (wait: Pick<WaitEvent, 'reason' | 'waitMs'>) => void
+}
+
+/** Between two incremental runs, in milliseconds, as if their schedule went on during a full run; null without one. */
+function intervalOf({ schedule }: Config): number | null {
+  return schedule.sync === null ? null : shortestInterval([createCron(schedule.sync, schedule.timezone)])
 }
 
 /** Runs once for the account with a client made from the configuration, and logs one summary. */
@@ -46,10 +54,12 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
     signal,
     log,
     pagesPerRun: config.pagesPerRun,
-    timing: config.timing,
+    timing: { ...config.timing, refreshMs: intervalOf(config) ?? config.timing.refreshMs },
     sizes: config.sizes,
     mayGo: budget.mayGo,
-    ...(options.mustHandOn ? { mustHandOn: options.mustHandOn } : {}),
+    acceptRemovals: options.acceptRemovals ?? false,
+    // A run that may be handed on leaves what is left of the window to other accounts.
+    ...(options.mustHandOn ? { mustHandOn: options.mustHandOn } : { windowRest: budget.rest }),
     ...(onPage ? { onPage } : {}),
     createClient(counters, runLog) {
       stopListening = options.sharedBudget.listen(({ waitMs, resumeAt }) => {

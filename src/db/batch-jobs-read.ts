@@ -5,6 +5,11 @@ import { Prisma } from './generated/client.js'
 export interface CreatedRange {
   readonly after: string | null
   readonly upTo: string | null
+  /**
+   * Of an open upper end: jobs newer than `newest` count only if they were first seen at least `ageMs` ago. A later one may
+   * be missing because the answer is older than the job.
+   */
+  readonly settled: { readonly newest: string; readonly ageMs: number } | null
 }
 
 /** Live jobs of the account. */
@@ -128,8 +133,26 @@ export async function listUnlisted(
 }
 
 /** Only the bounds that are there, so that the index on (account, created_at) serves each of them. */
-function within({ after, upTo }: CreatedRange): Prisma.Sql {
+function within({ after, upTo, settled }: CreatedRange): Prisma.Sql {
   const above = after === null ? Prisma.empty : Prisma.sql`AND b.created_at > ${after}::timestamptz`
   const below = upTo === null ? Prisma.empty : Prisma.sql`AND b.created_at <= ${upTo}::timestamptz`
-  return Prisma.sql`${above} ${below}`
+  const seen =
+    settled === null
+      ? Prisma.empty
+      : Prisma.sql`AND (b.created_at <= ${settled.newest}::timestamptz OR ${isSettled(settled.ageMs)})`
+  return Prisma.sql`${above} ${below} ${seen}`
+}
+
+function isSettled(ageMs: number): Prisma.Sql {
+  return Prisma.sql`b.first_seen_at <= now() - make_interval(secs => ${ageMs / 1000})`
+}
+
+/** Whether a live job of the account is newer than `newest` and was first seen less than `ageMs` ago. */
+export async function hasFreshJobAbove(db: Database, account: string, newest: string, ageMs: number): Promise<boolean> {
+  const [row] = await db.$queryRaw<{ found: boolean }[]>`
+    SELECT EXISTS (
+      SELECT FROM spidra.batch_jobs b
+      WHERE b.account = ${account} AND b.removed_at IS NULL AND b.created_at > ${newest}::timestamptz
+        AND NOT ${isSettled(ageMs)}) AS found`
+  return row?.found ?? false
 }

@@ -26,8 +26,12 @@ export interface SyncState {
   readonly isUnsorted: boolean
   /** Stored minus listed jobs, where a full pass could not settle it. */
   readonly triedDifference: number | null
-  /** When a full run found so many jobs gone that it marked none. */
-  readonly massRemovalAt: Date | null
+  /** The list has lost jobs: only pages that overlap are known to join. */
+  readonly losesJobs: boolean
+  /** Total of the first answer of the first pass under way. */
+  readonly passTotal: number | null
+  /** Jobs that came at the head since that answer. */
+  readonly passNewcomers: number
 }
 
 /** The request budget as the API last told it. */
@@ -48,7 +52,7 @@ export async function openSyncState(db: Database, account: string): Promise<Sync
       full_started_at AS "fullStartedAt", ${isoText('open_created_at')} AS "openCreatedAt",
       last_complete_at AS "lastCompleteAt",
       reread_since AS "rereadSince", is_unsorted AS "isUnsorted", tried_difference AS "triedDifference",
-      mass_removal_at AS "massRemovalAt"
+      loses_jobs AS "losesJobs", pass_total AS "passTotal", pass_newcomers AS "passNewcomers"
     FROM spidra.sync_state WHERE account = ${account}`
   if (row === undefined) throw new Error(`the state of account ${account} vanished while it was read`)
   return row
@@ -67,10 +71,11 @@ export async function saveSyncState(db: Database, run: RunKey, change: Partial<S
     )
     UPDATE spidra.sync_state s
     SET (is_whole, bottom_created_at, sweep_created_at, sweep_started_at, last_sweep_at, full_created_at,
-         full_started_at, open_created_at, last_complete_at, reread_since, is_unsorted, tried_difference, mass_removal_at) = (
+         full_started_at, open_created_at, last_complete_at, reread_since, is_unsorted, tried_difference,
+         loses_jobs, pass_total, pass_newcomers) = (
       SELECT r.is_whole, r.bottom_created_at, r.sweep_created_at, r.sweep_started_at, r.last_sweep_at,
         r.full_created_at, r.full_started_at, r.open_created_at, r.last_complete_at, r.reread_since, r.is_unsorted, r.tried_difference,
-        r.mass_removal_at
+        r.loses_jobs, r.pass_total, r.pass_newcomers
       FROM jsonb_populate_record(s, ${JSON.stringify(Object.fromEntries(columns))}::jsonb) AS r)
     WHERE s.account = ${run.account} AND EXISTS (SELECT FROM fence)`
   if (saved === 0) throw new RunClosedError(run)

@@ -6,6 +6,7 @@ import {
   hasRoomFor,
   outlookOf,
   rollWindow,
+  shareOf,
 } from './budget-window.js'
 import type { RateLimit } from './rate-limit-headers.js'
 
@@ -35,6 +36,16 @@ export interface BudgetWait {
   readonly resumeAt: Date
 }
 
+/** What is left of a window. */
+export interface BudgetRest {
+  /** Requests that may still go. */
+  readonly requests: number
+  /** Requests of a whole window that are ours. */
+  readonly share: number
+  /** Until the window ends, in milliseconds. */
+  readonly endsInMs: number
+}
+
 /** The budget as the API told it last. */
 export interface ToldBudget {
   readonly limit: number
@@ -62,6 +73,8 @@ export interface RequestBudget {
    * answer can tell.
    */
   roomInMs(requests: number): number
+  /** What is left of the window for us; null: no limit or no end is known. */
+  rest(): BudgetRest | null
   /** Takes in how a request ended. One without an answer, or cut off by an abort, is observed with nulls. */
   observe(rateLimit: RateLimit | null, outcome: Omit<BudgetAnswer, 'rateLimit'>): void
   /** Null: nothing told yet. */
@@ -149,6 +162,14 @@ export function createRequestBudget(options: RequestBudgetOptions): RequestBudge
       const hasRoom = outlook.mayGo && hasRoomFor(window, requests, reserve)
       const resumeAt = outlook.mayGo ? window.endsAt : outlook.resumeAt
       return hasRoom || resumeAt === null ? 0 : Math.max(0, resumeAt - instant)
+    },
+    rest() {
+      const { instant } = look()
+      const { limit, ours, remaining, inFlight, endsAt } = window
+      if (limit === null || endsAt === null) return null
+      const share = shareOf(limit, reserve)
+      const requests = Math.max(0, Math.min(share - ours, (remaining ?? limit) - inFlight))
+      return { requests, share, endsInMs: Math.max(0, endsAt - instant) }
     },
     observe(rateLimit, outcome) {
       const instant = now()

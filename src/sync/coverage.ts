@@ -7,7 +7,7 @@ import type { Page } from './page.js'
 /**
  * Which part of the list is stored without holes.
  *
- * - `none`: no pass has begun.
+ * - `none`: no pass has begun, or nothing is stored.
  * - `down_to`: everything listed between the newest stored job and `bottom`; covered ground is what is stored and
  *   strictly newer, because jobs that tie with the bottom may go on below it.
  * - `whole`: a pass has reached the end of the list.
@@ -17,10 +17,21 @@ export type Coverage =
   | { readonly kind: 'down_to'; readonly bottom: Micros }
   | { readonly kind: 'whole' }
 
-/** Reads the coverage out of what is stored of the account. */
-export function toCoverage({ isWhole, bottomCreatedAt }: Pick<SyncState, 'isWhole' | 'bottomCreatedAt'>): Coverage {
+/**
+ * Reads the coverage out of what is stored of the account.
+ *
+ * @param newestStored `createdAt` of the newest live job; null when none is stored, so that there is no ground to stand on.
+ */
+export function toCoverage(
+  { isWhole, bottomCreatedAt }: Pick<SyncState, 'isWhole' | 'bottomCreatedAt'>,
+  newestStored: Micros | null,
+): Coverage {
+  if (newestStored === null) return { kind: 'none' }
   if (isWhole) return { kind: 'whole' }
-  return bottomCreatedAt === null ? { kind: 'none' } : { kind: 'down_to', bottom: toMicros(bottomCreatedAt) }
+  if (bottomCreatedAt === null) return { kind: 'none' }
+  const bottom = toMicros(bottomCreatedAt)
+  // Where all that is stored ties with the bottom, nothing is covered.
+  return newestStored > bottom ? { kind: 'down_to', bottom } : { kind: 'none' }
 }
 
 /** Whether the page touches covered ground, so that nothing between it and the ground can be missing. */

@@ -1,9 +1,9 @@
 import { rankOf } from '../db/batch-jobs-read.js'
 import { countOpenRejections } from '../db/rejected-jobs.js'
-import { countListable } from './balance.js'
 import { toTimestamp } from './instant.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
+import { countListable } from './settle.js'
 import { walkDown } from './walk.js'
 
 /** Looking for gaps one by one may cost so much of what reading the whole list, which finds all of them, would cost. */
@@ -15,21 +15,28 @@ const WORTH_OF_WHOLE = 1 / 4
  * and those above it on the page; the table holds as many more as are gone above it. So bisect for the page where the
  * surplus begins, and read there; and again for the next gap, as long as that is cheaper than reading everything. For
  * the same reason it waits where the request budget is spent: what follows is the whole list, and waits longer.
+ *
+ * @param allowance pages; default a quarter of the list, and at least as many as an incremental run may spend.
  */
-export async function findRemoved(pass: Pass, head: Page): Promise<void> {
-  const allowance = Math.max(pass.pagesPerRun, head.totalPages * WORTH_OF_WHOLE)
+export async function findRemoved(
+  pass: Pass,
+  head: Page,
+  allowance = Math.max(pass.pagesPerRun, head.totalPages * WORTH_OF_WHOLE),
+): Promise<void> {
   const spentBefore = pass.counters.pagesRead
   const isSpent = () => pass.counters.pagesRead - spentBefore >= allowance
 
-  await walkDown(pass, await pass.ask(head.totalPages), {})
+  await walkDown(pass, await pass.ask(head.totalPages))
   // Where rejected items stand in the list the table does not know, so it cannot tell the surplus above a page.
   if ((await countOpenRejections(pass.db, pass.run.account)) > 0) return
   while (!isSpent() && (await countListable(pass)) > (pass.latestTotal ?? head.total)) {
     const before = pass.missing.size
     const last = await bisect(pass, head.totalPages)
     if (last === null) return
+    const overlapped = pass.mustOverlap
     await readFrom(pass, last)
-    if (pass.missing.size === before) return
+    // The first loss ever shows on pages that only adjoin; once they overlap, it is proved.
+    if (pass.missing.size === before && pass.mustOverlap === overlapped) return
   }
 }
 

@@ -1,68 +1,87 @@
 import { type Micros, toMicros, toTimestamp } from './instant.js'
+import type { Page } from './page.js'
 import type { Pass } from './pass.js'
 
 /** How far down a pass over the whole list has come; kept over restarts. */
 export interface FullPosition {
   /** Everything above is read; null: nothing yet. */
   readonly at: Micros | null
-  /** Notes that the pass begins, or goes on. */
-  begin(): Promise<void>
+  /** Notes that the pass begins, or goes on. `head`: its first answer for page 1. */
+  begin(head: Page): Promise<void>
   /** Notes that everything down to `bottom` is read and merged; null: to the end of the list. */
   move(bottom: Micros | null): Promise<void>
-  /** Begins anew from the top, with nothing covered. */
-  reset(): Promise<void>
+  /** Notes that the pass is over, and what it read is proved. */
+  finish(): Promise<void>
+  /**
+   * Begins anew from the top. Nothing is covered then, unless the account was whole before the pass.
+   *
+   * @param isFirstPass whether to take the account for one that was never whole.
+   */
+  restart(isFirstPass?: boolean): Promise<void>
 }
 
 /**
  * Opens the position of the pass. Of a first pass it is the bottom of the covered ground; a later pass has a position
- * of its own, and only that. `rereadSince` becomes the start of the pass when it has reached the end of the list.
+ * of its own, and only that. `rereadSince` becomes the start of the pass when it is over.
  */
 export function openFullPosition(pass: Pass): FullPosition {
   const { state } = pass
+  let isFirst = pass.coverage.kind !== 'whole'
   let startedAt = state.fullStartedAt
   let at = pass.coverage.kind === 'down_to' ? pass.coverage.bottom : null
-  if (pass.coverage.kind === 'whole' && state.fullCreatedAt !== null) at = toMicros(state.fullCreatedAt)
-  let notedAt = Number.NEGATIVE_INFINITY
+  if (!isFirst && state.fullCreatedAt !== null) at = toMicros(state.fullCreatedAt)
+  let savedAt = Number.NEGATIVE_INFINITY
 
   return {
     get at() {
       return at
     },
-    async begin() {
+    async begin(head) {
+      if (isFirst && (pass.firstPass === null || pass.coverage.kind === 'none')) {
+        pass.firstPass = { total: head.total, newcomers: 0 }
+        await pass.save({ isWhole: false, passTotal: head.total, passNewcomers: 0 })
+      }
       if (startedAt !== null) return
       startedAt = pass.now()
       await pass.save({ fullStartedAt: startedAt })
     },
     async move(bottom) {
       at = bottom
-      if (bottom === null) return finish()
-      if (pass.coverage.kind === 'whole') {
-        if (performance.now() - notedAt < pass.timing.savePositionMs) return
-        notedAt = performance.now()
-        return pass.save({ fullCreatedAt: toTimestamp(bottom) })
+      if (bottom === null) {
+        pass.coverage = { kind: 'whole' }
+      } else if (isFirst) {
+        pass.coverage = { kind: 'down_to', bottom }
+        await pass.save({ bottomCreatedAt: toTimestamp(bottom) })
+      } else if (performance.now() - savedAt >= pass.timing.savePositionMs) {
+        savedAt = performance.now()
+        await pass.save({ fullCreatedAt: toTimestamp(bottom) })
       }
-      pass.coverage = { kind: 'down_to', bottom }
-      return pass.save({ bottomCreatedAt: toTimestamp(bottom) })
     },
-    async reset() {
+    async finish() {
+      pass.firstPass = null
+      await pass.save({
+        isWhole: true,
+        bottomCreatedAt: null,
+        fullCreatedAt: null,
+        fullStartedAt: null,
+        passTotal: null,
+        passNewcomers: 0,
+        rereadSince: startedAt,
+        sweepCreatedAt: null,
+        sweepStartedAt: null,
+        lastSweepAt: pass.now(),
+      })
+    },
+    async restart(isFirstPass = isFirst) {
+      isFirst = isFirstPass
+      pass.log.info('reading the list again from the top')
       at = null
       startedAt = null
-      pass.coverage = { kind: 'none' }
-      await pass.save({ isWhole: false, bottomCreatedAt: null, fullCreatedAt: null, fullStartedAt: null })
+      pass.firstPass = null
+      pass.isUnproven = false
+      if (isFirst) pass.coverage = { kind: 'none' }
+      const cleared = { fullCreatedAt: null, fullStartedAt: null, passTotal: null, passNewcomers: 0 }
+      await pass.save(isFirst ? { ...cleared, isWhole: false, bottomCreatedAt: null } : cleared)
     },
-  }
-
-  async function finish(): Promise<void> {
-    pass.coverage = { kind: 'whole' }
-    await pass.save({
-      isWhole: true,
-      bottomCreatedAt: null,
-      fullCreatedAt: null,
-      fullStartedAt: null,
-      rereadSince: startedAt,
-      sweepCreatedAt: null,
-      sweepStartedAt: null,
-      lastSweepAt: pass.now(),
-    })
   }
 }

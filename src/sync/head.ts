@@ -1,62 +1,173 @@
-import { countLiveJobs } from '../db/batch-jobs-read.js'
-import type { Page } from './page.js'
+import { countLiveJobs, hasFreshJobAbove, hasStored } from '../db/batch-jobs-read.js'
+import { toTimestamp } from './instant.js'
+import type { Page, PageAsked } from './page.js'
 import type { Pass } from './pass.js'
-import { type WalkEnd, walkDown } from './walk.js'
+import { highestPage, isSoundSeam, pageAt } from './seam.js'
+import type { WalkEnd } from './walk.js'
 
-/** Heads that are all new so many times in a row move faster than we read. */
-const MAX_HEADS = 6
+/** Answers in a row that bring the climb no higher: the list moves faster than it can be read. */
+const MAX_TRIES = 6
 
 /** The answer on which a verdict may be taken, or why there is none. */
-export type Head = { readonly page: Page } | { readonly end: Exclude<WalkEnd, 'until' | 'end'> }
+export type Head = { readonly page: Page } | { readonly end: Extract<WalkEnd, 'broken' | 'foreign'> }
 
 /**
- * Reads page 1 until it touches covered ground, or is the only page, and merges it; where a head is all new, the pages
- * down to covered ground first. Every job listed above covered ground on that answer is stored then.
+ * Reads page 1 and merges it, so that every job listed above covered ground on that answer is stored.
+ *
+ * Where page 1 is all new, the walk begins below the new jobs, at covered ground, and climbs: each page joins the one
+ * below it and is merged at once. So what is stored never has a hole, whenever the worker dies, and however long the gap
+ * is, nothing has to be held back or read twice.
  *
  * @param first an answer for page 1 to begin with, so that it need not be asked again.
  */
-export async function reachCoveredGround(pass: Pass, first: Page | null): Promise<Head> {
-  let page = first ?? (await pass.ask(1))
-  for (let heads = 1; heads <= MAX_HEADS; heads += 1) {
-    if (page.fault !== null) {
-      await pass.writer.write([pass.withoutNewcomers(page)])
-      return { end: 'broken' }
-    }
-    await pass.writer.drain()
-    const touched = await pass.touches(page)
-    if (touched || page.totalPages <= 1) {
-      const isStrange = !touched && page.total > 0 && pass.newestStored !== null
-      if (isStrange && !pass.acceptsMassRemoval) return { end: 'strange' }
-      await pass.writer.write([page])
-      await pass.writer.drain()
-      return { page }
-    }
-    const end = await walkDown(pass, page, { until: (_, hasTouched) => hasTouched })
-    if (end !== 'until' && end !== 'end') return { end }
-    if (end === 'end') await coverAll(pass)
-    page = await pass.ask(1)
+export async function reachHead(pass: Pass, first: Page | null): Promise<Head> {
+  const head = await askHead(pass, first)
+  if (head.fault !== null) {
+    await pass.merge(pass.withoutNewcomers(head))
+    return { end: 'broken' }
   }
-  return { end: 'broken' }
+  const storedBefore = pass.counters.inserted + pass.counters.rejected
+  let page = head
+  if (head.totalPages <= 1) {
+    const isForeign = head.total > 0 && pass.newestStored !== null && !(await pass.touches(head))
+    if (isForeign && !pass.acceptRemovals) return { end: 'foreign' }
+  } else if (!(await pass.touches(head))) {
+    const ground = await findBelow(pass, head, (below) => pass.touches(below))
+    if (typeof ground === 'string') return { end: ground }
+    const top = await climb(pass, ground)
+    if (top === null) return { end: 'broken' }
+    page = top
+  }
+  await pass.merge(page)
+  await pass.drain()
+  await pass.noteHead(page, pass.counters.inserted + pass.counters.rejected - storedBefore)
+  return { page }
 }
 
 /**
- * A walk from the head to the end has read and merged everything. It matters where all that is stored ties with the
- * bottom: strictly above it nothing is covered, so the head would never touch covered ground.
+ * Page 1, asked for again while the answer is older than what is stored: it does not list a newer job that was first seen
+ * a moment ago. A replica that lags behind would give a verdict on the past.
  */
-async function coverAll(pass: Pass): Promise<void> {
-  await pass.writer.drain()
-  if (pass.coverage.kind === 'whole') return
-  pass.coverage = { kind: 'whole' }
-  await pass.save({ isWhole: true, bottomCreatedAt: null })
+async function askHead(pass: Pass, first: Page | null): Promise<Page> {
+  let head = first ?? (await pass.ask(1))
+  await pass.drain()
+  for (let tries = 1; tries < MAX_TRIES && (await isOlderThanStored(pass, head)); tries += 1) head = await pass.ask(1)
+  return head
+}
+
+async function isOlderThanStored({ db, run, groundTop, timing }: Pass, { newest }: Page): Promise<boolean> {
+  if (newest === null || groundTop === null || newest >= groundTop) return false
+  return hasFreshJobAbove(db, run.account, toTimestamp(newest), timing.staleAnswerMs)
 }
 
 /**
- * Whether a list whose head is all new is still ours. Under what is new, at the place where the stored jobs must begin,
- * or at least at its end, it lists a job that is stored; with the key of another account it does not.
+ * Whether the list is that of the stored jobs: page 1, or the place where they must begin, lists one of them. With the key
+ * of another account it does not.
  */
-export async function isOurList(pass: Pass, { total, totalPages }: Page): Promise<boolean> {
-  const newcomers = Math.max(0, total - (await countLiveJobs(pass.db, pass.run.account)))
-  const places = new Set([Math.floor(newcomers / pass.limit) + 2, totalPages].filter((place) => place <= totalPages))
-  for (const place of places) if (await pass.touches(await pass.ask(place))) return true
-  return false
+export async function isOurList(pass: Pass, head: Page): Promise<boolean> {
+  if (pass.newestStored === null) return true
+  const isKnown = (page: Page) => hasStored(pass.db, pass.run.account, [...page.uuids], null)
+  return (await isKnown(head)) || (await findBelow(pass, head, isKnown)) !== 'foreign'
+}
+
+/**
+ * The page on which the ground begins below the new jobs; `foreign` where the list holds none of it, and `broken` where an
+ * answer is faulty, or the list moves so much during the search that the ground may have slipped past it.
+ */
+async function findBelow(
+  pass: Pass,
+  head: Page,
+  isGround: (page: Page) => Promise<boolean>,
+): Promise<Page | 'broken' | 'foreign'> {
+  let top = head
+  for (let tries = 1; tries <= MAX_TRIES; tries += 1) {
+    const faultyBefore = pass.faultyPages
+    const { found, drift } = await search(pass, top, isGround)
+    if (found !== null) return found
+    if (pass.faultyPages > faultyBefore) return 'broken'
+    if (drift < pass.limit) return 'foreign'
+    top = await pass.ask(1)
+    if (await isGround(top)) return top
+  }
+  return 'broken'
+}
+
+/**
+ * Searches below `head` for the page that lists the newest stored job, or would list it if it is gone: the first guess
+ * comes from the totals, then the step doubles until a page lies below, then the interval is halved. An unsorted list is
+ * searched page by page.
+ *
+ * @param isGround whether a page counts.
+ * @returns the page, or null; and by how many jobs the total differed in any of the answers.
+ */
+async function search(
+  pass: Pass,
+  head: Page,
+  isGround: (page: Page) => Promise<boolean>,
+): Promise<{ readonly found: Page | null; readonly drift: number }> {
+  const top = pass.groundTop
+  const isSorted = !pass.doubts.has('unsorted')
+  let found: Page | null = null
+  // The ground begins below `from`, and above `to`.
+  let from = head.end
+  let to = head.total
+  let isBounded = false
+  let place = isSorted ? await guessNewcomers(pass, head) : from
+  let step = 0
+  let drift = 0
+  while (from < to) {
+    const page = await pass.ask(pageAt(Math.min(Math.max(place, from), to - 1), pass.limit).number)
+    drift = Math.max(drift, Math.abs(page.total - head.total))
+    if (page.fault !== null) return { found, drift }
+    const isBelow = page.end === page.start || (page.newest !== null && top !== null && page.newest < top)
+    const touches = await isGround(page)
+    if (touches && !(isSorted && isBelow)) return { found: page, drift }
+    if (touches) found = page
+    if (isSorted && isBelow) {
+      to = Math.min(to - 1, page.start)
+      isBounded = true
+    } else {
+      from = Math.max(from + 1, page.end)
+    }
+    place = !isSorted ? from : isBounded ? (from + to) >> 1 : from + step
+    step = 2 * step + pass.limit
+  }
+  return { found, drift }
+}
+
+/** How many jobs came since the head was last read; a guess, for a list that loses jobs shows fewer. */
+async function guessNewcomers(pass: Pass, { total }: Page): Promise<number> {
+  const known = pass.coverage.kind === 'whole' ? await countLiveJobs(pass.db, pass.run.account) : pass.groundTotal
+  return known === null ? 0 : Math.max(0, total - known)
+}
+
+/** Merges page by page from `ground` up to page 1, and returns that page unmerged; null where the list moves too fast. */
+async function climb(pass: Pass, ground: Page): Promise<Page | null> {
+  let low = ground
+  let margin = 0
+  let tries = 0
+  // Counted from the end of the list, so that jobs that come at the head change nothing.
+  let height = ground.total - ground.start
+  while (low.number > 1) {
+    await pass.merge(low)
+    const before = pass.latestTotal ?? low.total
+    const asked = above(pass, low.start + Math.max(0, before - low.total), margin)
+    const upper = await pass.ask(asked.number, asked.limit)
+    if (upper.fault !== null) return null
+    const isSound = isSoundSeam(upper, low, pass.mustOverlap)
+    tries = isSound && upper.total - upper.start > height ? 0 : tries + 1
+    if (tries > MAX_TRIES) return null
+    // As much as came before this answer may come before the next one.
+    margin = Math.min(pass.limit - 1, Math.max(0, upper.total - before))
+    if (!isSound) continue
+    low = upper
+    height = Math.max(height, upper.total - upper.start)
+  }
+  return low
+}
+
+/** The page to climb to from ground whose first job stands at `place`, where up to `margin` jobs may come meanwhile. */
+function above(pass: Pass, place: number, margin: number): PageAsked {
+  if (pass.doubts.has('no_overlap')) return pageAt(margin === 0 ? place - 1 : place, pass.limit)
+  return pass.mustOverlap || margin > 0 ? highestPage(place + margin, pass.limit) : pageAt(place - 1, pass.limit)
 }

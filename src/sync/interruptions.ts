@@ -9,7 +9,22 @@ export class SmallerLimitError extends Error {
   }
 }
 
-/** The pass stopped at a stretch, as it was told: all that it read is merged, and the next run goes on from there. */
+/** The server gives more jobs a page than asked: pages begin where it wants, and overlapping ones cannot be had. */
+export class FixedLimitError extends Error {
+  override readonly name = 'FixedLimitError'
+}
+
+/** The API lists two accounts in turn. What was read may belong to either. */
+export class TwoListsError extends Error {
+  override readonly name = 'TwoListsError'
+  readonly code = 'two_lists'
+
+  constructor() {
+    super('The API answers with the lists of two accounts in turn: check SPIDRA_API_URL and what stands between')
+  }
+}
+
+/** The pass stopped at a slice as requested: all that it read is merged, and the next run goes on from there. */
 export class HandedOnError extends Error {
   override readonly name = 'HandedOnError'
   readonly code = 'handed_on'

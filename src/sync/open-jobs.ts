@@ -1,8 +1,8 @@
 import { listOpenJobs, listOpenUuids, type OpenJob } from '../db/batch-jobs-read.js'
-import { countListable } from './balance.js'
 import { toMicros } from './instant.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
+import { countListable } from './settle.js'
 import { walkDown } from './walk.js'
 
 /** New jobs may push an open one off the head while we read; so near the head's end its own page is read too. */
@@ -85,13 +85,12 @@ function inTurn(jobs: readonly OpenJob[], position: string | null): readonly Ope
  */
 async function readAround(pass: Pass, job: OpenJob, place: number): Promise<boolean> {
   const createdAt = toMicros(job.createdAt)
-  const hasJob = () => !pass.wanted.has(job.uuid)
   const isAbove = (page: Page) => page.newest !== null && page.newest > createdAt
 
   let page = await pass.ask(Math.floor(place / pass.limit) + 1)
-  while (page.number > 1 && !hasJob() && !isAbove(page)) page = await pass.ask(page.number - 1)
+  while (page.number > 1 && !page.uuids.has(job.uuid) && !isAbove(page)) page = await pass.ask(page.number - 1)
   const end = await walkDown(pass, page, {
-    until: ({ oldest }) => hasJob() || (oldest !== null && oldest < createdAt),
+    until: ({ oldest }) => !pass.wanted.has(job.uuid) || (oldest !== null && oldest < createdAt),
   })
   pass.wanted.delete(job.uuid)
   return end === 'until' || end === 'end'

@@ -2,9 +2,20 @@ import type { ListAnswer } from '../spidra/client.js'
 import type { Job, Rejection } from '../spidra/wire.js'
 import { type Micros, toMicros } from './instant.js'
 
-/** One page of the list as of one instant. */
-export interface Page {
+/** Which page to ask for: `limit` jobs from place `(number - 1) * limit` on. Places count from 0, the newest job. */
+export interface PageAsked {
+  /** From 1. */
   readonly number: number
+  /** Jobs a page. */
+  readonly limit: number
+}
+
+/** One page of the list as of one instant. */
+export interface Page extends PageAsked {
+  /** Place of the first item. */
+  readonly start: number
+  /** Place after the last item. */
+  readonly end: number
   readonly total: number
   readonly totalPages: number
   readonly jobs: readonly Job[]
@@ -26,11 +37,15 @@ export interface Page {
 }
 
 /** The page that an answer shows. */
-export function toPage(number: number, answer: ListAnswer): Page {
-  const { jobs, rejections, askedAt, answeredAt, fault } = answer
+export function toPage({ number, limit }: PageAsked, answer: ListAnswer): Page {
+  const { jobs, rejections, itemCount, askedAt, answeredAt, fault } = answer
   const instants = jobs.map((job) => toMicros(job.createdAt))
+  const start = (number - 1) * limit
   return {
     number,
+    limit,
+    start,
+    end: start + itemCount,
     total: answer.pagination.total,
     totalPages: answer.pagination.totalPages,
     jobs,
@@ -55,6 +70,22 @@ export function isLast(page: Page): boolean {
 export function listsTheSame(one: Page, other: Page): boolean {
   const uuids = [...other.uuids]
   return one.uuids.size === uuids.length && [...one.uuids].every((uuid, index) => uuid === uuids[index])
+}
+
+/** Whether two pages share a job, so that they overlap, or one is inside the other. */
+export function overlaps(one: Page, other: Page): boolean {
+  return [...other.uuids].some((uuid) => one.uuids.has(uuid))
+}
+
+/**
+ * Whether two answers for page 1 cannot come from one list: they share no job, although their jobs were created in the
+ * same period. One answer would have to lose a whole page out of the middle of the other.
+ */
+export function areOfTwoLists(one: Page, other: Page): boolean {
+  const isInOrder = (newer: Page, older: Page) =>
+    newer.oldest === null || older.newest === null || newer.oldest >= older.newest
+  if (one.uuids.size === 0 || other.uuids.size === 0 || overlaps(one, other)) return false
+  return !isInOrder(one, other) && !isInOrder(other, one)
 }
 
 /**

@@ -5,17 +5,28 @@ import { areItemsOfTheirOwn } from '../db/rejected-jobs.js'
 import type { RunKey } from '../db/sync-runs.js'
 import { type SyncState, saveSyncState } from '../db/sync-state.js'
 import type { SyncSizes, Timing } from '../scale.js'
-import type { SpidraClient } from '../spidra/client.js'
-import { type ChunkWriter, createChunkWriter } from './chunk-writer.js'
+import type { ListAnswer, SpidraClient } from '../spidra/client.js'
+import { createChunkWriter } from './chunk-writer.js'
 import type { Counters } from './counters.js'
 import { type Coverage, toCoverage, touchesCovered } from './coverage.js'
 import { type Micros, toMicros, toTimestamp } from './instant.js'
-import { SmallerLimitError } from './interruptions.js'
+import { FixedLimitError, SmallerLimitError, TwoListsError } from './interruptions.js'
 import { createPageMerger, type PageMerger } from './merge-pages.js'
-import { faultOf, listsTheSame, type Page, toPage } from './page.js'
+import { areOfTwoLists, faultOf, listsTheSame, type Page, type PageAsked, toPage } from './page.js'
 import type { RunMode } from './run-summary.js'
+import { pageAt } from './seam.js'
 import type { Listed } from './stretch.js'
 import type { Window } from './window.js'
+
+/** What is left of the window of the request budget. */
+export interface WindowRest {
+  /** Requests that may still go. */
+  readonly requests: number
+  /** Requests of a whole window. */
+  readonly share: number
+  /** Until the window ends, in milliseconds. */
+  readonly endsInMs: number
+}
 
 /** What a run is given. */
 export interface SyncOptions {
@@ -23,15 +34,17 @@ export interface SyncOptions {
   readonly client: SpidraClient
   readonly run: RunKey
   readonly mode: RunMode
-  /** What was asked for; an unfinished pass makes an incremental run full. */
-  readonly asked: RunMode
+  /** Applies a mass removal instead of refusing it. */
+  readonly acceptRemovals: boolean
   /** Pages that an incremental run may spend on open jobs and the sweep. */
   readonly pagesPerRun: number
   readonly timing: Timing
   readonly sizes: SyncSizes
   /** Whether a request could go now without waiting for the request budget. */
   readonly mayGo: () => boolean
-  /** Whether a full pass should stop at the next stretch, its position kept, so that another worker goes on from there. */
+  /** What the request budget has left; null where no limit is known, or others than this run should have the rest. */
+  readonly windowRest: () => WindowRest | null
+  /** Whether a full pass should stop at the next slice, its position kept, so that another worker goes on from there. */
   readonly mustHandOn: () => boolean
   readonly counters: Counters
   readonly signal: AbortSignal
@@ -55,18 +68,23 @@ export interface PassStart {
   readonly doubts: Set<Doubt>
 }
 
-/** A page was not sorted by `createdAt`; a page listed the same jobs in another order; a job got another `createdAt`. */
-export type Doubt = 'unsorted' | 'reordered' | 'redated'
+/**
+ * A page was not sorted by `createdAt`; a page listed the same jobs in another order; a job got another `createdAt`; the
+ * list loses jobs, and the server gives no overlapping pages.
+ */
+export type Doubt = 'unsorted' | 'reordered' | 'redated' | 'no_overlap'
 
 /** One reading of the list: what it asks, what it stores, and what it found no longer listed. */
 export interface Pass extends Omit<SyncOptions, 'onPage' | 'client'>, PassStart {
   /** Moves down as a first pass advances. */
   coverage: Coverage
-  /** Stored jobs that a window enclosed without listing them; marked as removed when the run ends. */
+  /** When the newest job of the covered ground was created, and `total` of the answer that showed it; null: not known. */
+  groundTop: Micros | null
+  groundTotal: number | null
+  /** Stored jobs that a window enclosed without listing them; marked as removed at the next verdict. */
   readonly missing: Set<string>
-  /** Open jobs that no page of this pass has listed yet. */
+  /** Open jobs that this pass has not read yet. */
   readonly wanted: Set<string>
-  readonly writer: ChunkWriter
   readonly rejectionsMet: PageMerger['rejectionsMet']
   /** The latest answer for page 1. */
   head: Page | null
@@ -76,10 +94,25 @@ export interface Pass extends Omit<SyncOptions, 'onPage' | 'client'>, PassStart 
   faultyPages: number
   /** Whether total and head were the same in all answers so far. */
   isStill: boolean
-  /** Whether a second full run may mark a mass of jobs as removed: one that was asked for, not one that had to be full. */
-  readonly acceptsMassRemoval: boolean
-  /** Asks for a page. Its jobs are listed, so none of them is missing. */
-  ask(number: number): Promise<Page>
+  /** Only an overlap proves that two pages join, and it can be had. */
+  readonly mustOverlap: boolean
+  /** The pass took equal totals for proof before it found that the list loses jobs. */
+  isUnproven: boolean
+  /** First answer and newcomers of a first pass; null: no such pass, or pages overlap anyway. */
+  firstPass: { readonly total: number; newcomers: number } | null
+  /**
+   * Asks for a page. Its jobs are listed, so none of them is missing; but they count as read only when it is merged.
+   *
+   * @throws TwoListsError when page 1 shows another list than before.
+   */
+  ask(number: number, limit?: number): Promise<Page>
+  /** Hands a page over for merging. Its jobs count as read. */
+  merge(page: Page): Promise<void>
+  /** Calls `done` when all pages handed over so far are merged. */
+  whenMerged(done: () => Promise<void>): Promise<void>
+  /** Waits until all pages are merged. */
+  drain(): Promise<void>
+  close(): Promise<void>
   /** Whether the page touches covered ground. */
   touches(page: Page): Promise<boolean>
   /**
@@ -89,93 +122,157 @@ export interface Pass extends Omit<SyncOptions, 'onPage' | 'client'>, PassStart 
   withoutNewcomers(page: Page): Page
   /**
    * Collects the stored jobs inside the window that are not listed in it; none where an item without a readable uuid may
-   * be one of them.
+   * be one of them. Where the pages of the window do not overlap, such a job only shows that the list loses jobs.
    */
-  sweep(window: Window, listed: Listed): Promise<void>
+  checkWindow(window: Window & Listed, isOverlapping: boolean): Promise<void>
+  /** Checks that a page which adjoins by equal totals is older than the one above; else there may be two lists. */
+  checkOrder(upper: Page, lower: Page): Promise<void>
+  /** Notes an answer for page 1 that touches covered ground, and how many jobs it brought. */
+  noteHead(page: Page, newcomers: number): Promise<void>
+  /** Notes that the list loses jobs. */
+  noteLoss(): Promise<void>
+  /** Notes and logs that an answer broke an assumption. */
+  doubt(what: Doubt): void
   /** Notes what the next run goes on from. */
   save(change: Partial<SyncState>): Promise<void>
 }
 
 /** Begins a pass. */
 export function createPass(options: SyncOptions, start: PassStart): Pass {
-  const { db, client, run, counters, log, signal, asked, sizes, timing } = options
+  const { db, client, run, counters, log, signal, sizes, timing } = options
   const { limit, state, newestStored } = start
-  const merger = createPageMerger(db, run, counters, () => doubt('redated'))
+  const merger = createPageMerger(db, run, counters, () => pass.doubt('redated'))
+  const writer = createChunkWriter(merger.merge, sizes.chunkPages, timing.chunkWaitMs)
+  let losesJobs = state.losesJobs
 
-  function faultOrSmaller(answer: Parameters<typeof faultOf>[0], page: number): string | null {
-    const smaller = answer.pagination.limit
-    if (smaller < limit && faultOf(answer, { page, limit: smaller }) === null) throw new SmallerLimitError(smaller)
-    return faultOf(answer, { page, limit })
+  function checkAnswer(answer: ListAnswer, asked: PageAsked): string | null {
+    const given = answer.pagination.limit
+    if (given !== asked.limit && faultOf(answer, { page: asked.number, limit: given }) === null) {
+      if (given < limit && given < asked.limit) throw new SmallerLimitError(given)
+      if (given > asked.limit && asked.limit < limit) throw new FixedLimitError()
+    }
+    return faultOf(answer, { page: asked.number, limit: asked.limit })
   }
 
-  /** Warns once of each, since every page may show it. */
-  function doubt(what: Doubt): void {
-    if (pass.doubts.has(what)) return
-    pass.doubts.add(what)
-    log.warn({ doubt: what }, 'list breaks an assumption: nothing is marked as removed in this run')
+  async function request(asked: PageAsked): Promise<Page> {
+    const { number: page, limit } = asked
+    try {
+      return toPage(
+        asked,
+        await client.listPage({ page, limit, signal, faultOf: (answer) => checkAnswer(answer, asked) }),
+      )
+    } catch (error) {
+      if (!(error instanceof FixedLimitError)) throw error
+      pass.doubt('no_overlap')
+      return request(pageAt((page - 1) * limit, start.limit))
+    }
   }
 
   /** Watches the assumptions, as far as one answer shows them. */
-  function watch(page: Page): void {
+  async function watch(page: Page): Promise<void> {
     if (page.fault !== null) {
       pass.faultyPages += 1
       log.warn({ page: page.number, fault: page.fault }, 'page contradicts itself and proves nothing')
     }
-    if (!page.isSorted) doubt('unsorted')
-    const { head } = pass
+    if (!page.isSorted) pass.doubt('unsorted')
+    const { head, latestTotal } = pass
+    if (page.fault === null) pass.latestTotal = page.total
+    if (page.fault === null && latestTotal !== null && page.total < latestTotal) await pass.noteLoss()
     if (head !== null) pass.isStill &&= page.total === head.total
-    if (page.number !== 1) return
-    if (head !== null && !listsTheSame(head, page)) {
+    if (page.number !== 1 || page.limit !== limit) return
+    if (head !== null && page.fault === null && !listsTheSame(head, page)) {
+      if (!pass.doubts.has('unsorted') && areOfTwoLists(head, page)) throw new TwoListsError()
       pass.isStill = false
-      if (page.total === head.total && [...page.uuids].every((uuid) => head.uuids.has(uuid))) doubt('reordered')
+      if (page.total === head.total && [...page.uuids].every((uuid) => head.uuids.has(uuid))) pass.doubt('reordered')
     }
-    pass.head = page
+    if (page.fault === null) pass.head = page
   }
 
   const pass: Pass = {
     ...options,
     ...start,
-    coverage: toCoverage(state),
+    coverage: toCoverage(state, newestStored),
+    groundTop: newestStored,
+    groundTotal: null,
     missing: new Set(),
     wanted: new Set(),
-    writer: createChunkWriter(merger.merge, sizes.chunkPages, timing.chunkWaitMs),
     rejectionsMet: merger.rejectionsMet,
     head: null,
     latestTotal: null,
     faultyPages: 0,
     isStill: true,
-    acceptsMassRemoval: asked === 'full' && state.massRemovalAt !== null,
-    async ask(number) {
-      const faultOf = (answer: Parameters<typeof faultOrSmaller>[0]) => faultOrSmaller(answer, number)
-      const page = toPage(number, await client.listPage({ page: number, limit, signal, faultOf }))
+    isUnproven: false,
+    firstPass: state.passTotal === null ? null : { total: state.passTotal, newcomers: state.passNewcomers },
+    get mustOverlap() {
+      return losesJobs && !pass.doubts.has('no_overlap')
+    },
+    async ask(number, pageLimit = limit) {
+      const page = await request({ number, limit: pageLimit })
       counters.pagesRead += 1
       counters.jobsRead += page.jobs.length
-      for (const uuid of page.uuids) {
-        pass.missing.delete(uuid)
-        pass.wanted.delete(uuid)
-      }
-      watch(page)
-      pass.latestTotal = page.total
-      log.debug({ page: number, total: page.total, jobs: page.jobs.length }, 'page read')
+      for (const uuid of page.uuids) pass.missing.delete(uuid)
+      await watch(page)
+      log.debug({ page: number, limit: pageLimit, total: page.total, jobs: page.jobs.length }, 'page read')
       options.onPage(page)
       return page
     },
+    async merge(page) {
+      for (const uuid of page.uuids) pass.wanted.delete(uuid)
+      await writer.write([page])
+    },
+    whenMerged: (done) => writer.write([], done),
+    drain: writer.drain,
+    close: writer.close,
     touches: (page) => touchesCovered(db, run.account, pass.coverage, page),
     withoutNewcomers(page) {
       if (pass.coverage.kind === 'none') return page
       const jobs = page.jobs.filter((job) => newestStored !== null && toMicros(job.createdAt) < newestStored)
-      return { ...page, jobs, rejections: [] }
+      return { ...page, jobs, rejections: [], uuids: new Set(jobs.map(({ uuid }) => uuid)) }
     },
-    async sweep({ after, upTo }, { uuids, nameless }) {
+    async checkWindow({ after, upTo, newest, uuids, nameless }, isOverlapping) {
       if (newestStored === null) return
-      const range = { after: textOf(after), upTo: textOf(upTo) }
+      const settled = newest === null ? null : { newest: toTimestamp(newest), ageMs: timing.staleAnswerMs }
+      const range = { after: textOf(after), upTo: textOf(upTo), settled }
       const unlisted = await listUnlisted(db, run.account, range, uuids)
-      if (unlisted.length > 0 && nameless.size > 0) {
+      if (unlisted.length === 0) return
+      if (nameless.size > 0) {
         // What this run has changed in the quarantine must be there first.
-        await pass.writer.drain()
+        await writer.drain()
         if (!(await areItemsOfTheirOwn(db, run.account, nameless))) return
       }
-      for (const uuid of unlisted) pass.missing.add(uuid)
+      await pass.noteLoss()
+      if (isOverlapping || pass.doubts.has('no_overlap')) for (const uuid of unlisted) pass.missing.add(uuid)
+    },
+    async checkOrder(upper, lower) {
+      if (pass.mustOverlap || upper.oldest === null || lower.newest === null || lower.newest <= upper.oldest) return
+      if (pass.doubts.has('unsorted') || lower.start < upper.end) return
+      // Two answers in a row show both lists, where a proxy or a load balancer takes turns.
+      await pass.ask(1)
+      await pass.ask(1)
+    },
+    async noteHead(page, newcomers) {
+      pass.groundTotal = page.total
+      if (page.newest !== null && (pass.groundTop === null || page.newest > pass.groundTop))
+        pass.groundTop = page.newest
+      const { firstPass } = pass
+      if (firstPass === null || losesJobs) return
+      firstPass.newcomers += newcomers
+      if (newcomers > 0) await pass.save({ passNewcomers: firstPass.newcomers })
+      if (page.total - firstPass.total !== firstPass.newcomers) await pass.noteLoss()
+    },
+    async noteLoss() {
+      if (losesJobs) return
+      losesJobs = true
+      // What is stored whole stays so: only a first pass has nothing but its seams.
+      pass.isUnproven = pass.firstPass !== null
+      log.info('the list loses jobs: from now on its pages are read so that they overlap')
+      await pass.save({ losesJobs })
+    },
+    doubt(what) {
+      // Every page may show it.
+      if (pass.doubts.has(what)) return
+      pass.doubts.add(what)
+      log.warn({ doubt: what }, 'list breaks an assumption: nothing is marked as removed in this run')
     },
     save: (change) => saveSyncState(db, run, change),
   }

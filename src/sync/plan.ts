@@ -1,4 +1,5 @@
 import type { SyncState } from '../db/sync-state.js'
+import type { WindowRest } from './pass.js'
 import type { RunMode } from './run-summary.js'
 
 /** Open jobs may take so much of an incremental run's pages; the rest is for the sweep. */
@@ -11,6 +12,19 @@ const OPEN_SHARE = 3 / 4
 export function modeOf(asked: RunMode, state: Pick<SyncState, 'isWhole' | 'fullStartedAt' | 'isUnsorted'>): RunMode {
   const isUnfinished = !state.isWhole || state.fullStartedAt !== null
   return asked === 'full' || isUnfinished || state.isUnsorted ? 'full' : 'incremental'
+}
+
+/**
+ * Whether a full pass over stored jobs may read on, or leaves the rest of the window to the heads that are still due in
+ * it: freshness must not wait for the next window. At most half of a window is kept for that.
+ *
+ * @param refreshMs between two heads.
+ * @param refreshRequests what each costs, with the open jobs.
+ */
+export function mayReadOn(rest: WindowRest | null, refreshMs: number, refreshRequests: number): boolean {
+  if (rest === null) return true
+  const kept = Math.floor(rest.endsInMs / refreshMs) * refreshRequests
+  return rest.requests > Math.min(kept, rest.share / 2)
 }
 
 /** Pages that an incremental run may spend on open jobs. */

@@ -1,79 +1,166 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { keepDailyTotals } from '../db/daily-totals.js'
+import { findRemoved } from './find-removed.js'
 import { type FullPosition, openFullPosition } from './full-position.js'
-import { isOurList, reachCoveredGround } from './head.js'
+import { isOurList, reachHead } from './head.js'
 import type { Micros } from './instant.js'
 import { HandedOnError } from './interruptions.js'
 import { rereadOpenJobs } from './open-jobs.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
-import { openAllowance } from './plan.js'
+import { mayReadOn, openAllowance } from './plan.js'
 import { askAbove } from './position.js'
+import { judge, type SyncResult, settle, withoutCounts } from './settle.js'
 import { type WalkEnd, walkDown } from './walk.js'
 
+/** Requests that reading the head again costs at least: page 1, and the page to go on from. */
+const LEAST_REFRESH_REQUESTS = 2
+
 /**
- * Reads every page, to the end of the list; a pass that was cut off goes on from where it was. After every wait for the
- * request budget, and at least every `refreshMs`, it reads the head and the open jobs again, so that they stay fresh
- * however long the whole takes.
+ * Reads every page, to the end of the list, and takes the verdict; a pass that was cut off goes on from where it was.
+ *
+ * After every wait for the request budget, and at least every `refreshMs`, it reads the head and the open jobs again, so
+ * that they stay fresh however long the whole takes. Of an account that is whole, each of these heads is a verdict.
  *
  * @param first an answer for page 1.
  * @throws HandedOnError when the pass was told to stop, and another worker should go on.
  */
-export async function readWholeList(pass: Pass, first: Page): Promise<Exclude<WalkEnd, 'until' | 'gap'>> {
+export async function readEverything(pass: Pass, first: Page): Promise<SyncResult> {
+  const refresh = { requests: LEAST_REFRESH_REQUESTS }
   const position = openFullPosition(pass)
+  const isRereading = pass.coverage.kind === 'whole'
+  let hasReadAll = position.at === null
   let head = first
   for (;;) {
-    const end = await readSlice(pass, position, head)
-    await pass.writer.drain()
+    const end = await readSlice(pass, position, head, refresh)
+    await pass.drain()
     // A first pass may wait for its budget for hours, and the days that it has read would be aggregated live until then.
     await keepDailyTotals(pass.db, pass.run.account)
-    if (end === 'gap') {
-      if (!pass.acceptsMassRemoval && !(await isOurList(pass, head))) return 'strange'
-      pass.log.info('too much is new at the head to be held back: reading the list like the first time')
-      await position.reset()
-    } else if (end !== 'until') {
-      return end
+    if (end === 'end') {
+      const result = await closePass(pass, position, { head, hasReadAll })
+      if (result !== null) return result
     }
-    // Not after a gap: there the position is the top, and nothing was won yet.
-    if (end === 'until' && pass.mustHandOn()) throw new HandedOnError()
+    if (end === 'end' || end === 'loss') {
+      await position.restart()
+      hasReadAll = true
+    } else if (end !== 'until') return withoutCounts(pass, end)
+    else if (pass.mustHandOn()) throw new HandedOnError()
+    if (isRereading) await leaveRestOfWindow(pass, refresh.requests)
     head = await pass.ask(1)
   }
 }
 
+/** Takes the verdict on a list that was read to its end; null where it turned out that the reading proves nothing. */
+async function closePass(
+  pass: Pass,
+  position: FullPosition,
+  { head, hasReadAll }: { readonly head: Page; readonly hasReadAll: boolean },
+): Promise<SyncResult | null> {
+  // A few pages of two lists may look like one by chance; two answers in a row do not.
+  const isShort = head.totalPages > 1 && head.totalPages <= pass.sizes.doubleCheckPages
+  if (pass.firstPass !== null && isShort) await pass.ask(1)
+  const reached = await reachHead(pass, null)
+  if (pass.isUnproven) return null
+  if ('end' in reached) return withoutCounts(pass, reached.end)
+  await position.finish()
+  const result = await settle(pass, reached.page, { hasReadAll })
+  if (!(await searchSurplus(pass, reached.page, result))) return result
+  const again = await reachHead(pass, null)
+  return 'end' in again ? withoutCounts(pass, again.end) : settle(pass, again.page, { hasReadAll: false })
+}
+
+/** Searches for what is stored too much; false where there is nothing to search for, or it was in vain before. */
+async function searchSurplus(
+  pass: Pass,
+  head: Page,
+  { listedTotal, storedTotal }: SyncResult,
+  allowance?: number,
+): Promise<boolean> {
+  const difference = (storedTotal ?? 0) - (listedTotal ?? 0)
+  if (listedTotal === null || difference <= 0 || difference === pass.state.triedDifference) return false
+  await findRemoved(pass, head, allowance)
+  return true
+}
+
 /** Goes on from the position until the list ends, or the head is due again. */
-async function readSlice(pass: Pass, position: FullPosition, head: Page): Promise<WalkEnd> {
+async function readSlice(
+  pass: Pass,
+  position: FullPosition,
+  head: Page,
+  refresh: { requests: number },
+): Promise<WalkEnd> {
+  const pagesBefore = pass.counters.pagesRead
   let start = head
-  if (position.at !== null) {
-    const reached = await reachCoveredGround(pass, head)
-    if ('end' in reached) return reached.end
-    await rereadOpenJobs(pass, reached.page, openAllowance(pass.pagesPerRun))
-    start = await askAbove(pass, position.at)
+  if (pass.coverage.kind === 'none') {
+    // Whatever is stored is no ground to stand on, but it tells whose list this is.
+    if (!pass.acceptRemovals && !(await isOurList(pass, head))) return 'foreign'
+    await position.begin(head)
+    await pass.noteHead(head, 0)
+  } else {
+    await position.begin(head)
+    const reached = await reachHead(pass, head)
+    if ('end' in reached) {
+      if (reached.end !== 'foreign' || !pass.acceptRemovals) return reached.end
+      pass.log.warn('the list holds no stored job: reading it like the first time')
+      await position.restart(true)
+      return readSlice(pass, position, head, refresh)
+    }
+    if (pass.isUnproven) return 'loss'
+    if (pass.coverage.kind === 'whole') await refreshVerdict(pass, reached.page)
+    start = reached.page
+    if (position.at !== null) {
+      await rereadOpenJobs(pass, reached.page, openAllowance(pass.pagesPerRun))
+      start = await askAbove(pass, position.at)
+    }
+    refresh.requests = Math.max(LEAST_REFRESH_REQUESTS, pass.counters.pagesRead - pagesBefore + 1)
   }
-  await position.begin()
   return walkDown(pass, start, {
-    isFirstPass: pass.coverage.kind !== 'whole',
     isFull: true,
-    until: sliceEnd(pass, position.at),
-    onSwept: position.move,
+    until: sliceEnd(pass, position.at ?? start.newest, refresh.requests),
+    onWindow: position.move,
   })
 }
 
 /**
- * Ends a slice when the head is due, or the pass is to be handed on. But never inside a tie that reaches down from where the slice began: it could not
- * go on from there, and would read the tie again for ever. Nor in an unsorted list, which has no positions at all; nor
- * above covered ground, where what is held back would be dropped and read again, for ever too.
+ * The verdict on a head in the middle of a full pass, as an incremental run takes it: what is stored too much is searched
+ * for first, as far as the allowance of an incremental run goes.
+ */
+async function refreshVerdict(pass: Pass, head: Page): Promise<void> {
+  const result = await judge(pass, head)
+  if (!pass.mayGo() || !(await searchSurplus(pass, head, result, pass.pagesPerRun))) return
+  const reached = await reachHead(pass, null)
+  if ('page' in reached) await judge(pass, reached.page)
+}
+
+/**
+ * Ends a slice when the head is due, or the pass is to be handed on. But never inside a tie that reaches down from where
+ * the slice began: it could not go on from there, and would read the tie again for ever. Nor in an unsorted list, which
+ * has no positions at all.
  */
 function sliceEnd(
-  { counters, timing, sizes, doubts, mustHandOn }: Pass,
+  { counters, timing, sizes, doubts, mustHandOn, windowRest, coverage }: Pass,
   from: Micros | null,
-): (page: Page, touched: boolean) => boolean {
+  refreshRequests: number,
+): (page: Page) => boolean {
   const { pagesRead, waitedMs } = counters
   const startedAt = performance.now()
-  return ({ oldest }, touched) => {
-    if (!touched) return false
+  return ({ oldest }) => {
     if (doubts.has('unsorted')) return false
     if (from !== null && (oldest === null || oldest >= from)) return false
     if (mustHandOn()) return true
+    if (coverage.kind === 'whole' && !mayReadOn(windowRest(), timing.refreshMs, refreshRequests)) return true
     if (counters.pagesRead - pagesRead < sizes.minSlicePages) return false
     return performance.now() - startedAt >= timing.refreshMs || counters.waitedMs - waitedMs >= timing.longWaitMs
   }
+}
+
+/** Waits until the head is due again, or a new window begins, where the rest of the window is kept for such heads. */
+async function leaveRestOfWindow(pass: Pass, refreshRequests: number): Promise<void> {
+  const { counters, log, signal, timing } = pass
+  const rest = pass.windowRest()
+  if (rest === null || mayReadOn(rest, timing.refreshMs, refreshRequests)) return
+  const waitMs = Math.min(timing.refreshMs, rest.endsInMs)
+  counters.waitedMs += waitMs
+  log.info({ waitMs }, 'waiting: the rest of the request budget is kept for the head')
+  await sleep(waitMs, undefined, { signal })
 }

@@ -1,45 +1,56 @@
-import type { Page } from './page.js'
+import { isLast, overlaps, type Page, type PageAsked } from './page.js'
 import type { Pass } from './pass.js'
-import { isSoundSeam, joins } from './seam.js'
+import { deepestPage, isSoundSeam, pageAt } from './seam.js'
 
-/** Seams that stay unsound for so many tries move faster than we read. */
-const MAX_TRIES = 5
+/** How far above the expected place each try begins, in pages; at least one job. A list that moves faster is not read. */
+const BACK_OFF = [0, 1 / 16, 1 / 4, 1 / 2, 1, 2]
 
 /** What was read to go on below a page. */
 export interface Step {
-  /** The page to go on from. */
+  /** The page to go on from; it need not lie below where it is not proved. */
   readonly lower: Page
-  /** All answers, in the order they came; on a sound step all of them join what was read before. */
-  readonly seen: readonly Page[]
+  /** Whether it is proved that it joins the page above. */
   readonly isSound: boolean
 }
 
 /**
  * Reads the page below `page` so that nothing between the two can be missing.
  *
- * While the seam is unsound, the lower page is asked again, and every second time the upper one too. A page asked again
- * takes the place of its older answer only where it joins it; else the page above is read, up to the head.
+ * In a list that loses nothing that is the page that adjoins. Else, and where that one does not join, it is a page that
+ * begins a little above the end of `page`, each time further up. The total shows what came or went meanwhile: a job that
+ * came pushed the place down by one, and one that went pulled it up by one, or not, if it stood below.
  */
 export async function readBelow(pass: Pass, page: Page): Promise<Step> {
-  const seen: Page[] = []
-  const ask = async (number: number) => {
-    const answer = await pass.ask(number)
-    seen.push(answer)
-    return answer
-  }
-
-  let upper = page
-  let lower = await ask(upper.number + 1)
-  for (let tries = 1; !isSoundSeam(upper, lower); tries += 1) {
-    // A faulty answer was asked for often enough by the client.
-    if (tries > MAX_TRIES || upper.fault !== null || lower.fault !== null) return { lower, seen, isSound: false }
-    if (tries === 1) pass.counters.seamsRepaired += 1
-    if (tries % 2 === 0) {
-      let again = await ask(upper.number)
-      while (!joins(again, upper) && again.number > 1) again = await ask(again.number - 1)
-      upper = again
+  const backs = BACK_OFF.map((pages, index) => index + Math.max(1, Math.ceil(pages * pass.limit)))
+  let furthest: Page | null = null
+  for (const [tries, back] of (pass.mustOverlap ? backs : [0, ...backs]).entries()) {
+    const moved = (pass.latestTotal ?? page.total) - page.total
+    const asked = below(pass, page.end + moved - back, back > 0)
+    const lower = await pass.ask(asked.number, asked.limit)
+    if (furthest === null || lower.end > furthest.end) furthest = lower
+    if (isSoundSeam(page, lower, pass.mustOverlap) && reachesBelow(lower, page)) {
+      await pass.checkOrder(page, lower)
+      return { lower, isSound: true }
     }
-    lower = await ask(upper.number + 1)
+    // The client has asked for a faulty answer often enough.
+    if (page.fault !== null || lower.fault !== null) break
+    if (tries === 0) pass.counters.seamsRepaired += 1
   }
-  return { lower, seen, isSound: true }
+  // The next pages are read all the same, from the lowest answer on.
+  return { lower: furthest ?? page, isSound: false }
+}
+
+/** Whether the page, which joins the one above, shows more than that, or that there is no more. */
+function reachesBelow(lower: Page, upper: Page): boolean {
+  const last = lower.jobs.at(-1)
+  if (isLast(lower)) return true
+  return last !== undefined && overlaps(lower, upper) ? !upper.uuids.has(last.uuid) : lower.end > upper.end
+}
+
+function below(pass: Pass, place: number, isOverlapping: boolean): PageAsked {
+  if (!isOverlapping || pass.doubts.has('no_overlap')) return pageAt(place, pass.limit)
+  const asked = deepestPage(place, pass.limit)
+  if (asked !== null) return asked
+  pass.doubt('no_overlap')
+  return pageAt(place + 1, pass.limit)
 }

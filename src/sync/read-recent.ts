@@ -1,12 +1,12 @@
 import { hasMoreLiveJobs } from '../db/batch-jobs-read.js'
-import { type SyncResult, settle, withoutCounts } from './balance.js'
 import { findRemoved } from './find-removed.js'
-import { isOurList } from './head.js'
+import { reachHead } from './head.js'
 import { noteOpenJobs, readOpenJobs } from './open-jobs.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
 import { isSweepDue, openAllowance } from './plan.js'
-import { readWholeList } from './read-all.js'
+import { readEverything } from './read-all.js'
+import { type SyncResult, settle, withoutCounts } from './settle.js'
 import { sweepSlice } from './sweep.js'
 import { walkDown } from './walk.js'
 
@@ -29,39 +29,37 @@ export async function readRecent(pass: Pass): Promise<SyncResult> {
   const isSweeping = isSweepDue(pass.state.lastSweepAt, pass.now(), pass.timing.sweepEveryMs) && pass.mayGo()
   if (isSweeping) await sweepSlice(pass, left(pass.pagesPerRun))
   const result = await settleWithOpenJobs(pass, () => left(openAllowance(pass.pagesPerRun)))
-  if (result.reason === 'first_pass_unfinished') return readLongGap(pass)
   if (result.listedTotal === null || result.listedTotal === result.storedTotal) return result
   return findDifference(pass, result, isSweeping)
 }
 
 async function readSmallList(pass: Pass, first: Page): Promise<SyncResult> {
-  if (first.totalPages <= 1) return settle(pass, { only: first, hasReadAll: true })
   const startedAt = pass.now()
-  const end = await walkDown(pass, first, { isFull: true })
-  if (end !== 'end') return withoutCounts(pass, end === 'strange' ? 'strange' : 'broken')
+  const reached = await reachHead(pass, first)
+  if ('end' in reached) return withoutCounts(pass, reached.end)
+  if (reached.page.totalPages <= 1) return settle(pass, reached.page, { hasReadAll: true })
+  const overlapped = pass.mustOverlap
+  let end = await walkDown(pass, reached.page, { isFull: true })
+  // The first loss ever shows on pages that only adjoin; once they overlap, it is proved.
+  if (end === 'end' && pass.mustOverlap !== overlapped) end = await walkDown(pass, await pass.ask(1), { isFull: true })
+  if (end !== 'end') return withoutCounts(pass, end === 'foreign' ? 'foreign' : 'broken')
   await pass.save({ rereadSince: startedAt })
-  return settle(pass, { hasReadAll: true })
+  return settleOnHead(pass, { hasReadAll: true })
+}
+
+/** Reads the head, and takes the verdict on it. */
+async function settleOnHead(pass: Pass, options = { hasReadAll: false }): Promise<SyncResult> {
+  const reached = await reachHead(pass, null)
+  return 'end' in reached ? withoutCounts(pass, reached.end) : settle(pass, reached.page, options)
 }
 
 /** While we read, new jobs may have pushed open ones off the head; they are read too, and then the head again. */
 async function settleWithOpenJobs(pass: Pass, left: () => number): Promise<SyncResult> {
-  const result = await settle(pass, { hasReadAll: false })
+  const result = await settleOnHead(pass)
   if (result.listedTotal === null || pass.wanted.size === 0) return result
   const pagesBefore = pass.counters.pagesRead
   await readOpenJobs(pass, left())
-  return pass.counters.pagesRead === pagesBefore ? result : settle(pass, { hasReadAll: false })
-}
-
-/** More is new at the head than may be held back: such a list is read like the first time. */
-async function readLongGap(pass: Pass): Promise<SyncResult> {
-  const head = await pass.ask(1)
-  if (!(await isOurList(pass, head))) return withoutCounts(pass, 'strange')
-  return readEverything(pass, head)
-}
-
-async function readEverything(pass: Pass, head: Page): Promise<SyncResult> {
-  const end = await readWholeList(pass, head)
-  return end === 'end' ? settle(pass, { hasReadAll: true }) : withoutCounts(pass, end)
+  return pass.counters.pagesRead === pagesBefore ? result : settleOnHead(pass)
 }
 
 async function findDifference(
@@ -72,7 +70,7 @@ async function findDifference(
   const difference = (storedTotal ?? 0) - (listedTotal ?? 0)
   if (difference > 0 && pass.head !== null) await findRemoved(pass, pass.head)
   else if (!hasSwept && pass.mayGo()) await sweepSlice(pass, pass.pagesPerRun)
-  const result = await settle(pass, { hasReadAll: false })
+  const result = await settleOnHead(pass)
   const isSettled = result.listedTotal === null || result.listedTotal === result.storedTotal
   if (isSettled || difference === pass.state.triedDifference) return result
 

@@ -15,6 +15,7 @@ import { type Counters, createCounters } from './counters.js'
 import { startHeartbeat } from './heartbeat.js'
 import { HandedOnError } from './interruptions.js'
 import type { Page } from './page.js'
+import type { WindowRest } from './pass.js'
 import { modeOf } from './plan.js'
 import type { RunMode, RunSummary, RunTrigger } from './run-summary.js'
 import { runSync } from './run-sync.js'
@@ -35,6 +36,10 @@ export interface RecordedRunOptions {
   readonly timing: Timing
   readonly sizes: SyncSizes
   readonly mayGo: () => boolean
+  /** Default: nothing is known. */
+  readonly windowRest?: () => WindowRest | null
+  /** Default false. */
+  readonly acceptRemovals?: boolean
   /** Default: never. */
   readonly mustHandOn?: () => boolean
   readonly signal: AbortSignal
@@ -68,7 +73,7 @@ export async function recordRun(options: RecordedRunOptions): Promise<RecordedRu
       const patient = withRetries(db, { signal: options.signal, onRetry: tellRetry(options, options.log) })
       const mode = modeOf(options.mode, await openSyncState(patient, account))
       const run = await startRun(patient, { account, mode, trigger, worker })
-      return await runUnderLock({ ...options, mode, asked: options.mode }, run, lock.lost, startedAt)
+      return await runUnderLock({ ...options, mode }, run, lock.lost, startedAt)
     } finally {
       await lock.release()
     }
@@ -80,13 +85,13 @@ export async function recordRun(options: RecordedRunOptions): Promise<RecordedRu
 }
 
 async function runUnderLock(
-  options: RecordedRunOptions & { readonly asked: RunMode },
+  options: RecordedRunOptions,
   run: RunKey,
   lockLost: AbortSignal,
   startedAt: number,
 ): Promise<RecordedRun> {
   const log = options.log.child({ runId: String(run.id), account: run.account })
-  const { mode, asked, trigger } = options
+  const { mode, trigger } = options
   log.info({ mode, trigger }, 'run started')
   const counters = createCounters()
   const client = options.createClient(counters, log)
@@ -105,11 +110,12 @@ async function runUnderLock(
       client,
       run,
       mode,
-      asked,
+      acceptRemovals: options.acceptRemovals ?? false,
       pagesPerRun,
       timing,
       sizes,
       mayGo: options.mayGo,
+      windowRest: options.windowRest ?? (() => null),
       mustHandOn: options.mustHandOn ?? (() => false),
       counters,
       signal,

@@ -2,13 +2,14 @@ import { readNewestCreatedAt } from '../db/batch-jobs-read.js'
 import { openDatabaseClock } from '../db/clock.js'
 import { hasNewRejections } from '../db/rejected-jobs.js'
 import { openSyncState, type SyncState } from '../db/sync-state.js'
-import { type SyncResult, settle, withoutCounts } from './balance.js'
+import { reachHead } from './head.js'
 import { toMicros } from './instant.js'
-import { SmallerLimitError } from './interruptions.js'
+import { SmallerLimitError, TwoListsError } from './interruptions.js'
 import { noteOpenJobs } from './open-jobs.js'
 import { createPass, type Doubt, type Pass, type PassStart, type SyncOptions } from './pass.js'
-import { readWholeList } from './read-all.js'
+import { readEverything } from './read-all.js'
 import { readRecent } from './read-recent.js'
+import { type SyncResult, settle, withoutCounts } from './settle.js'
 import type { PartialReason } from './verdict.js'
 
 /** A full pass whose verdict is not `complete` is worth one repetition: the list may have moved too fast. */
@@ -21,6 +22,9 @@ const REPEATABLE: ReadonlySet<PartialReason> = new Set([
   'more_stored_than_listed',
   'first_pass_unfinished',
 ])
+
+const MASS_REMOVAL_ADVICE =
+  "most stored jobs are listed no longer: if the key is not another account's, sync --full --accept-removals applies it"
 
 /** A run's verdict, and what it left unread. */
 export type RunResult = SyncResult & {
@@ -50,7 +54,9 @@ export async function runSync(options: SyncOptions): Promise<RunResult> {
 async function runPasses(options: SyncOptions, limit: number, doubts: Set<Doubt>): Promise<RunResult> {
   for (let round = 1; ; round += 1) {
     const pass = createPass(options, { ...(await openStart(options)), limit, doubts })
-    const result = await readAs(pass).finally(() => pass.writer.close())
+    const result = await readAs(pass)
+      .catch((error: unknown) => toResult(error, pass))
+      .finally(() => pass.close())
     await noteOutcome(pass, result)
     const mayRepeat = options.mode === 'full' && round < FULL_PASSES
     if (!mayRepeat || !isRepeatable(result, doubts)) return { ...result, openUnread: pass.wanted.size }
@@ -64,8 +70,15 @@ function isRepeatable({ reason }: SyncResult, doubts: ReadonlySet<Doubt>): boole
   return reason !== 'more_stored_than_listed' || doubts.size === 0
 }
 
+/** Of an account without live jobs, nothing is stored that an incremental run could begin at. */
 function readAs(pass: Pass): Promise<SyncResult> {
-  return pass.mode === 'full' ? readAll(pass) : readRecent(pass)
+  return pass.mode === 'full' || pass.coverage.kind !== 'whole' ? readAll(pass) : readRecent(pass)
+}
+
+function toResult(error: unknown, { log }: Pass): SyncResult {
+  if (!(error instanceof TwoListsError)) throw error
+  log.error({ err: error }, 'list is that of two accounts')
+  return { status: 'partial', reason: 'two_lists', listedTotal: null, storedTotal: null }
 }
 
 async function openStart({ db, run }: SyncOptions): Promise<Pick<PassStart, 'now' | 'state' | 'newestStored'>> {
@@ -75,20 +88,18 @@ async function openStart({ db, run }: SyncOptions): Promise<Pick<PassStart, 'now
   return { now, state, newestStored: newest === null ? null : toMicros(newest) }
 }
 
-/** Reads every page, and the head after it. */
+/** Reads every page. A list of one page is read with its first answer. */
 async function readAll(pass: Pass): Promise<SyncResult> {
   await noteOpenJobs(pass)
   const first = await pass.ask(1)
-  if (first.totalPages <= 1 && first.fault === null) return settle(pass, { only: first, hasReadAll: true })
-  const hasReadAll = pass.coverage.kind !== 'down_to' && pass.state.fullCreatedAt === null
-  const end = await readWholeList(pass, first)
-  return end === 'end' ? settle(pass, { hasReadAll }) : withoutCounts(pass, end)
+  if (first.totalPages > 1 || first.fault !== null) return readEverything(pass, first)
+  const reached = await reachHead(pass, first)
+  return 'end' in reached ? withoutCounts(pass, reached.end) : settle(pass, reached.page, { hasReadAll: true })
 }
 
 /** Notes what the next run must know of this one. */
 async function noteOutcome(pass: Pass, result: SyncResult): Promise<void> {
-  const { state, mode } = pass
-  const isFull = mode === 'full'
+  const { state } = pass
   const difference = (result.storedTotal ?? 0) - (result.listedTotal ?? 0)
   const change: { -readonly [Name in keyof SyncState]?: SyncState[Name] } = {}
   // Items that were spoilt on their way account for a difference that the next reading ends.
@@ -97,10 +108,8 @@ async function noteOutcome(pass: Pass, result: SyncResult): Promise<void> {
   if (result.listedTotal !== null && triedDifference !== state.triedDifference) change.triedDifference = triedDifference
   const isUnsorted = pass.doubts.has('unsorted')
   if (isUnsorted !== state.isUnsorted) change.isUnsorted = isUnsorted
-  if (result.reason === 'mass_removal') {
-    if (isFull && state.massRemovalAt === null) change.massRemovalAt = pass.now()
-    // What was not our list was no pass to go on with.
-    if (state.fullStartedAt === null) change.fullStartedAt = null
-  }
+  // What was not our list was no pass to go on with.
+  if (result.reason === 'mass_removal' && state.fullStartedAt === null) change.fullStartedAt = null
+  if (result.reason === 'mass_removal') pass.log.error(MASS_REMOVAL_ADVICE)
   if (Object.keys(change).length > 0) await pass.save(change)
 }

@@ -1,32 +1,63 @@
-import type { Page } from './page.js'
+import { overlaps, type Page, type PageAsked } from './page.js'
 
 /**
- * Decides whether nothing can be missing between two neighbouring pages.
+ * Decides whether nothing can be missing between two neighbouring pages, whichever of the two was asked first.
  *
- * The list is newest first. Between two requests it moves down by new jobs and up by removed ones; only a move up can
- * hide a job. A uuid on both pages proves that they overlap. Equal totals prove that as many came as went, and what
- * comes, comes above the joint (assumption A1), so the net move over the joint is down or none; that argument needs the
- * upper page to be the older answer. A page that is not well-formed proves nothing.
+ * A job on both pages proves it, however old either answer is: all versions of the list have the same order, because jobs
+ * enter at the head only (assumption A1) and the order is stable (A3). A job between the pages, in whatever version it is
+ * listed, stands above or below the shared one, so one of the pages lists it if their version does.
+ *
+ * Equal totals prove the same, but only in a list that loses nothing: there a version is the older one continued at the
+ * head, so an equal total means the same version. A list that loses as many jobs as it gains shows one total in many
+ * versions, and an answer of a replica that lags behind hides a job between two pages without a trace.
+ *
+ * A page that is not well-formed proves nothing.
+ *
+ * @param losesJobs whether the list has ever been seen to lose a job.
  */
-export function isSoundSeam(upper: Page, lower: Page): boolean {
+export function isSoundSeam(upper: Page, lower: Page, losesJobs: boolean): boolean {
   if (upper.fault !== null || lower.fault !== null) return false
-  if (upper.answeredAt <= lower.askedAt && upper.total === lower.total) return true
-  return overlaps(upper, lower)
+  if (overlaps(upper, lower)) return true
+  return !losesJobs && upper.total === lower.total && lower.start <= upper.end
+}
+
+/** The page of `limit` jobs that holds the place. */
+export function pageAt(place: number, limit: number): PageAsked {
+  return { number: Math.floor(Math.max(0, place) / limit) + 1, limit }
 }
 
 /**
- * Decides whether a page that was asked again may take the place of its older answer, without a hole above it.
+ * The page that begins at or above the place and reaches as far down as possible. Pages of `limit` jobs begin at multiples
+ * of it only, so that the limit is what decides where a page can begin.
  *
- * What was above the old answer must not have slipped past the new one: either both share a job, or the new one ends
- * above where the old one began, or it is the head, above which there is nothing.
+ * Taking the deepest page each time costs 21 % more requests than pages that only adjoin. Looking further ahead gains
+ * nothing: the best of all choices, found by dynamic programming, is the same for lists of 1,000 to 1 million jobs.
+ *
+ * @returns null where no page reaches below the place, as with limits of at most 4.
  */
-export function joins(again: Page, older: Page): boolean {
-  if (again.fault !== null) return false
-  if (again.number === 1 || overlaps(again, older)) return true
-  return again.isSorted && again.oldest !== null && older.newest !== null && again.oldest > older.newest
+export function deepestPage(place: number, mostJobs: number): PageAsked | null {
+  let best = { asked: pageAt(place, mostJobs), end: 0 }
+  for (const limit of limitsUpTo(mostJobs)) {
+    const asked = pageAt(place, limit)
+    const end = asked.number * limit
+    if (end > best.end) best = { asked, end }
+  }
+  return best.end > place + 1 ? best.asked : null
 }
 
-function overlaps(one: Page, other: Page): boolean {
-  for (const uuid of other.uuids) if (one.uuids.has(uuid)) return true
-  return false
+/** The page that holds the place and begins as far above it as possible. */
+export function highestPage(place: number, mostJobs: number): PageAsked {
+  let best = { asked: pageAt(place, mostJobs), start: Number.POSITIVE_INFINITY }
+  for (const limit of limitsUpTo(mostJobs)) {
+    const asked = pageAt(place, limit)
+    const start = (asked.number - 1) * limit
+    if (start < best.start) best = { asked, start }
+  }
+  return best.asked
+}
+
+/** Shorter pages than half the longest are never the best choice. */
+function limitsUpTo(mostJobs: number): readonly number[] {
+  const least = Math.floor(mostJobs / 2) + 1
+  return Array.from({ length: mostJobs - least + 1 }, (_, index) => mostJobs - index)
 }

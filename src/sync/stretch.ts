@@ -12,8 +12,10 @@ export interface Listed {
 
 /** Pages joined by sound seams, and what of the part of the list that they show is still undecided. */
 export interface Stretch {
-  /** Adds what was read to go on below: all answers, and the page to go on from. */
-  add(seen: readonly Page[], lower: Page): void
+  /** Adds the page below. `isOverlapping`: the two share a job. */
+  add(lower: Page, isOverlapping: boolean): void
+  /** Whether all its pages overlap, which proves what it lists however old each answer is. */
+  readonly isOverlapping: boolean
   /** Whether the pages are sorted, each below the one before. Only then they make a window. */
   readonly isSorted: boolean
   /** Answers since the last window. */
@@ -31,6 +33,7 @@ export function createStretch(first: Page): Stretch {
   let top = windowTop(first)
   let last = first
   let isSorted = true
+  let isOverlapping = true
   let answers = 0
 
   function note(page: Page): void {
@@ -45,10 +48,15 @@ export function createStretch(first: Page): Stretch {
   note(first)
 
   return {
-    add(seen, lower) {
-      for (const page of seen) note(page)
-      isSorted &&= lower.newest === null || last.newest === null || lower.newest <= last.newest
+    add(lower, sharesJobs) {
+      note(lower)
+      isOverlapping &&= sharesJobs
+      // A page that overlaps may also begin above.
+      isSorted &&= sharesJobs || lower.newest === null || last.newest === null || lower.newest <= last.newest
       last = lower
+    },
+    get isOverlapping() {
+      return isOverlapping
     },
     get isSorted() {
       return isSorted
@@ -58,7 +66,8 @@ export function createStretch(first: Page): Stretch {
     },
     takeWindow() {
       const bottom = windowBottom(last)
-      const window = { after: bottom, upTo: top, uuids: [...listed.keys(), ...undated], nameless }
+      const newest = top === null ? first.newest : null
+      const window = { after: bottom, upTo: top, newest, uuids: [...listed.keys(), ...undated], nameless }
       top = nextTop(top, bottom)
       answers = 0
       for (const [uuid, createdAt] of listed) if (top === null || createdAt > top) listed.delete(uuid)

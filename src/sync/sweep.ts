@@ -21,9 +21,9 @@ export async function sweepSlice(pass: Pass, allowance: number): Promise<void> {
   const hasAdvanced = (oldest: Micros | null) => oldest !== null && (from === null || oldest < from)
   await walkDown(pass, start, {
     until: ({ oldest }) => isSpent() && hasAdvanced(oldest),
-    onSwept: (bottom) => save(bottom),
+    onWindow: (bottom) => save(bottom),
   })
-  await pass.writer.drain()
+  await pass.drain()
 
   function save(bottom: Micros | null): Promise<void> {
     const lastSweepAt = pass.now()

@@ -7,6 +7,7 @@ export type PartialReason =
   | 'more_stored_than_listed'
   | 'mass_removal'
   | 'assumption_broken'
+  | 'two_lists'
 
 /** What is known when a pass has ended, on one answer for page 1 that touches covered ground or is the only page. */
 export interface Evidence {

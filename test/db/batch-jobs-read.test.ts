@@ -141,13 +141,27 @@ test('an open rejection stands for a listed job, but says nothing of when it was
 
 test('lists the live jobs of a range that are not listed: above `after`, up to and with `upTo`', async () => {
   const unlisted = async (after: string | null, upTo: string | null, ...listed: number[]) =>
-    [...(await listUnlisted(db, 'default', { after, upTo }, listed.map(uuidOf)))].sort()
+    [...(await listUnlisted(db, 'default', { after, upTo, settled: null }, listed.map(uuidOf)))].sort()
 
   expect(await unlisted(null, null, 1, 2, 3, 4, 6, 7, 9)).toEqual([uuidOf(8)])
   expect(await unlisted(secondOf(2), secondOf(6))).toEqual([3, 4, 6].map(uuidOf))
   expect(await unlisted(secondOf(2), null, 4, 7)).toEqual([3, 6, 8, 9].map(uuidOf))
   expect(await unlisted(null, secondOf(2), 100)).toEqual([1, 2].map(uuidOf))
   expect(await unlisted(secondOf(6), secondOf(6))).toEqual([])
+})
+
+test('a job newer than the page that leaves it out is unlisted only when it was first seen long enough ago', async () => {
+  const unlisted = async (ageMs: number) => {
+    const range = { after: null, upTo: null, settled: { newest: secondOf(7), ageMs } }
+    return [...(await listUnlisted(db, 'default', range, [1, 2, 3, 4, 6].map(uuidOf)))].sort()
+  }
+  await database.sql("UPDATE spidra.batch_jobs SET first_seen_at = now() - interval '1 minute' WHERE uuid = $1", [
+    uuidOf(8),
+  ])
+
+  expect(await unlisted(30_000)).toEqual([7, 8].map(uuidOf))
+  expect(await unlisted(90_000)).toEqual([7].map(uuidOf))
+  expect(await unlisted(0)).toEqual([7, 8, 9].map(uuidOf))
 })
 
 function secondOf(number: number): string {

@@ -21,7 +21,9 @@ const NOTHING: SyncState = {
   rereadSince: null,
   isUnsorted: false,
   triedDifference: null,
-  massRemovalAt: null,
+  losesJobs: false,
+  passTotal: null,
+  passNewcomers: 0,
 }
 
 const ALL: SyncState = {
@@ -37,7 +39,9 @@ const ALL: SyncState = {
   rereadSince: new Date('2026-03-02T12:00:00.004Z'),
   isUnsorted: true,
   triedDifference: -3,
-  massRemovalAt: new Date('2026-03-02T12:00:00.005Z'),
+  losesJobs: true,
+  passTotal: 77,
+  passNewcomers: 3,
 }
 
 test('nothing is known of an account never seen, which is on the books from then on', async () => {

@@ -12,7 +12,7 @@ export interface ListedJob {
 
 /** What happens to the list between two answers. `index` is taken modulo the length of the list. */
 export type Move =
-  | { readonly kind: 'come'; readonly tie: boolean }
+  | { readonly kind: 'come'; readonly tie: boolean; readonly count: number }
   | { readonly kind: 'go' | 'progress' | 'reopen'; readonly index: number }
 
 /** A run that asks so often never ends. */
@@ -22,27 +22,45 @@ const MAX_REQUESTS = 5_000
 export class Died extends Error {}
 
 /**
- * A list of batch jobs with the semantics of the API, which moves between any two answers as it is told. An answer is
- * one snapshot, taken at some instant between the question and its arrival, so that several may overtake each other.
+ * A list of batch jobs with the semantics of the API, which moves between any two answers as planned. An answer is one
+ * version of the list, the present one or one of a replica that lags behind.
  */
 export interface MovingList {
   readonly jobs: ListedJob[]
-  /** The list as of the last answer that was given. */
+  /** Every version that the list has had, the latest last. */
+  readonly versions: readonly (readonly ListedJob[])[]
+  /** The version that the last answer showed. */
   readonly lastAnswer: readonly ListedJob[]
+  /** The most jobs that came or went between two answers since the last plan. */
+  readonly mostMoves: number
   requests: number
   /** Moves to come, `pace` of them before each answer, over and over. */
   plan(moves: readonly Move[], pace: readonly number[], diesIn: number | null): void
   readonly client: SpidraClient
 }
 
-export function createMovingList(name: string, size: number, ties: readonly boolean[], maxLimit: number): MovingList {
+export interface MovingListOptions {
+  readonly name: string
+  readonly size: number
+  /** Whether a job has the createdAt of the one before it, over and over. */
+  readonly ties: readonly boolean[]
+  readonly maxLimit: number
+  /** Half of the answers come from a replica that is this number of versions behind. */
+  readonly lag: number
+  /** Where the list ends: each job that comes drops the oldest. Null: nowhere. */
+  readonly cap: number | null
+}
+
+export function createMovingList({ name, size, ties, maxLimit, lag, cap }: MovingListOptions): MovingList {
   let ids = 0
   let clock = Date.UTC(2026, 0, 1) * 1000
   let moves: readonly Move[] = []
   let pace: readonly number[] = []
   let moved = 0
   let diesIn: number | null = null
+  let movesBefore = 0
   const jobs: ListedJob[] = []
+  const versions: (readonly ListedJob[])[] = []
 
   function come(tie: boolean): void {
     ids += 1
@@ -51,12 +69,15 @@ export function createMovingList(name: string, size: number, ties: readonly bool
     const uuid = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`
     const createdAt = `${new Date(Math.floor(clock / 1000)).toISOString().slice(0, -1)}${String(clock % 1000).padStart(3, '0')}Z`
     jobs.unshift({ uuid, createdAt, status: ids % 3 === 0 ? 'running' : 'completed', completedCount: 0 })
+    if (cap !== null && jobs.length > cap) jobs.pop()
   }
   for (let index = 0; index < size; index += 1) come(ties[index % Math.max(1, ties.length)] ?? false)
+  versions.push([...jobs])
 
   function apply(move: Move): void {
+    movesBefore += move.kind === 'come' ? move.count : 1
     if (move.kind === 'come') {
-      come(move.tie)
+      for (let count = 0; count < move.count; count += 1) come(move.tie)
       return
     }
     const index = move.index % Math.max(1, jobs.length)
@@ -70,13 +91,16 @@ export function createMovingList(name: string, size: number, ties: readonly bool
 
   const list: MovingList = {
     jobs,
+    versions,
     lastAnswer: [...jobs],
+    mostMoves: 0,
     requests: 0,
     plan(nextMoves, nextPace, nextDiesIn) {
       moves = nextMoves
       pace = nextPace
       moved = 0
       diesIn = nextDiesIn
+      Object.assign(list, { mostMoves: 0 })
     },
     client: { listPage, close: async () => {} },
   }
@@ -92,13 +116,19 @@ export function createMovingList(name: string, size: number, ties: readonly bool
     for (let count = pace[list.requests % Math.max(1, pace.length)] ?? 0; count > 0; count -= 1) {
       const move = moves[moved]
       moved += 1
-      if (move !== undefined) apply(move)
+      if (move === undefined) continue
+      apply(move)
+      versions.push([...jobs])
     }
+    Object.assign(list, { mostMoves: Math.max(list.mostMoves, movesBefore) })
+    movesBefore = 0
+    const behind = (list.requests * 2_654_435_761) % 7 < 3 ? lag : 0
+    const shown = versions[Math.max(0, versions.length - 1 - behind)] ?? []
     const limit = Math.min(asked, maxLimit)
-    const totalPages = Math.ceil(jobs.length / limit)
-    const items = jobs.slice((page - 1) * limit, page * limit).map((job) => ({ ...job, totalUrls: 9, failedCount: 0 }))
-    const text = JSON.stringify({ jobs: items, pagination: { page, limit, total: jobs.length, totalPages } })
-    Object.assign(list, { lastAnswer: [...jobs] })
+    const totalPages = Math.ceil(shown.length / limit)
+    const items = shown.slice((page - 1) * limit, page * limit).map((job) => ({ ...job, totalUrls: 9, failedCount: 0 }))
+    const text = JSON.stringify({ jobs: items, pagination: { page, limit, total: shown.length, totalPages } })
+    Object.assign(list, { lastAnswer: shown })
     for (let wait = (list.requests * 5) % 4; wait > 0; wait -= 1) await turn()
     const body = parseListBody(text)
     if (body === null) throw new Error('the moving list gave no list')

@@ -39,6 +39,9 @@ export function page(
   const instants = parsed.map((job) => toMicros(job.createdAt))
   return {
     number,
+    limit,
+    start: (number - 1) * limit,
+    end: (number - 1) * limit + parsed.length,
     total,
     totalPages: Math.ceil(total / limit),
     jobs: parsed,

@@ -17,7 +17,17 @@ export interface RunOptions
   extends Partial<
     Pick<
       RecordedRunOptions,
-      'mode' | 'pagesPerRun' | 'sizes' | 'mayGo' | 'mustHandOn' | 'signal' | 'account' | 'onPage' | 'databaseUrl'
+      | 'mode'
+      | 'pagesPerRun'
+      | 'sizes'
+      | 'mayGo'
+      | 'windowRest'
+      | 'acceptRemovals'
+      | 'mustHandOn'
+      | 'signal'
+      | 'account'
+      | 'onPage'
+      | 'databaseUrl'
     >
   > {
   /** Durations that differ from the defaults. */

@@ -3,7 +3,7 @@ import { pino } from 'pino'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { startRun } from '../../src/db/sync-runs.js'
 import { openSyncState } from '../../src/db/sync-state.js'
-import { SYNC_SIZES, TIMING } from '../../src/scale.js'
+import { SYNC_SIZES, type SyncSizes, TIMING } from '../../src/scale.js'
 import { createCounters } from '../../src/sync/counters.js'
 import { modeOf } from '../../src/sync/plan.js'
 import type { RunMode } from '../../src/sync/run-summary.js'
@@ -30,7 +30,12 @@ interface PlannedRun {
   readonly pace: readonly number[]
 }
 
-const comes = fc.record({ kind: fc.constant('come' as const), tie: fc.boolean() })
+const comes = fc.record({
+  kind: fc.constant('come' as const),
+  tie: fc.boolean(),
+  // Now and then more than a page, and more than a few pages: as during a wait for the request budget.
+  count: fc.oneof({ weight: 8, arbitrary: fc.constant(1) }, { weight: 1, arbitrary: fc.integer({ min: 2, max: 40 }) }),
+})
 const changes = fc.record({ kind: fc.constantFrom('progress' as const, 'reopen' as const), index: fc.nat(200) })
 const goes = fc.record({ kind: fc.constant('go' as const), index: fc.nat(200) })
 
@@ -45,13 +50,23 @@ function planOf(move: fc.Arbitrary<Move>): fc.Arbitrary<PlannedRun> {
   })
 }
 
-const history = fc.boolean().chain((hasRemovals) =>
+/** How a list loses jobs: not at all, any of them, or its oldest whenever one comes. */
+type Losses = 'none' | 'any' | 'oldest'
+
+const history = fc.constantFrom<Losses>('none', 'none', 'any', 'oldest').chain((losses) =>
   fc.record({
-    hasRemovals: fc.constant(hasRemovals),
+    losses: fc.constant(losses),
+    lag: fc.constantFrom(0, 0, 1, 3),
     size: fc.nat(60),
     ties: fc.array(fc.boolean(), { maxLength: 7 }),
     limit: fc.constantFrom(1, 2, 4, 5, 5, 10, 50),
-    runs: fc.array(planOf(hasRemovals ? fc.oneof(comes, changes, goes) : fc.oneof(comes, changes)), {
+    // Small, so that small lists reach what large ones reach: chunks, windows, slices.
+    sizes: fc.constantFrom(
+      SYNC_SIZES,
+      { ...SYNC_SIZES, windowAnswers: 2, chunkPages: 2, minSlicePages: 2, smallPages: 1 },
+      { ...SYNC_SIZES, windowAnswers: 1, chunkPages: 1, minSlicePages: 1, smallPages: 2, doubleCheckPages: 1 },
+    ),
+    runs: fc.array(planOf(losses === 'any' ? fc.oneof(comes, changes, goes) : fc.oneof(comes, changes)), {
       minLength: 2,
       maxLength: 7,
     }),
@@ -59,20 +74,20 @@ const history = fc.boolean().chain((hasRemovals) =>
 )
 
 /** A tie longer than a slice: a full pass once read it over and over, because it could not go on from inside it. */
-const still: Omit<PlannedRun, 'mode'> = {
-  pagesPerRun: 1,
-  refreshMs: 0,
-  diesIn: null,
-  moves: [],
-  pace: [0],
-}
+const still: Omit<PlannedRun, 'mode'> = { pagesPerRun: 1, refreshMs: 0, diesIn: null, moves: [], pace: [0] }
 const fullRun: PlannedRun = { mode: 'full', ...still }
-const ALL_TIED = { hasRemovals: false, size: 60, ties: [true], limit: 1, runs: [fullRun, fullRun] }
+const ALL_TIED = {
+  losses: 'none' as const,
+  ...{ size: 60, ties: [true], sizes: SYNC_SIZES, runs: [fullRun, fullRun] },
+  lag: 0 as const,
+  limit: 1 as const,
+}
 
 async function runOnce(
   list: MovingList,
   account: string,
   planned: PlannedRun,
+  scale: { readonly sizes: SyncSizes; readonly staleAnswerMs: number },
 ): Promise<{ isWhole: boolean; mode: RunMode; result: RunResult | null }> {
   const { db } = database
   const state = await openSyncState(db, account)
@@ -87,11 +102,12 @@ async function runOnce(
       client: list.client,
       run,
       mode,
-      asked: planned.mode,
+      acceptRemovals: false,
       pagesPerRun,
-      timing: { ...TIMING, refreshMs },
-      sizes: SYNC_SIZES,
+      timing: { ...TIMING, refreshMs, staleAnswerMs: scale.staleAnswerMs },
+      sizes: scale.sizes,
       mayGo: () => true,
+      windowRest: () => null,
       mustHandOn: () => false,
       counters: createCounters(),
       signal: new AbortController().signal,
@@ -127,25 +143,52 @@ let accounts = 0
 test('what says complete is complete, nothing listed is marked removed, and what was read is fresh, however the list moves', {
   timeout: 3_600_000,
 }, async () => {
+  const lagging = { runs: 0, complete: 0 }
   await fc.assert(
-    fc.asyncProperty(history, async ({ hasRemovals, size, ties, limit, runs }) => {
+    fc.asyncProperty(history, async ({ losses, lag, size, ties, limit, sizes, runs }) => {
       accounts += 1
       const account = `churn-${accounts}`
-      const list = createMovingList(account, size, ties, limit)
+      const cap = losses === 'oldest' ? Math.max(1, size) : null
+      const list = createMovingList({ name: account, size, ties, maxLimit: limit, lag, cap })
       for (const planned of runs) {
         const storedBefore = await storedJobs(account)
         const listedBefore = new Map(list.jobs.map((job) => [job.uuid, job]))
+        const firstVersion = Math.max(0, list.versions.length - 1 - lag)
         list.plan(planned.moves, planned.pace, planned.diesIn)
-        const { isWhole, mode, result } = await runOnce(list, account, planned)
+        const staleAnswerMs = lag === 0 ? 0 : 3_600_000
+        const { isWhole, mode, result } = await runOnce(list, account, planned, { sizes, staleAnswerMs })
         const stored = await storedJobs(account)
         const listed = new Map(list.jobs.map((job) => [job.uuid, job]))
 
         for (const job of stored.values())
           expect(job.isRemoved && listed.has(job.uuid), 'removed while listed').toBe(false)
         if (result === null) continue
-        const live = [...stored.values()].filter((job) => !job.isRemoved)
+        const versions = list.versions.slice(firstVersion)
+        const live = [...stored.values()].filter((job) => !job.isRemoved).map((job) => job.uuid)
+        expect(result.reason, 'one list is not two').not.toBe('two_lists')
+        if (result.reason === 'mass_removal') {
+          const liveBefore = [...storedBefore.values()].filter((job) => !job.isRemoved)
+          const isListed = (version: readonly ListedJob[]) =>
+            version.some(({ uuid }) => liveBefore.some((job) => job.uuid === uuid))
+          expect(versions.every(isListed), 'a mass removal of a list that is ours').toBe(false)
+        }
+        if (lag > 0) {
+          lagging.runs += 1
+          if (result.status !== 'complete') continue
+          lagging.complete += 1
+          const set = [...live].sort().join()
+          expect(
+            versions.map((version) =>
+              version
+                .map(({ uuid }) => uuid)
+                .sort()
+                .join(),
+            ),
+          ).toContain(set)
+          continue
+        }
         if (result.status === 'complete') {
-          expect(new Set(live.map((job) => job.uuid))).toEqual(new Set(list.lastAnswer.map((job) => job.uuid)))
+          expect(new Set(live)).toEqual(new Set(list.lastAnswer.map((job) => job.uuid)))
           for (const job of list.lastAnswer) {
             const stoodStill =
               listedBefore.get(job.uuid) === undefined || listedBefore.get(job.uuid) === listed.get(job.uuid)
@@ -155,14 +198,18 @@ test('what says complete is complete, nothing listed is marked removed, and what
             if (isRead && stoodStill && !isNew)
               expect(fieldsOf(stored.get(job.uuid))).toEqual(fieldsOf(listed.get(job.uuid)))
           }
+          continue
         }
-        // A list that stands still leaves no excuse, nor one to which jobs only come.
+        // A list that stands still leaves no excuse, nor one to which less than a page comes between two answers.
         const isStill = planned.moves.length === 0 && mode === 'full'
-        if ((isStill || !hasRemovals) && result.reason !== 'mass_removal') {
+        const isReadable = losses === 'none' && list.mostMoves < Math.min(limit, SYNC_SIZES.pageLimit)
+        if ((isStill && result.reason !== 'mass_removal') || isReadable) {
           expect(result.status, JSON.stringify({ mode, ...result })).toBe('complete')
         }
       }
     }),
-    { numRuns: HISTORIES, ...SEED, examples: [[ALL_TIED]] },
+    { numRuns: HISTORIES, ...SEED, examples: [[ALL_TIED]], endOnFailure: process.env.CHURN_SHRINK === undefined },
   )
+  // A replica that lags may leave a run without a verdict, but not every one.
+  expect(lagging.complete / Math.max(1, lagging.runs), JSON.stringify(lagging)).toBeGreaterThan(0.5)
 })

@@ -42,7 +42,10 @@ describe('faultOf', () => {
 })
 
 test('a page knows its bounds, its order and what it lists, rejected items too', () => {
-  const shown = toPage(1, answer([item('a', 2), item('b', 3), item('c', 1, { status: 7 })], { limit: 3, total: 3 }))
+  const shown = toPage(
+    { number: 1, limit: 3 },
+    answer([item('a', 2), item('b', 3), item('c', 1, { status: 7 })], { limit: 3, total: 3 }),
+  )
   expect(shown.isSorted).toBe(false)
   expect(shown.uuids.size).toBe(3)
   expect(shown.rejections).toHaveLength(1)

@@ -32,8 +32,8 @@ const p3 = page(
 describe('the window of a stretch', () => {
   test('is open above the first page and below the last', () => {
     const stretch = createStretch(p1)
-    stretch.add([p2], p2)
-    stretch.add([p3], p3)
+    stretch.add(p2, false)
+    stretch.add(p3, false)
     expect(stretch.takeWindow()).toMatchObject({ upTo: null, after: null })
   })
 
@@ -44,7 +44,7 @@ describe('the window of a stretch', () => {
   test('leaves out what ties with the last job, until the next page is there', () => {
     const stretch = createStretch(p1)
     expect(stretch.takeWindow()).toMatchObject({ upTo: null, after: at(8) })
-    stretch.add([p2], p2)
+    stretch.add(p2, false)
     expect(stretch.takeWindow()).toMatchObject({ upTo: at(8), after: at(6) })
   })
 
@@ -67,14 +67,14 @@ describe('the window of a stretch', () => {
       ],
       { total: 8, limit: 2 },
     )
-    stretch.add([below], below)
+    stretch.add(below, false)
     expect(stretch.takeWindow()).toMatchObject({ upTo: at(7) - 1n, after: at(6) })
   })
 
   test('lists what ties with its upper bound, and forgets what is above it', () => {
     const stretch = createStretch(p1)
     stretch.takeWindow()
-    stretch.add([p2], p2)
+    stretch.add(p2, false)
     const { uuids } = stretch.takeWindow()
     expect(new Set(uuids)).toEqual(new Set(['j8', 'j7', 'j6'].map(uuidOf)))
   })
@@ -82,21 +82,25 @@ describe('the window of a stretch', () => {
   test('does not exist where a page is unsorted, or begins above the one before', () => {
     const unsorted = createStretch(p1)
     unsorted.add(
-      [
-        page(2, [
-          ['j6', 6],
-          ['j7', 7],
-        ]),
-      ],
       page(2, [
         ['j6', 6],
         ['j7', 7],
       ]),
+      false,
     )
     expect(unsorted.isSorted).toBe(false)
     const risen = createStretch(p2)
-    risen.add([p1], p1)
+    risen.add(p1, false)
     expect(risen.isSorted).toBe(false)
     expect(createStretch(p1).isSorted).toBe(true)
+  })
+
+  test('is proved by overlaps, not by pages that only adjoin', () => {
+    const stretch = createStretch(p1)
+    expect(stretch.isOverlapping).toBe(true)
+    stretch.add(p2, true)
+    expect(stretch.isOverlapping).toBe(true)
+    stretch.add(p3, false)
+    expect(stretch.isOverlapping).toBe(false)
   })
 })

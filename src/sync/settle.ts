@@ -1,7 +1,6 @@
 import { countLiveJobs } from '../db/batch-jobs-read.js'
 import { countOpenRejections, settleRejectedJobs } from '../db/rejected-jobs.js'
 import { markRemoved } from '../db/removals.js'
-import { reachCoveredGround } from './head.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
 import { createStretch } from './stretch.js'
@@ -17,55 +16,63 @@ export async function countListable({ db, run, missing }: Pass): Promise<number>
 }
 
 /**
- * Ends a pass: reads the head (a one-page list is read by now), marks what is missing as removed, and takes the verdict
- * on that head.
+ * Ends a pass on an answer for page 1 that `reachHead` gave: marks what is missing as removed, and takes the verdict.
  *
  * @param hasReadAll whether the pass has read every page, so that rejections it did not meet are no longer listed.
  */
 export async function settle(
   pass: Pass,
-  { only = null, hasReadAll }: { readonly only?: Page | null; readonly hasReadAll: boolean },
+  head: Page,
+  { hasReadAll }: { readonly hasReadAll: boolean },
 ): Promise<SyncResult> {
-  await pass.writer.drain()
-  const head = await reachCoveredGround(pass, only)
-  if ('end' in head) return withoutCounts(pass, head.end)
-  const { page } = head
-  if (page.totalPages <= 1) await coverOnlyPage(pass, page)
+  if (head.totalPages <= 1) await coverOnlyPage(pass, head)
+  return judge(pass, head, { hasReadAll: hasReadAll || head.totalPages <= 1 })
+}
 
+/** The verdict on an answer for page 1, at the end of a pass or in its middle. Equal counts move `lastCompleteAt`. */
+export async function judge(pass: Pass, head: Page, { hasReadAll } = { hasReadAll: false }): Promise<SyncResult> {
   const { db, run, counters, missing } = pass
   if (missing.size > 0) {
     const isMass = isMassRemoval(missing.size, await countLiveJobs(db, run.account))
-    if (isMass && !pass.acceptsMassRemoval) return withoutCounts(pass, 'strange')
-    if (pass.doubts.size === 0) counters.removed += await markRemoved(db, run, [...missing])
+    if (isMass && !pass.acceptRemovals) return withoutCounts(pass, 'foreign')
+    // Where pages cannot overlap, only a list that stood still shows what is gone.
+    const isProven = [...pass.doubts].every((doubt) => doubt === 'no_overlap' && pass.isStill)
+    if (isProven) counters.removed += await markRemoved(db, run, [...missing])
     missing.clear()
   }
-  if (hasReadAll || page.totalPages <= 1) await settleRejectedJobs(db, run, pass.rejectionsMet())
+  if (hasReadAll) await settleRejectedJobs(db, run, pass.rejectionsMet())
 
   const storedTotal = await countListable(pass)
   const verdict = decideVerdict({
     isWhole: pass.coverage.kind === 'whole',
     hasFaultyPage: pass.faultyPages > 0,
-    listedTotal: page.total,
+    listedTotal: head.total,
     storedTotal,
     isDoubtful: pass.doubts.size > 0 && !pass.isStill,
   })
-  if (verdict.status === 'complete') {
-    await pass.save({ lastCompleteAt: instantOf(pass, page), massRemovalAt: null })
-  }
-  return { ...verdict, listedTotal: page.total, storedTotal }
+  if (verdict.status === 'complete') await pass.save({ lastCompleteAt: instantOf(pass, head) })
+  return { ...verdict, listedTotal: head.total, storedTotal }
 }
 
 /** A list of one page is covered by that page, from its newest job to its end. */
 async function coverOnlyPage(pass: Pass, page: Page): Promise<void> {
-  const window = createStretch(page).takeWindow()
-  await pass.sweep(window, window)
-  const isCovered = pass.coverage.kind === 'whole' && pass.state.fullStartedAt === null
+  await pass.checkWindow(createStretch(page).takeWindow(), true)
+  const isCovered = pass.state.isWhole && pass.state.fullStartedAt === null
   pass.coverage = { kind: 'whole' }
+  pass.firstPass = null
   const rereadSince = instantOf(pass, page)
   await pass.save(
     isCovered
       ? { rereadSince }
-      : { isWhole: true, bottomCreatedAt: null, fullCreatedAt: null, fullStartedAt: null, rereadSince },
+      : {
+          isWhole: true,
+          bottomCreatedAt: null,
+          fullCreatedAt: null,
+          fullStartedAt: null,
+          passTotal: null,
+          passNewcomers: 0,
+          rereadSince,
+        },
   )
 }
 
@@ -75,8 +82,7 @@ export function withoutCounts(pass: Pass, end: Exclude<WalkEnd, 'end' | 'until'>
 }
 
 function reasonOf(pass: Pass, end: Exclude<WalkEnd, 'end' | 'until'>): PartialReason {
-  if (end === 'strange') return 'mass_removal'
-  if (end === 'gap') return 'first_pass_unfinished'
+  if (end === 'foreign') return 'mass_removal'
   return pass.faultyPages > 0 ? 'page_faulty' : 'list_moving'
 }
 
