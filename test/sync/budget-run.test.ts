@@ -81,6 +81,19 @@ test('others who take more than the reserve do not starve it', { timeout: 300_00
   expect(windows.slice(0, -1).every(({ requests }) => requests >= 6)).toBe(true)
 })
 
+test('RATE_LIMIT_REQUESTS=off and an API that says nothing of its limit: a first pass completes, window by window', async () => {
+  const rateLimit = { limit: 8, windowMs: 500, headers: 'none', retryAfter: 'none' } as const
+  await using simulator = await startSimulator({ jobs: 1_000, rateLimit })
+  const sharedBudget = createSharedBudget({ rateLimit: { requests: null, windowSeconds: 0.5, reserve: RESERVE } })
+
+  const { summary } = await runAgainst(simulator, database, { sharedBudget })
+
+  expect(summary).toMatchObject({ status: 'complete', storedTotal: 1_000 })
+  const refused = simulator.requests.filter(({ status }) => status === 429).length
+  expect(refused).toBeGreaterThanOrEqual(2)
+  expect(summary.retries).toBe(refused)
+})
+
 test('an abort while it waits for the window ends the run at once', async () => {
   await using simulator = await startSimulator({ jobs: LIMIT * 100, rateLimit: { limit: LIMIT } })
   const stopper = new AbortController()
