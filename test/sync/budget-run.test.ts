@@ -30,7 +30,7 @@ function windowsOf({ requests }: Simulator): { readonly requests: number; readon
   return windows.map(({ requests, refused }) => ({ requests, refused }))
 }
 
-test.each(['legacy', 'draft8', 'none'] as const)(
+test.each(['legacy', 'draft8', 'x', 'none'] as const)(
   'a first pass of many windows takes its share of each, and completes (%s headers)',
   { timeout: 600_000 },
   async (headers) => {
