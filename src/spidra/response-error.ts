@@ -43,11 +43,9 @@ export function toSpidraError(response: ErrorResponse, key: SentKey, now: number
   const words = candidates.find((candidate) => candidate !== undefined && candidate.trim() !== '') ?? ''
   const told = quote(withoutKey(words, key.apiKey))
   const retryAfterMs = readRetryAfterMs(response.header, body.retry_after, now, response.status)
-  return new SpidraError(`Spidra answered ${response.status}${told}${mendOf(code, response.status, key)}`, {
-    code,
-    status: response.status,
-    retryAfterMs,
-  })
+  const { status } = response
+  const advice = adviceOn({ code, status, retryAfterMs }, key)
+  return new SpidraError(`Spidra answered ${status}${told}${advice}`, { code, status, retryAfterMs })
 }
 
 /** The API may quote the key as it stands in a URL or in JSON. */
@@ -65,16 +63,23 @@ function codeOf(status: number): SpidraErrorCode {
   return status >= 500 ? 'server_error' : 'rejected'
 }
 
-function mendOf(code: SpidraErrorCode, status: number, { keyOrigin }: SentKey): string {
+/** What it means and what to do, in other words than the API's own. */
+function adviceOn(
+  { code, status, retryAfterMs }: Pick<SpidraError, 'code' | 'status' | 'retryAfterMs'>,
+  { keyOrigin }: SentKey,
+): string {
   switch (code) {
     case 'unauthorized':
       return `: it saw no key. Check ${keyOrigin} and SPIDRA_AUTH_SCHEME`
     case 'forbidden':
-      return `: the key is invalid, expired or disabled. Check ${keyOrigin}`
+      // Both causes share the status, and the API's words are not for us to read.
+      return `: it refuses the key, or the month's credits are used up. Check ${keyOrigin}, and the credits of its account at Spidra`
     case 'payment_required':
       return ': settle the account at Spidra, then the sync goes on by itself'
+    case 'rate_limited':
+      return retryAfterMs === null ? '' : `: it asks for a wait of ${Math.ceil(retryAfterMs / 1000)} s`
     case 'rejected':
-      if (status === 404 || status < 400) return ': no list of jobs there. Check SPIDRA_API_URL'
+      if (status === 404 || (status !== null && status < 400)) return ': no list of jobs there. Check SPIDRA_API_URL'
       return ': it refuses the request itself. Check SPIDRA_API_URL; if that is right, report this'
     default:
       return ''
