@@ -36,7 +36,7 @@ export interface SpidraClientOptions extends ConnectionOptions {
 }
 
 export interface RequestEvent {
-  /** `bad_payload` also where `faultOf` found a fault. */
+  /** `bad_payload` also where `faultOf` found a fault, or a cache gave the answer. */
   readonly outcome: 'ok' | SpidraErrorCode
   /** 1 is the first; more are retries. */
   readonly attempt: number
@@ -53,7 +53,10 @@ export interface WaitEvent {
 }
 
 export interface PageRequest extends ListRequest {
-  /** Says in words what is wrong with an answer, or null. A faulty answer is asked for again. */
+  /**
+   * Says in words what is wrong with an answer, or null. A faulty answer is asked for again. So is one out of a cache
+   * (`Age` above 0), which is not judged.
+   */
   readonly faultOf?: (answer: ListAnswer) => string | null
 }
 
@@ -74,12 +77,12 @@ export interface SpidraClient {
   close(): Promise<void>
 }
 
-/** A list that contradicts itself. It carries items all the same, should it stay so. */
+/** A list that contradicts itself or comes from a cache. It carries items all the same, should it stay so. */
 class FaultyAnswerError extends SpidraError {
   readonly answer: ListAnswer
 
   constructor(page: number, fault: string, answer: ListAnswer) {
-    super(`Spidra answered 200, but page ${page} contradicts itself: ${fault}`, { code: 'bad_payload', status: 200 })
+    super(`Spidra answered 200, but page ${page} proves nothing: ${fault}`, { code: 'bad_payload', status: 200 })
     this.answer = { ...answer, fault }
   }
 }
@@ -91,14 +94,14 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
   async function attempt(asked: PageRequest, number: number): Promise<ListAnswer> {
     await options.budget?.acquire(asked.signal)
     const startedAt = performance.now()
-    const { list, rateLimit } = await connection.getList(asked).catch((error: unknown) => {
+    const { list, rateLimit, ageSeconds } = await connection.getList(asked).catch((error: unknown) => {
       options.budget?.observe(null, NOT_LIMITED)
       throw error
     })
     options.budget?.observe(rateLimit, limitedBy(list))
     let outcome: RequestEvent['outcome'] = 'ok'
     try {
-      return toAnswer(list, asked)
+      return toAnswer(list, ageSeconds, asked)
     } catch (error) {
       if (error instanceof SpidraError) outcome = error.code
       throw error
@@ -172,10 +175,11 @@ function limitedBy(
   return { isRateLimited: true, retryAfterMs: list.retryAfterMs }
 }
 
-function toAnswer(list: TimedListBody | SpidraError, { page, faultOf }: PageRequest): ListAnswer {
+function toAnswer(list: TimedListBody | SpidraError, ageSeconds: number, { page, faultOf }: PageRequest): ListAnswer {
   if (list instanceof SpidraError) throw list
   const answer: ListAnswer = { ...list, fault: null }
-  const fault = faultOf?.(answer) ?? null
+  const isCached = ageSeconds > 0
+  const fault = isCached ? `it comes from a cache, ${ageSeconds} s old` : (faultOf?.(answer) ?? null)
   if (fault !== null) throw new FaultyAnswerError(page, fault, answer)
   return answer
 }

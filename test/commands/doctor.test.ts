@@ -147,6 +147,14 @@ test('a 403 fails the key, while the API is there, and its words stand there onc
   expect(api.requests).toHaveLength(1 + 1)
 })
 
+test('an answer out of a cache is told with its age', async () => {
+  await using api = await fakeSpidra([emptyList({ age: '55' })])
+
+  const { checks } = await doctor(envOf(api, null))
+
+  expect(checks.api).toMatchObject({ status: 'warn', detail: expect.stringContaining('from a cache, 55 s old') })
+})
+
 test.each([
   { hours: 1, says: 'behind the API' },
   { hours: -1, says: 'ahead of the API' },
