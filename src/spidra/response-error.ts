@@ -11,6 +11,7 @@ const errorBody = z
     message: z.string().optional().catch(undefined),
     errors: z.array(z.string()).optional().catch(undefined),
     error: z.string().optional().catch(undefined),
+    code: z.string().optional().catch(undefined),
     retry_after: z.number().optional().catch(undefined),
   })
   .catch({})
@@ -38,7 +39,7 @@ export interface SentKey {
  */
 export function toSpidraError(response: ErrorResponse, key: SentKey, now: number): SpidraError {
   const body = errorBody.parse(readJson(response.body))
-  const code = codeOf(response.status)
+  const code = codeOf(response.status, body.code)
   const candidates = [body.message, body.errors?.join('; '), body.error, response.statusText]
   const words = candidates.find((candidate) => candidate !== undefined && candidate.trim() !== '') ?? ''
   const told = quote(withoutKey(words, key.apiKey))
@@ -54,7 +55,9 @@ function withoutKey(words: string, apiKey: string): string {
   return spellings.reduce((text, spelling) => text.replaceAll(spelling, '[redacted]'), words)
 }
 
-function codeOf(status: number): SpidraErrorCode {
+function codeOf(status: number, bodyCode: string | undefined): SpidraErrorCode {
+  // The official SDKs try such a request again, whatever its status.
+  if (bodyCode === 'QUEUE_UNAVAILABLE' && status !== 429) return 'server_error'
   if (status === 401) return 'unauthorized'
   if (status === 402) return 'payment_required'
   if (status === 403) return 'forbidden'

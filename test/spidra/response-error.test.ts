@@ -72,6 +72,18 @@ test.each([
   expect(errorOf(500, body).message).toContain(`Spidra answered 500 ${quoted}`)
 })
 
+test.each([400, 403, 404, 409, 422, 500])('a %d with the code QUEUE_UNAVAILABLE is tried again', (status) => {
+  const error = errorOf(status, { status: 'error', message: 'Queue unavailable', code: 'QUEUE_UNAVAILABLE' })
+
+  expect(error).toMatchObject({ code: 'server_error', status, isRetryable: true })
+  expect(error.message).toBe(`Spidra answered ${status} (Queue unavailable)`)
+})
+
+test('any other code of a body changes nothing', () => {
+  expect(errorOf(403, { message: 'no', code: 'OTHER' }).code).toBe('forbidden')
+  expect(errorOf(429, { message: 'no', code: 'QUEUE_UNAVAILABLE' }).code).toBe('rate_limited')
+})
+
 test('takes the key out of the words that it quotes', () => {
   for (const body of [
     { message: `bad key ${KEY}` },
