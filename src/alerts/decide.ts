@@ -14,9 +14,9 @@ export interface AlertThresholds {
  * Decides for each kind of trouble whether it is there. Depends on nothing but what is true now: whoever decides, and
  * however often, finds the same.
  *
- * A refused key fires at once, and its failures are not counted among the others, so that one cause is told once. It
- * stays refused until a run comes to a verdict: a later failure of another kind does not show that it is accepted. For
- * the same reason failures leave the last verdict as it was. Before the first complete run nothing is stale: a first
+ * A refusal (401, 403) fires at once, because no retry helps, and its failures are not counted among the others, so that
+ * one cause is told once. It lasts until a run comes to a verdict: a later failure of another kind does not show that
+ * the cause is gone. For the same reason failures leave the last verdict as it was. Before the first complete run nothing is stale: a first
  * pass takes as long as it takes.
  */
 export function decideAlerts(facts: AlertFacts, thresholds: AlertThresholds): readonly AlertFinding[] {
@@ -39,8 +39,9 @@ function decideFailing({ failures }: AlertFacts, { afterFailures }: AlertThresho
 
 function decideRefused({ refusals }: AlertFacts): AlertFinding {
   const { count: refusedRuns, ...last } = refusals
-  if (refusedRuns === 0) return resolved('key_refused', 'Spidra accepts the API key.')
-  const summary = `Spidra refuses the API key (run ${last.runId}): ${last.errorMessage}`
+  if (refusedRuns === 0) return resolved('key_refused', 'Runs are no longer refused.')
+  // The message names the causes: a 403 does not prove that the key is at fault.
+  const summary = `Run ${last.runId} was refused: ${last.errorMessage}`
   return firing('key_refused', summary, { refusedRuns, ...last })
 }
 

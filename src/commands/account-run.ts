@@ -7,7 +7,7 @@ import { createSpidraClient, type RequestEvent, type WaitEvent } from '../spidra
 import { HandedOnError } from '../sync/interruptions.js'
 import type { Page } from '../sync/page.js'
 import { type RecordedRun, recordRun } from '../sync/recorded-run.js'
-import type { RunMode, RunTrigger } from '../sync/run-summary.js'
+import type { RunMode, RunSummary, RunTrigger } from '../sync/run-summary.js'
 import type { SharedBudget } from './shared-budget.js'
 
 export interface AccountRunOptions {
@@ -100,10 +100,15 @@ async function noteForOthers({ db, account, config, log }: AccountRunOptions, to
   }
 }
 
+/** The reason of a failed run is the message of its error. */
+function withoutReason({ reason: _, ...summary }: RunSummary): Omit<RunSummary, 'reason'> {
+  return summary
+}
+
 function logSummary(log: Logger, { summary, error }: RecordedRun): void {
   const { status, reason } = summary
   if (status === 'skipped') return
-  if (status === 'failed') log.error({ ...summary, err: error }, 'run failed')
+  if (status === 'failed') log.error({ ...withoutReason(summary), err: error }, 'run failed')
   else if (status === 'partial' && reason !== 'first_pass_unfinished') log.error(summary, 'run partial')
   else if (error instanceof HandedOnError) log.info(summary, 'run handed on')
   else if (status === 'aborted') log.warn({ ...summary, err: error }, 'run aborted')

@@ -113,6 +113,8 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
     .option('--window <seconds>', 'length of a window (default 900)')
     .option('--faults <kind:share,...>', 'such as http500:0.02,dropped:0.01 (default none)')
     .option('--ties <share>', 'jobs with the createdAt of the one before (default 0.05)')
+    .option('--cap <number>', 'jobs listed at most; each arrival drops the oldest (default no limit)')
+    .option('--lag <seconds>', 'half of the answers come from a replica that is so far behind (default 0)')
     .action(handlers.simulate)
 
   return program

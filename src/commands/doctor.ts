@@ -91,9 +91,14 @@ async function* examineAll(
   api.catch(() => undefined)
   yield { name: 'node', ...checkNode(nodeVersion) }
   yield { name: 'configuration', ...checkConfiguration(usable) }
-  yield* await api
+  const apiChecks = await api
+  yield* apiChecks
   if (isFaulty('DATABASE_URL')) yield* skipAll(DATABASE_CHECKS, 'DATABASE_URL is missing or cannot be used.')
-  else yield* examineDatabase(context)
+  else
+    yield* examineDatabase(
+      context,
+      apiChecks.map(({ detail }) => detail),
+    )
 }
 
 /** What is the same whatever the account. */
@@ -109,7 +114,8 @@ function skipAll(names: readonly string[], why: string): readonly Check[] {
   return names.map((name) => ({ name, ...skip(why) }))
 }
 
-async function* examineDatabase(context: Context): AsyncGenerator<Check> {
+/** @param said what the checks before say: `runs` does not repeat it */
+async function* examineDatabase(context: Context, said: readonly string[]): AsyncGenerator<Check> {
   const { config, signal, workingDirectory } = context
   const isEmbedded = config.databaseUrl === null
   if (isEmbedded && !(await hasEmbeddedPostgres(join(workingDirectory, EMBEDDED_DIRECTORY)))) {
@@ -149,7 +155,7 @@ async function* examineDatabase(context: Context): AsyncGenerator<Check> {
     }
     yield await check('schema', () => checkDrift(connection))
     yield await check('lock', () => checkLock(connection, account))
-    yield await check('runs', () => checkRuns(connection, account))
+    yield await check('runs', () => checkRuns(connection, account, said))
     yield await check('freshness', () =>
       checkFreshness(connection, { account, staleMinutes: config.alerts.staleMinutes }),
     )

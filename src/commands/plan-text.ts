@@ -32,7 +32,7 @@ export function toPlanText(report: PlanReport): string {
   const pages = `${counted(full.pages, 'page')} of ${limit}`
   const found = [
     `Account ${account} lists ${counted(total, 'job')} on ${pages}.`,
-    ...(fault === null ? [] : [`The answer contradicts itself (${fault}): the figures may be wrong.`]),
+    ...(fault === null ? [] : [`The answer proves nothing (${fault}): the figures may be wrong.`]),
     toBudgetText(report),
   ]
   const remarks = [...toOpenText(report), `Finished: if started now, at ${Math.ceil(report.requestMs)} ms a request.`]

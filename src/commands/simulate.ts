@@ -35,6 +35,10 @@ export interface SimulateFlags {
   readonly faults?: string
   /** `--ties`: share of the jobs that have the createdAt of the job before them. Default 0.05. */
   readonly ties?: string
+  /** `--cap`: jobs listed at most; each arrival drops the oldest. Default no limit. */
+  readonly cap?: string
+  /** `--lag`: seconds by which half of the answers are behind, as from a replica. Default 0. */
+  readonly lag?: string
 }
 
 /** A flag whose value cannot be used; the message names it. */
@@ -88,6 +92,7 @@ function toGreeting({ account, accounts, key, url }: Simulator): string {
 export function toSimulatorOptions(flags: SimulateFlags): SimulatorOptions {
   const { rateLimit = '300', key = 'spd_demo' } = flags
   if (key.trim() === '') throw new SimulateFlagError('--key', 'must not be empty')
+  const lagMs = readNumber('--lag', flags.lag, 0, { low: 0, high: 86_400 }) * 1000
   const windowMs = readNumber('--window', flags.window, 900, { low: 1, high: 86_400 }) * 1000
   return {
     port: readWhole('--port', flags.port, 4010, { low: 0, high: 65_535 }),
@@ -106,6 +111,8 @@ export function toSimulatorOptions(flags: SimulateFlags): SimulatorOptions {
         : { limit: readWhole('--rate-limit', rateLimit, 300, { low: 1, high: 1_000_000_000 }), windowMs },
     faults: { rates: readRates(flags.faults ?? '') },
     ties: readNumber('--ties', flags.ties, 0.05, { low: 0, high: 1 }),
+    ...(flags.cap === undefined ? {} : { cap: readWhole('--cap', flags.cap, 1, { low: 1, high: 100_000_000 }) }),
+    ...(lagMs === 0 ? {} : { backends: { count: 2, lagMs } }),
   }
 }
 

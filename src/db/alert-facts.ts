@@ -15,7 +15,7 @@ export interface AlertFacts {
   readonly asOf: string
   /** Failures that are not refusals. */
   readonly failures: FailureFacts
-  /** Failures because Spidra refused the key. */
+  /** Failures with 401 or 403: the key is refused, or credits are used up. */
   readonly refusals: FailureFacts
   /** The last run that was complete or partial. */
   readonly verdict: { readonly runId: string; readonly status: string; readonly reason: string | null } | null

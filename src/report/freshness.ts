@@ -19,15 +19,11 @@ const FRESH_WITHOUT_SCHEDULE_SECONDS = 60 * 60
 /** A run that is due starts within seconds; one late by so much does not come, in seconds. */
 const LATE_SECONDS = 120
 
-/** What to do about a run that ended so. docs/operations.md says more. */
+/** What to do about a run that ended so, where its error message does not say it. docs/operations.md says more. */
 const ADVICE: Readonly<Record<string, string>> = {
-  unauthorized: 'Check the key of the account.',
-  forbidden: 'Check what the key may do.',
-  payment_required: 'Check the plan of the Spidra account.',
   rate_limited: 'Wait: the next run tries again.',
   server_error: 'Wait: the next run tries again.',
   timeout: 'Wait: the next run tries again.',
-  network: 'Check that the API can be reached from the worker.',
   database: 'Check the database; the next run tries again.',
   list_moving: 'Wait: the list moves faster than it can be read.',
   page_faulty: 'Tell Spidra: a page contradicted itself; the log names it.',

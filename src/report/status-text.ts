@@ -24,7 +24,7 @@ export function toStatusText(report: StatusReport, paint: Paint = (_colour, text
     // Line by line: what colours a line must end with it.
     alerts.flatMap((alert) => wrapSentence(toAlarm(alert)).split('\n')).map((line) => paint('red', line)),
     runs.length > 0 ? toTable(runs, paint) : [],
-    runs.flatMap(toTrouble).map(wrapSentence),
+    toTrouble(report).map(wrapSentence),
   ]
   return blocks
     .filter((lines) => lines.length > 0)
@@ -107,13 +107,21 @@ function toCounts(run: RunReport): readonly (number | string)[] {
   return [run.jobsRead, run.inserted, run.updated, run.removed].map((count) => (isUnknown ? '-' : count))
 }
 
-/** What went wrong in a run, if its record says it. */
-function toTrouble(run: RunReport): string[] {
-  const { id, status, reason, errorMessage } = run
-  if (isHandedOn(run)) return []
-  const details = [reason, errorMessage].filter((detail) => detail !== null)
-  // A message may quote what a server sent, and a terminal obeys control characters.
-  return details.length === 0 ? [] : [`Run ${id} ${status}: ${toSentence(details.join(': '))}`]
+/** What went wrong in runs, if their records say it. Words that several share, or an alert has, are said once. */
+function toTrouble({ alerts, runs }: StatusReport): string[] {
+  const idsByEnding = new Map<string, string[]>()
+  for (const run of runs) {
+    const { id, status, reason, errorMessage } = run
+    if (isHandedOn(run)) continue
+    const isSaid = errorMessage !== null && alerts.some(({ summary }) => summary.includes(errorMessage))
+    const details = [reason, isSaid ? null : errorMessage].filter((detail) => detail !== null)
+    if (details.length === 0) continue
+    // A message may quote what a server sent, and a terminal obeys control characters.
+    const ending = `${status}: ${toSentence(details.join(': '))}`
+    idsByEnding.set(ending, [...(idsByEnding.get(ending) ?? []), id])
+  }
+  const list = new Intl.ListFormat('en-GB')
+  return [...idsByEnding].map(([ending, ids]) => `${ids.length === 1 ? 'Run' : 'Runs'} ${list.format(ids)} ${ending}`)
 }
 
 /** How long ago, in one unit. */

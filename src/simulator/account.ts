@@ -27,6 +27,8 @@ export interface AccountOptions {
   readonly removalsPerMinute?: number
   /** Where they vanish: anywhere, or the oldest first, as retention does. Default `anywhere`. */
   readonly removalsFrom?: 'anywhere' | 'tail'
+  /** Jobs listed at most: once there are as many, each arrival drops the oldest for good. Default no limit. */
+  readonly cap?: number
   /** Share of the jobs that have the createdAt of the job before them, in ties of up to 64. Default 0.05. */
   readonly ties?: number
   /** Share of the jobs whose timestamps have microseconds. Default 0.5. */
@@ -62,7 +64,8 @@ export interface Account {
 const MINUTE: Micros = 60_000_000
 
 export function createAccount(options: AccountOptions = {}): Account {
-  const { seed = 1, jobs = 0, items = [], now = Date.now, speed = 1, historyDays = 90 } = options
+  const { seed = 1, items = [], now = Date.now, speed = 1, historyDays = 90, cap = Number.POSITIVE_INFINITY } = options
+  const jobs = Math.min(options.jobs ?? 0, cap)
   const { arrivalsPerMinute = 0, removalsPerMinute = 0, removalsFrom = 'anywhere' } = options
   const { ties = 0.05, fractions = 0.5, oddities = 0, totalPagesWhenEmpty = 0 } = options
 
@@ -84,12 +87,20 @@ export function createAccount(options: AccountOptions = {}): Account {
     generated = timeline.countAt(present)
     const due = Math.floor(((present - epoch) * removalsPerMinute) / MINUTE)
     for (; removals < due; removals += 1) removeOne(removals)
+    dropOldest(generated)
+  }
+
+  /** Applies the cap to a list of so many generated jobs. How many arrived since it was last applied matters not. */
+  function dropOldest(count: number): void {
+    for (let over = roll.size(count) - cap; over > 0; over -= 1) roll.remove(roll.numberAt(0))
   }
 
   /** Chosen among the jobs that existed when the removal was due, so that it matters not when someone looks. */
   function removeOne(removal: number): void {
     const instant = epoch + Math.ceil(((removal + 1) * MINUTE) / removalsPerMinute)
-    const size = roll.generatedSize(timeline.countAt(instant))
+    const count = timeline.countAt(instant)
+    dropOldest(count)
+    const size = roll.generatedSize(count)
     if (size === 0) return
     const rank = removalsFrom === 'tail' ? 0 : drawBetween(toIdentity(seedKey, removal), TRAIT.removal, 0, size - 1)
     roll.remove(roll.generatedAt(rank))
@@ -166,6 +177,7 @@ export function createAccount(options: AccountOptions = {}): Account {
         createdAt,
       )
       if (Object.keys(fields).length > 0) setFields(number, fields)
+      dropOldest(generated)
       return readJob(number)
     },
     removeJob: (uuid) => roll.remove(numberOf(uuid, true)),

@@ -7,6 +7,8 @@ export interface ListRules {
   readonly accountOf: (key: string) => KeyedAccount | undefined
   /** What happens to a limit over 50: it is cut to 50 and echoed so, or refused. */
   readonly overLimit: 'clamp' | 'error'
+  /** The limit of every page, whatever is asked for; null: the one asked for. */
+  readonly fixedLimit: number | null
 }
 
 /** A page of one account's list. */
@@ -34,6 +36,7 @@ export function readListRequest(request: IncomingMessage, rules: ListRules): Lis
   const page = readPositive(parameters.get('page'), 1)
   const limit = readPositive(parameters.get('limit'), DEFAULT_LIMIT)
   if (page === null) return invalid('page must be a whole number from 1')
+  if (rules.fixedLimit !== null) return { from, page, limit: rules.fixedLimit }
   if (limit === null || (limit > MOST_PER_PAGE && rules.overLimit === 'error')) {
     return invalid(`limit must be a whole number from 1 to ${MOST_PER_PAGE}`)
   }

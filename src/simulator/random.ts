@@ -26,6 +26,7 @@ export const TRAIT = {
   oddityKind: 19,
   removal: 20,
   fault: 21,
+  backend: 22,
 } as const
 
 /** A seed spread over 32 bits, as the other functions take it. */

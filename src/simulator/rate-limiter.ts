@@ -5,10 +5,16 @@ export interface RateLimitOptions {
   readonly limit?: number
   /** Length of a window, which begins with a client's first request. Default 900000. */
   readonly windowMs?: number
-  /** `RateLimit-Reset` as seconds from now (as sent) or as a Unix timestamp (as documented). Default `seconds`. */
-  readonly reset?: 'seconds' | 'epoch'
-  /** Three headers, the one header of IETF draft 7, or that of draft 8. Default `legacy`. */
-  readonly headers?: 'legacy' | 'draft7' | 'draft8' | 'none'
+  /**
+   * The reset in the forms of three headers: seconds from now (as sent), a Unix timestamp (as documented), or one in
+   * milliseconds, which alone tells the end of a window shorter than a second. Default `seconds`.
+   */
+  readonly reset?: 'seconds' | 'epoch' | 'epochMs'
+  /**
+   * Three headers `RateLimit-*`, the one header of IETF draft 7, that of draft 8, or three headers `X-RateLimit-*`.
+   * Default `legacy`. With `none` here and for `retryAfter` a 429 gives no hint of how long to wait.
+   */
+  readonly headers?: 'legacy' | 'draft7' | 'draft8' | 'x' | 'none'
   /** Form of the `Retry-After` that goes with a 429. Default `seconds`. */
   readonly retryAfter?: 'seconds' | 'date' | 'none'
 }
@@ -66,11 +72,14 @@ export function createRateLimiter(options: RateLimitOptions | 'off', now: () => 
     const windowSeconds = Math.ceil(windowMs / 1000)
     switch (headers) {
       case 'legacy':
+      case 'x': {
+        const prefix = headers === 'x' ? 'X-' : ''
         return {
-          'RateLimit-Limit': limit,
-          'RateLimit-Remaining': remaining,
-          'RateLimit-Reset': reset === 'seconds' ? resetSeconds : Math.ceil(resetAt / 1000),
+          [`${prefix}RateLimit-Limit`]: limit,
+          [`${prefix}RateLimit-Remaining`]: remaining,
+          [`${prefix}RateLimit-Reset`]: toReset(resetAt, resetSeconds),
         }
+      }
       case 'draft7':
         return {
           'RateLimit-Policy': `${limit};w=${windowSeconds}`,
@@ -85,6 +94,19 @@ export function createRateLimiter(options: RateLimitOptions | 'off', now: () => 
         return {}
       default:
         return headers satisfies never
+    }
+  }
+
+  function toReset(resetAt: number, resetSeconds: number): number {
+    switch (reset) {
+      case 'seconds':
+        return resetSeconds
+      case 'epoch':
+        return Math.ceil(resetAt / 1000)
+      case 'epochMs':
+        return Math.ceil(resetAt)
+      default:
+        return reset satisfies never
     }
   }
 

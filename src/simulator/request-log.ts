@@ -4,8 +4,10 @@ import type { FaultKind } from './faults.js'
 export interface LoggedRequest {
   /** From 1, in the order in which requests came. */
   readonly number: number
-  /** Number of the account whose list was asked for. Like page and limit null where it was refused before. */
+  /** Number of the account whose list was asked for, or shown. Like page and limit null where it was refused before. */
   readonly account: number | null
+  /** Which backend answered, from 1: the first is up to date. Null where none had to. */
+  readonly backend: number | null
   readonly page: number | null
   readonly limit: number | null
   /** Epoch ms of the simulator's clock when it was answered. */

@@ -2,9 +2,10 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Account, AccountOptions } from './account.js'
 import { type Answer, toAnswer, toFaultyAnswer, tooManyRequests, toRefusal } from './answer.js'
+import { type BackendOptions, createBackends } from './backends.js'
 import { deliver } from './deliver.js'
 import { createFaults, type FaultKind, type FaultOptions, type Faults } from './faults.js'
-import { createKeyedAccounts, type KeyedAccount } from './keyed-accounts.js'
+import type { KeyedAccount } from './keyed-accounts.js'
 import type { PageAsked } from './list-page.js'
 import { type ListAsked, readListRequest } from './list-request.js'
 import { type Budget, createRateLimiter, type RateLimitOptions } from './rate-limiter.js'
@@ -19,12 +20,21 @@ export interface SimulatorOptions extends AccountOptions {
   readonly key?: string
   /** How many there are, all at the same rate limit: see `createKeyedAccounts`. Default 1. */
   readonly accounts?: number
+  /** Servers behind the URL, one of which is drawn for each answer. Default one, up to date. */
+  readonly backends?: BackendOptions
+  /**
+   * Whose list an answer shows: that of the key's account, or of each account in turn, whatever the key, as behind a proxy
+   * that misroutes. Default `key`.
+   */
+  readonly routing?: 'key' | 'turns'
   /** Before each answer, in real milliseconds. Default 0. */
   readonly latencyMs?: number
   /** Default: 300 requests per 15 minutes. */
   readonly rateLimit?: RateLimitOptions | 'off'
   /** What happens to a limit over 50. Default `clamp`. */
   readonly overLimit?: 'clamp' | 'error'
+  /** The limit of every page, whatever limit is asked for, as of a server that ignores it. Default none. */
+  readonly fixedLimit?: number
   readonly faults?: FaultOptions
   /** Called when a request is about to be answered, its page not read yet. */
   readonly beforeAnswer?: (request: AnsweredRequest) => void | Promise<void>
@@ -65,16 +75,19 @@ export interface Simulator extends AsyncDisposable {
  */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const { port = 0, host = '127.0.0.1', key = 'spd_demo', overLimit = 'clamp', now = Date.now, seed = 1 } = options
+  const { fixedLimit = null, routing = 'key' } = options
   const { accounts: count = 1, latencyMs = 0, rateLimit = {}, beforeAnswer, requestsKept = 1000 } = options
   const { rates, slowBodyMs = 1000, retryAfterSeconds = 60 } = options.faults ?? {}
 
-  const accounts = createKeyedAccounts(key, count, options)
+  const backends = createBackends(key, count, options)
+  const { accounts } = backends
   const accountsByKey = new Map(accounts.map((keyed) => [keyed.key, keyed]))
   const faults = createFaults(seed, rates)
   const limiter = createRateLimiter(rateLimit, now)
   const log = createRequestLog(requestsKept)
   const closing = new AbortController()
   let requestCount = 0
+  let turns = 0
 
   async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     requestCount += 1
@@ -83,11 +96,12 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     if (latencyMs > 0) await sleep(latencyMs, undefined, { signal: closing.signal })
 
     const budget = limiter.take(address, 1)
-    const asked = readListRequest(request, { accountOf: (given) => accountsByKey.get(given), overLimit })
-    const { reply, fault } = await replyTo(asked, budget, { number, address })
+    const asked = readListRequest(request, { accountOf: (given) => accountsByKey.get(given), overLimit, fixedLimit })
+    const { reply, fault, shown } = await replyTo(asked, budget, { number, address })
     log.add({
       number,
-      account: 'page' in asked ? asked.from.number : null,
+      account: shown?.account ?? ('page' in asked ? asked.from.number : null),
+      backend: shown?.backend ?? null,
       page: 'page' in asked ? asked.page : null,
       limit: 'page' in asked ? asked.limit : null,
       at: now(),
@@ -106,15 +120,27 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     asked: ListAsked | Answer,
     budget: Budget | null,
     request: { readonly number: number; readonly address: string },
-  ): Promise<{ readonly reply: Answer; readonly fault: FaultKind | null }> {
-    if (budget?.isExceeded) return { reply: tooManyRequests(budget.resetSeconds), fault: null }
-    if ('status' in asked) return { reply: asked, fault: null }
+  ): Promise<{
+    readonly reply: Answer
+    readonly fault: FaultKind | null
+    readonly shown: { readonly account: number; readonly backend: number } | null
+  }> {
+    if (budget?.isExceeded) return { reply: tooManyRequests(budget.resetSeconds), fault: null, shown: null }
+    if ('status' in asked) return { reply: asked, fault: null, shown: null }
 
-    const { from, page, limit } = asked
+    const { page, limit } = asked
+    const from = routing === 'turns' ? nextInTurn() : asked.from
+    const { account, backend } = backends.draw(from, request.number)
     await beforeAnswer?.({ page, limit, ...request })
     const fault = faults.take({ number: request.number, page })
-    const text = from.account.listText({ page, limit })
-    return { reply: fault === null ? toAnswer(200, text) : toFaultyAnswer(fault, text, retryAfterSeconds), fault }
+    const text = account.listText({ page, limit })
+    const reply = fault === null ? toAnswer(200, text) : toFaultyAnswer(fault, text, retryAfterSeconds)
+    return { reply, fault, shown: { account: from.number, backend } }
+  }
+
+  function nextInTurn(): KeyedAccount {
+    turns += 1
+    return accounts[(turns - 1) % accounts.length] ?? accounts[0]
   }
 
   const server = createServer((request, response) => {

@@ -153,13 +153,13 @@ function withTold(window: BudgetWindow, { limit, remaining: told }: RateLimit, t
 }
 
 /**
- * After a 429 nothing goes for as long as told, or a whole window: when it began is not known. Then one request finds
- * out. A 429 that tells of a rest was for something else, and the window goes on.
+ * After a 429 nothing goes for as long as it says, else for a whole window, because nobody knows when the one under way
+ * began. That holds without a limit of our own, too: a 429 proves that the API has one. Then one request finds out. A
+ * 429 with requests left was for something else, and the window goes on.
  */
 function afterRefusal(window: BudgetWindow, answer: BudgetAnswer, now: number, windowMs: number): BudgetWindow {
   const { rateLimit, retryAfterMs } = answer
-  const waits = [retryAfterMs, rateLimit?.resetInMs ?? null, window.limit === null ? null : windowMs]
-  const waitMs = waits.find((wait) => wait !== null && wait > 0) ?? 0
+  const waitMs = [retryAfterMs, rateLimit?.resetInMs].find((hint) => hint != null && hint > 0) ?? windowMs
   const blockedUntil = Math.max(window.blockedUntil, now + waitMs)
   const isSpent = (rateLimit?.remaining ?? 0) === 0
   return { ...window, isUnsure: true, blockedUntil, endsAt: isSpent ? blockedUntil : window.endsAt }

@@ -12,7 +12,7 @@ const MAX_BACKOFF_MS = 30_000
 const TOLD_WAIT_JITTER_MS = 500
 
 /**
- * A 429 costs no retry as long as waiting for the next window may help. So many windows in a row in which others left
+ * Refusals of a page that cost no retry, because the budget waits for the next window. Eight windows in which others left
  * nothing are two hours.
  */
 const MAX_FREE_ATTEMPTS = 8
@@ -24,7 +24,10 @@ export interface SpidraClientOptions extends ConnectionOptions {
   readonly requestRetries: number
   /** Ceiling of the first backoff; doubles with every retry. */
   readonly retryBaseMs: number
-  /** Asked before every attempt, retries too. Default none: nothing is held back. */
+  /**
+   * Asked before every attempt, retries too. It waits out a 429, which then costs no retry. Default none: nothing is held
+   * back, and a 429 is a failure like others.
+   */
   readonly budget?: RequestBudget
   /** Hears of every attempt, but for one that an abort cut off. */
   readonly onRequest?: (event: RequestEvent) => void
@@ -33,7 +36,7 @@ export interface SpidraClientOptions extends ConnectionOptions {
 }
 
 export interface RequestEvent {
-  /** `bad_payload` also where `faultOf` found a fault. */
+  /** `bad_payload` also where `faultOf` found a fault, or a cache gave the answer. */
   readonly outcome: 'ok' | SpidraErrorCode
   /** 1 is the first; more are retries. */
   readonly attempt: number
@@ -50,7 +53,10 @@ export interface WaitEvent {
 }
 
 export interface PageRequest extends ListRequest {
-  /** Says in words what is wrong with an answer, or null. A faulty answer is asked for again. */
+  /**
+   * Says in words what is wrong with an answer, or null. A faulty answer is asked for again. So is one out of a cache
+   * (`Age` above 0), which is not judged.
+   */
   readonly faultOf?: (answer: ListAnswer) => string | null
 }
 
@@ -71,12 +77,12 @@ export interface SpidraClient {
   close(): Promise<void>
 }
 
-/** A list that contradicts itself. It carries items all the same, should it stay so. */
+/** A list that contradicts itself or comes from a cache. It carries items all the same, should it stay so. */
 class FaultyAnswerError extends SpidraError {
   readonly answer: ListAnswer
 
   constructor(page: number, fault: string, answer: ListAnswer) {
-    super(`Spidra answered 200, but page ${page} contradicts itself: ${fault}`, { code: 'bad_payload', status: 200 })
+    super(`Spidra answered 200, but page ${page} proves nothing: ${fault}`, { code: 'bad_payload', status: 200 })
     this.answer = { ...answer, fault }
   }
 }
@@ -88,14 +94,14 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
   async function attempt(asked: PageRequest, number: number): Promise<ListAnswer> {
     await options.budget?.acquire(asked.signal)
     const startedAt = performance.now()
-    const { list, rateLimit } = await connection.getList(asked).catch((error: unknown) => {
+    const { list, rateLimit, ageSeconds } = await connection.getList(asked).catch((error: unknown) => {
       options.budget?.observe(null, NOT_LIMITED)
       throw error
     })
     options.budget?.observe(rateLimit, limitedBy(list))
     let outcome: RequestEvent['outcome'] = 'ok'
     try {
-      return toAnswer(list, asked)
+      return toAnswer(list, ageSeconds, asked)
     } catch (error) {
       if (error instanceof SpidraError) outcome = error.code
       throw error
@@ -104,37 +110,49 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
     }
   }
 
-  /** Whether the budget waits out the failure: then the next attempt is free, and no backoff is due. */
-  function isLeftToBudget(failure: Error, freeAttempts: number): boolean {
-    const isRateLimited = failure instanceof SpidraError && failure.code === 'rate_limited'
-    return options.budget !== undefined && isRateLimited && freeAttempts <= MAX_FREE_ATTEMPTS
-  }
-
   /** Waits before the next attempt: as long as told, else full jitter under a doubling ceiling. */
-  async function backOff(failure: SpidraError, number: number, { page, signal }: PageRequest): Promise<void> {
-    const ceilingMs = Math.min(MAX_BACKOFF_MS, options.retryBaseMs * 2 ** (number - 1))
+  async function backOff(
+    failure: SpidraError,
+    { attempt, retriesConsumed }: { readonly attempt: number; readonly retriesConsumed: number },
+    { page, signal }: PageRequest,
+  ): Promise<void> {
+    const ceilingMs = Math.min(MAX_BACKOFF_MS, options.retryBaseMs * 2 ** retriesConsumed)
     const waitMs =
       failure.retryAfterMs === null
         ? Math.random() * ceilingMs
         : failure.retryAfterMs + Math.random() * TOLD_WAIT_JITTER_MS
-    options.onWait?.({ reason: failure.code, waitMs, page, attempt: number })
+    options.onWait?.({ reason: failure.code, waitMs, page, attempt })
     await sleep(waitMs, undefined, { signal })
   }
 
   async function listPage(asked: PageRequest): Promise<ListAnswer> {
+    let attempts = 0
+    let refusals = 0
+
+    // Inside of p-retry, which gives up where no retry is left, without asking whether the failure consumes one.
+    async function attemptPastRefusals(): Promise<ListAnswer> {
+      for (;;) {
+        attempts += 1
+        try {
+          return await attempt(asked, attempts)
+        } catch (error) {
+          const isRefused = error instanceof SpidraError && error.code === 'rate_limited'
+          if (!isRefused || options.budget === undefined || refusals >= MAX_FREE_ATTEMPTS) throw error
+          refusals += 1
+        }
+      }
+    }
+
     try {
-      return await pRetry((number) => attempt(asked, number), {
+      return await pRetry(attemptPastRefusals, {
         retries: options.requestRetries,
         minTimeout: 0,
         signal: asked.signal,
         shouldRetry: ({ error }) => error instanceof SpidraError && error.isRetryable,
-        shouldConsumeRetry: ({ error, attemptNumber, retriesConsumed }) =>
-          !isLeftToBudget(error, attemptNumber - retriesConsumed),
         // p-retry's own jitter lies between once and twice the delay, so the wait is made here.
-        onFailedAttempt: async ({ error, attemptNumber, retriesConsumed, retriesLeft }) => {
-          if (isLeftToBudget(error, attemptNumber - retriesConsumed)) return
+        onFailedAttempt: async ({ error, retriesConsumed, retriesLeft }) => {
           if (retriesLeft > 0 && error instanceof SpidraError && error.isRetryable) {
-            await backOff(error, retriesConsumed + 1, asked)
+            await backOff(error, { attempt: attempts, retriesConsumed }, asked)
           }
         },
       })
@@ -157,10 +175,11 @@ function limitedBy(
   return { isRateLimited: true, retryAfterMs: list.retryAfterMs }
 }
 
-function toAnswer(list: TimedListBody | SpidraError, { page, faultOf }: PageRequest): ListAnswer {
+function toAnswer(list: TimedListBody | SpidraError, ageSeconds: number, { page, faultOf }: PageRequest): ListAnswer {
   if (list instanceof SpidraError) throw list
   const answer: ListAnswer = { ...list, fault: null }
-  const fault = faultOf?.(answer) ?? null
+  const isCached = ageSeconds > 0
+  const fault = isCached ? `it comes from a cache, ${ageSeconds} s old` : (faultOf?.(answer) ?? null)
   if (fault !== null) throw new FaultyAnswerError(page, fault, answer)
   return answer
 }

@@ -34,6 +34,8 @@ export interface Received {
   readonly rateLimit: RateLimit | null
   /** The server's clock by its `Date` header, in epoch milliseconds, to the second. Null: nothing was told. */
   readonly serverTime: number | null
+  /** How long a cache has held the answer, by its `Age` header, in seconds. 0: it comes from no cache, as far as it says. */
+  readonly ageSeconds: number
 }
 
 /** Where a connection asks: one page, from 1. */
@@ -59,6 +61,8 @@ export function openConnection(options: ConnectionOptions): Connection {
   const dispatcher = openDispatcher(options, closing.signal)
   const headers = {
     accept: 'application/json',
+    // An answer of the past shows what the list no longer is.
+    'cache-control': 'no-cache',
     'user-agent': 'spidra-sync',
     ...(authScheme === 'bearer' ? { authorization: `Bearer ${apiKey}` } : { 'x-api-key': apiKey }),
   }
@@ -68,6 +72,7 @@ export function openConnection(options: ConnectionOptions): Connection {
     using timeout = startTimeout(signal, requestTimeoutMs)
     let rateLimit: RateLimit | null = null
     let serverTime: number | null = null
+    let ageSeconds = 0
     try {
       const url = `${apiUrl}/batch/scrape?page=${page}&limit=${limit}`
       const work = request(url, { dispatcher, headers, signal: timeout.signal })
@@ -75,6 +80,7 @@ export function openConnection(options: ConnectionOptions): Connection {
       const header: HeaderReader = (name) => [response.headers[name] ?? null].flat()[0] ?? null
       rateLimit = readRateLimit(header, Date.now())
       serverTime = readDate(header('date'))
+      ageSeconds = readAge(header('age'))
       if (response.statusCode !== 200) {
         const { statusCode: status, statusText } = response
         // The status says what to do, even where the body breaks off or never ends.
@@ -86,14 +92,14 @@ export function openConnection(options: ConnectionOptions): Connection {
       if (text === null) throw badPayload(`page ${page} is larger than ${MAX_BODY_BYTES} bytes`)
       const body = parseListBody(text)
       if (body === null) throw badPayload(`page ${page} is not a list of jobs`)
-      return { list: { ...body, askedAt, answeredAt }, rateLimit, serverTime }
+      return { list: { ...body, askedAt, answeredAt }, rateLimit, serverTime, ageSeconds }
     } catch (error) {
       signal.throwIfAborted()
-      if (error instanceof SpidraError) return { list: error, rateLimit, serverTime }
+      if (error instanceof SpidraError) return { list: error, rateLimit, serverTime, ageSeconds }
       const isProxied = typeof proxy?.url === 'string' && apiUrl.startsWith('https:')
       const isBound = typeof sourceAddress === 'string'
       const failure = toNetworkError(error, timeout.timedOut, { apiUrl, page, requestTimeoutMs, isProxied, isBound })
-      return { list: failure, rateLimit, serverTime }
+      return { list: failure, rateLimit, serverTime, ageSeconds }
     }
   }
 
@@ -117,6 +123,11 @@ function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
 function readDate(text: string | null): number | null {
   const instant = Date.parse(text ?? '')
   return Number.isNaN(instant) ? null : instant
+}
+
+/** Whole seconds; a larger number than caches count to is read as their largest (RFC 9111, section 1.2.2). */
+function readAge(text: string | null): number {
+  return text !== null && /^\d+$/.test(text) ? Math.min(Number(text), 2 ** 31) : 0
 }
 
 function badPayload(what: string): SpidraError {

@@ -13,8 +13,9 @@ export interface RateLimit {
 export type HeaderReader = (name: string) => string | null
 
 /**
- * Reads the request budget from `RateLimit-Limit`, `-Remaining`, `-Reset`, or from `RateLimit` in the form of the IETF
- * drafts 7 (`limit=60, remaining=5, reset=12`) and 8 (`"p";r=0;t=25` beside `RateLimit-Policy: "p";q=60;w=900`).
+ * Reads the request budget from `RateLimit-Limit`, `-Remaining`, `-Reset`, else from `RateLimit` in the form of the IETF
+ * drafts 7 (`limit=60, remaining=5, reset=12`) and 8 (`"p";r=0;t=25` beside `RateLimit-Policy: "p";q=60;w=900`), else from
+ * `X-RateLimit-Limit`, `-Remaining`, `-Reset`.
  *
  * @param now epoch milliseconds, for a reset given as a date.
  * @returns null when the answer says nothing usable.
@@ -22,9 +23,15 @@ export type HeaderReader = (name: string) => string | null
 export function readRateLimit(header: HeaderReader, now: number): RateLimit | null {
   const structured = header('ratelimit') ?? ''
   const limit =
-    toCount(header('ratelimit-limit')) ?? parameter(structured, 'limit') ?? parameter(policyOf(structured, header), 'q')
+    toCount(header('ratelimit-limit')) ??
+    parameter(structured, 'limit') ??
+    parameter(policyOf(structured, header), 'q') ??
+    toCount(header('x-ratelimit-limit'))
   const remaining =
-    toCount(header('ratelimit-remaining')) ?? parameter(structured, 'remaining') ?? parameter(structured, 'r')
+    toCount(header('ratelimit-remaining')) ??
+    parameter(structured, 'remaining') ??
+    parameter(structured, 'r') ??
+    toCount(header('x-ratelimit-remaining'))
   if (limit === null || remaining === null) return null
   return { limit, remaining, resetInMs: readResetMs(header, now) }
 }
@@ -62,7 +69,11 @@ export function readRetryAfterMs(
 /** The documentation says a Unix timestamp, the official SDK reads seconds from now: the size tells which it is. */
 function readResetMs(header: HeaderReader, now: number): number | null {
   const structured = header('ratelimit') ?? ''
-  const reset = toCount(header('ratelimit-reset')) ?? parameter(structured, 'reset') ?? parameter(structured, 't')
+  const reset =
+    toCount(header('ratelimit-reset')) ??
+    parameter(structured, 'reset') ??
+    parameter(structured, 't') ??
+    toCount(header('x-ratelimit-reset'))
   if (reset === null) return null
   if (reset >= 1e12) return clampWait(reset - now)
   if (reset >= 1e9) return clampWait(reset * 1000 - now)

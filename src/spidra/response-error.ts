@@ -11,6 +11,7 @@ const errorBody = z
     message: z.string().optional().catch(undefined),
     errors: z.array(z.string()).optional().catch(undefined),
     error: z.string().optional().catch(undefined),
+    code: z.string().optional().catch(undefined),
     retry_after: z.number().optional().catch(undefined),
   })
   .catch({})
@@ -38,16 +39,14 @@ export interface SentKey {
  */
 export function toSpidraError(response: ErrorResponse, key: SentKey, now: number): SpidraError {
   const body = errorBody.parse(readJson(response.body))
-  const code = codeOf(response.status)
+  const code = codeOf(response.status, body.code)
   const candidates = [body.message, body.errors?.join('; '), body.error, response.statusText]
   const words = candidates.find((candidate) => candidate !== undefined && candidate.trim() !== '') ?? ''
   const told = quote(withoutKey(words, key.apiKey))
   const retryAfterMs = readRetryAfterMs(response.header, body.retry_after, now, response.status)
-  return new SpidraError(`Spidra answered ${response.status}${told}${mendOf(code, response.status, key)}`, {
-    code,
-    status: response.status,
-    retryAfterMs,
-  })
+  const { status } = response
+  const advice = adviceOn({ code, status, retryAfterMs }, key)
+  return new SpidraError(`Spidra answered ${status}${told}${advice}`, { code, status, retryAfterMs })
 }
 
 /** The API may quote the key as it stands in a URL or in JSON. */
@@ -56,7 +55,9 @@ function withoutKey(words: string, apiKey: string): string {
   return spellings.reduce((text, spelling) => text.replaceAll(spelling, '[redacted]'), words)
 }
 
-function codeOf(status: number): SpidraErrorCode {
+function codeOf(status: number, bodyCode: string | undefined): SpidraErrorCode {
+  // The official SDKs try such a request again, whatever its status.
+  if (bodyCode === 'QUEUE_UNAVAILABLE' && status !== 429) return 'server_error'
   if (status === 401) return 'unauthorized'
   if (status === 402) return 'payment_required'
   if (status === 403) return 'forbidden'
@@ -65,16 +66,23 @@ function codeOf(status: number): SpidraErrorCode {
   return status >= 500 ? 'server_error' : 'rejected'
 }
 
-function mendOf(code: SpidraErrorCode, status: number, { keyOrigin }: SentKey): string {
+/** What it means and what to do, in other words than the API's own. */
+function adviceOn(
+  { code, status, retryAfterMs }: Pick<SpidraError, 'code' | 'status' | 'retryAfterMs'>,
+  { keyOrigin }: SentKey,
+): string {
   switch (code) {
     case 'unauthorized':
       return `: it saw no key. Check ${keyOrigin} and SPIDRA_AUTH_SCHEME`
     case 'forbidden':
-      return `: the key is invalid, expired or disabled. Check ${keyOrigin}`
+      // Both causes share the status, and the API's words are not for us to read.
+      return `: it refuses the key, or the month's credits are used up. Check ${keyOrigin}, and the credits of its account at Spidra`
     case 'payment_required':
       return ': settle the account at Spidra, then the sync goes on by itself'
+    case 'rate_limited':
+      return retryAfterMs === null ? '' : `: it asks for a wait of ${Math.ceil(retryAfterMs / 1000)} s`
     case 'rejected':
-      if (status === 404 || status < 400) return ': no list of jobs there. Check SPIDRA_API_URL'
+      if (status === 404 || (status !== null && status < 400)) return ': no list of jobs there. Check SPIDRA_API_URL'
       return ': it refuses the request itself. Check SPIDRA_API_URL; if that is right, report this'
     default:
       return ''

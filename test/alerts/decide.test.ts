@@ -63,7 +63,17 @@ describe('failed runs', () => {
   })
 })
 
-describe('a refused key', () => {
+describe('a refusal', () => {
+  test('is told with its run and the words of its error, and with no cause of our own: a 403 has several', () => {
+    expect(firing({ refusals: refused(2) })).toEqual([
+      {
+        ...{ kind: 'key_refused', state: 'firing' },
+        summary: 'Run 13 was refused: The key is invalid',
+        details: { refusedRuns: 2, runId: '13', errorCode: 'forbidden', errorMessage: 'The key is invalid' },
+      },
+    ])
+  })
+
   test('fires at once, and is not told a second time as failing runs', () => {
     expect(kinds({ refusals: refused(1) })).toEqual(['key_refused'])
     expect(kinds({ refusals: refused(9) })).toEqual(['key_refused'])

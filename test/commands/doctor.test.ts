@@ -132,15 +132,27 @@ test('without DATABASE_URL it makes no embedded Postgres, and looks into one tha
   expect(after.checks.migrations).toMatchObject({ status: 'ok' })
 })
 
-test('a refused key fails, while the API is there', async () => {
+test('a 403 fails the key, while the API is there, and its words stand there once, after a run that met it too', async () => {
+  await using database = await createCliDatabase()
   await using api = await fakeSpidra([reply(403, { status: 'error', message: 'Invalid API key' })])
+  const env = envOf(api, database)
+  await runCli(['sync'], { env })
 
-  const { code, checks } = await doctor(envOf(api, null))
+  const { code, checks } = await doctor(env)
 
   expect(code).toBe(1)
   expect(checks.api?.status).toBe('ok')
-  expect(checks.key).toMatchObject({ status: 'fail', detail: expect.stringContaining('SPIDRA_API_KEY') })
-  expect(api.requests).toHaveLength(1)
+  expect(checks.key).toMatchObject({ status: 'fail', detail: expect.stringMatching(/SPIDRA_API_KEY.*credits/) })
+  expect(checks.runs).toMatchObject({ status: 'warn', detail: expect.stringMatching(/failed \(forbidden\)\.$/) })
+  expect(api.requests).toHaveLength(1 + 1)
+})
+
+test('an answer out of a cache is told with its age', async () => {
+  await using api = await fakeSpidra([emptyList({ age: '55' })])
+
+  const { checks } = await doctor(envOf(api, null))
+
+  expect(checks.api).toMatchObject({ status: 'warn', detail: expect.stringContaining('from a cache, 55 s old') })
 })
 
 test.each([

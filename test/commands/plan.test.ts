@@ -107,11 +107,11 @@ test('fits a terminal of 80 columns', async () => {
   }
 })
 
-test('says so when the answer contradicts itself', async () => {
+test('says so when the answer proves nothing, and why', async () => {
   const { exitCode, text } = await planOf({ jobs: 500, faults: { rates: { totalPagesHigh: 1 } } })
 
   expect(exitCode).toBe(0)
-  expect(text).toContain('contradicts itself')
+  expect(text).toContain('The answer proves nothing (12 pages for a total of 500)')
 })
 
 test('does not try again: not a refused key, not a server that fails', async () => {

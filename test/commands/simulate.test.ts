@@ -81,6 +81,8 @@ test('reads every flag', () => {
     window: '8',
     faults: 'http500:0.02, dropped:0.01',
     ties: '0.5',
+    cap: '300',
+    lag: '1.5',
   }
   expect(toSimulatorOptions(flags)).toEqual({
     port: 1,
@@ -96,7 +98,10 @@ test('reads every flag', () => {
     rateLimit: 'off',
     faults: { rates: { http500: 0.02, dropped: 0.01 } },
     ties: 0.5,
+    cap: 300,
+    backends: { count: 2, lagMs: 1500 },
   })
+  expect(toSimulatorOptions({ lag: '0' })).toEqual(toSimulatorOptions({}))
   expect(toSimulatorOptions({ rateLimit: '10', window: '1.5' }).rateLimit).toEqual({ limit: 10, windowMs: 1500 })
 })
 
@@ -118,6 +123,9 @@ test.each([
   ['--faults', { faults: 'http500' }],
   ['--faults', { faults: 'http500:0.6,dropped:0.6' }],
   ['--ties', { ties: '2' }],
+  ['--cap', { cap: '0' }],
+  ['--cap', { cap: '2.5' }],
+  ['--lag', { lag: '-1' }],
 ])('names %s when its value cannot be used: %o', (flag, flags) => {
   expect(() => toSimulatorOptions(flags)).toThrow(SimulateFlagError)
   expect(() => toSimulatorOptions(flags)).toThrow(flag)

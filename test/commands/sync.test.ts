@@ -52,11 +52,13 @@ test('names SPIDRA_API_KEY in one line, and fails, when the key is refused', asy
   await using api = await startSimulator({ jobs: 5, key: 'spd_another', rateLimit: 'off' })
 
   const env = { SPIDRA_API_KEY: API_KEY, SPIDRA_API_URL: api.url, DATABASE_URL: database.url }
-  const { code, stdout } = await runCli(['sync'], { env })
+  const { code, stdout, stderr } = await runCli(['sync'], { env })
 
   expect(code).toBe(1)
   const lines = stdout.split('\n').filter((line) => line.includes('SPIDRA_API_KEY'))
   expect(lines).toEqual([expect.stringMatching(/^Failed: Spidra answered 403/)])
+  expect(stdout.match(/invalid, expired or disabled/gi)).toHaveLength(1)
+  expect(stderr.match(/Spidra answered 403/g)).toHaveLength(1)
   expect(api.requestCount).toBe(1)
   expect(await database.sql('SELECT status, error_code FROM spidra.sync_runs')).toEqual([
     { status: 'failed', error_code: 'forbidden' },

@@ -88,13 +88,14 @@ test('a first pass that was cut off goes on', () => {
 })
 
 test('a failed run is bad news though the table is fresh, and says what to do', () => {
-  const failed = { status: 'failed', reason: 'unauthorized', error_message: 'Spidra refused the key.' }
+  const message = 'Spidra answered 401: it saw no key. Check SPIDRA_API_KEY.'
+  const failed = { status: 'failed', reason: 'unauthorized', error_message: message }
 
   expect(words(failed)).toMatchObject({
     tone: 'bad',
     headline: expect.stringMatching(/^Complete as of 12:03:11 UTC/),
-    details: expect.stringContaining(
-      'The last run ended failed (unauthorized). Spidra refused the key. Check the key of the account.',
+    details: expect.stringMatching(
+      /^The last run ended failed \(unauthorized\)\. Spidra answered 401: it saw no key\. Check SPIDRA_API_KEY\. Every job/,
     ),
   })
 })

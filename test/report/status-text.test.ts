@@ -102,6 +102,28 @@ test('a last run that is not complete is named, with its reason', () => {
   expect(toStatusText({ ...REPORT, runs: [{ ...RUN, status: 'running' }] })).toContain('\nA run is under way.\n')
 })
 
+describe('words of an error are said once', () => {
+  const failed = { ...RUN, status: 'failed', reason: 'forbidden', errorMessage: 'Spidra answered 403' }
+
+  test('of several runs that failed with the same', () => {
+    const other = { ...RUN, id: '10', status: 'partial', reason: 'list_moving' }
+
+    const text = toStatusText({ ...REPORT, runs: [failed, { ...failed, id: '11' }, other, { ...failed, id: '9' }] })
+
+    expect(text).toMatch(/\n\nRuns 12, 11 and 9 failed: forbidden: Spidra answered 403\nRun 10 partial: list_moving\n$/)
+  })
+
+  test('where an alert says them already', () => {
+    const summary = 'Run 12 was refused: Spidra answered 403'
+    const alerts = [{ kind: 'key_refused', since: '2026-03-01T11:00:00.000Z', summary }]
+
+    const text = toStatusText({ ...REPORT, alerts, runs: [failed] })
+
+    expect(text.match(/Spidra\sanswered\s403/g)).toHaveLength(1)
+    expect(text).toMatch(/\nRun 12 failed: forbidden\n$/)
+  })
+})
+
 describe('a run under way', () => {
   const running = { ...RUN, status: 'running', finishedAt: null }
   const rowOf = (run: RunReport) => toStatusText({ ...REPORT, runs: [run] }).match(/^2026-03-01 12:00 .*$/m)?.[0]

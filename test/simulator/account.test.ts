@@ -130,6 +130,60 @@ test('removes the oldest where it keeps for a time only, else any', () => {
   expect(tail.account.total).toBe(0)
 })
 
+test('a capped list keeps its total: each arrival drops the oldest', () => {
+  const options: AccountOptions = { arrivalsPerMinute: 30, ties: 0.2 }
+  fc.assert(
+    fc.property(fc.nat(), fc.integer({ min: 1, max: 300 }), fc.nat(40), (seed, cap, minutes) => {
+      const capped = clocked({ ...options, seed, jobs: cap + 50, cap })
+      const endless = clocked({ ...options, seed, jobs: cap })
+      for (const { clock } of [capped, endless]) clock.minutes = minutes
+
+      expect(capped.account.total).toBe(cap)
+      expect([...capped.account.allUuids()]).toEqual([...endless.account.allUuids()].slice(0, cap))
+    }),
+    { numRuns: 50 },
+  )
+})
+
+test('a capped list fills up with arrivals before it drops any', () => {
+  const { account, clock } = clocked({ jobs: 10, cap: 40, arrivalsPerMinute: 1, ties: 0 })
+  const totals = [0, 20, 30, 31, 90].map((minutes) => {
+    clock.minutes = minutes
+    return account.total
+  })
+  expect(totals[0]).toBe(10)
+  expect(totals[1]).toBeGreaterThan(25)
+  expect(totals.slice(3)).toEqual([40, 40])
+})
+
+test('what a capped list dropped stays gone when a job above it is removed, and makes room for the next', () => {
+  const { account } = clocked({ jobs: 3, cap: 3 })
+  const [newest, middle, oldest] = [...account.allUuids()]
+  const added = account.addJob()
+  expect([...account.allUuids()]).toEqual([added.uuid, newest, middle])
+  expect(account.job(oldest ?? '')).toBeUndefined()
+
+  account.removeJob(newest ?? '')
+  expect([...account.allUuids()]).toEqual([added.uuid, middle])
+  account.addJob()
+  expect(account.total).toBe(3)
+  account.restoreJob(newest ?? '')
+  expect([...account.allUuids()]).toHaveLength(3)
+  expect([...account.allUuids()]).not.toContain(middle)
+})
+
+test('a capped list is the same however often someone looked', () => {
+  const options: AccountOptions = { jobs: 60, cap: 60, arrivalsPerMinute: 9, removalsPerMinute: 4, ties: 0.3 }
+  const seldom = clocked(options)
+  const often = clocked(options)
+  for (let minutes = 0; minutes <= 90; minutes += 0.5) {
+    often.clock.minutes = minutes
+    expect(often.account.total).toBeLessThanOrEqual(60)
+  }
+  seldom.clock.minutes = 90
+  expect(allJobs(often.account)).toEqual(allJobs(seldom.account))
+})
+
 test('a new job moves all others down by one, a removed one moves those below it up', () => {
   const { account } = clocked({ jobs: 30 })
   const [first = '', second = '', ...others] = account.allUuids()

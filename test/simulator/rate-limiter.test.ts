@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import type { RateLimitOptions } from '../../src/simulator/rate-limiter.js'
 import { type Simulator, startSimulator } from '../../src/simulator/server.js'
+import { readRateLimit, readRetryAfterMs } from '../../src/spidra/rate-limit-headers.js'
 
 const NOON = Date.parse('2026-01-15T12:00:00Z')
 
@@ -15,7 +16,7 @@ function get(api: Simulator, headers: Record<string, string> = { 'x-api-key': ap
 }
 
 function rateHeaders(answer: Response): Record<string, string> {
-  return Object.fromEntries([...answer.headers].filter(([name]) => /^(ratelimit|retry-after)/.test(name)))
+  return Object.fromEntries([...answer.headers].filter(([name]) => /^(x-)?(ratelimit|retry-after)/.test(name)))
 }
 
 test('counts down in a fixed window, refuses what exceeds it, and begins anew', async () => {
@@ -53,6 +54,7 @@ test.each([
   ['legacy', { 'ratelimit-limit': '60', 'ratelimit-remaining': '59', 'ratelimit-reset': '12' }],
   ['draft7', { 'ratelimit-policy': '60;w=12', ratelimit: 'limit=60, remaining=59, reset=12' }],
   ['draft8', { 'ratelimit-policy': '"default";q=60;w=12', ratelimit: '"default";r=59;t=12' }],
+  ['x', { 'x-ratelimit-limit': '60', 'x-ratelimit-remaining': '59', 'x-ratelimit-reset': '12' }],
   ['none', {}],
 ] as const)('tells the budget in the form %s', async (headers, expected) => {
   const { api } = await limited({ limit: 60, windowMs: 12_000, headers })
@@ -60,10 +62,49 @@ test.each([
   expect(rateHeaders(await get(api))).toEqual(expected)
 })
 
-test('tells the end of the window as a Unix timestamp when asked to', async () => {
-  const { api } = await limited({ windowMs: 12_000, reset: 'epoch' })
+test.each([
+  ['legacy', 'epoch', { 'ratelimit-reset': String(NOON / 1000 + 13) }],
+  ['legacy', 'epochMs', { 'ratelimit-reset': String(NOON + 12_345) }],
+  ['x', 'epoch', { 'x-ratelimit-reset': String(NOON / 1000 + 13) }],
+  ['x', 'epochMs', { 'x-ratelimit-reset': String(NOON + 12_345) }],
+] as const)(
+  'tells the end of the window as a Unix timestamp when asked to: %s, %s',
+  async (headers, reset, expected) => {
+    const { api } = await limited({ windowMs: 12_345, headers, reset })
+    await using _ = api
+    expect(rateHeaders(await get(api))).toMatchObject(expected)
+  },
+)
+
+test.each(['legacy', 'x', 'draft7', 'draft8'] as const)(
+  'a reader finds limit, rest and reset in the form %s',
+  async (headers) => {
+    const { api } = await limited({ limit: 60, windowMs: 12_000, headers })
+    await using _ = api
+    const answer = await get(api)
+    const read = readRateLimit((name) => answer.headers.get(name), NOON)
+    expect(read).toEqual({ limit: 60, remaining: 59, resetInMs: 12_000 })
+  },
+)
+
+test('a reader finds windows of less than a second in resets of milliseconds', async () => {
+  const { api } = await limited({ limit: 60, windowMs: 250, reset: 'epochMs' })
   await using _ = api
-  expect(rateHeaders(await get(api))).toMatchObject({ 'ratelimit-reset': String(NOON / 1000 + 12) })
+  const answer = await get(api)
+  const read = readRateLimit((name) => answer.headers.get(name), NOON)
+  expect(read).toEqual({ limit: 60, remaining: 59, resetInMs: 250 })
+})
+
+test('a 429 can be without any hint of how long to wait', async () => {
+  const { api } = await limited({ limit: 1, headers: 'none', retryAfter: 'none' })
+  await using _ = api
+  api.spend(1)
+  const answer = await get(api)
+  expect(answer.status).toBe(429)
+  expect(rateHeaders(answer)).toEqual({})
+  const { retry_after: inBody } = (await answer.clone().json()) as { retry_after?: unknown }
+  expect(inBody).toBeUndefined()
+  expect(readRetryAfterMs((name) => answer.headers.get(name), inBody, NOON, 429)).toBeNull()
 })
 
 test.each([

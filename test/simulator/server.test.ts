@@ -68,6 +68,16 @@ test('cuts a limit over 50 to 50 and says so, or refuses it', async () => {
   expect((await get(strict, '?limit=50')).status).toBe(200)
 })
 
+test('can ignore the limit asked for, and says so', async () => {
+  await using api = await startSimulator({ jobs: 60, fixedLimit: 25 })
+  for (const query of ['', '?limit=50', '?limit=7', '?limit=100', '?limit=x']) {
+    const page = await getPage(api, query)
+    expect(page.pagination).toEqual({ page: 1, limit: 25, total: 60, totalPages: 3 })
+    expect(page.jobs).toHaveLength(25)
+  }
+  expect((await get(api, '?page=0')).status).toBe(422)
+})
+
 test('has nothing at any other path or method', async () => {
   await using api = await startSimulator()
   expect((await fetch(`${api.url}/scrape`)).status).toBe(404)
@@ -81,8 +91,8 @@ test('remembers what was asked, the last requests only, and counts all', async (
   await get(api, '?page=2&limit=99')
   const common = { at: 1_000_000, address: '127.0.0.1', fault: null }
   expect(api.requests).toEqual([
-    { ...common, number: 2, account: null, page: null, limit: null, status: 401 },
-    { ...common, number: 3, account: 1, page: 2, limit: 50, status: 200 },
+    { ...common, number: 2, account: null, backend: null, page: null, limit: null, status: 401 },
+    { ...common, number: 3, account: 1, backend: 1, page: 2, limit: 50, status: 200 },
   ])
   expect(api.requestCount).toBe(3)
 })

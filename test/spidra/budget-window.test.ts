@@ -242,12 +242,14 @@ describe('after a 429', () => {
     expect(after).toMatchObject({ number: 1, ours: 103, isUnsure: false })
   })
 
-  test('without any limit known, one request at a time finds out', () => {
+  test('without a limit of our own nothing goes for a window either, then one finds out', () => {
     const blocked = ask(firstWindow(null), refused())
+    const now = NOW + WINDOW_MS
 
-    expect(outlook(blocked)).toEqual(GO)
-    expect(outlook(send(blocked))).toEqual(until(null))
-    expect(outlook(send(ask(blocked, SILENCE), 5))).toEqual(GO)
+    expect(outlook(blocked, { now: now - 1 })).toEqual(until(now))
+    expect(outlook(blocked, { now })).toEqual(GO)
+    expect(outlook(send(blocked, 1, now), { now })).toEqual(until(null))
+    expect(outlook(send(ask(blocked, SILENCE, now), 5, now), { now })).toEqual(GO)
   })
 })
 
@@ -324,6 +326,19 @@ describe('against a server with a fixed window', () => {
         expect(Math.max(...windows.map(({ refused }) => refused))).toBeLessThanOrEqual(1)
         // The request that finds out that a window is not over is one of it.
         expect(Math.max(...windows.map(({ ours }) => ours))).toBeLessThanOrEqual(shareOf(busy.limit, busy.reserve) + 1)
+      }),
+      RUNS,
+    )
+  })
+
+  test('that says nothing at all, and no limit is configured: the work ends, and a window costs one 429', () => {
+    fc.assert(
+      fc.property(scene, fc.option(others, { nil: undefined }), (base, crowd) => {
+        const silent = { ...base, knows: null, tells: 'nothing' as const, tellsRetryAfter: false, concurrency: 1 }
+        const { windows, served } = runThrough({ ...silent, ...(crowd ? { others: crowd } : {}) })
+
+        expect(served).toBeGreaterThanOrEqual(silent.work)
+        expect(Math.max(...windows.map(({ refused }) => refused))).toBeLessThanOrEqual(1)
       }),
       RUNS,
     )

@@ -217,3 +217,60 @@ describe('an answer that contradicts itself', () => {
     expect(outcomes).toEqual(['ok'])
   })
 })
+
+describe('an answer out of a cache', () => {
+  const SOUND = { jobs: [], pagination: { page: 1, limit: 50, total: 1, totalPages: 1 } }
+  const sound = (age: string) => reply(200, SOUND, { age })
+
+  test('is not asked for: every request carries Cache-Control: no-cache', async () => {
+    await using api = await fakeSpidra([dropped, emptyList()])
+
+    await clientOf(api).listPage(ask)
+
+    expect(api.requests.map(({ headers }) => headers['cache-control'])).toEqual(['no-cache', 'no-cache'])
+  })
+
+  test('is asked for again, without a judgement of what it holds', async () => {
+    await using api = await fakeSpidra([sound('55'), sound('0')])
+    const outcomes: string[] = []
+    const judged: number[] = []
+    const client = clientOf(api, { onRequest: ({ outcome }) => outcomes.push(outcome) })
+
+    const answer = await client.listPage({
+      ...ask,
+      faultOf(given) {
+        judged.push(given.pagination.total)
+        return null
+      },
+    })
+
+    expect(answer.fault).toBeNull()
+    expect(outcomes).toEqual(['bad_payload', 'ok'])
+    expect(judged).toEqual([1])
+  })
+
+  test.each([
+    ['1', 'it comes from a cache, 1 s old'],
+    ['55', 'it comes from a cache, 55 s old'],
+    ['000086400', 'it comes from a cache, 86400 s old'],
+    ['9'.repeat(400), 'it comes from a cache, 2147483648 s old'],
+  ])('is given with its age as fault when it stays so: Age: %s', async (age, fault) => {
+    await using api = await fakeSpidra([sound(age)])
+
+    expect(await clientOf(api).listPage(ask)).toMatchObject({ fault, pagination: { total: 1 } })
+    expect(api.requests).toHaveLength(3)
+  })
+
+  test.each(['0', '', '-5', '1.5', 'old', '5 s', '0x10', 'Infinity'])('is none with Age: %j', async (age) => {
+    await using api = await fakeSpidra([sound(age)])
+
+    expect((await clientOf(api).listPage(ask)).fault).toBeNull()
+    expect(api.requests).toHaveLength(1)
+  })
+
+  test('with an error is still the error', async () => {
+    await using api = await fakeSpidra([reply(401, '', { age: '55' })])
+
+    await expect(clientOf(api).listPage(ask)).rejects.toMatchObject({ code: 'unauthorized' })
+  })
+})

@@ -38,6 +38,30 @@ describe('the budget', () => {
   })
 
   test.each([
+    ['reset as seconds from now', '12'],
+    ['reset as epoch seconds', String(NOW / 1000 + 12)],
+    ['reset as epoch milliseconds', String(NOW + 12_000)],
+  ])('is read from the X-RateLimit headers: %s', (_, reset) => {
+    const said = { 'x-ratelimit-limit': '60', 'x-ratelimit-remaining': '5', 'x-ratelimit-reset': reset }
+
+    expect(readRateLimit(headers(said), NOW)).toEqual({ limit: 60, remaining: 5, resetInMs: 12_000 })
+  })
+
+  test.each([
+    ['three headers', { 'ratelimit-limit': '60', 'ratelimit-remaining': '5', 'ratelimit-reset': '12' }],
+    ['draft 7', { ratelimit: 'limit=60, remaining=5, reset=12' }],
+    ['draft 8', { ratelimit: '"default";r=5;t=12', 'ratelimit-policy': '"default";q=60;w=900' }],
+  ])('is read from %s before the X-RateLimit headers', (_, values) => {
+    const others = { 'x-ratelimit-limit': '1000', 'x-ratelimit-remaining': '999', 'x-ratelimit-reset': '1' }
+
+    expect(readRateLimit(headers({ ...others, ...values }), NOW)).toEqual({
+      limit: 60,
+      remaining: 5,
+      resetInMs: 12_000,
+    })
+  })
+
+  test.each([
     ['nothing', {}],
     ['no remaining', { 'ratelimit-limit': '300', 'ratelimit-reset': '42' }],
     ['no limit', { ratelimit: '"default";r=5;t=12' }],
@@ -63,6 +87,8 @@ describe('the wait', () => {
     ['the reset, in epoch milliseconds', { 'ratelimit-reset': String(NOW + 7000) }, undefined, 7000],
     ['the reset of draft 7', { ratelimit: 'limit=60, remaining=0, reset=7' }, undefined, 7000],
     ['the reset of draft 8', { ratelimit: '"default";r=0;t=7' }, undefined, 7000],
+    ['the reset of X-RateLimit-Reset', { 'x-ratelimit-reset': '7' }, undefined, 7000],
+    ['X-RateLimit-Reset after the others', { 'x-ratelimit-reset': '60', 'ratelimit-reset': '7' }, undefined, 7000],
     ['Retry-After before the body', { 'retry-after': '7' }, 60, 7000],
     ['the body before the reset', { 'ratelimit-reset': '60' }, 7, 7000],
     ['Retry-After: 0 is no hint', { 'retry-after': '0' }, undefined, null],

@@ -31,6 +31,25 @@ test.each([
   expect(error.message).toContain(mend)
 })
 
+test.each(['Monthly credit limit reached', 'Invalid, expired or disabled API key'])(
+  "a 403 says the API's words, then both causes, and nothing twice: %s",
+  (words) => {
+    expect(errorOf(403, { status: 'error', message: words }).message).toBe(
+      `Spidra answered 403 (${words}): it refuses the key, or the month's credits are used up. ` +
+        'Check SPIDRA_API_KEY, and the credits of its account at Spidra',
+    )
+  },
+)
+
+test('a 429 says how long to wait, where it knows', () => {
+  const message = 'Too many requests, please try again later.'
+
+  expect(errorOf(429, { message }, { 'retry-after': '41.2' }).message).toBe(
+    `Spidra answered 429 (${message}): it asks for a wait of 42 s`,
+  )
+  expect(errorOf(429, { message }).message).toBe(`Spidra answered 429 (${message})`)
+})
+
 test.each([
   ['message', { status: 'error', message: 'Missing x-api-key header' }, '(Missing x-api-key header)'],
   [
@@ -51,6 +70,18 @@ test.each([
   ['the status text for JSON of another shape', '[null]', '(Status Text)'],
 ])("quotes the API's own words: %s", (_, body, quoted) => {
   expect(errorOf(500, body).message).toContain(`Spidra answered 500 ${quoted}`)
+})
+
+test.each([400, 403, 404, 409, 422, 500])('a %d with the code QUEUE_UNAVAILABLE is tried again', (status) => {
+  const error = errorOf(status, { status: 'error', message: 'Queue unavailable', code: 'QUEUE_UNAVAILABLE' })
+
+  expect(error).toMatchObject({ code: 'server_error', status, isRetryable: true })
+  expect(error.message).toBe(`Spidra answered ${status} (Queue unavailable)`)
+})
+
+test('any other code of a body changes nothing', () => {
+  expect(errorOf(403, { message: 'no', code: 'OTHER' }).code).toBe('forbidden')
+  expect(errorOf(429, { message: 'no', code: 'QUEUE_UNAVAILABLE' }).code).toBe('rate_limited')
 })
 
 test('takes the key out of the words that it quotes', () => {

@@ -9,6 +9,8 @@ import {
 
 export interface Scene {
   readonly limit: number
+  /** The limit that is configured on our side; null for none. Default `limit`. */
+  readonly knows?: number | null
   readonly windowMs: number
   readonly reserve: number
   /** Requests in flight at most. */
@@ -51,7 +53,7 @@ export function runThrough(scene: Scene): Course {
   // Not at zero, so that ends are not whole seconds.
   let now = 1_700_000_000_123
   const beganAt = now
-  let window = firstWindow(limit)
+  let window = firstWindow(scene.knows === undefined ? limit : scene.knows)
   let sent = 0
   let readyAt = now
   let served = 0

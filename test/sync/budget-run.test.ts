@@ -30,7 +30,7 @@ function windowsOf({ requests }: Simulator): { readonly requests: number; readon
   return windows.map(({ requests, refused }) => ({ requests, refused }))
 }
 
-test.each(['legacy', 'draft8', 'none'] as const)(
+test.each(['legacy', 'draft8', 'x', 'none'] as const)(
   'a first pass of many windows takes its share of each, and completes (%s headers)',
   { timeout: 600_000 },
   async (headers) => {
@@ -79,6 +79,19 @@ test('others who take more than the reserve do not starve it', { timeout: 300_00
   }
   // Of the ten that are left most are used.
   expect(windows.slice(0, -1).every(({ requests }) => requests >= 6)).toBe(true)
+})
+
+test('RATE_LIMIT_REQUESTS=off and an API that says nothing of its limit: a first pass completes, window by window', async () => {
+  const rateLimit = { limit: 8, windowMs: 500, headers: 'none', retryAfter: 'none' } as const
+  await using simulator = await startSimulator({ jobs: 1_000, rateLimit })
+  const sharedBudget = createSharedBudget({ rateLimit: { requests: null, windowSeconds: 0.5, reserve: RESERVE } })
+
+  const { summary } = await runAgainst(simulator, database, { sharedBudget })
+
+  expect(summary).toMatchObject({ status: 'complete', storedTotal: 1_000 })
+  const refused = simulator.requests.filter(({ status }) => status === 429).length
+  expect(refused).toBeGreaterThanOrEqual(2)
+  expect(summary.retries).toBe(refused)
 })
 
 test('an abort while it waits for the window ends the run at once', async () => {

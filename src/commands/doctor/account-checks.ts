@@ -39,7 +39,12 @@ interface LastRun {
   readonly startedAt: Date
 }
 
-export async function checkRuns(connection: ReadOnlyConnection, account: string): Promise<Finding> {
+/** @param said what other checks say already: a message among them is not repeated */
+export async function checkRuns(
+  connection: ReadOnlyConnection,
+  account: string,
+  said: readonly string[] = [],
+): Promise<Finding> {
   const { rows: running } = await connection.query<RunningRun & Record<string, unknown>>(READ_RUNNING, [account])
   const stuck = running.find(({ silentSeconds }) => silentSeconds > DEAD_AFTER_SECONDS)
   if (stuck !== undefined) {
@@ -54,10 +59,12 @@ export async function checkRuns(connection: ReadOnlyConnection, account: string)
   )
   const [last] = rows
   if (last === undefined) return warn('No run yet.', 'Run `spidra-sync start`, or once `spidra-sync sync`.')
-  const said = `Run ${last.id} of ${toInstant(last.startedAt.toISOString())}: ${last.status}`
-  if (last.status === 'complete' || last.status === 'running') return ok(`${said}.`)
-  const why = [last.reason, last.message].filter((part) => part !== null).join(': ')
-  return warn(`${said}${why && ` (${why})`}.`, 'docs/operations.md says what each reason asks for.')
+  const ending = `Run ${last.id} of ${toInstant(last.startedAt.toISOString())}: ${last.status}`
+  if (last.status === 'complete' || last.status === 'running') return ok(`${ending}.`)
+  const { reason, message } = last
+  const isSaid = message !== null && said.some((detail) => detail.includes(message))
+  const why = [reason, isSaid ? null : message].filter((part) => part !== null).join(': ')
+  return warn(`${ending}${why && ` (${why})`}.`, 'docs/operations.md says what each reason asks for.')
 }
 
 /** @param staleMinutes how old the last complete run may be */

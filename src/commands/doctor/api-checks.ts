@@ -41,8 +41,14 @@ export function skipApi(why: string): readonly Check[] {
 }
 
 /** DNS, TLS and whether what answers is the API. */
-function reach({ list }: Received, { spidra, proxy }: Asked, durationMs: number): Finding {
+function reach({ list, ageSeconds }: Received, { spidra, proxy }: Asked, durationMs: number): Finding {
   const { origin, protocol } = new URL(spidra.apiUrl)
+  if (!(list instanceof SpidraError) && ageSeconds > 0) {
+    return warn(
+      `The answer of ${origin} comes from a cache, ${ageSeconds} s old.`,
+      'Keep the cache from storing the list.',
+    )
+  }
   if (!(list instanceof SpidraError) || isAboutKey(list) || list.code === 'rate_limited') {
     const way = protocol === 'https:' ? 'DNS and TLS work' : 'DNS works'
     return ok(`${origin} answered in ${durationMs} ms; ${way}${proxy.url === null ? '' : ', by way of the proxy'}.`)

@@ -79,6 +79,10 @@ test('the last run is told with its reason', async () => {
     status: 'warn',
     detail: expect.stringMatching(/failed \(forbidden: no way\)/),
   })
+  expect(await checkRuns(connection, ACCOUNT, ['no way.'])).toMatchObject({
+    status: 'warn',
+    detail: expect.stringMatching(/failed \(forbidden\)\.$/),
+  })
 })
 
 test('freshness fails beyond ALERT_STALE_MINUTES, and warns before the first complete run', async () => {
