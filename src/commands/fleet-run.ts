@@ -3,6 +3,7 @@ import type { FleetRunEnd } from '../fleet/fleet-worker.js'
 import type { RunFailure, TakenRun } from '../fleet/run-queue.js'
 import type { Metrics } from '../http/metrics.js'
 import { SpidraError } from '../spidra/errors.js'
+import { ForeignListError } from '../sync/own-list.js'
 import { runAccount } from './account-run.js'
 import type { CommandContext } from './command.js'
 import type { Keeping } from './fleet-keeping.js'
@@ -52,5 +53,6 @@ export async function runTaken(
 
 function toFailure(error: Error, isStopped: boolean): RunFailure {
   const code = isStopped ? 'stopped' : 'code' in error && typeof error.code === 'string' ? error.code : 'internal'
-  return { code, message: error.message, isPassing: !(error instanceof SpidraError) || error.isRetryable }
+  const isPassing = error instanceof SpidraError ? error.isRetryable : !(error instanceof ForeignListError)
+  return { code, message: error.message, isPassing }
 }

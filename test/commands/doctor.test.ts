@@ -13,7 +13,7 @@ import type { TestDatabase } from '../support/test-database.js'
 const NAMES = [
   ...['node', 'configuration', 'api', 'key', 'rate limit', 'api clock'],
   ...['database', 'database clock', 'session lock', 'rights', 'migrations'],
-  ...['schema', 'lock', 'runs', 'freshness', 'rejections', 'disk'],
+  ...['schema', 'list source', 'lock', 'runs', 'freshness', 'rejections', 'disk'],
 ]
 
 /** Nothing listens there. */
