@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { createContext, type Edge } from '../../src/commands/create-context.js'
 import { loadConfig } from '../../src/config.js'
@@ -78,6 +78,7 @@ test('with --account, the one of that name is given again, and its end is told',
 
 test('a warning about the file is logged with every reading', async () => {
   const { context, lines, path } = await openContext()
+  await chmod(dirname(path), 0o755)
   await chmod(path, 0o644)
 
   context.reloadAccounts()
