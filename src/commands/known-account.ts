@@ -3,7 +3,6 @@ import type { Account } from '../accounts.js'
 import { ConfigError } from '../config-error.js'
 import type { Database } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
-import { hasEmbeddedPostgres } from '../db/embedded-postgres.js'
 import { listStoredAccounts } from '../db/stored-accounts.js'
 import { toListSource } from '../list-source.js'
 import { usedFor, userOf } from '../sync/own-list.js'
@@ -50,7 +49,9 @@ export function isNameOpen({ named, configured }: Context): boolean {
 
 /** Whether there is nothing to ask: the embedded Postgres is made by the first run. */
 async function isWithoutDatabase({ config, workingDirectory }: Context): Promise<boolean> {
-  return config.databaseUrl === null && !(await hasEmbeddedPostgres(join(workingDirectory, EMBEDDED_DIRECTORY)))
+  if (config.databaseUrl !== null) return false
+  const { hasEmbeddedPostgres } = await import('../db/embedded-postgres.js')
+  return !(await hasEmbeddedPostgres(join(workingDirectory, EMBEDDED_DIRECTORY)))
 }
 
 async function assertKnownAccount(context: Context, db: Database): Promise<void> {
