@@ -25,54 +25,50 @@ export interface AccountSources {
   readonly file: AccountsFile | null
   /** Holds the variables that the file names. */
   readonly env: Environment
-  /** What the account of `SPIDRA_API_KEY` is called where there is no file. */
-  readonly name: string
 }
 
-/** The name of the account of `SPIDRA_API_KEY`, unless somebody gives it another. */
+/** The name of the account of `SPIDRA_API_KEY`. */
 export const DEFAULT_ACCOUNT = 'default'
 
 /**
- * All accounts: those of the file, and the one of `SPIDRA_API_KEY`, which is called `default` beside a file. None where
- * there is neither. Throws `ConfigError` with every fault of the file at once; no fault shows a value.
+ * All accounts: those of the file, and the one of `SPIDRA_API_KEY`, which is called `default`. None where there is neither.
+ * Throws `ConfigError` with every fault of the file at once; no fault shows a value.
  */
-export function readAccounts({ config, file, env, name }: AccountSources): {
+export function readAccounts({ config, file, env }: AccountSources): {
   readonly accounts: readonly Account[]
   readonly warnings: readonly string[]
 } {
-  if (file === null) return { accounts: accountsOfKey(config, name), warnings: [] }
+  if (file === null) return { accounts: accountsOfKey(config), warnings: [] }
   const listed = accountsOf(file, config, env)
   const isNamed = variablesNamedIn(file).includes('SPIDRA_API_KEY')
-  const ofKey = isNamed ? [] : accountsOfKey(config, DEFAULT_ACCOUNT)
+  const ofKey = isNamed ? [] : accountsOfKey(config)
   const isTaken = listed.some((account) => account.name === DEFAULT_ACCOUNT)
+  const twin = isTaken ? undefined : listed.find((account) => ofKey.some((one) => haveOneList(one, account)))
+  if (twin !== undefined) {
+    const problem = `is the key of account ${twin.name} in SPIDRA_ACCOUNTS_FILE too: unset it, or name it there as apiKeyEnv`
+    throw new ConfigError([{ variable: 'SPIDRA_API_KEY', problem }])
+  }
   const accounts = isTaken ? listed : [...ofKey, ...listed]
   const warnings = [
     ...(isTaken && ofKey.length > 0
       ? [`SPIDRA_API_KEY is not used: the accounts file has an account called ${DEFAULT_ACCOUNT}, and it wins`]
       : []),
-    ...warningsAboutTwins(accounts),
     ...(keysIn(file).length > 0 ? warningsIfOpenToAll(file.path) : []),
   ]
   return { accounts: Object.freeze(accounts), warnings }
 }
 
-function accountsOfKey({ spidra, pagesPerRun, schedule }: EntryDefaults, name: string): Account[] {
+function accountsOfKey({ spidra, pagesPerRun, schedule }: EntryDefaults): Account[] {
   const { apiKey, keyOrigin, apiUrl } = spidra
+  const name = DEFAULT_ACCOUNT
   return apiKey === null
     ? []
     : [Object.freeze({ name, apiKey, keyOrigin, apiUrl, pagesPerRun, schedule: schedule.sync })]
 }
 
-/** Two accounts that are one: the jobs would belong to the one that ran last. */
-function warningsAboutTwins(accounts: readonly Account[]): readonly string[] {
-  return accounts.flatMap((account, index) => {
-    const twin = accounts
-      .slice(0, index)
-      .find(({ apiKey, apiUrl }) => apiKey === account.apiKey && apiUrl === account.apiUrl)
-    return twin === undefined
-      ? []
-      : [`accounts ${twin.name} and ${account.name} have the same key: every run moves the jobs from one to the other`]
-  })
+/** Whether two accounts are one: every run would move all jobs from one name to the other. */
+function haveOneList(one: Pick<Account, 'apiKey' | 'apiUrl'>, other: Pick<Account, 'apiKey' | 'apiUrl'>): boolean {
+  return one.apiKey === other.apiKey && one.apiUrl === other.apiUrl
 }
 
 function accountsOf(file: AccountsFile, config: EntryDefaults, env: Environment): readonly Account[] {
@@ -83,6 +79,7 @@ function accountsOf(file: AccountsFile, config: EntryDefaults, env: Environment)
   const problems = [
     ...entries.flatMap((entry, index) => entry.problems.map((problem) => located(problem, index, entry))),
     ...problemsOfNames(entries),
+    ...problemsOfKeys(entries),
   ]
   if (problems.length > 0) throw new ConfigError(problems)
   return entries.flatMap(({ account }) => (account === null ? [] : [Object.freeze(account)]))
@@ -99,6 +96,15 @@ function problemsOfNames(entries: readonly Entry[]): ConfigProblem[] {
     return name === null || first === index
       ? []
       : [located({ field: 'name', problem: `is that of entry ${first} too` }, index, { name })]
+  })
+}
+
+function problemsOfKeys(entries: readonly Entry[]): ConfigProblem[] {
+  return entries.flatMap(({ account }, index) => {
+    if (account === null) return []
+    const first = entries.findIndex((entry) => entry.account !== null && haveOneList(entry.account, account))
+    const problem = `has the key of entry ${first} too: an account is listed once`
+    return first === index ? [] : [located({ field: '', problem }, index, account)]
   })
 }
 

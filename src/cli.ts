@@ -27,8 +27,16 @@ const stop = onStopSignal(process)
 const secrets = createSecrets(secretsAmong(process.env))
 
 function contextOf(needs: ContextNeeds): Promise<CommandContext<string | null>> {
-  const account = commandLine.opts<{ account?: string }>().account ?? null
-  return createContext({ host: process, stop, secrets, version: manifest.version, account }, needs)
+  return createContext({ host: process, stop, secrets, version: manifest.version, account: namedAccount() }, needs)
+}
+
+function namedAccount(): string | null {
+  return commandLine.opts<{ account?: string }>().account ?? null
+}
+
+/** For commands that bring their own accounts. */
+function refuseAccount(command: string): void {
+  if (namedAccount() !== null) throw new UsageError(`${command} takes no --account: it knows none of yours.`)
 }
 
 /** The answer goes to standard output, so the log does not. */
@@ -102,6 +110,7 @@ const commandLine = createCommandLine(manifest.version, {
 
   demo: action(
     async (flags) => {
+      refuseAccount('demo')
       const { DEMO_ENVIRONMENT, runDemoCommand } = await import('./commands/demo.js')
       let isPortChosen = false
       // Only what shows: a real key or database must never meet the demo.
@@ -129,6 +138,7 @@ const commandLine = createCommandLine(manifest.version, {
 
   simulate: action(
     async (flags) => {
+      refuseAccount('simulate')
       const { runSimulate } = await import('./commands/simulate.js')
       await runSimulate({ flags, stdout, signal: stop.signal })
       return EXIT_CODES.complete

@@ -1,4 +1,4 @@
-import { DEFAULT_ACCOUNT, readAccounts } from './accounts.js'
+import { readAccounts } from './accounts.js'
 import { keysIn, readAccountsFile, variablesNamedIn } from './accounts-file.js'
 import { type Config, type LoadOptions, loadConfig } from './config.js'
 import { ConfigError, type ConfigProblem } from './config-error.js'
@@ -31,7 +31,7 @@ export function loadUsableConfig(env: Environment, options: Pick<LoadOptions, 'i
   const config = loadConfig(usable, { needs: 'database', ...read })
   let accountWarnings: readonly string[] = []
   const accountProblems = problemsOf(() => {
-    accountWarnings = readAccounts({ config, file, env, name: DEFAULT_ACCOUNT }).warnings
+    accountWarnings = readAccounts({ config, file, env }).warnings
   })
   const secrets = [...secretsAmong(env, keyVariables), ...keysIn(file)]
   return {

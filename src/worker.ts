@@ -6,8 +6,11 @@ import { startTicks } from './ticks.js'
 
 export interface WorkerOptions {
   readonly schedule: Config['schedule']
-  /** One run. What it throws is logged; the schedule goes on. */
-  readonly run: (mode: RunMode, trigger: RunTrigger, signal: AbortSignal) => Promise<void>
+  /**
+   * One run. Resolves to whether a full run that was due before its end is still to be done. What it throws is logged; the
+   * schedule goes on.
+   */
+  readonly run: (mode: RunMode, trigger: RunTrigger, signal: AbortSignal) => Promise<boolean>
   /** Hears when the next run is due, at the start, after every run, and when the clock was set. */
   readonly onNextRun: (at: Date | null) => void
   readonly log: Logger
@@ -21,8 +24,8 @@ export interface Worker {
 }
 
 /**
- * Runs by schedule, one run at a time. A tick during a run is skipped, but a full run that was due then follows it: it
- * may be a day until the next.
+ * Runs by schedule, one run at a time. A tick during a run is skipped. But the next full tick may be a day away, so a full
+ * run that was due follows a run that did not do its work; where another process runs the account, at the next tick.
  */
 export function startWorker({ schedule, run, onNextRun, log }: WorkerOptions): Worker {
   const stopper = new AbortController()
@@ -31,20 +34,23 @@ export function startWorker({ schedule, run, onNextRun, log }: WorkerOptions): W
 
   function start(mode: RunMode, trigger: RunTrigger): void {
     if (stopper.signal.aborted) return
-    if (current !== null) {
-      fullIsDue ||= mode === 'full'
-      log.info({ mode }, mode === 'full' ? 'tick during a run: full run follows' : 'tick skipped: a run is under way')
-      return
-    }
-    current = run(mode, trigger, stopper.signal)
-      .catch((err: unknown) => log.error({ err }, 'run failed'))
-      .then(() => {
-        current = null
-        onNextRun(ticks.nextAt())
-        if (!fullIsDue) return
-        fullIsDue = false
-        start('full', 'schedule')
-      })
+    fullIsDue ||= mode === 'full'
+    if (current !== null) log.info({ mode }, 'tick skipped: a run is under way')
+    else current = execute(fullIsDue ? 'full' : mode, trigger)
+  }
+
+  async function execute(mode: RunMode, trigger: RunTrigger): Promise<void> {
+    const isFullLeft = await run(mode, trigger, stopper.signal).catch((err: unknown) => {
+      log.error({ err }, 'run failed')
+      return mode !== 'full'
+    })
+    current = null
+    fullIsDue &&= isFullLeft
+    onNextRun(ticks.nextAt())
+    // A full run that could not begin would be skipped again at once.
+    if (!fullIsDue || mode === 'full' || stopper.signal.aborted) return
+    log.info('full run follows')
+    start('full', 'schedule')
   }
 
   // Full first: where both are due in the same second, the full run does the work of both.

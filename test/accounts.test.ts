@@ -22,7 +22,7 @@ async function fileOf(content: unknown, mode = 0o600): Promise<string> {
 /** What is read in this environment. */
 function read(env: Environment) {
   const config = loadConfig(env, { needs: 'sync' })
-  return readAccounts({ config, file: readAccountsFile(env), env, name: 'default' })
+  return readAccounts({ config, file: readAccountsFile(env), env })
 }
 
 async function accountsOf(content: unknown, env: Environment = {}) {
@@ -46,15 +46,15 @@ async function problemsOf(content: unknown, env: Environment = {}): Promise<Reco
 const one = (fields: object) => [{ name: 'berlin', apiKey: 'spd_berlin', ...fields }]
 
 describe('without a file', () => {
-  test('the key of the environment is the only account, called as it was asked for', () => {
+  test('the key of the environment is the only account, called default', () => {
     const env = { SPIDRA_API_KEY: 'spd_k' }
     const config = loadConfig(env, { needs: 'sync' })
 
-    const { accounts } = readAccounts({ config, file: readAccountsFile(env), env, name: 'mine' })
+    const { accounts } = readAccounts({ config, file: readAccountsFile(env), env })
 
     const rest = { apiUrl: 'https://api.spidra.io/api', pagesPerRun: 20, schedule: '*/5 * * * *' }
     const keyOrigin = 'SPIDRA_API_KEY'
-    expect(accounts).toEqual([{ name: 'mine', apiKey: 'spd_k', keyOrigin, ...rest }])
+    expect(accounts).toEqual([{ name: 'default', apiKey: 'spd_k', keyOrigin, ...rest }])
   })
 })
 
@@ -195,17 +195,16 @@ describe('the file', () => {
     )
   })
 
-  test('with two accounts that have one key raises a warning, which does not show it', async () => {
+  test('with two accounts that have one key at one URL is refused, without the key', async () => {
     const list = [
-      ...one({}),
-      { name: 'paris', apiKey: 'spd_berlin' },
-      { name: 'elsewhere', apiKey: 'spd_berlin', apiUrl: 'https://x.test' },
+      ...one({ apiKey: 'spd_canary' }),
+      { name: 'paris', apiKey: 'spd_canary' },
+      { name: 'elsewhere', apiKey: 'spd_canary', apiUrl: 'https://x.test' },
     ]
 
-    const { warnings } = await accountsOf(list)
-
-    expect(warnings).toEqual([expect.stringMatching(/^accounts berlin and paris have the same key/)])
-    expect(warnings.join()).not.toContain('spd_')
+    expect(await problemsOf(list)).toEqual({
+      'SPIDRA_ACCOUNTS_FILE[1]': 'has the key of entry 0 too: an account is listed once (account paris)',
+    })
   })
 })
 
@@ -224,6 +223,12 @@ describe('a file beside SPIDRA_API_KEY', () => {
 
     expect(names(read)).toEqual([['default', 'spd_berlin']])
     expect(read.warnings).toEqual([expect.stringMatching(/^SPIDRA_API_KEY is not used/)])
+  })
+
+  test('is refused where it holds that key itself', async () => {
+    expect(await problemsOf(one({ apiKey: 'spd_canary' }), { SPIDRA_API_KEY: 'spd_canary' })).toEqual({
+      SPIDRA_API_KEY: expect.stringMatching(/^is the key of account berlin in SPIDRA_ACCOUNTS_FILE too/),
+    })
   })
 
   test('makes none of it where an entry takes its key from there', async () => {

@@ -11,7 +11,13 @@ afterEach(() => void vi.useRealTimers())
 
 /** A worker whose runs last until the test ends them. */
 async function working(schedule: Partial<WorkerOptions['schedule']> = {}) {
-  const runs: { mode: RunMode; trigger: RunTrigger; signal: AbortSignal; end(): void; fail(error: Error): void }[] = []
+  const runs: {
+    readonly mode: RunMode
+    readonly trigger: RunTrigger
+    readonly signal: AbortSignal
+    end(isFullLeft: boolean): void
+    fail(error: Error): void
+  }[] = []
   const logged: { level: string; msg: string }[] = []
   const nextRuns: (string | undefined)[] = []
   const worker = startWorker({
@@ -26,15 +32,17 @@ async function working(schedule: Partial<WorkerOptions['schedule']> = {}) {
   })
   return {
     ...{ worker, runs, logged, nextRuns },
-    /** Ends the run under way, and lets the worker notice. */
-    async end(error?: Error) {
-      const run = runs.at(-1)
-      if (error === undefined) run?.end()
-      else run?.fail(error)
+    /** Ends the run under way, which was what was asked for unless it says otherwise, and lets the worker notice. */
+    async end({ isFullLeft = runs.at(-1)?.mode !== 'full' } = {}) {
+      runs.at(-1)?.end(isFullLeft)
+      await vi.advanceTimersByTimeAsync(0)
+    },
+    async fail(error: Error) {
+      runs.at(-1)?.fail(error)
       await vi.advanceTimersByTimeAsync(0)
     },
     [Symbol.asyncDispose]: async () => {
-      for (const run of runs) run.end()
+      for (const run of runs) run.end(false)
       await worker.stop()
     },
   }
@@ -78,6 +86,33 @@ describe('runs', () => {
     expect(it.runs).toHaveLength(2)
   })
 
+  test('a full run that was due during a run that was full in truth does not follow it', async () => {
+    await using it = await working({ fullSync: '*/15 * * * * *' })
+    await seconds(31)
+
+    await it.end({ isFullLeft: false })
+
+    expect(it.runs).toHaveLength(1)
+    await seconds(9) // 12:00:40, an incremental tick
+    expect(it.runs).toMatchObject([{ mode: 'incremental' }, { mode: 'incremental' }])
+  })
+
+  test('a full run that another process kept from beginning is tried again at the next tick, and not before', async () => {
+    await using it = await working({ fullSync: '*/15 * * * * *' })
+    await seconds(10)
+    await it.end()
+    await seconds(5)
+
+    await it.end({ isFullLeft: true })
+
+    expect(it.runs).toMatchObject([{ mode: 'incremental' }, { mode: 'full' }])
+    await seconds(5)
+    expect(it.runs).toMatchObject([{ mode: 'incremental' }, { mode: 'full' }, { mode: 'full' }])
+    await it.end()
+    await seconds(1)
+    expect(it.runs).toHaveLength(3)
+  })
+
   test('where both are due in the same second, the full one does the work of both', async () => {
     await using it = await working({ fullSync: '*/10 * * * * *' })
 
@@ -90,7 +125,7 @@ describe('runs', () => {
   test('a failed run is logged once and never stops the schedule', async () => {
     await using it = await working()
     await seconds(10)
-    await it.end(new Error('the database is away'))
+    await it.fail(new Error('the database is away'))
     await seconds(10)
 
     expect(it.runs).toHaveLength(2)

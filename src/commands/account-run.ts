@@ -2,6 +2,7 @@ import type { Config } from '../config.js'
 import { createCron, shortestInterval } from '../cron.js'
 import type { Database } from '../db/client.js'
 import { saveBudget, saveStuckAfter, type ToldBudget } from '../db/sync-state.js'
+import { toListSource } from '../list-source.js'
 import type { Logger } from '../logger.js'
 import { createSpidraClient, type RequestEvent, type WaitEvent } from '../spidra/client.js'
 import { HandedOnError } from '../sync/interruptions.js'
@@ -48,6 +49,7 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
     db,
     databaseUrl,
     account,
+    source: toListSource(config.spidra),
     mode,
     trigger,
     worker,

@@ -1,43 +1,49 @@
-import { type Account, DEFAULT_ACCOUNT } from '../accounts.js'
+import { type Account, DEFAULT_ACCOUNT, type readAccounts } from '../accounts.js'
 import { ConfigError } from '../config-error.js'
 import { UsageError } from '../usage-error.js'
 
 /**
  * Which accounts a command acts on: `configured` ones, all or the named one; `stored`, where a name may be known to the
- * database alone; `usable`, where faults give none, because the command tells them itself; or `none`.
+ * database alone; `usable`, where faults give none, because the command tells them itself; or `none`, which reads them only
+ * to check a name.
  */
 export type AccountRule = 'configured' | 'stored' | 'usable' | 'none'
 
 export interface ChosenAccounts {
   readonly accounts: readonly Account[]
+  /** Names of all configured accounts. */
+  readonly configured: readonly string[]
   readonly warnings: readonly string[]
 }
+
+/** What is configured. */
+type ReadAccounts = ReturnType<typeof readAccounts>
 
 /** So many names are listed in a message. */
 const MAX_NAMES = 20
 
 /**
- * The accounts to act on.
+ * The accounts to act on. Where there is no accounts file, the key of the environment may be that of a stored account with
+ * another name than `default`: then the database must be asked for the name.
  *
  * @param named by `--account`; null for all
- * @param read is given the name that the account of `SPIDRA_API_KEY` has where it is the only one
- * @throws {UsageError} for a name that is not configured, if it must be
+ * @throws {UsageError} for a name that is not in the accounts file, if it must be
  */
 export function chooseAccounts(
   rule: AccountRule,
   named: string | null,
-  read: (name: string) => ChosenAccounts,
+  { hasFile, read }: { readonly hasFile: boolean; readonly read: () => ReadAccounts },
 ): ChosenAccounts {
-  if (rule === 'none') return NONE
-  const all = rule === 'usable' ? readUsable(() => read(named ?? DEFAULT_ACCOUNT)) : read(named ?? DEFAULT_ACCOUNT)
-  if (named === null || all.accounts.length === 0) return all
-  const accounts = all.accounts.filter(({ name }) => name === named)
-  if (accounts.length === 0 && rule !== 'stored')
-    throw unknownAccount(
-      named,
-      all.accounts.map(({ name }) => name),
-    )
-  return { ...all, accounts }
+  if (rule === 'none' && named === null) return NONE
+  const all = rule === 'usable' || rule === 'none' ? readUsable(read) : read()
+  const configured = hasFile ? all.accounts.map(({ name }) => name) : [DEFAULT_ACCOUNT]
+  if (named === null) return { ...all, configured }
+  const accounts = hasFile
+    ? all.accounts.filter(({ name }) => name === named)
+    : all.accounts.map((account) => Object.freeze({ ...account, name: named }))
+  const isRefused = rule === 'configured' || (rule === 'usable' && all.accounts.length > 0)
+  if (hasFile && accounts.length === 0 && isRefused) throw unknownAccount(named, configured)
+  return { ...all, accounts, configured }
 }
 
 /** @param known names that could have been meant */
@@ -57,9 +63,9 @@ function toList(names: readonly string[]): string {
   return [...names.slice(0, MAX_NAMES), ...more].join(', ')
 }
 
-const NONE: ChosenAccounts = { accounts: [], warnings: [] }
+const NONE: ChosenAccounts = { accounts: [], configured: [], warnings: [] }
 
-function readUsable(read: () => ChosenAccounts): ChosenAccounts {
+function readUsable(read: () => ReadAccounts): ReadAccounts {
   try {
     return read()
   } catch (error) {

@@ -24,7 +24,7 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
   const program = new Command('spidra-sync')
     .description('Your Spidra batch jobs, in your own Postgres.')
     .version(version)
-    .option('--account <name>', 'account to act on (default: all of them)', readAccount)
+    .option('--account <name>', 'configured or stored account to act on (default: all of them)', readAccount)
     .exitOverride()
     .configureHelp({ showGlobalOptions: true })
     .showHelpAfterError('(spidra-sync --help lists the commands)')

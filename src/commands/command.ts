@@ -16,6 +16,10 @@ export interface CommandContext<Key extends string | null = string> {
   readonly config: Config<Key>
   /** The account to act on, where there is just one. */
   readonly account: string
+  /** What `--account` says; null where it is not given. */
+  readonly named: string | null
+  /** Names of all configured accounts, whichever of them `--account` leaves out. */
+  readonly configured: readonly string[]
   /** Those to act on: the one that `--account` names, or all. Empty where no key is known, and none is needed. */
   readonly accounts: readonly Account[]
   /**

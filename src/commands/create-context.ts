@@ -57,10 +57,11 @@ export async function createContext(edge: Edge, needs: ContextNeeds): Promise<Co
   stop.limit(config.shutdownGraceMs)
 
   const read = ({ env, file }: { readonly env: Environment; readonly file: AccountsFile | null }) =>
-    chooseAccounts(rule, edge.account, (name) =>
-      readAccounts({ config, file: config.accountsFile === null ? null : file, env, name }),
-    )
-  const { accounts, warnings } = read(surroundings)
+    chooseAccounts(rule, edge.account, {
+      hasFile: config.accountsFile !== null,
+      read: () => readAccounts({ config, file: config.accountsFile === null ? null : file, env }),
+    })
+  const { accounts, configured, warnings } = read(surroundings)
 
   const level = isQuiet && stream.isTTY && !env.LOG_LEVEL ? 'warn' : config.log.level
   // A progress bar may stand on the line.
@@ -83,6 +84,8 @@ export async function createContext(edge: Edge, needs: ContextNeeds): Promise<Co
   return {
     config,
     account: edge.account ?? (accounts.length === 1 ? accounts[0]?.name : null) ?? DEFAULT_ACCOUNT,
+    named: edge.account,
+    configured,
     accounts,
     reloadAccounts,
     onHangup: (listener) => stop.onHangup(listener),

@@ -8,7 +8,7 @@ import { hasEmbeddedPostgres } from '../db/embedded-postgres.js'
 import { openReadOnly } from '../db/read-only.js'
 import { createRedact } from '../redact.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
-import { checkFreshness, checkLock, checkRejections, checkRuns } from './doctor/account-checks.js'
+import { checkFreshness, checkLock, checkRejections, checkRuns, checkSource } from './doctor/account-checks.js'
 import { checkApi, skipApi } from './doctor/api-checks.js'
 import { type Check, type Finding, fail, skip } from './doctor/check.js'
 import { checkConfiguration, checkNode } from './doctor/configuration-check.js'
@@ -18,6 +18,7 @@ import { toCheckText, toSummary } from './doctor/doctor-text.js'
 import { checkDrift, checkMigrations } from './doctor/schema-checks.js'
 import { toHeading } from './each-account.js'
 import { forAccount } from './for-account.js'
+import { assertKnownIfReachable } from './known-account.js'
 import { EMBEDDED_DIRECTORY, openConfiguredDatabase } from './open-database.js'
 
 export interface DoctorOptions {
@@ -41,6 +42,9 @@ export async function runDoctorCommand(createContext: CreateContext, options: Do
     return usable.config
   })
   const { accounts, stdout } = context
+  // A faulty accounts file, or database, is a finding, and leaves the name as it is.
+  if (!usable.problems.some(({ variable }) => /^(DATABASE_URL|SPIDRA_ACCOUNTS_FILE)/.test(variable)))
+    await assertKnownIfReachable(context)
   const contexts = accounts.length === 0 ? [context] : accounts.map((account) => forAccount(context, account))
   const shown: Check[] = []
   const seen = new Set<string>()
@@ -107,7 +111,7 @@ const GENERAL_CHECKS: ReadonlySet<string> = new Set([
 ])
 
 /** Names in the order of the output. The last ones look into the tables. */
-const TABLE_CHECKS = ['schema', 'lock', 'runs', 'freshness', 'rejections', 'disk']
+const TABLE_CHECKS = ['schema', 'list source', 'lock', 'runs', 'freshness', 'rejections', 'disk']
 const DATABASE_CHECKS = ['database', 'database clock', 'session lock', 'rights', 'migrations', ...TABLE_CHECKS]
 
 function skipAll(names: readonly string[], why: string): readonly Check[] {
@@ -154,6 +158,7 @@ async function* examineDatabase(context: Context, said: readonly string[]): Asyn
       return
     }
     yield await check('schema', () => checkDrift(connection))
+    yield await check('list source', () => checkSource(connection, account, config.spidra))
     yield await check('lock', () => checkLock(connection, account))
     yield await check('runs', () => checkRuns(connection, account, said))
     yield await check('freshness', () =>

@@ -1,13 +1,14 @@
 import type { Account } from '../accounts.js'
-import { readRunningMode } from '../db/sync-runs.js'
 import type { FleetRunEnd } from '../fleet/fleet-worker.js'
 import type { RunFailure, TakenRun } from '../fleet/run-queue.js'
 import type { Metrics } from '../http/metrics.js'
 import { SpidraError } from '../spidra/errors.js'
+import { ForeignListError } from '../sync/own-list.js'
 import { runAccount } from './account-run.js'
 import type { CommandContext } from './command.js'
 import type { Keeping } from './fleet-keeping.js'
 import { forAccount } from './for-account.js'
+import { isFullRunLeft } from './full-run-left.js'
 import type { OpenDatabase } from './open-database.js'
 import type { SharedBudget } from './shared-budget.js'
 
@@ -45,13 +46,13 @@ export async function runTaken(
   })
   metrics.observeRun(summary)
   keeping?.runEnded(name, summary)
-  // It may be a day until the next full tick. But a full run under way does the work of this one.
-  const isStillDue =
-    summary.status === 'skipped' && mode === 'full' && (await readRunningMode(database.db, name)) !== 'full'
+  // It may be a day until the next full tick.
+  const isStillDue = mode === 'full' && (await isFullRunLeft(database.db, summary))
   return { summary, failure: error === null ? null : toFailure(error, signal.aborted), isStillDue }
 }
 
 function toFailure(error: Error, isStopped: boolean): RunFailure {
   const code = isStopped ? 'stopped' : 'code' in error && typeof error.code === 'string' ? error.code : 'internal'
-  return { code, message: error.message, isPassing: !(error instanceof SpidraError) || error.isRetryable }
+  const isPassing = error instanceof SpidraError ? error.isRetryable : !(error instanceof ForeignListError)
+  return { code, message: error.message, isPassing }
 }

@@ -2,7 +2,7 @@ import { grantReader } from '../db/reader-role.js'
 import { toPrintable } from '../printable.js'
 import { UsageError } from '../usage-error.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
-import { openConfiguredDatabase } from './open-database.js'
+import { openDatabaseForAccounts } from './known-account.js'
 
 /** Longer names Postgres would cut off. */
 const MAX_NAME_BYTES = 63
@@ -10,7 +10,7 @@ const MAX_NAME_BYTES = 63
 /** `spidra-sync grant-reader <role>`: lets an existing role read the reporting views, and nothing else. */
 export async function runGrantReaderCommand(context: CommandContext<string | null>, role: string): Promise<number> {
   assertRoleName(role)
-  const database = await openConfiguredDatabase(context.config, context)
+  const database = await openDatabaseForAccounts(context)
   try {
     const { views, database: name, mayConnect, readsTables } = await grantReader(database.databaseUrl, role)
     const lines = [`${role} may read the ${views.length} views of spidra_reporting, and those that later versions add.`]

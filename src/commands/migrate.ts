@@ -1,10 +1,10 @@
 import { migrate } from '../db/migrate.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
-import { openConfiguredDatabase } from './open-database.js'
+import { openDatabaseForAccounts } from './known-account.js'
 
 /** `spidra-sync migrate`: applies the migrations and ends. */
 export async function runMigrateCommand(context: CommandContext<string | null>): Promise<number> {
-  const database = await openConfiguredDatabase(context.config, context)
+  const database = await openDatabaseForAccounts(context)
   try {
     const { applied, total } = await migrate(database.databaseUrl, context)
     const done = applied.length === 0 ? 'nothing to do' : `applied ${applied.join(', ')}`

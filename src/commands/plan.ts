@@ -4,8 +4,10 @@ import { toDatabaseError } from '../db/connection-error.js'
 import { createSpidraClient, type ListAnswer, type RequestEvent } from '../spidra/client.js'
 import { costOf, fullPass, incrementalRun, type Reading, type StartingBudget } from '../sync/cost.js'
 import { faultOf } from '../sync/page.js'
+import { unknownAccount } from './choose-accounts.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
 import { eachAccount } from './each-account.js'
+import { isNameOpen, openDatabaseForAccounts } from './known-account.js'
 import { type PlanReport, toPlanText } from './plan-text.js'
 
 const PAGE_LIMIT = 50
@@ -17,6 +19,10 @@ const PAGE_LIMIT = 50
  * @throws SpidraError when no usable answer came for the only account.
  */
 export async function runPlanCommand(context: CommandContext<string | null>): Promise<number> {
+  if (isNameOpen(context)) {
+    if (context.config.databaseUrl === null) throw unknownAccount(context.account, context.configured)
+    await (await openDatabaseForAccounts(context)).close()
+  }
   return eachAccount(context, { isHeaded: true }, planOne)
 }
 

@@ -9,7 +9,7 @@ import { accountsToShow } from './accounts-to-show.js'
 import { someNames } from './choose-accounts.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
 import { toHeading } from './each-account.js'
-import { openConfiguredDatabase } from './open-database.js'
+import { openDatabaseForAccounts } from './known-account.js'
 
 export interface ReportFlags {
   /** UTC days, today included. */
@@ -28,12 +28,12 @@ export async function runReportCommand(context: CommandContext<string | null>, f
       `--html writes one account into a file; name it with --account: ${someNames(context.accounts)}.`,
     )
   }
-  const database = await openConfiguredDatabase(context.config, context)
+  const database = await openDatabaseForAccounts(context)
   try {
     if ((await pendingMigrations(database.db)).length > 0) {
       throw new UsageError('The database is not up to date; run "spidra-sync migrate" first.')
     }
-    const accounts = await accountsToShow(context, database.db)
+    const accounts = accountsToShow(context)
     for (const [index, account] of accounts.entries()) {
       if (accounts.length > 1 && !flags.json) stdout.write(toHeading(account, index))
       await reportOne(database.db, account, flags, stdout)

@@ -10,6 +10,7 @@ import type { RunSummary } from '../sync/run-summary.js'
 import { startWorker } from '../worker.js'
 import { runAccount } from './account-run.js'
 import type { CommandContext } from './command.js'
+import { isFullRunLeft } from './full-run-left.js'
 import type { OpenDatabase } from './open-database.js'
 import { checkReadiness } from './readiness.js'
 import { createSharedBudget } from './shared-budget.js'
@@ -88,6 +89,7 @@ export async function startService(
       await showStored().catch((err: unknown) => log.warn({ err }, 'metrics could not be read from the database'))
       onRun?.(summary)
       await pruneDaily().catch((err: unknown) => log.warn({ err }, 'old history could not be deleted'))
+      return isFullRunLeft(db, summary)
     },
   })
   isArmed = true

@@ -6,7 +6,8 @@ import { assertOwnAddress } from '../source-address.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
 import type { FleetRole } from './fleet.js'
 import { forOnlyAccount } from './for-account.js'
-import { type OpenDatabase, openConfiguredDatabase } from './open-database.js'
+import { assertOwnKeys, openDatabaseForAccounts } from './known-account.js'
+import type { OpenDatabase } from './open-database.js'
 import { fixedAccounts, type Reloading, reloadOnHangup } from './reloading.js'
 import { startService } from './service.js'
 
@@ -24,12 +25,13 @@ export async function runStartCommand(context: Context, role: FleetRole | null):
   await assertOwnAddress(config.spidra.sourceAddress)
   // Without a file there is nothing to read again, and SIGHUP stops the service.
   const reloading = config.accountsFile === null ? fixedAccounts(context.accounts) : reloadOnHangup(context)
+  const database = await openDatabaseForAccounts(context)
   // Those of a file have names of their own, and `default` may be none of them.
   const known = config.accountsFile === null ? { account: context.account } : {}
   log.info({ version, ...known, accounts: context.accounts.length }, 'service starting')
-  const database = await openConfiguredDatabase(config, context)
   try {
     await migrate(database.databaseUrl, { log, signal })
+    await assertOwnKeys(context.accounts, database)
     while (!signal.aborted) await serve(context, database, reloading, role)
   } finally {
     await database.close()

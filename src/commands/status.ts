@@ -9,7 +9,7 @@ import { toStatusLines } from '../report/status-lines.js'
 import { type Paint, toStatusText } from '../report/status-text.js'
 import { accountsToShow } from './accounts-to-show.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
-import { openConfiguredDatabase } from './open-database.js'
+import { openDatabaseForAccounts } from './known-account.js'
 
 export interface StatusOptions {
   readonly account: string
@@ -33,10 +33,10 @@ export async function runStatusCommand(
   { json }: { readonly json: boolean },
 ): Promise<number> {
   const { stdout } = context
-  const database = await openConfiguredDatabase(context.config, context)
+  const database = await openDatabaseForAccounts(context)
   const { db, databaseUrl } = database
   try {
-    const [account, ...others] = await accountsToShow(context, db)
+    const [account, ...others] = accountsToShow(context)
     // Node leaves the colours out where NO_COLOR is set, or the terminal has none.
     const options = { json, stdout, ...(stdout.isTTY === true ? { paint: styleText } : {}) }
     if (others.length === 0) await showStatus(db, { account, now: await readDatabaseTime(db), ...options })

@@ -3,7 +3,8 @@ import type { RunStatus } from '../sync/run-summary.js'
 import { runAccount } from './account-run.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
 import { eachAccount } from './each-account.js'
-import { type OpenDatabase, openConfiguredDatabase } from './open-database.js'
+import { assertOwnKeys, openDatabaseForAccounts } from './known-account.js'
+import type { OpenDatabase } from './open-database.js'
 import { toRunText } from './run-text.js'
 import { createSharedBudget, type SharedBudget } from './shared-budget.js'
 
@@ -15,9 +16,10 @@ interface SyncFlags {
 /** `spidra-sync sync`: one run of every account now. Returns the exit code. */
 export async function runSyncCommand(context: CommandContext<string | null>, flags: SyncFlags): Promise<number> {
   const { config, log, signal } = context
-  const database = await openConfiguredDatabase(config, context)
+  const database = await openDatabaseForAccounts(context)
   try {
     await migrate(database.databaseUrl, { log, signal })
+    await assertOwnKeys(context.accounts, database)
     // The API counts by address, whatever the key: so one budget for all.
     const sharedBudget = createSharedBudget(config)
     return await eachAccount(context, { isHeaded: !flags.json }, (one) => syncOne(one, database, sharedBudget, flags))

@@ -6,7 +6,8 @@ import type { RequestBudget } from '../spidra/request-budget.js'
 import { type VerifyReport, verifySample } from '../sync/verify-sample.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
 import { eachAccount } from './each-account.js'
-import { type OpenDatabase, openConfiguredDatabase } from './open-database.js'
+import { assertOwnKeys, openDatabaseForAccounts } from './known-account.js'
+import type { OpenDatabase } from './open-database.js'
 import { createSharedBudget } from './shared-budget.js'
 
 interface VerifyFlags {
@@ -16,8 +17,9 @@ interface VerifyFlags {
 /** `spidra-sync verify`: reads pages again and compares them with the table. Returns the exit code. */
 export async function runVerifyCommand(context: CommandContext<string | null>, flags: VerifyFlags): Promise<number> {
   const { config, log } = context
-  const database = await openConfiguredDatabase(config, context)
+  const database = await openDatabaseForAccounts(context)
   try {
+    await assertOwnKeys(context.accounts, database)
     const { budget, listen } = createSharedBudget(config)
     listen(({ waitMs, resumeAt }) => log.info({ waitMs, resumeAt }, 'waiting for the request budget'))
     return await eachAccount(context, { isHeaded: true }, (one) => verifyOne(one, database, budget, flags))

@@ -6,7 +6,7 @@ export interface CreatedRange {
   readonly after: string | null
   readonly upTo: string | null
   /**
-   * Of an open upper end: jobs newer than `newest` count only if they were first seen at least `ageMs` ago. A later one may
+   * Of an open upper end: jobs not older than `newest` count only if they were first seen at least `ageMs` ago. A later one may
    * be missing because the answer is older than the job.
    */
   readonly settled: { readonly newest: string; readonly ageMs: number } | null
@@ -139,7 +139,7 @@ function within({ after, upTo, settled }: CreatedRange): Prisma.Sql {
   const seen =
     settled === null
       ? Prisma.empty
-      : Prisma.sql`AND (b.created_at <= ${settled.newest}::timestamptz OR ${isSettled(settled.ageMs)})`
+      : Prisma.sql`AND (b.created_at < ${settled.newest}::timestamptz OR ${isSettled(settled.ageMs)})`
   return Prisma.sql`${above} ${below} ${seen}`
 }
 

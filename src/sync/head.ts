@@ -112,6 +112,8 @@ async function search(
   let from = head.end
   let to = head.total
   let isBounded = false
+  // Jobs that tie with the newest stored one may be the ground or stand on either side of it.
+  let isTied = false
   let place = isSorted ? await guessNewcomers(pass, head) : from
   let step = 0
   let drift = 0
@@ -123,13 +125,14 @@ async function search(
     const touches = await isGround(page)
     if (touches && !(isSorted && isBelow)) return { found: page, drift }
     if (touches) found = page
+    isTied ||= !touches && top !== null && page.newest === top && page.oldest === top
     if (isSorted && isBelow) {
       to = Math.min(to - 1, page.start)
       isBounded = true
-    } else {
+    } else if (!isTied || page.start <= from) {
       from = Math.max(from + 1, page.end)
     }
-    place = !isSorted ? from : isBounded ? (from + to) >> 1 : from + step
+    place = !isSorted || isTied ? from : isBounded ? (from + to) >> 1 : from + step
     step = 2 * step + pass.limit
   }
   return { found, drift }
@@ -169,5 +172,9 @@ async function climb(pass: Pass, ground: Page): Promise<Page | null> {
 /** The page to climb to from ground whose first job stands at `place`, where up to `margin` jobs may come meanwhile. */
 function above(pass: Pass, place: number, margin: number): PageAsked {
   if (pass.doubts.has('no_overlap')) return pageAt(margin === 0 ? place - 1 : place, pass.limit)
-  return pass.mustOverlap || margin > 0 ? highestPage(place + margin, pass.limit) : pageAt(place - 1, pass.limit)
+  if (!pass.mustOverlap && margin === 0) return pageAt(place - 1, pass.limit)
+  const asked = highestPage(place + margin, pass.limit)
+  if (!pass.mustOverlap || (asked.number - 1) * asked.limit < place) return asked
+  pass.doubt('no_overlap')
+  return pageAt(place - 1, pass.limit)
 }

@@ -62,8 +62,8 @@ export interface PassStart {
   /** Jobs a page; the API's most is 50. */
   readonly limit: number
   /**
-   * Assumptions about the list that an answer of the run showed broken, in whichever pass. Then windows say nothing, and
-   * nothing is removed.
+   * Assumptions about the list that an answer of the run showed broken, in whichever pass. But for `no_overlap`, windows say
+   * nothing then, and nothing is removed.
    */
   readonly doubts: Set<Doubt>
 }
@@ -94,6 +94,8 @@ export interface Pass extends Omit<SyncOptions, 'onPage' | 'client'>, PassStart 
   faultyPages: number
   /** Whether total and head were the same in all answers so far. */
   isStill: boolean
+  /** The list has been seen to lose jobs. */
+  readonly losesJobs: boolean
   /** Only an overlap proves that two pages join, and it can be had. */
   readonly mustOverlap: boolean
   /** The pass took equal totals for proof before it found that the list loses jobs. */
@@ -203,6 +205,9 @@ export function createPass(options: SyncOptions, start: PassStart): Pass {
     isStill: true,
     isUnproven: false,
     firstPass: state.passTotal === null ? null : { total: state.passTotal, newcomers: state.passNewcomers },
+    get losesJobs() {
+      return losesJobs
+    },
     get mustOverlap() {
       return losesJobs && !pass.doubts.has('no_overlap')
     },
@@ -241,7 +246,7 @@ export function createPass(options: SyncOptions, start: PassStart): Pass {
         if (!(await areItemsOfTheirOwn(db, run.account, nameless))) return
       }
       await pass.noteLoss()
-      if (isOverlapping || pass.doubts.has('no_overlap')) for (const uuid of unlisted) pass.missing.add(uuid)
+      if (isOverlapping) for (const uuid of unlisted) pass.missing.add(uuid)
     },
     async checkOrder(upper, lower) {
       if (pass.mustOverlap || upper.oldest === null || lower.newest === null || lower.newest <= upper.oldest) return
@@ -272,7 +277,9 @@ export function createPass(options: SyncOptions, start: PassStart): Pass {
       // Every page may show it.
       if (pass.doubts.has(what)) return
       pass.doubts.add(what)
-      log.warn({ doubt: what }, 'list breaks an assumption: nothing is marked as removed in this run')
+      if (what === 'no_overlap')
+        log.warn('pages cannot be read so that they overlap: no run can prove that it is complete')
+      else log.warn({ doubt: what }, 'list breaks an assumption: nothing is marked as removed in this run')
     },
     save: (change) => saveSyncState(db, run, change),
   }

@@ -7,6 +7,7 @@ import { keepDailyTotals } from '../db/daily-totals.js'
 import { withRetries } from '../db/retry.js'
 import { RunClosedError, type RunEnd, type RunKey, startRun } from '../db/sync-runs.js'
 import { openSyncState } from '../db/sync-state.js'
+import type { ListSource } from '../list-source.js'
 import type { SyncSizes, Timing } from '../scale.js'
 import type { SpidraClient } from '../spidra/client.js'
 import { SpidraError } from '../spidra/errors.js'
@@ -14,6 +15,7 @@ import { closeRecord } from './close-record.js'
 import { type Counters, createCounters } from './counters.js'
 import { startHeartbeat } from './heartbeat.js'
 import { HandedOnError } from './interruptions.js'
+import { assertOwnList } from './own-list.js'
 import type { Page } from './page.js'
 import type { WindowRest } from './pass.js'
 import { modeOf } from './plan.js'
@@ -27,6 +29,7 @@ export interface RecordedRunOptions {
   /** Makes the client of this run; its attempts and waits go to the run's counters. */
   readonly createClient: (counters: Counters, log: Logger) => SpidraClient
   readonly account: string
+  readonly source: ListSource
   readonly mode: RunMode
   readonly trigger: RunTrigger
   /** `host:pid`. */
@@ -105,6 +108,7 @@ async function runUnderLock(
   let error: Error | null = null
   try {
     const { pagesPerRun, timing, sizes, onPage = () => {} } = options
+    await assertOwnList({ db, client, account: run.account, source: options.source, signal })
     const result = await runSync({
       db,
       client,

@@ -35,8 +35,7 @@ export async function judge(pass: Pass, head: Page, { hasReadAll } = { hasReadAl
   if (missing.size > 0) {
     const isMass = isMassRemoval(missing.size, await countLiveJobs(db, run.account))
     if (isMass && !pass.acceptRemovals) return withoutCounts(pass, 'foreign')
-    // Where pages cannot overlap, only a list that stood still shows what is gone.
-    const isProven = [...pass.doubts].every((doubt) => doubt === 'no_overlap' && pass.isStill)
+    const isProven = [...pass.doubts].every((doubt) => doubt === 'no_overlap')
     if (isProven) counters.removed += await markRemoved(db, run, [...missing])
     missing.clear()
   }
@@ -48,7 +47,7 @@ export async function judge(pass: Pass, head: Page, { hasReadAll } = { hasReadAl
     hasFaultyPage: pass.faultyPages > 0,
     listedTotal: head.total,
     storedTotal,
-    isDoubtful: pass.doubts.size > 0 && !pass.isStill,
+    isDoubtful: pass.doubts.has('no_overlap') || (pass.doubts.size > 0 && !pass.isStill),
   })
   if (verdict.status === 'complete') await pass.save({ lastCompleteAt: instantOf(pass, head) })
   return { ...verdict, listedTotal: head.total, storedTotal }

@@ -19,7 +19,7 @@ export interface Evidence {
   readonly listedTotal: number
   /** Live jobs stored, plus open rejections of jobs that are not. */
   readonly storedTotal: number
-  /** An answer showed an assumption broken, and total or head changed while the list was read. */
+  /** An answer showed an assumption broken, and total or head changed meanwhile; or pages cannot overlap and had to. */
   readonly isDoubtful: boolean
 }
 

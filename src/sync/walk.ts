@@ -4,6 +4,9 @@ import type { Pass } from './pass.js'
 import { readBelow } from './read-below.js'
 import { createStretch } from './stretch.js'
 
+/** A walk reads no more pages than that many times the list has. Pages that overlap are 1.3 times as many at most. */
+const MOST_ROUNDS = 4
+
 export interface WalkOptions {
   /** Whether to read to the end of the list even where nothing can be proved any more. */
   readonly isFull?: boolean
@@ -38,6 +41,7 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions = {
   let isProven = start.fault === null
   let isUsable = isProven
   let stretch = createStretch(start)
+  let steps = 0
 
   async function decideWindow(isEnd: boolean): Promise<void> {
     const window = stretch.takeWindow()
@@ -59,12 +63,21 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions = {
     if (isFull && pass.isUnproven) return 'loss'
     if (isOver) return isProven ? (isEnd ? 'end' : 'until') : 'broken'
 
+    steps += 1
+    // Where pages cannot overlap, answers of different age may lead in a circle.
+    if (steps > MOST_ROUNDS * Math.ceil(page.total / pass.limit) + MOST_ROUNDS) return 'broken'
+
     const { lower, isSound } = await readBelow(pass, page)
     pass.signal.throwIfAborted()
     isJoined ||= await pass.touches(lower)
     isUsable = isSound
-    if (isSound) {
-      stretch.add(lower, overlaps(page, lower))
+    const isOverlapping = overlaps(page, lower)
+    if (isSound && (isOverlapping || !pass.losesJobs)) {
+      stretch.add(lower, isOverlapping)
+    } else if (isSound) {
+      // Of a list that loses jobs, pages that only adjoin prove nothing together, but each proves what is gone inside it.
+      await decideWindow(false)
+      stretch = createStretch(lower)
     } else {
       isProven = false
       // A faulty page that seems to be the last one may be empty by mistake, unless the one above is faulty too.

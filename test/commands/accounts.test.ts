@@ -175,20 +175,24 @@ test('report --html of several accounts asks for one', async () => {
   expect(stderr).toContain('--html writes one account into a file; name it with --account: berlin, paris.')
 })
 
-test('a job that moves to another account keeps one row, and has an event', async () => {
+test('a job that the list of another account holds moves there, keeps one row, and has an event', async () => {
   await using scene = await openScene()
-  await scene.run(['sync', '--account', 'berlin'])
-  await scene.list({ name: 'munich' })
+  await scene.run(['sync'])
+  await scene.database.sql(`UPDATE spidra.batch_jobs SET account = 'paris' WHERE uuid IN (
+    SELECT uuid FROM spidra.batch_jobs WHERE account = 'berlin' ORDER BY created_at LIMIT 2)`)
 
-  const { code } = await scene.run(['sync', '--account', 'munich'])
+  const { code } = await scene.run(['sync', '--full', '--account', 'berlin'])
 
   expect(code).toBe(0)
   expect(
-    await scene.database.sql('SELECT DISTINCT account, count(*)::integer FROM spidra.batch_jobs GROUP BY 1'),
-  ).toEqual([{ account: 'munich', count: 60 }])
+    await scene.database.sql('SELECT account, count(*)::integer FROM spidra.batch_jobs GROUP BY 1 ORDER BY 1'),
+  ).toEqual([
+    { account: 'berlin', count: 60 },
+    { account: 'paris', count: 130 },
+  ])
   expect(
     await scene.database.sql('SELECT kind, account, count(*)::integer FROM spidra.batch_job_events GROUP BY 1, 2'),
-  ).toEqual([{ kind: 'moved', account: 'munich', count: 60 }])
+  ).toEqual([{ kind: 'moved', account: 'berlin', count: 2 }])
 })
 
 test('no key shows in any output at trace level, and none stays in the environment of the process', {

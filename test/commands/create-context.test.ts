@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { createContext, type Edge } from '../../src/commands/create-context.js'
 import { loadConfig } from '../../src/config.js'
@@ -29,7 +29,7 @@ async function openContext({ account = null }: { readonly account?: string | nul
     load: (env, options) => loadConfig(env, { needs: 'service', ...options }),
     logsTo: 'stdout',
   })
-  return { context, list, lines, host }
+  return { context, list, lines, host, path }
 }
 
 const namesOf = (accounts: readonly { readonly name: string }[]) => accounts.map(({ name }) => name)
@@ -77,12 +77,13 @@ test('with --account, the one of that name is given again, and its end is told',
 })
 
 test('a warning about the file is logged with every reading', async () => {
-  const { context, list, lines } = await openContext()
-  await list(['berlin', 'paris'].map((name) => ({ name, apiKey: 'spd_one' })))
+  const { context, lines, path } = await openContext()
+  await chmod(dirname(path), 0o755)
+  await chmod(path, 0o644)
 
   context.reloadAccounts()
 
-  expect(lines.join('')).toMatch(/"level":"warn".*accounts berlin and paris have the same key/)
+  expect(lines.join('')).toMatch(/"level":"warn".*holds secrets, and every user of this machine can read it/)
 })
 
 test('SIGHUP is told to whoever wants to hear of it, and then stops nothing', async () => {

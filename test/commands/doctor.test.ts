@@ -13,7 +13,7 @@ import type { TestDatabase } from '../support/test-database.js'
 const NAMES = [
   ...['node', 'configuration', 'api', 'key', 'rate limit', 'api clock'],
   ...['database', 'database clock', 'session lock', 'rights', 'migrations'],
-  ...['schema', 'lock', 'runs', 'freshness', 'rejections', 'disk'],
+  ...['schema', 'list source', 'lock', 'runs', 'freshness', 'rejections', 'disk'],
 ]
 
 /** Nothing listens there. */
@@ -185,7 +185,7 @@ test('the text has no line over 80 columns, and no colour outside a terminal', a
   expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([])
   expect(stdout).not.toContain('\u001b')
   expect(stdout).toMatch(/^ok {4}node {12}Node \d/)
-  expect(stdout).toMatch(/\n17 checks: \d+ ok, \d+ to look at, 1 failed, \d+ skipped\.\n$/)
+  expect(stdout).toMatch(/\n18 checks: \d+ ok, \d+ to look at, 1 failed, \d+ skipped\.\n$/)
 })
 
 test('on a terminal it is coloured, unless NO_COLOR is set', async () => {

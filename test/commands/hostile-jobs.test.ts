@@ -161,6 +161,9 @@ test.each(['json', 'pretty'])(
       ...{ SPIDRA_API_KEY: API_KEY, SPIDRA_API_URL: api.url, DATABASE_URL: database.url, HTTP_PORT: '0' },
       ...{ SYNC_SCHEDULE: '* * * * * *', FULL_SYNC_SCHEDULE: 'off', LOG_LEVEL: 'trace', LOG_FORMAT: format },
     }
+    await runCli(['migrate'], { env })
+    // No accounts file may hold such a name, but a database may.
+    await database.sql('INSERT INTO spidra.sync_state (account) VALUES ($1)', [`<b>"x"}\n1</b>`])
     await using service = await startCli(['start', '--account', `<b>"x"}\n1</b>`], { env })
     const [, url] = await service.says(/url"?[=:] ?"?(http:[^"\s]+)/)
     await service.says(/run failed[\s\S]*run failed/)

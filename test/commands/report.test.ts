@@ -68,6 +68,7 @@ test('--html writes one file that names no address to load from', async () => {
 test('reports the account asked for, and none other', async () => {
   await using database = await filled()
 
+  await database.sql("INSERT INTO spidra.sync_state (account) VALUES ('other')")
   const { code, stdout } = await runCli(['report', '--account', 'other'], { env: database.env })
 
   expect(code).toBe(0)

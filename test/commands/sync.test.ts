@@ -17,13 +17,19 @@ test('--json prints the keys of the contract in their order, for --account too',
   await using database = await createCliDatabase()
   await using list = await servePlainList([], { key: API_KEY })
 
-  const { code, stdout } = await runCli(['sync', '--full', '--json', '--account', 'other'], {
+  const { code, stdout } = await runCli(['sync', '--full', '--json', '--account', 'default'], {
     env: { SPIDRA_API_KEY: API_KEY, SPIDRA_API_URL: list.url, DATABASE_URL: database.url },
   })
 
   expect(code).toBe(0)
   const summary = JSON.parse(stdout)
-  expect(summary).toMatchObject({ status: 'complete', mode: 'full', account: 'other', listedTotal: 0, storedTotal: 0 })
+  expect(summary).toMatchObject({
+    status: 'complete',
+    mode: 'full',
+    account: 'default',
+    listedTotal: 0,
+    storedTotal: 0,
+  })
   expect(Object.keys(summary)).toEqual(SUMMARY_KEYS)
 })
 
@@ -35,8 +41,9 @@ test('ends with 3 and a reason when what it stored never equals what is listed',
   await using twice = await servePlainList([item(2), item(1), item(1)], { key: API_KEY, largestPage: 2 })
 
   const faulty = await sync(wrong, database, { REQUEST_RETRIES: '1', RETRY_BASE_MS: '1' })
-  const doubled = await runCli(['sync', '--account', 'other'], {
-    env: { SPIDRA_API_KEY: API_KEY, SPIDRA_API_URL: twice.url, DATABASE_URL: database.url },
+  await using other = await createCliDatabase()
+  const doubled = await runCli(['sync'], {
+    env: { SPIDRA_API_KEY: API_KEY, SPIDRA_API_URL: twice.url, DATABASE_URL: other.url },
   })
 
   expect(faulty).toMatchObject({ code: 3, summary: { status: 'partial', reason: 'page_faulty' } })
@@ -119,7 +126,11 @@ test('of two at once one runs and the other says that it skipped; both end with 
 
   const second = await runCli(['sync', '--json'], { env })
   const third = await runCli(['sync'], { env })
-  const elsewhere = startCli(['sync', '--json', '--account', 'other'], { env })
+  await database.sql("INSERT INTO spidra.sync_state (account) VALUES ('other')")
+  await using otherApi = await startSimulator({ jobs: 60, seed: 2, key: API_KEY, rateLimit: 'off' })
+  const elsewhere = await runCli(['sync', '--json', '--account', 'other'], {
+    env: { ...env, SPIDRA_API_URL: otherApi.url },
+  })
   gate.emit('released')
 
   expect(second.code).toBe(0)
@@ -127,8 +138,7 @@ test('of two at once one runs and the other says that it skipped; both end with 
   expect(third).toMatchObject({ code: 0, stdout: expect.stringMatching(/^Skipped: another worker/) })
   const ended = await first.ended
   expect([ended.code, summaryOf(ended).status]).toEqual([0, 'complete'])
-  await using other = await elsewhere
-  expect(summaryOf(await other.ended)).toMatchObject({ account: 'other' })
+  expect(summaryOf(elsewhere)).toMatchObject({ account: 'other', status: 'complete' })
   expect(await database.sql(`SELECT status FROM spidra.sync_runs WHERE account = 'default'`)).toHaveLength(1)
 })
 

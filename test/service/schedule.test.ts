@@ -2,38 +2,84 @@ import { describe, expect, test } from 'vitest'
 import { runCli, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
 import { crookedRuns, PATIENCE, runsOf, serviceEnv, simulateFor } from '../support/service.js'
+import type { TestDatabase } from '../support/test-database.js'
 
-test('a run longer than its interval: its ticks are skipped, each with a word, and the schedule goes on', {
+const SKIPPED_INCREMENTAL = /"mode":"incremental","msg":"tick skipped: a run is under way"/g
+const SKIPPED_FULL = /"mode":"full","msg":"tick skipped: a run is under way"/
+
+/** Holds an answer back until it is opened. */
+function gate() {
+  let open = () => {}
+  const opened = new Promise<void>((resolve) => {
+    open = resolve
+  })
+  return { opened, open: () => open() }
+}
+
+const modesOf = ({ sql }: TestDatabase) =>
+  sql<{ mode: string; trigger: string; status: string; waited: boolean }>(
+    'SELECT mode, trigger, status, waited_ms > 0 AS waited FROM spidra.sync_runs ORDER BY id',
+  )
+
+test('a run longer than its interval: its ticks are skipped, each with a word, and a full run that was due follows once', {
   timeout: 90_000,
 }, async () => {
   await using database = await createCliDatabase()
-  let skips = 0
-  let go = () => {}
-  const skippedTwice = new Promise<void>((resolve) => {
-    go = resolve
-  })
+  const held = gate()
+  // The first load is one request of one page; the service's first run begins with the one after it.
   await using api = await simulateFor({
-    beforeAnswer: ({ number }) => (number === 1 ? skippedTwice : undefined),
+    jobs: 30,
+    arrivalsPerMinute: 0,
+    beforeAnswer: ({ number }) => (number === 2 ? held.opened : undefined),
   })
-  await using service = await startCli(['start'], {
-    env: { ...serviceEnv(api, database), SYNC_SCHEDULE: '* * * * * *', FULL_SYNC_SCHEDULE: '*/2 * * * * *' },
-  })
+  const env = { ...serviceEnv(api, database), SYNC_SCHEDULE: '* * * * * *', FULL_SYNC_SCHEDULE: '*/2 * * * * *' }
+  expect((await runCli(['sync'], { env })).code).toBe(0)
+  await using service = await startCli(['start'], { env })
   const count = (pattern: RegExp) => service.stdout.match(pattern)?.length ?? 0
-  const skipped = /"mode":"incremental","msg":"tick skipped: a run is under way"/g
-  await expect.poll(() => (skips = count(skipped)), PATIENCE).toBeGreaterThanOrEqual(3)
-  expect(await database.sql('SELECT FROM spidra.sync_runs')).toHaveLength(1)
-  expect(count(/"msg":"tick during a run: full run follows"/g)).toBeGreaterThanOrEqual(1)
+  await expect.poll(() => count(SKIPPED_INCREMENTAL), PATIENCE).toBeGreaterThanOrEqual(3)
+  await expect.poll(() => SKIPPED_FULL.test(service.stdout), PATIENCE).toBe(true)
+  expect(await runsOf(database)).toHaveLength(2)
 
-  go()
+  held.open()
 
   await expect.poll(async () => (await runsOf(database)).length, PATIENCE).toBeGreaterThanOrEqual(4)
   service.kill('SIGTERM')
   expect(await service.ended).toMatchObject({ code: 0, stderr: '' })
-  // The full run that was due follows at once, and once, however often it was due.
-  const [first, second] = await database.sql('SELECT mode, trigger FROM spidra.sync_runs ORDER BY id')
-  expect([first?.trigger, second]).toEqual(['startup', { mode: 'full', trigger: 'schedule' }])
-  expect(skips).toBeGreaterThanOrEqual(3)
+  expect(await modesOf(database)).toMatchObject([{ mode: 'full' }, { mode: 'incremental' }, { mode: 'full' }, {}])
+  expect(count(/"msg":"full run follows"/g)).toBe(1)
   expect(await crookedRuns(database)).toEqual([])
+})
+
+test('a full tick during a first load that waits for its budget is skipped like any other: the list is read once', {
+  timeout: 120_000,
+}, async () => {
+  await using database = await createCliDatabase()
+  const held = gate()
+  await using api = await simulateFor({
+    jobs: 600,
+    arrivalsPerMinute: 0,
+    rateLimit: { limit: 8, windowMs: 3_000 },
+    beforeAnswer: ({ number }) => (number === 3 ? held.opened : undefined),
+  })
+  // Once a minute, so that the next one is far from the end of the load.
+  const fullSchedule = `${new Date(Date.now() + 5_000).getUTCSeconds()} * * * * *`
+  await using service = await startCli(['start'], {
+    env: {
+      ...serviceEnv(api, database),
+      ...{ SYNC_SCHEDULE: '* * * * * *', FULL_SYNC_SCHEDULE: fullSchedule, RATE_LIMIT_RESERVE: '0' },
+    },
+  })
+  await expect.poll(() => SKIPPED_FULL.test(service.stdout), { ...PATIENCE, timeout: 70_000 }).toBe(true)
+
+  held.open()
+
+  await expect.poll(async () => (await runsOf(database)).length, PATIENCE).toBeGreaterThanOrEqual(2)
+  service.kill('SIGTERM')
+  await service.ended
+  expect((await modesOf(database)).slice(0, 2)).toEqual([
+    { mode: 'full', trigger: 'startup', status: 'complete', waited: true },
+    expect.objectContaining({ mode: 'incremental', trigger: 'schedule' }),
+  ])
 })
 
 describe('a schedule that cannot be used', () => {

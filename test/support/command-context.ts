@@ -12,10 +12,12 @@ export function commandContext(
 ): { readonly context: CommandContext<string | null>; readonly written: string[] } {
   const written: string[] = []
   const config = loadConfig(env, { needs: 'sync' })
-  const { accounts } = readAccounts({ config, file: readAccountsFile(env), env, name: 'default' })
+  const { accounts } = readAccounts({ config, file: readAccountsFile(env), env })
   const context = {
     config,
     account: 'default',
+    named: null,
+    configured: accounts.map(({ name }) => name),
     accounts,
     reloadAccounts: () => accounts,
     onHangup: () => () => undefined,

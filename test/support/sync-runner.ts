@@ -68,6 +68,8 @@ export async function runAgainst(
     db,
     databaseUrl: url,
     account: 'default',
+    // The same for whatever simulator: what a run does with another account's list is its own business.
+    source: { apiUrl: 'https://list.test', keyOrigin: 'SPIDRA_API_KEY', fingerprint: options.account ?? 'default' },
     mode: 'incremental',
     trigger: 'manual',
     worker: 'test:1',
@@ -126,8 +128,8 @@ export async function loadTable(
   await keepDailyTotals(db, account)
   await finishRun(db, run, RUN_END)
   await sql(
-    `INSERT INTO spidra.sync_state (account, is_whole, last_complete_at, reread_since, last_sweep_at)
-     VALUES ($1, true, now(), now(), now())`,
+    `INSERT INTO spidra.sync_state (account, is_whole, last_complete_at, reread_since, last_sweep_at, source_fingerprint)
+     VALUES ($1, true, now(), now(), now(), $1)`,
     [account],
   )
 }

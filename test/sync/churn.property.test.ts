@@ -203,7 +203,9 @@ test('what says complete is complete, nothing listed is marked removed, and what
         // A list that stands still leaves no excuse, nor one to which less than a page comes between two answers.
         const isStill = planned.moves.length === 0 && mode === 'full'
         const isReadable = losses === 'none' && list.mostMoves < Math.min(limit, SYNC_SIZES.pageLimit)
-        if ((isStill && result.reason !== 'mass_removal') || isReadable) {
+        // Pages of four jobs cannot overlap everywhere, so that a list which loses jobs is never proved.
+        const isBlind = losses !== 'none' && limit < 5
+        if ((isStill && result.reason !== 'mass_removal' && !isBlind) || isReadable) {
           expect(result.status, JSON.stringify({ mode, ...result })).toBe('complete')
         }
       }

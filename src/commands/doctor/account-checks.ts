@@ -1,7 +1,34 @@
+import type { Config } from '../../config.js'
 import { DEAD_AFTER_SECONDS, findLockHolder } from '../../db/account-lock.js'
 import type { ReadOnlyConnection } from '../../db/read-only.js'
+import { toListSource } from '../../list-source.js'
 import { toInstant } from '../../report/format.js'
-import { type Finding, fail, ok, warn } from './check.js'
+import { usedFor, userOf } from '../../sync/own-list.js'
+import { type Finding, fail, ok, skip, warn } from './check.js'
+
+/** Whether the key and the URL are those that the stored jobs were read with. */
+export async function checkSource(
+  connection: ReadOnlyConnection,
+  account: string,
+  { apiUrl, apiKey, keyOrigin }: Config<string | null>['spidra'],
+): Promise<Finding> {
+  if (apiKey === null) return skip('There is no key.')
+  const source = toListSource({ apiUrl, apiKey, keyOrigin })
+  const { rows } = await connection.query<{ account: string; apiUrl: string | null; fingerprint: string | null }>(
+    `SELECT account, api_url AS "apiUrl", source_fingerprint AS fingerprint FROM spidra.sync_state
+     WHERE account = $1 OR source_fingerprint = $2`,
+    [account, source.fingerprint],
+  )
+  const user = userOf(source, account, rows)
+  if (user !== null) return fail(`${keyOrigin} ${usedFor(account, user)}`)
+  const before = rows.find((row) => row.account === account)?.fingerprint ?? null
+  if (before === null) return ok('No run has noted its key yet.')
+  if (before === source.fingerprint) return ok('Key and URL are those of the last run.')
+  return warn(
+    'Key or URL are not those of the last run.',
+    'Nothing, if that is meant: the next run stores nothing unless the list holds the stored jobs.',
+  )
+}
 
 interface RunningRun {
   readonly worker: string
