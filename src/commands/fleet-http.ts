@@ -1,10 +1,9 @@
 import type { Account } from '../accounts.js'
-import { readDatabaseTime } from '../db/clock.js'
 import type { Metrics } from '../http/metrics.js'
 import { type HttpServer, startHttpServer } from '../http/server.js'
 import { readDashboard } from '../report/dashboard-data.js'
 import { readFleet, readProgress } from '../report/fleet.js'
-import { readStatus } from '../report/status.js'
+import { readStatusDocument } from '../report/status-document.js'
 import type { CommandContext } from './command.js'
 import type { OpenDatabase } from './open-database.js'
 import { checkReadiness } from './readiness.js'
@@ -32,11 +31,11 @@ export async function startFleetHttp(
       const { freshness: _, ...checks } = await checkReadiness(db, { account, isArmed: true, intervalMs: null })
       return checks
     },
-    async status() {
-      const now = await readDatabaseTime(db)
-      const reports = await Promise.all(accounts().map(({ name }) => readStatus(db, { account: name, now })))
-      return { accounts: reports, fleet: await readFleet(db) }
-    },
+    status: () =>
+      readStatusDocument(
+        db,
+        accounts().map(({ name }) => name),
+      ),
     dashboard: {
       account: accounts()[0]?.name ?? account,
       accounts: () => accounts().map(({ name }) => name),

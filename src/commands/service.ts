@@ -6,6 +6,7 @@ import { createMetrics } from '../http/metrics.js'
 import { type HttpServer, startHttpServer } from '../http/server.js'
 import { readDashboard } from '../report/dashboard-data.js'
 import { readStatus } from '../report/status.js'
+import { readStatusDocument } from '../report/status-document.js'
 import type { RunSummary } from '../sync/run-summary.js'
 import { startWorker } from '../worker.js'
 import { runAccount } from './account-run.js'
@@ -48,7 +49,7 @@ export async function startService(
     log,
     metrics,
     readiness: () => checkReadiness(db, { account, isArmed, intervalMs }),
-    status: async () => readStatus(db, { account, now: await readDatabaseTime(db) }),
+    status: () => readStatusDocument(db, [account]),
     dashboard: { account, accounts: () => [account], read: (filters) => readDashboard(db, filters) },
   })
   if (http !== null) log.info({ url: http.url }, 'http server listens')
