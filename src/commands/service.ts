@@ -5,6 +5,7 @@ import { saveNextRun } from '../db/sync-state.js'
 import { createMetrics } from '../http/metrics.js'
 import { type HttpServer, startHttpServer } from '../http/server.js'
 import { readDashboard } from '../report/dashboard-data.js'
+import { FRESH_LIMITS, type FreshLimits } from '../report/fresh-limit.js'
 import { readStatus } from '../report/status.js'
 import { readStatusDocument } from '../report/status-document.js'
 import type { RunSummary } from '../sync/run-summary.js'
@@ -20,6 +21,12 @@ export interface Service extends AsyncDisposable {
   readonly http: HttpServer | null
 }
 
+export interface ServiceOptions {
+  readonly onRun?: (summary: RunSummary) => void
+  /** Until when `/readyz` calls the table fresh. Default three schedule intervals, at least 15 minutes. */
+  readonly freshLimits?: FreshLimits
+}
+
 /**
  * Starts schedules and HTTP on a migrated database. Disposing of it aborts the run under way, waits for its end, and
  * closes the HTTP server.
@@ -27,7 +34,7 @@ export interface Service extends AsyncDisposable {
 export async function startService(
   context: CommandContext,
   database: OpenDatabase,
-  { onRun }: { readonly onRun?: (summary: RunSummary) => void } = {},
+  { onRun, freshLimits = FRESH_LIMITS }: ServiceOptions = {},
 ): Promise<Service> {
   const { config, account, log, version } = context
   const { db } = database
@@ -48,7 +55,7 @@ export async function startService(
     config: config.http,
     log,
     metrics,
-    readiness: () => checkReadiness(db, { account, isArmed, intervalMs }),
+    readiness: () => checkReadiness(db, { account, isArmed, intervalMs, limits: freshLimits }),
     status: () => readStatusDocument(db, [account]),
     dashboard: { account, accounts: () => [account], read: (filters) => readDashboard(db, filters) },
   })

@@ -1,5 +1,6 @@
 import type { DashboardData } from './dashboard-data.js'
 import { toClock, toCount, toRough } from './format.js'
+import { toFreshLimitMs } from './fresh-limit.js'
 
 /** How far the page can be trusted: one sentence, what more there is to say, and how much it matters. */
 export interface Freshness {
@@ -9,9 +10,6 @@ export interface Freshness {
   /** Share of the first pass that is done; null where there is none or nothing is known. */
   readonly progress: number | null
 }
-
-/** A table is fresh for so long, whatever the schedule: as in /readyz, in seconds. */
-const MIN_FRESH_SECONDS = 15 * 60
 
 /** Without a schedule nobody knows when the next run is due, in seconds. */
 const FRESH_WITHOUT_SCHEDULE_SECONDS = 60 * 60
@@ -74,7 +72,7 @@ export function toFreshness({ freshness, budget, filters }: DashboardData): Fres
 
 function freshFor({ next_run_at: next, started_at: started }: DashboardData['freshness']): number {
   if (next === null || started === null) return FRESH_WITHOUT_SCHEDULE_SECONDS
-  return Math.max(MIN_FRESH_SECONDS, (3 * (next.getTime() - started.getTime())) / 1000)
+  return toFreshLimitMs(next.getTime() - started.getTime()) / 1000
 }
 
 function toOutlook(next: Date | null, now: Date, { isRunning = false, isLate = false }): string {
