@@ -1,12 +1,10 @@
 import { startAlertWatch } from '../alerts/watch.js'
-import { readDatabaseTime } from '../db/clock.js'
 import { pruneHistory } from '../db/history.js'
 import { saveNextRun } from '../db/sync-state.js'
 import { createMetrics } from '../http/metrics.js'
 import { type HttpServer, startHttpServer } from '../http/server.js'
 import { readDashboard } from '../report/dashboard-data.js'
 import { FRESH_LIMITS, type FreshLimits } from '../report/fresh-limit.js'
-import { readStatus } from '../report/status.js'
 import { readStatusDocument } from '../report/status-document.js'
 import type { RunSummary } from '../sync/run-summary.js'
 import { startWorker } from '../worker.js'
@@ -14,6 +12,7 @@ import { runAccount } from './account-run.js'
 import type { CommandContext } from './command.js'
 import type { OpenDatabase } from './open-database.js'
 import { checkReadiness } from './readiness.js'
+import { createScrape } from './scrape.js'
 import { createSharedBudget } from './shared-budget.js'
 
 /** The running service. */
@@ -39,7 +38,6 @@ export async function startService(
   const { config, account, log, version } = context
   const { db } = database
   const metrics = createMetrics({ version, accounts: [account] })
-  await showStored()
 
   let prunedOn: string | null = null
   async function pruneDaily(): Promise<void> {
@@ -54,22 +52,12 @@ export async function startService(
   const http = await startHttpServer({
     config: config.http,
     log,
-    metrics,
+    metrics: createScrape({ db, log, metrics, accounts: () => [account] }),
     readiness: () => checkReadiness(db, { account, isArmed, intervalMs, limits: freshLimits }),
     status: () => readStatusDocument(db, [account]),
     dashboard: { account, accounts: () => [account], read: (filters) => readDashboard(db, filters) },
   })
   if (http !== null) log.info({ url: http.url }, 'http server listens')
-
-  async function showStored(): Promise<void> {
-    const { lastCompleteAt, rereadSince, runs } = await readStatus(db, { account, now: await readDatabaseTime(db) })
-    metrics.restore(account, {
-      lastCompleteAt: toDate(lastCompleteAt),
-      rereadSince: toDate(rereadSince),
-      listedTotal: runs[0]?.listedTotal ?? null,
-      storedTotal: runs[0]?.storedTotal ?? null,
-    })
-  }
 
   const alerts = startAlertWatch({ db, account, worker: context.worker, config, log })
   const sharedBudget = createSharedBudget(config)
@@ -93,7 +81,6 @@ export async function startService(
       })
       metrics.observeRun(summary)
       alerts.runEnded(summary)
-      await showStored().catch((err: unknown) => log.warn({ err }, 'metrics could not be read from the database'))
       onRun?.(summary)
       await pruneDaily().catch((err: unknown) => log.warn({ err }, 'old history could not be deleted'))
     },
@@ -112,8 +99,4 @@ export async function startService(
       await http?.close()
     },
   }
-}
-
-function toDate(text: string | null): Date | null {
-  return text === null ? null : new Date(text)
 }

@@ -41,7 +41,7 @@ export function createInstruments(registry: Registry) {
     }),
     lastComplete: new Gauge({
       name: 'spidra_sync_last_complete_timestamp_seconds',
-      help: 'When the last complete run ended, as a Unix time; 0 before the first.',
+      help: 'When the table was last proved to hold what the API lists, as a Unix time; 0 before the first time.',
       labelNames: ['account'],
       registers,
     }),
