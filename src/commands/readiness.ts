@@ -75,5 +75,7 @@ export function decideFreshness(
 /** Anybody may ask, so it names the kind and not the server. */
 function refusal(error: unknown): string {
   const code = databaseErrorCode(error)
-  return code === 'unreachable' ? 'does not answer' : `refuses: ${code ?? 'other'}`
+  if (code === 'unreachable') return 'does not answer'
+  if (code === 'busy') return 'no connection is free'
+  return code === 'time_limit' ? 'takes too long' : `refuses: ${code ?? 'other'}`
 }
