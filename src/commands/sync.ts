@@ -4,7 +4,7 @@ import { runAccount } from './account-run.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
 import { eachAccount } from './each-account.js'
 import { type OpenDatabase, openConfiguredDatabase } from './open-database.js'
-import { toRunText } from './run-text.js'
+import { describeRun } from './run-text.js'
 import { createSharedBudget, type SharedBudget } from './shared-budget.js'
 
 interface SyncFlags {
@@ -45,7 +45,7 @@ async function syncOne(
       ...(progress ? { onPage: progress.onPage, onWait: progress.onWait } : {}),
     })
     progress?.stop()
-    stdout.write(flags.json ? `${JSON.stringify(summary)}\n` : toRunText(summary))
+    stdout.write(flags.json ? `${JSON.stringify(summary)}\n` : await describeRun(database.db, summary))
     return exitCodeOf(summary.status)
   } finally {
     progress?.stop()

@@ -11,6 +11,7 @@ export interface StoredTotals {
   readonly rereadSince: Date | null
   readonly listedTotal: number | null
   readonly storedTotal: number | null
+  readonly openRejections: number
 }
 
 export interface Metrics {
@@ -99,8 +100,9 @@ export function createMetrics(options: { readonly version: string; readonly acco
     addAccount,
     forgetAccount(account) {
       prepared.delete(account)
-      const { inProgress, lastComplete, rereadSince, listed, stored } = series
-      for (const gauge of [inProgress, lastComplete, rereadSince, listed, stored]) gauge.remove({ account })
+      const { inProgress, lastComplete, rereadSince, listed, stored, openRejections } = series
+      for (const gauge of [inProgress, lastComplete, rereadSince, listed, stored, openRejections])
+        gauge.remove({ account })
     },
     runStarted: (account) => series.inProgress.set({ account }, 1),
     observeRun: (summary) => {
@@ -127,11 +129,12 @@ export function createMetrics(options: { readonly version: string; readonly acco
       setPause ??= createPauseGauge(registry)
       setPause(isPaused)
     },
-    restore: (account, { lastCompleteAt, rereadSince, listedTotal, storedTotal }) => {
+    restore: (account, { lastCompleteAt, rereadSince, listedTotal, storedTotal, openRejections }) => {
       series.lastComplete.set({ account }, (lastCompleteAt?.getTime() ?? 0) / 1000)
       series.rereadSince.set({ account }, (rereadSince?.getTime() ?? 0) / 1000)
       if (listedTotal !== null) series.listed.set({ account }, listedTotal)
       if (storedTotal !== null) series.stored.set({ account }, storedTotal)
+      series.openRejections.set({ account }, openRejections)
     },
   }
 }

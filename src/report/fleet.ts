@@ -108,12 +108,14 @@ export interface AccountProgress {
   readonly listedTotal: number | null
   /** Stored live jobs plus open rejections, of the same run. */
   readonly storedTotal: number | null
+  /** Listed items that could not be stored as they are, as of now. */
+  readonly openRejections: number
 }
 
 /** Reads it for all accounts that have ever run. */
 export function readProgress(db: Database): Promise<readonly AccountProgress[]> {
   return db.$queryRaw<AccountProgress[]>`
     SELECT account, complete_as_of AS "lastCompleteAt", every_job_reread_since AS "rereadSince",
-      listed_jobs AS "listedTotal", stored_jobs AS "storedTotal"
+      listed_jobs AS "listedTotal", stored_jobs AS "storedTotal", open_rejections::double precision AS "openRejections"
     FROM spidra_reporting.sync_freshness`
 }

@@ -1,3 +1,4 @@
+import { counted } from '../printable.js'
 import type { DashboardData } from './dashboard-data.js'
 import { toClock, toCount, toRough } from './format.js'
 import { toFreshLimitMs } from './fresh-limit.js'
@@ -48,6 +49,7 @@ export function toFreshness({ freshness, budget, filters }: DashboardData): Fres
   const wait = isRunning ? toWait(budget, now) : []
   const reread = freshness.every_job_reread_since
   const rest = reread === null ? [] : [`Every job read again since ${toClock(reread, now)}.`]
+  const quarantine = toQuarantine(freshness)
 
   if (completeAsOf === null || lag === null) {
     if (status === null) {
@@ -60,7 +62,7 @@ export function toFreshness({ freshness, budget, filters }: DashboardData): Fres
     const headline = isRunning
       ? `Not complete yet: the first pass is under way, ${soFar}`
       : `Not complete yet${outlook === '' ? '' : `; ${outlook}`}`
-    const details = [...wait, ...trouble, 'Numbers on this page are those of the jobs stored so far.']
+    const details = [...wait, ...trouble, ...quarantine, 'Numbers on this page are those of the jobs stored so far.']
     return { tone: trouble.length > 0 && status === 'failed' ? 'bad' : 'warning', headline, details, progress }
   }
 
@@ -68,7 +70,7 @@ export function toFreshness({ freshness, budget, filters }: DashboardData): Fres
   const headline = `Complete as of ${toClock(completeAsOf, now)}, ${toRough(lag)} ago${outlook === '' ? '' : `; ${outlook}`}`
   const staleness = isStale ? ['This is older than it should be: what came later is missing here.'] : []
   const tone = status === 'failed' ? 'bad' : isStale || trouble.length > 0 ? 'warning' : 'good'
-  return { tone, headline, details: [...staleness, ...trouble, ...wait, ...rest], progress: null }
+  return { tone, headline, details: [...staleness, ...trouble, ...wait, ...quarantine, ...rest], progress: null }
 }
 
 function freshFor({ next_run_at: next, started_at: started }: DashboardData['freshness']): number {
@@ -89,6 +91,14 @@ function toTrouble({ status, reason, error_message: message }: DashboardData['fr
   const advice = reason === null ? undefined : ADVICE[reason]
   const words = [`The last run ended ${status}${reason === null ? '' : ` (${reason})`}.`, message, advice]
   return [words.filter((word) => word != null && word !== '').join(' ')]
+}
+
+/** They are part of what a verdict counts, and of no number on the page. */
+function toQuarantine({ open_rejections: items }: DashboardData['freshness']): string[] {
+  if (items === null || items === 0) return []
+  return [
+    `${counted(items, 'listed item')} could not be stored as listed: in quarantine (spidra.rejected_jobs), not in these numbers.`,
+  ]
 }
 
 /** Half of the budget is left to other calls by default; below, a run is likely to wait. */

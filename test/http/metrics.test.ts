@@ -83,14 +83,18 @@ test('what is stored is shown as it is, also where it is no longer known when th
     rereadSince: new Date(4000),
     listedTotal: 7,
     storedTotal: 9,
+    openRejections: 2,
   })
 
   expect(await sample('spidra_sync_last_complete_timestamp_seconds{account="default"}')).toBe(5)
   expect(await sample('spidra_sync_reread_since_timestamp_seconds{account="default"}')).toBe(4)
   expect(await sample('spidra_sync_listed_jobs{account="default"}')).toBe(7)
   expect(await sample('spidra_sync_stored_jobs{account="default"}')).toBe(9)
+  expect(await sample('spidra_sync_open_rejections{account="default"}')).toBe(2)
 
-  metrics.restore('default', { lastCompleteAt: null, rereadSince: null, listedTotal: null, storedTotal: null })
+  metrics.restore('default', {
+    ...{ lastCompleteAt: null, rereadSince: null, listedTotal: null, storedTotal: null, openRejections: 0 },
+  })
 
   expect(await sample('spidra_sync_last_complete_timestamp_seconds{account="default"}')).toBe(0)
   expect(await sample('spidra_sync_reread_since_timestamp_seconds{account="default"}')).toBe(0)
@@ -145,7 +149,9 @@ test('two workers in one process do not share their series', async () => {
 test('an account that is taken out has no freshness any more, which would raise alarms for ever', async () => {
   const { metrics, sample } = observed(['old', 'stays'])
   const lastComplete = (account: string) => `spidra_sync_last_complete_timestamp_seconds{account="${account}"}`
-  const totals = { lastCompleteAt: new Date(5000), rereadSince: null, listedTotal: 7, storedTotal: 7 }
+  const totals = {
+    ...{ lastCompleteAt: new Date(5000), rereadSince: null, listedTotal: 7, storedTotal: 7, openRejections: 1 },
+  }
   for (const account of ['old', 'stays']) metrics.restore(account, totals)
 
   metrics.forgetAccount('old')
@@ -154,5 +160,6 @@ test('an account that is taken out has no freshness any more, which would raise 
 
   expect(await sample(lastComplete('old'))).toBeUndefined()
   expect(await sample('spidra_sync_listed_jobs{account="old"}')).toBeUndefined()
+  expect(await sample('spidra_sync_open_rejections{account="old"}')).toBeUndefined()
   expect(await sample(lastComplete('stays'))).toBe(5)
 })
