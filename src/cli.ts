@@ -10,6 +10,7 @@ import { forOnlyAccount } from './commands/for-account.js'
 import { loadConfig, type Needs } from './config.js'
 import { ConfigError } from './config-error.js'
 import { secretsAmong } from './config-secrets.js'
+import { readUsableEnvFile } from './env-file.js'
 import { toPrintableLines } from './printable.js'
 import { createSecrets } from './secrets.js'
 import { onStopSignal } from './stop-signal.js'
@@ -158,9 +159,11 @@ function isAbort(error: unknown): boolean {
   return error === stop.signal.reason || (error instanceof Error && error.name === 'AbortError')
 }
 
-/** One line for people, without secrets; the stack only for those who ask for it. */
+/** One line for people, without secrets; with the stack at `LOG_LEVEL=debug` and `trace`. */
 function report(error: unknown): void {
-  const isDebug = process.env.LOG_LEVEL === 'debug' || process.env.LOG_LEVEL === 'trace'
+  // Read here, because the error may be that the configuration could not be read.
+  const level = { ...readUsableEnvFile('.env'), ...process.env }.LOG_LEVEL
+  const isDebug = level === 'debug' || level === 'trace'
   const text = error instanceof Error ? (isDebug ? (error.stack ?? error.message) : error.message) : String(error)
   const lines = error instanceof ConfigError ? `the configuration cannot be used:\n${text}` : text
   stderr.write(`spidra-sync: ${toPrintableLines(secrets.redact(lines))}\n`)

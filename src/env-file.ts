@@ -21,6 +21,15 @@ export function readEnvFile(path: string): Readonly<Record<string, string | unde
   }
 }
 
+/** The same, but a file that cannot be read counts as none. */
+export function readUsableEnvFile(path: string): ReturnType<typeof readEnvFile> {
+  try {
+    return readEnvFile(path)
+  } catch {
+    return {}
+  }
+}
+
 /**
  * A sentence where other users of this machine can read secrets in an `.env` file.
  *

@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import manifest from '../package.json' with { type: 'json' }
@@ -97,6 +97,45 @@ describe('.env', () => {
     expect(code).toBe(2)
     expect(stderr).toContain('PAGES_PER_RUN must be')
     expect(stderr).not.toContain('LOG_LEVEL')
+  })
+
+  /** What `sync` says of its error in a folder with this `.env`. */
+  async function errorOf(envFile: string, env: Readonly<Record<string, string>> = {}) {
+    await using folder = await createFolder()
+    await writeFile(join(folder.path, '.env'), envFile)
+    return await runCli(['sync'], { cwd: folder.path, env: { SPIDRA_API_KEY: API_KEY, ...env } })
+  }
+  const STACK = /^ {4}at /m
+  const UNREACHABLE = 'DATABASE_URL=postgres://nobody:none@127.0.0.1:9/none\n'
+
+  test('LOG_LEVEL=debug in it shows the stack of an error, as in the environment, which wins over it', async () => {
+    const fromFile = await errorOf(`${UNREACHABLE}LOG_LEVEL=debug\n`)
+    const overruled = await errorOf(`${UNREACHABLE}LOG_LEVEL=debug\n`, { LOG_LEVEL: 'info' })
+
+    expect(fromFile).toMatchObject({ code: 1, stderr: expect.stringMatching(/^spidra-sync: DatabaseError: /m) })
+    expect(fromFile.stderr).toMatch(STACK)
+    expect(overruled).toMatchObject({ code: 1, stderr: expect.stringMatching(/^spidra-sync: Cannot reach /m) })
+    expect(overruled.stderr).not.toMatch(STACK)
+  })
+
+  test('LOG_LEVEL=debug in it shows the stack also where the configuration itself cannot be used', async () => {
+    const { code, stderr } = await errorOf('LOG_LEVEL=debug\nPAGES_PER_RUN=none\n')
+
+    expect(code).toBe(2)
+    expect(stderr).toMatch(/PAGES_PER_RUN must be/)
+    expect(stderr).toMatch(STACK)
+  })
+
+  test('that is no file ends with 2, one line, and the error that it is', async () => {
+    await using folder = await createFolder()
+    await mkdir(join(folder.path, '.env'))
+
+    const { code, stderr } = await runCli(['sync'], { cwd: folder.path, env: { SPIDRA_API_KEY: API_KEY } })
+
+    expect([code, stderr]).toEqual([
+      2,
+      'spidra-sync: the configuration cannot be used:\n.env cannot be read (EISDIR)\n',
+    ])
   })
 })
 

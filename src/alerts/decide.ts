@@ -6,7 +6,7 @@ import { counted } from '../printable.js'
 export interface AlertThresholds {
   /** Failed runs in a row. */
   readonly afterFailures: number
-  /** Age of the last complete run. */
+  /** Age of the last verdict `complete`. */
   readonly staleMinutes: number
 }
 
@@ -55,10 +55,10 @@ function decidePartial({ verdict }: AlertFacts): AlertFinding {
 }
 
 function decideStale({ lastCompleteAt, lagSeconds }: AlertFacts, { staleMinutes }: AlertThresholds): AlertFinding {
-  if (lastCompleteAt === null || lagSeconds === null) return resolved('stale', 'No run has been complete yet.')
+  if (lastCompleteAt === null || lagSeconds === null) return resolved('stale', 'The table has not been complete yet.')
   if (lagSeconds <= staleMinutes * 60) return resolved('stale', `The table is complete as of ${lastCompleteAt}.`)
   const lagMinutes = Math.floor(lagSeconds / 60)
-  const summary = `No run has been complete for ${counted(lagMinutes, 'minute')}, since ${lastCompleteAt}.`
+  const summary = `The table was last complete ${counted(lagMinutes, 'minute')} ago, at ${lastCompleteAt}.`
   return firing('stale', summary, { lastCompleteAt, lagMinutes, staleMinutes })
 }
 

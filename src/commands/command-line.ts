@@ -3,11 +3,12 @@ import type { DemoFleetFlags } from './demo-fleet.js'
 import type { FleetRole } from './fleet.js'
 import type { ReportFlags } from './report.js'
 import type { SimulateFlags } from './simulate.js'
+import type { SyncFlags } from './sync.js'
 
 /** What each command does with its flags. */
 export interface Handlers {
   readonly start: (flags: { readonly role?: FleetRole }) => Promise<void>
-  readonly sync: (flags: { readonly full: boolean; readonly json: boolean }) => Promise<void>
+  readonly sync: (flags: SyncFlags) => Promise<void>
   readonly plan: () => Promise<void>
   readonly status: (flags: { readonly json: boolean }) => Promise<void>
   readonly report: (flags: ReportFlags) => Promise<void>
@@ -46,6 +47,11 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
     .command('sync')
     .description('one run now')
     .option('--full', 'read every page', false)
+    .option(
+      '--accept-removals',
+      'with --full: mark jobs as removed even where most of them are listed no longer',
+      false,
+    )
     .option('--json', 'print one JSON line', false)
     .action(handlers.sync)
 

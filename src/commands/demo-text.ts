@@ -59,9 +59,9 @@ Ctrl-C stops everything.
 
 /** One run in one line of 80 columns. */
 export function runLine(summary: RunSummary, now: Date): string {
-  const { status, storedTotal, inserted, updated, restored, removed, requests } = summary
+  const { status, listedTotal, inserted, updated, restored, removed, requests } = summary
   const time = now.toISOString().slice(11, 19)
-  const total = (storedTotal ?? 0).toLocaleString('en')
+  const listed = listedTotal === null ? '' : `${counted(listedTotal, 'job')} listed, `
   const changed = updated + restored + removed
-  return `${time} ${status}: ${total} jobs, ${inserted} new, ${changed} changed, ${counted(requests, 'request')}\n`
+  return `${time} ${status}: ${listed}${inserted} new, ${changed} changed, ${counted(requests, 'request')}\n`
 }

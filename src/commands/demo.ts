@@ -14,7 +14,7 @@ import { openDemoState } from './demo-state.js'
 import { instructions, READER_ROLE, readerUrl, runLine, SAMPLE_QUERY, sampleAnswer } from './demo-text.js'
 import type { OpenDatabase } from './open-database.js'
 import { openProgress } from './progress.js'
-import { toRunText } from './run-text.js'
+import { describeRun } from './run-text.js'
 import { startService } from './service.js'
 import { createSharedBudget } from './shared-budget.js'
 
@@ -92,6 +92,6 @@ async function runFirst(context: CommandContext, database: OpenDatabase, jobs: n
     isTold: true,
     ...(progress ? { onPage: progress.onPage, onWait: progress.onWait } : {}),
   }).finally(() => progress?.stop())
-  stdout.write(toRunText(summary))
+  stdout.write(await describeRun(database.db, summary))
   return summary.status === 'complete' || context.signal.aborted ? EXIT_CODES.complete : EXIT_CODES.failed
 }

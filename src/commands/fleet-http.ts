@@ -1,13 +1,13 @@
 import type { Account } from '../accounts.js'
-import { readDatabaseTime } from '../db/clock.js'
 import type { Metrics } from '../http/metrics.js'
 import { type HttpServer, startHttpServer } from '../http/server.js'
 import { readDashboard } from '../report/dashboard-data.js'
-import { readFleet, readProgress } from '../report/fleet.js'
-import { readStatus } from '../report/status.js'
+import { readFleet } from '../report/fleet.js'
+import { readStatusDocument } from '../report/status-document.js'
 import type { CommandContext } from './command.js'
 import type { OpenDatabase } from './open-database.js'
 import { checkReadiness } from './readiness.js'
+import { createScrape } from './scrape.js'
 
 /**
  * Serves what a process of a fleet has to say. It is ready whatever its accounts' freshness: a refused key of one of them
@@ -18,42 +18,25 @@ export async function startFleetHttp(
   { db }: OpenDatabase,
   { metrics, accounts }: { readonly metrics: Metrics; readonly accounts: () => readonly Account[] },
 ): Promise<HttpServer | null> {
+  const names = () => accounts().map(({ name }) => name)
   const http = await startHttpServer({
     config: config.http,
     log,
-    metrics: {
-      contentType: metrics.contentType,
-      async read() {
-        await restoreTotals().catch((err: unknown) => log.warn({ err }, 'metrics could not be read from the database'))
-        return metrics.read()
+    metrics: createScrape({
+      ...{ db, log, metrics, accounts: names },
+      async refresh() {
+        const fleet = await readFleet(db)
+        if (fleet !== null) metrics.showFleet(fleet)
       },
-    },
-    async readiness() {
-      const { freshness: _, ...checks } = await checkReadiness(db, { account, isArmed: true, intervalMs: null })
-      return checks
-    },
-    async status() {
-      const now = await readDatabaseTime(db)
-      const reports = await Promise.all(accounts().map(({ name }) => readStatus(db, { account: name, now })))
-      return { accounts: reports, fleet: await readFleet(db) }
-    },
+    }),
+    readiness: () => checkReadiness(db, { account: null, isArmed: true, intervalMs: null }),
+    status: () => readStatusDocument(db, names()),
     dashboard: {
       account: accounts()[0]?.name ?? account,
-      accounts: () => accounts().map(({ name }) => name),
+      accounts: names,
       read: (filters) => readDashboard(db, filters),
     },
   })
   if (http !== null) log.info({ url: http.url }, 'http server listens')
   return http
-
-  /** What other workers have done since shows, too. */
-  async function restoreTotals(): Promise<void> {
-    const names = new Set(accounts().map((one) => one.name))
-    for (const { account: name, ...times } of await readProgress(db)) {
-      // One that was taken out of the file would raise alarms for ever.
-      if (names.has(name)) metrics.restore(name, { ...times, listedTotal: null, storedTotal: null })
-    }
-    const fleet = await readFleet(db)
-    if (fleet !== null) metrics.showFleet(fleet)
-  }
 }

@@ -1,31 +1,30 @@
 import type { Database } from '../db/client.js'
-import { readDatabaseTime } from '../db/clock.js'
 import { databaseErrorCode } from '../db/connection-error.js'
+import { type FreshnessFacts, readFreshnessFacts } from '../db/freshness-facts.js'
 import { MigrationError, pendingMigrations } from '../db/migrate.js'
 import { isReadOnly } from '../db/write-mode.js'
 import type { Readiness } from '../http/readiness.js'
+import { FRESH_LIMITS, type FreshLimits, toFreshLimitMs } from '../report/fresh-limit.js'
 
-/** Behind by so many schedule intervals, a table is no longer fresh. */
-const STALE_INTERVALS = 3
-
-/** However short the interval, a table is fresh for so long, in milliseconds. */
-const MIN_FRESH_MS = 15 * 60_000
+/** How freshness is judged. */
+export interface FreshnessRule {
+  /** Between two runs, in milliseconds; null without a schedule. */
+  readonly intervalMs: number | null
+  /** Default three intervals, at least 15 minutes. */
+  readonly limits?: FreshLimits
+}
 
 /**
- * What `/readyz` says: the database answers and takes writes, the migrations are applied, the schedules are armed, and,
- * once a first pass has ended, the last complete run is not older than three schedule intervals and 15 minutes.
+ * What `/readyz` says: the database answers and takes writes, the migrations are applied, the schedules are armed, and
+ * the table of the account is fresh (`decideFreshness`).
  *
- * @param intervalMs between two incremental runs; null without a schedule.
+ * @param options `account` null: freshness is not asked for.
  */
 export async function checkReadiness(
   db: Database,
-  options: {
-    readonly account: string
-    readonly isArmed: boolean
-    readonly intervalMs: number | null
-  },
+  options: FreshnessRule & { readonly account: string | null; readonly isArmed: boolean },
 ): Promise<Readiness> {
-  const { account, isArmed, intervalMs } = options
+  const { account, isArmed } = options
   const schedules = { ok: isArmed, detail: isArmed ? 'armed' : 'not armed' }
   try {
     const pending = await pendingMigrations(db)
@@ -35,12 +34,10 @@ export async function checkReadiness(
     }
     const takesWrites = !(await isReadOnly(db))
     const database = { ok: takesWrites, detail: takesWrites ? 'answers' : 'is read-only' }
-    if (pending.length > 0) return { database, migrations, schedules }
-    const state = await db.syncState.findUnique({ where: { account } })
-    const lastCompleteAt = state?.lastCompleteAt ?? null
-    // By the clock that wrote it: another one makes a table fresher or staler than it is.
-    const now = await readDatabaseTime(db)
-    return { database, migrations, schedules, freshness: freshness(lastCompleteAt, intervalMs, now) }
+    if (pending.length > 0 || account === null) return { database, migrations, schedules }
+    const facts = await readFreshnessFacts(db, account)
+    // By the clock that wrote them: another one makes a table fresher or staler than it is.
+    return { database, migrations, schedules, freshness: decideFreshness(facts, options, facts.asOf) }
   } catch (error) {
     if (!(error instanceof MigrationError)) return { database: { ok: false, detail: refusal(error) }, schedules }
     const migrations = { ok: false, detail: `${error.code}: ${error.migration}` }
@@ -48,15 +45,37 @@ export async function checkReadiness(
   }
 }
 
+/**
+ * Decides whether the table of an account is as fresh as its schedule promises.
+ *
+ * After the first verdict `complete` the age of the last one alone decides: where a service starts again after a week, the
+ * table is stale until its first verdict. Before it, and where no schedule says how often a verdict is due, the runs decide:
+ * once the first failure since the last good run is older than the limit, the service is not ready. A first pass may take as
+ * long as it takes: while a run is under way the failures get no older, since it may wait for the request budget, and a run
+ * that has got further than the last failed one counts as good.
+ */
+export function decideFreshness(
+  { lastCompleteAt, failingSince, running }: Omit<FreshnessFacts, 'asOf'>,
+  { intervalMs, limits = FRESH_LIMITS }: FreshnessRule,
+  now: Date,
+): Readiness[string] {
+  const limitMs = toFreshLimitMs(intervalMs ?? 0, limits)
+  const verdict = lastCompleteAt === null ? 'no complete run yet' : `complete as of ${lastCompleteAt.toISOString()}`
+  if (lastCompleteAt !== null && intervalMs !== null) {
+    const isFresh = now.getTime() - lastCompleteAt.getTime() <= limitMs
+    return { ok: isFresh, detail: isFresh ? verdict : `${verdict}, more than ${limitMs / 1000} s ago` }
+  }
+  if (failingSince === null || running?.isAdvancing) return { ok: true, detail: verdict }
+  // A run may come to a verdict on its way, and fail after it.
+  const since = lastCompleteAt !== null && lastCompleteAt > failingSince ? lastCompleteAt : failingSince
+  const failingMs = (running?.startedAt ?? now).getTime() - since.getTime()
+  return { ok: failingMs <= limitMs, detail: `${verdict}, and runs have failed since ${since.toISOString()}` }
+}
+
 /** Anybody may ask, so it names the kind and not the server. */
 function refusal(error: unknown): string {
   const code = databaseErrorCode(error)
-  return code === 'unreachable' ? 'does not answer' : `refuses: ${code ?? 'other'}`
-}
-
-function freshness(lastCompleteAt: Date | null, intervalMs: number | null, now: Date): Readiness[string] {
-  if (lastCompleteAt === null) return { ok: true, detail: 'no complete run yet' }
-  const ageMs = now.getTime() - lastCompleteAt.getTime()
-  const limitMs = Math.max(MIN_FRESH_MS, STALE_INTERVALS * (intervalMs ?? 0))
-  return { ok: intervalMs === null || ageMs <= limitMs, detail: `complete as of ${lastCompleteAt.toISOString()}` }
+  if (code === 'unreachable') return 'does not answer'
+  if (code === 'busy') return 'no connection is free'
+  return code === 'time_limit' ? 'takes too long' : `refuses: ${code ?? 'other'}`
 }

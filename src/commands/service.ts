@@ -1,11 +1,11 @@
 import { startAlertWatch } from '../alerts/watch.js'
-import { readDatabaseTime } from '../db/clock.js'
 import { pruneHistory } from '../db/history.js'
 import { saveNextRun } from '../db/sync-state.js'
 import { createMetrics } from '../http/metrics.js'
 import { type HttpServer, startHttpServer } from '../http/server.js'
 import { readDashboard } from '../report/dashboard-data.js'
-import { readStatus } from '../report/status.js'
+import { FRESH_LIMITS, type FreshLimits } from '../report/fresh-limit.js'
+import { readStatusDocument } from '../report/status-document.js'
 import type { RunSummary } from '../sync/run-summary.js'
 import { startWorker } from '../worker.js'
 import { runAccount } from './account-run.js'
@@ -13,11 +13,18 @@ import type { CommandContext } from './command.js'
 import { isFullRunLeft } from './full-run-left.js'
 import type { OpenDatabase } from './open-database.js'
 import { checkReadiness } from './readiness.js'
+import { createScrape } from './scrape.js'
 import { createSharedBudget } from './shared-budget.js'
 
 /** The running service. */
 export interface Service extends AsyncDisposable {
   readonly http: HttpServer | null
+}
+
+export interface ServiceOptions {
+  readonly onRun?: (summary: RunSummary) => void
+  /** Until when `/readyz` calls the table fresh. Default three schedule intervals, at least 15 minutes. */
+  readonly freshLimits?: FreshLimits
 }
 
 /**
@@ -27,12 +34,11 @@ export interface Service extends AsyncDisposable {
 export async function startService(
   context: CommandContext,
   database: OpenDatabase,
-  { onRun }: { readonly onRun?: (summary: RunSummary) => void } = {},
+  { onRun, freshLimits = FRESH_LIMITS }: ServiceOptions = {},
 ): Promise<Service> {
   const { config, account, log, version } = context
   const { db } = database
   const metrics = createMetrics({ version, accounts: [account] })
-  await showStored()
 
   let prunedOn: string | null = null
   async function pruneDaily(): Promise<void> {
@@ -47,22 +53,12 @@ export async function startService(
   const http = await startHttpServer({
     config: config.http,
     log,
-    metrics,
-    readiness: () => checkReadiness(db, { account, isArmed, intervalMs }),
-    status: async () => readStatus(db, { account, now: await readDatabaseTime(db) }),
+    metrics: createScrape({ db, log, metrics, accounts: () => [account] }),
+    readiness: () => checkReadiness(db, { account, isArmed, intervalMs, limits: freshLimits }),
+    status: () => readStatusDocument(db, [account]),
     dashboard: { account, accounts: () => [account], read: (filters) => readDashboard(db, filters) },
   })
   if (http !== null) log.info({ url: http.url }, 'http server listens')
-
-  async function showStored(): Promise<void> {
-    const { lastCompleteAt, rereadSince, runs } = await readStatus(db, { account, now: await readDatabaseTime(db) })
-    metrics.restore(account, {
-      lastCompleteAt: toDate(lastCompleteAt),
-      rereadSince: toDate(rereadSince),
-      listedTotal: runs[0]?.listedTotal ?? null,
-      storedTotal: runs[0]?.storedTotal ?? null,
-    })
-  }
 
   const alerts = startAlertWatch({ db, account, worker: context.worker, config, log })
   const sharedBudget = createSharedBudget(config)
@@ -86,7 +82,6 @@ export async function startService(
       })
       metrics.observeRun(summary)
       alerts.runEnded(summary)
-      await showStored().catch((err: unknown) => log.warn({ err }, 'metrics could not be read from the database'))
       onRun?.(summary)
       await pruneDaily().catch((err: unknown) => log.warn({ err }, 'old history could not be deleted'))
       return isFullRunLeft(db, summary)
@@ -106,8 +101,4 @@ export async function startService(
       await http?.close()
     },
   }
-}
-
-function toDate(text: string | null): Date | null {
-  return text === null ? null : new Date(text)
 }

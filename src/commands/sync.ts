@@ -1,21 +1,25 @@
 import { migrate } from '../db/migrate.js'
 import type { RunStatus } from '../sync/run-summary.js'
+import { UsageError } from '../usage-error.js'
 import { runAccount } from './account-run.js'
 import { type CommandContext, EXIT_CODES } from './command.js'
 import { eachAccount } from './each-account.js'
 import { assertOwnKeys, openDatabaseForAccounts } from './known-account.js'
 import type { OpenDatabase } from './open-database.js'
-import { toRunText } from './run-text.js'
+import { describeRun } from './run-text.js'
 import { createSharedBudget, type SharedBudget } from './shared-budget.js'
 
-interface SyncFlags {
+export interface SyncFlags {
   readonly full: boolean
+  /** `--accept-removals`: a mass removal is applied. Only with `full`. */
+  readonly acceptRemovals: boolean
   readonly json: boolean
 }
 
 /** `spidra-sync sync`: one run of every account now. Returns the exit code. */
 export async function runSyncCommand(context: CommandContext<string | null>, flags: SyncFlags): Promise<number> {
   const { config, log, signal } = context
+  if (flags.acceptRemovals && !flags.full) throw new UsageError('--accept-removals goes with --full.')
   const database = await openDatabaseForAccounts(context)
   try {
     await migrate(database.databaseUrl, { log, signal })
@@ -42,12 +46,13 @@ async function syncOne(
       ...database,
       mode: flags.full ? 'full' : 'incremental',
       trigger: 'manual',
+      acceptRemovals: flags.acceptRemovals,
       sharedBudget,
       isTold: stdout.isTTY === true && !flags.json,
       ...(progress ? { onPage: progress.onPage, onWait: progress.onWait } : {}),
     })
     progress?.stop()
-    stdout.write(flags.json ? `${JSON.stringify(summary)}\n` : toRunText(summary))
+    stdout.write(flags.json ? `${JSON.stringify(summary)}\n` : await describeRun(database.db, summary))
     return exitCodeOf(summary.status)
   } finally {
     progress?.stop()

@@ -67,7 +67,7 @@ export async function readAlertFacts(db: Database, account: string): Promise<Ale
         refused.id::text AS "refusedRunId", refused.error_code AS "refusedCode",
         refused.error_message AS "refusedMessage",
         stuck.jobs::integer AS "stuckJobs", coalesce(stuck.uuids, '{}') AS "stuckUuids",
-        (SELECT count(*)::integer FROM spidra.rejected_jobs r
+        (SELECT coalesce(sum(r.copies), 0)::integer FROM spidra.rejected_jobs r
          WHERE r.account = a.account AND r.resolved_at IS NULL) AS "openRejections"
       FROM (SELECT ${account}::text AS account) a
       LEFT JOIN spidra.sync_state s ON s.account = a.account

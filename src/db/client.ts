@@ -7,7 +7,7 @@ export type Database = PrismaClient
 /** Connections in the pool. One writes, the others serve heartbeat, status and probes. */
 const POOL_SIZE = 4
 
-/** How long to wait for a connection before the database counts as unreachable, in milliseconds. */
+/** How long to wait for a connection, a new one or one of the pool that becomes free, in milliseconds. */
 const CONNECT_TIMEOUT_MS = 10_000
 
 /**
@@ -22,12 +22,12 @@ const MAX_LIFETIME_SECONDS = 30
  */
 export function openDatabase(
   databaseUrl: string,
-  options: { applicationName?: string; maxLifetimeSeconds?: number } = {},
+  options: { applicationName?: string; maxLifetimeSeconds?: number; connectTimeoutMs?: number } = {},
 ): Database {
   const adapter = new PrismaPg({
     connectionString: databaseUrl,
     max: POOL_SIZE,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    connectionTimeoutMillis: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     maxLifetimeSeconds: options.maxLifetimeSeconds ?? MAX_LIFETIME_SECONDS,
     // A probe that outlives the closing of the database opens it again, and must not keep the process alive.
     allowExitOnIdle: true,

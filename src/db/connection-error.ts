@@ -3,9 +3,13 @@ import { z } from 'zod'
 import { addressOf } from './server-address.js'
 import { readPostgresError } from './sql-state.js'
 
-/** Why the database cannot be used, in words a dashboard can group by. `pooled`: a proxy lends out connections. */
+/**
+ * Why the database cannot be used, in words a dashboard can group by. `pooled`: a proxy lends out connections. `busy`: the
+ * connections of this process were all in use, so the database was not even asked.
+ */
 export type DatabaseErrorCode =
   | 'unreachable'
+  | 'busy'
   | 'tls'
   | 'authentication'
   | 'no_such_database'
@@ -57,6 +61,8 @@ const SENTENCES: Readonly<Record<DatabaseErrorCode, (where: Where) => string>> =
     isSocket
       ? `Cannot reach ${server}${remark}: check that the server runs, and makes its socket in the folder and with the port that DATABASE_URL names.`
       : `Cannot reach ${server}${remark}: check host and port in DATABASE_URL, and that the server runs and lets this machine in.`,
+  busy: ({ server, remark }) =>
+    `No connection of this process to ${server} became free in time${remark}: see what its statements wait for, in pg_stat_activity.`,
   tls: ({ server, remark }) =>
     `Cannot agree with ${server} on an encrypted connection${remark}: check sslmode and sslrootcert in DATABASE_URL; with a private CA, uselibpqcompat=true&sslmode=require works.`,
   authentication: ({ server, database, user, remark }) =>
@@ -115,10 +121,14 @@ const BY_PRISMA_KIND: Readonly<Record<string, DatabaseErrorCode>> = {
 const BY_MESSAGE: readonly (readonly [RegExp, DatabaseErrorCode])[] = [
   [/^(The server does not support SSL|There was an error establishing an SSL)/, 'tls'],
   [/^SASL: SCRAM/, 'authentication'],
+  // pg-pool, where all connections are in use or still being opened; a server that is away is told by those.
+  [/^timeout exceeded when trying to connect$/, 'busy'],
   [/^(timeout e|Connection terminated|Client (was closed|has encountered a connection error))/, 'unreachable'],
 ]
 
 const nodeError = z.object({ code: z.string(), message: z.string(), syscall: z.string().optional() })
+/** An interactive transaction that got no connection in time; or, with its own limit told, that outlived it. */
+const transactionError = z.object({ code: z.literal('P2028'), meta: z.object({ timeout: z.number().optional() }) })
 const prismaError = z.object({
   meta: z.object({ driverAdapterError: z.object({ cause: z.object({ kind: z.string() }) }) }),
 })
@@ -145,6 +155,10 @@ function classify(error: unknown): { code: DatabaseErrorCode; source: string | n
   if (prisma.success) {
     const { kind } = prisma.data.meta.driverAdapterError.cause
     return { code: BY_PRISMA_KIND[kind] ?? 'other', source: null }
+  }
+  const transaction = transactionError.safeParse(error)
+  if (transaction.success) {
+    return { code: transaction.data.meta.timeout === undefined ? 'busy' : 'time_limit', source: null }
   }
   const node = nodeError.safeParse(error)
   if (node.success) {

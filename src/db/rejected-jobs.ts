@@ -76,11 +76,25 @@ export async function keepRejectedJobs(db: Database, run: RunKey, rows: readonly
  * Open rejections that stand for a listed item of their own: those of jobs that are stored live do not, the job counts.
  */
 export async function countOpenRejections(db: Database, account: string): Promise<number> {
-  const [row] = await db.$queryRaw<{ open: number }[]>`
-    SELECT coalesce(sum(r.copies), 0)::integer AS open FROM spidra.rejected_jobs r
-    WHERE r.account = ${account} AND r.resolved_at IS NULL AND NOT EXISTS (
-      SELECT FROM spidra.batch_jobs b WHERE b.uuid = r.uuid AND b.account = r.account AND b.removed_at IS NULL)`
-  return row?.open ?? 0
+  return (await readOpenRejections(db, account)).unstored
+}
+
+/** What is in the quarantine of an account, copies counted. */
+export interface OpenRejections {
+  /** Listed items of which no version is stored as a live job. */
+  readonly unstored: number
+  /** Newest versions of live jobs, which are stored as they were before. */
+  readonly outdated: number
+}
+
+export async function readOpenRejections(db: Database, account: string): Promise<OpenRejections> {
+  const [row] = await db.$queryRaw<OpenRejections[]>`
+    SELECT coalesce(sum(r.copies) FILTER (WHERE b.uuid IS NULL), 0)::integer AS unstored,
+      coalesce(sum(r.copies) FILTER (WHERE b.uuid IS NOT NULL), 0)::integer AS outdated
+    FROM spidra.rejected_jobs r
+    LEFT JOIN spidra.batch_jobs b ON b.uuid = r.uuid AND b.account = r.account AND b.removed_at IS NULL
+    WHERE r.account = ${account} AND r.resolved_at IS NULL`
+  return row ?? { unstored: 0, outdated: 0 }
 }
 
 /**

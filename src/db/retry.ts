@@ -37,7 +37,8 @@ export interface RetryOptions {
  */
 export function withRetries(db: Database, { signal, reconnects = false, onRetry }: RetryOptions): Database {
   const mayPass = (error: unknown) =>
-    PASSING.has(readPostgresError(error)?.code ?? '') || (reconnects && databaseErrorCode(error) === 'unreachable')
+    PASSING.has(readPostgresError(error)?.code ?? '') ||
+    (reconnects && ['unreachable', 'busy'].includes(databaseErrorCode(error) ?? ''))
 
   async function attempt<T>(run: () => Promise<T>): Promise<T> {
     const startedAt = performance.now()

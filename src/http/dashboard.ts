@@ -3,9 +3,10 @@ import type { Logger } from '../logger.js'
 import type { DashboardData, Filters } from '../report/dashboard-data.js'
 import { toMessagePage } from '../report/document.js'
 import { html, type Markup } from '../report/html.js'
+import { type Refusal, toRefusal } from '../report/refusal.js'
 import { STYLESHEET } from '../report/stylesheet.js'
 import { filtersOf, type Query, toControls } from './dashboard-filters.js'
-import { createSharedReads } from './shared-reads.js'
+import { createSharedReads, TooManyQuestionsError } from './shared-reads.js'
 
 export interface DashboardOptions {
   readonly log: Logger
@@ -53,8 +54,11 @@ export function addDashboard(app: FastifyInstance, { log, account, accounts, rea
       const { code, page } = await drawShared({ filters: filtersOf(request.query, account), isRefreshing })
       return reply.code(code).send(page)
     } catch (err) {
-      log.warn({ err }, 'dashboard not readable')
-      return reply.code(503).send(toMessagePage(toHead(isRefreshing), 'The database does not answer', WORDS_OF_ABSENCE))
+      const { code, title, words } = toAbsence(err)
+      if (code === 500) log.error({ err }, 'dashboard could not be made')
+      else log.warn({ err }, 'dashboard not readable')
+      const outlook = isRefreshing ? ' This page asks again by itself.' : ''
+      return reply.code(code).send(toMessagePage(toHead(isRefreshing), title, words + outlook))
     }
   })
 
@@ -62,8 +66,11 @@ export function addDashboard(app: FastifyInstance, { log, account, accounts, rea
   app.get('/favicon.svg', async (_request, reply) => reply.type('image/svg+xml').send(ICON))
 }
 
-const WORDS_OF_ABSENCE =
-  'Nothing can be shown now. The worker keeps trying; /readyz says more, and the log has the error. This page asks again by itself.'
+/** Why there is no page. */
+function toAbsence(error: unknown): Refusal {
+  if (!(error instanceof TooManyQuestionsError)) return toRefusal(error)
+  return { code: 503, title: 'Too many different pages are asked for at once', words: 'Others are being read first.' }
+}
 
 /** Another account's numbers in its place would be taken for its own. */
 function toUnknown({ filters, accounts }: DashboardData, configured: readonly string[]): string {

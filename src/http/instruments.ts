@@ -29,7 +29,7 @@ export function createInstruments(registry: Registry) {
     }),
     rows: new Counter({
       name: 'spidra_sync_rows_total',
-      help: 'Jobs by what the merge did with them.',
+      help: 'Jobs by what the merge did with them; rejected are items that could not be stored.',
       labelNames: ['account', 'outcome'],
       registers,
     }),
@@ -41,7 +41,7 @@ export function createInstruments(registry: Registry) {
     }),
     lastComplete: new Gauge({
       name: 'spidra_sync_last_complete_timestamp_seconds',
-      help: 'When the last complete run ended, as a Unix time; 0 before the first.',
+      help: 'When the table was last proved to hold what the API lists, as a Unix time; 0 before the first time.',
       labelNames: ['account'],
       registers,
     }),
@@ -59,7 +59,13 @@ export function createInstruments(registry: Registry) {
     }),
     stored: new Gauge({
       name: 'spidra_sync_stored_jobs',
-      help: 'Stored live jobs and open rejections at the last verdict; absent before the first.',
+      help: 'Listed items that were stored as jobs, or else kept in quarantine, at the last verdict; absent before the first.',
+      labelNames: ['account'],
+      registers,
+    }),
+    openRejections: new Gauge({
+      name: 'spidra_sync_open_rejections',
+      help: 'Listed items that are in quarantine, since they could not be stored as they are.',
       labelNames: ['account'],
       registers,
     }),

@@ -5,12 +5,13 @@ import type { RunMode, RunStatus, RunSummary } from '../sync/run-summary.js'
 import { createFleetInstruments, createPauseGauge } from './fleet-instruments.js'
 import { createInstruments } from './instruments.js'
 
-/** What the database knows of the last complete run; brings the gauges over a restart. */
+/** How far an account has come, as the database knows it. */
 export interface StoredTotals {
   readonly lastCompleteAt: Date | null
   readonly rereadSince: Date | null
   readonly listedTotal: number | null
   readonly storedTotal: number | null
+  readonly openRejections: number
 }
 
 export interface Metrics {
@@ -33,7 +34,7 @@ export interface Metrics {
   readonly showFleet: (fleet: FleetReport) => void
   /** Whether this process takes no runs for want of requests; the series exists from the first time on. */
   readonly showPause: (isPaused: boolean) => void
-  /** Takes over what is stored: at the start, and after each run. */
+  /** Takes over what is stored. Freshness and totals come from here only: they move in the middle of a run, too. */
   readonly restore: (account: string, totals: StoredTotals) => void
 }
 
@@ -64,12 +65,7 @@ const ROWS = ['inserted', 'updated', 'unchanged', 'removed', 'restored', 'reject
  * The metrics of one worker, on a registry of their own. All names begin with `spidra_sync_`.
  * Counters exist at 0 from the start, since Prometheus sees no increase in a series that appears with its first event.
  */
-export function createMetrics(options: {
-  readonly version: string
-  readonly accounts: readonly string[]
-  readonly now?: () => Date
-}): Metrics {
-  const now = options.now ?? (() => new Date())
+export function createMetrics(options: { readonly version: string; readonly accounts: readonly string[] }): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry, prefix: 'spidra_sync_' })
   const series = createInstruments(registry)
@@ -95,11 +91,7 @@ export function createMetrics(options: {
     series.waited.inc({ account }, 0)
     series.inProgress.set({ account }, 0)
     series.lastComplete.set({ account }, 0)
-  }
-
-  function setTotals(account: string, totals: Pick<StoredTotals, 'listedTotal' | 'storedTotal'>): void {
-    if (totals.listedTotal !== null) series.listed.set({ account }, totals.listedTotal)
-    if (totals.storedTotal !== null) series.stored.set({ account }, totals.storedTotal)
+    series.rereadSince.set({ account }, 0)
   }
 
   return {
@@ -108,8 +100,9 @@ export function createMetrics(options: {
     addAccount,
     forgetAccount(account) {
       prepared.delete(account)
-      const { inProgress, lastComplete, rereadSince, listed, stored } = series
-      for (const gauge of [inProgress, lastComplete, rereadSince, listed, stored]) gauge.remove({ account })
+      const { inProgress, lastComplete, rereadSince, listed, stored, openRejections } = series
+      for (const gauge of [inProgress, lastComplete, rereadSince, listed, stored, openRejections])
+        gauge.remove({ account })
     },
     runStarted: (account) => series.inProgress.set({ account }, 1),
     observeRun: (summary) => {
@@ -122,8 +115,6 @@ export function createMetrics(options: {
       series.runDuration.observe({ account, mode }, summary.durationMs / 1000)
       series.waited.inc({ account }, summary.waitedMs / 1000)
       for (const outcome of ROWS) series.rows.inc({ account, outcome }, summary[outcome])
-      setTotals(account, summary)
-      if (status === 'complete') series.lastComplete.set({ account }, now().getTime() / 1000)
     },
     observeRequest: ({ account, outcome, retry, durationMs }) => {
       series.requests.inc({ account, outcome })
@@ -138,10 +129,12 @@ export function createMetrics(options: {
       setPause ??= createPauseGauge(registry)
       setPause(isPaused)
     },
-    restore: (account, totals) => {
-      if (totals.lastCompleteAt !== null) series.lastComplete.set({ account }, totals.lastCompleteAt.getTime() / 1000)
-      if (totals.rereadSince !== null) series.rereadSince.set({ account }, totals.rereadSince.getTime() / 1000)
-      setTotals(account, totals)
+    restore: (account, { lastCompleteAt, rereadSince, listedTotal, storedTotal, openRejections }) => {
+      series.lastComplete.set({ account }, (lastCompleteAt?.getTime() ?? 0) / 1000)
+      series.rereadSince.set({ account }, (rereadSince?.getTime() ?? 0) / 1000)
+      if (listedTotal !== null) series.listed.set({ account }, listedTotal)
+      if (storedTotal !== null) series.stored.set({ account }, storedTotal)
+      series.openRejections.set({ account }, openRejections)
     },
   }
 }

@@ -2,8 +2,7 @@ import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import type { Config } from '../config.js'
 import { ConfigError } from '../config-error.js'
 import type { Logger } from '../logger.js'
-import type { FleetReport } from '../report/fleet.js'
-import type { StatusReport } from '../report/status.js'
+import type { StatusDocument } from '../report/status-document.js'
 import { createAccessCheck } from './access.js'
 import { addDashboard, type DashboardOptions } from './dashboard.js'
 import type { Metrics } from './metrics.js'
@@ -16,15 +15,9 @@ export interface HttpServerOptions {
   readonly metrics: Pick<Metrics, 'read' | 'contentType'>
   readonly readiness: () => Promise<Readiness>
   /** What `/api/status` says. */
-  readonly status: () => Promise<StatusReport | FleetStatus>
+  readonly status: () => Promise<StatusDocument>
   /** Default: no dashboard is served. */
   readonly dashboard?: Omit<DashboardOptions, 'log'>
-}
-
-/** The status of several accounts, and of the fleet that serves them. */
-export interface FleetStatus {
-  readonly accounts: readonly StatusReport[]
-  readonly fleet: FleetReport | null
 }
 
 export interface HttpServer {

@@ -4,6 +4,11 @@ const SHARED_MS = 1_000
 /** Whoever comes when so many different questions wait is turned away. */
 const MAX_WAITING = 20
 
+/** More different questions wait than can be answered soon. */
+export class TooManyQuestionsError extends Error {
+  override readonly name = 'TooManyQuestionsError'
+}
+
 /**
  * Wraps `read` for many readers: one question at a time, and whoever asks the same while it is under way, or within a
  * second of its end, gets the same answer. So a wall of screens costs the database no more than one.
@@ -22,7 +27,7 @@ export function createSharedReads<Question, Answer>(
     const key = JSON.stringify(question)
     const found = answers.get(key)
     if (found !== undefined) return found.answer
-    if (answers.size >= MAX_WAITING) throw new Error('Too many different pages are asked for at once')
+    if (answers.size >= MAX_WAITING) throw new TooManyQuestionsError('Too many different pages are asked for at once')
 
     const answer = last.then(() => read(question))
     const entry = { answer, until: Number.POSITIVE_INFINITY }

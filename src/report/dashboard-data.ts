@@ -51,14 +51,15 @@ const TIMEOUT_MS = 15_000
  * Reads the dashboard in one read-only snapshot, so that its numbers agree with each other, and with one connection, so
  * that runs, heartbeats and probes keep the others.
  *
- * @param isExact durations of all jobs, however long it takes.
+ * @param isExact durations of all jobs, and 20 times as long for them.
+ * @param timeoutMs of the whole, and of each of its statements. Default 15,000.
  */
 export async function readDashboard(
   db: Database,
   filters: Filters,
-  { isExact = false }: { readonly isExact?: boolean } = {},
+  { isExact = false, timeoutMs = TIMEOUT_MS }: { readonly isExact?: boolean; readonly timeoutMs?: number } = {},
 ): Promise<DashboardData> {
-  const timeout = isExact ? 20 * TIMEOUT_MS : TIMEOUT_MS
+  const timeout = isExact ? 20 * timeoutMs : timeoutMs
   return db.$transaction(
     async (tx) => {
       await tx.$executeRawUnsafe('SET TRANSACTION READ ONLY')

@@ -104,10 +104,18 @@ export interface AccountProgress {
   readonly account: string
   readonly lastCompleteAt: Date | null
   readonly rereadSince: Date | null
+  /** Of the last run that came to a verdict; null before the first. */
+  readonly listedTotal: number | null
+  /** Stored live jobs plus open rejections, of the same run. */
+  readonly storedTotal: number | null
+  /** Listed items that could not be stored as they are, as of now. */
+  readonly openRejections: number
 }
 
 /** Reads it for all accounts that have ever run. */
 export function readProgress(db: Database): Promise<readonly AccountProgress[]> {
   return db.$queryRaw<AccountProgress[]>`
-    SELECT account, last_complete_at AS "lastCompleteAt", reread_since AS "rereadSince" FROM spidra.sync_state`
+    SELECT account, complete_as_of AS "lastCompleteAt", every_job_reread_since AS "rereadSince",
+      listed_jobs AS "listedTotal", stored_jobs AS "storedTotal", open_rejections::double precision AS "openRejections"
+    FROM spidra_reporting.sync_freshness`
 }

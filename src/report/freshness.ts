@@ -1,5 +1,7 @@
+import { counted } from '../printable.js'
 import type { DashboardData } from './dashboard-data.js'
 import { toClock, toCount, toRough } from './format.js'
+import { toFreshLimitMs } from './fresh-limit.js'
 
 /** How far the page can be trusted: one sentence, what more there is to say, and how much it matters. */
 export interface Freshness {
@@ -9,9 +11,6 @@ export interface Freshness {
   /** Share of the first pass that is done; null where there is none or nothing is known. */
   readonly progress: number | null
 }
-
-/** A table is fresh for so long, whatever the schedule: as in /readyz, in seconds. */
-const MIN_FRESH_SECONDS = 15 * 60
 
 /** Without a schedule nobody knows when the next run is due, in seconds. */
 const FRESH_WITHOUT_SCHEDULE_SECONDS = 60 * 60
@@ -24,13 +23,16 @@ const ADVICE: Readonly<Record<string, string>> = {
   rate_limited: 'Wait: the next run tries again.',
   server_error: 'Wait: the next run tries again.',
   timeout: 'Wait: the next run tries again.',
-  database: 'Check the database; the next run tries again.',
+  unreachable: 'Check the database; the next run tries again.',
+  busy: 'Wait: the next run tries again.',
   list_moving: 'Wait: the list moves faster than it can be read.',
   page_faulty: 'Tell Spidra: a page contradicted itself; the log names it.',
   fewer_stored_than_listed: 'Look for rejections; the next full run tries again.',
   more_stored_than_listed: 'The next full run tries again.',
-  mass_removal: "Check the key of the account: it may be another account's. If it is right, run sync --full twice.",
+  mass_removal:
+    "Check the key of the account: it may be another account's. If it is right, run sync --full --accept-removals.",
   assumption_broken: 'Wait: the list was out of order.',
+  two_lists: 'Check SPIDRA_API_URL and what stands between: it answers with the lists of two accounts in turn.',
   first_pass_unfinished: 'The next run goes on from there.',
 }
 
@@ -45,6 +47,7 @@ export function toFreshness({ freshness, budget, filters }: DashboardData): Fres
   const wait = isRunning ? toWait(budget, now) : []
   const reread = freshness.every_job_reread_since
   const rest = reread === null ? [] : [`Every job read again since ${toClock(reread, now)}.`]
+  const quarantine = toQuarantine(freshness)
 
   if (completeAsOf === null || lag === null) {
     if (status === null) {
@@ -57,7 +60,7 @@ export function toFreshness({ freshness, budget, filters }: DashboardData): Fres
     const headline = isRunning
       ? `Not complete yet: the first pass is under way, ${soFar}`
       : `Not complete yet${outlook === '' ? '' : `; ${outlook}`}`
-    const details = [...wait, ...trouble, 'Numbers on this page are those of the jobs stored so far.']
+    const details = [...wait, ...trouble, ...quarantine, 'Numbers on this page are those of the jobs stored so far.']
     return { tone: trouble.length > 0 && status === 'failed' ? 'bad' : 'warning', headline, details, progress }
   }
 
@@ -65,12 +68,12 @@ export function toFreshness({ freshness, budget, filters }: DashboardData): Fres
   const headline = `Complete as of ${toClock(completeAsOf, now)}, ${toRough(lag)} ago${outlook === '' ? '' : `; ${outlook}`}`
   const staleness = isStale ? ['This is older than it should be: what came later is missing here.'] : []
   const tone = status === 'failed' ? 'bad' : isStale || trouble.length > 0 ? 'warning' : 'good'
-  return { tone, headline, details: [...staleness, ...trouble, ...wait, ...rest], progress: null }
+  return { tone, headline, details: [...staleness, ...trouble, ...wait, ...quarantine, ...rest], progress: null }
 }
 
 function freshFor({ next_run_at: next, started_at: started }: DashboardData['freshness']): number {
   if (next === null || started === null) return FRESH_WITHOUT_SCHEDULE_SECONDS
-  return Math.max(MIN_FRESH_SECONDS, (3 * (next.getTime() - started.getTime())) / 1000)
+  return toFreshLimitMs(next.getTime() - started.getTime()) / 1000
 }
 
 function toOutlook(next: Date | null, now: Date, { isRunning = false, isLate = false }): string {
@@ -86,6 +89,14 @@ function toTrouble({ status, reason, error_message: message }: DashboardData['fr
   const advice = reason === null ? undefined : ADVICE[reason]
   const words = [`The last run ended ${status}${reason === null ? '' : ` (${reason})`}.`, message, advice]
   return [words.filter((word) => word != null && word !== '').join(' ')]
+}
+
+/** They are part of what a verdict counts, and of no number on the page. */
+function toQuarantine({ open_rejections: items }: DashboardData['freshness']): string[] {
+  if (items === null || items === 0) return []
+  return [
+    `${counted(items, 'listed item')} could not be stored as listed: in quarantine (spidra.rejected_jobs), not in these numbers.`,
+  ]
 }
 
 /** Half of the budget is left to other calls by default; below, a run is likely to wait. */

@@ -51,10 +51,17 @@ function toLastEnding({ runs }: StatusReport): string[] {
   return [`The last run: ${last.status}${last.reason === null ? '' : ` (${last.reason})`}.`]
 }
 
-function toStock({ account, liveJobs, stuckJobs, openRejections }: StatusReport): string[] {
+function toStock({ account, liveJobs, stuckJobs, openRejections, outdatedJobs }: StatusReport): string[] {
   const stuck = stuckJobs === 0 ? '' : `, ${stuckJobs.toLocaleString('en')} of them stuck`
   const stock = `Account ${account}: ${liveJobs.toLocaleString('en')} jobs stored${stuck}.`
-  return openRejections === 0 ? [stock] : [stock, `Rejected: ${openRejections} items, kept in spidra.rejected_jobs.`]
+  const unstored = openRejections - outdatedJobs
+  const kept = [
+    ...(unstored === 0
+      ? []
+      : [`${counted(unstored, 'listed item')} not stored as ${unstored === 1 ? 'a job' : 'jobs'}`]),
+    ...(outdatedJobs === 0 ? [] : [`the newest versions of ${counted(outdatedJobs, 'stored job')}`]),
+  ]
+  return kept.length === 0 ? [stock] : [stock, `In quarantine (spidra.rejected_jobs): ${kept.join(', ')}.`]
 }
 
 function toOutlook({ nextRunAt, rateLimit }: StatusReport): string[] {

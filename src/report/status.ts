@@ -1,6 +1,7 @@
 import { type FiringAlert, readFiringAlerts } from '../db/alerts.js'
 import type { Database } from '../db/client.js'
 import type { SyncRun, SyncState } from '../db/generated/client.js'
+import { type OpenRejections, readOpenRejections } from '../db/rejected-jobs.js'
 import type { RunCounters } from '../db/sync-runs.js'
 
 /** A run of `spidra.sync_runs`. Instants are ISO 8601, the id is a string: all of it survives JSON. */
@@ -18,6 +19,7 @@ export interface RunReport extends RunCounters {
   readonly heartbeatAt: string
   readonly durationMs: number
   readonly listedTotal: number | null
+  /** Jobs, and rejected items that are no version of a stored job. */
   readonly storedTotal: number | null
 }
 
@@ -41,7 +43,7 @@ export interface DayReport {
 /** How fresh the table is and what the worker did last: `status --json` and `/api/status`. */
 export interface StatusReport {
   readonly account: string
-  /** When a run last proved that the table holds what the API lists; null before the first. */
+  /** When the database was last proved to hold what the API lists, as jobs or as rejected items; null before the first time. */
   readonly lastCompleteAt: string | null
   readonly lagSeconds: number | null
   /**
@@ -63,8 +65,10 @@ export interface StatusReport {
   readonly liveJobs: number
   /** Open ones without progress for longer than `STUCK_AFTER_HOURS`. */
   readonly stuckJobs: number
-  /** Listed items that could not be stored as jobs. */
+  /** Listed items that could not be stored as they are: neither as jobs, nor as new versions of stored jobs. */
   readonly openRejections: number
+  /** Stored jobs whose newest version is among them. */
+  readonly outdatedJobs: number
   /** The last ten, newest first. */
   readonly runs: readonly RunReport[]
 }
@@ -75,7 +79,7 @@ const RUNS_SHOWN = 10
 export async function readStatus(db: Database, options: { account: string; now: Date }): Promise<StatusReport> {
   const { account, now } = options
   const records = (await isMigrated(db)) ? await readRecords(db, account, now) : NO_RECORDS
-  const { state, liveJobs, stuckJobs, openRejections, runs } = records
+  const { state, liveJobs, stuckJobs, rejections, runs } = records
   const lastCompleteAt = state?.lastCompleteAt ?? null
   return {
     account,
@@ -89,7 +93,8 @@ export async function readStatus(db: Database, options: { account: string; now: 
     alerts: records.alerts.map((alert) => ({ ...alert, since: alert.since.toISOString() })),
     liveJobs,
     stuckJobs,
-    openRejections,
+    openRejections: rejections.unstored + rejections.outdated,
+    outdatedJobs: rejections.outdated,
     runs: runs.map((run) => toRunReport(run, now)),
   }
 }
@@ -100,25 +105,26 @@ interface Records {
   readonly alerts: readonly FiringAlert[]
   readonly liveJobs: number
   readonly stuckJobs: number
-  readonly openRejections: number
+  readonly rejections: OpenRejections
   readonly runs: readonly SyncRun[]
 }
 
 const NO_RECORDS: Records = {
-  ...{ state: null, alerts: [], liveJobs: 0, stuckJobs: 0, openRejections: 0, runs: [] },
+  ...{ state: null, alerts: [], liveJobs: 0, stuckJobs: 0, runs: [] },
+  rejections: { unstored: 0, outdated: 0 },
   today: { runs: 0, requests: 0, retries: 0, waitedMs: 0 },
 }
 
 async function readRecords(db: Database, account: string, now: Date): Promise<Records> {
-  const [state, alerts, jobs, openRejections, runs, today] = await Promise.all([
+  const [state, alerts, jobs, rejections, runs, today] = await Promise.all([
     db.syncState.findUnique({ where: { account } }),
     readFiringAlerts(db, account),
     countJobs(db, account),
-    db.rejectedJob.count({ where: { account, resolvedAt: null } }),
+    readOpenRejections(db, account),
     db.syncRun.findMany({ where: { account }, orderBy: [{ startedAt: 'desc' }, { id: 'desc' }], take: RUNS_SHOWN }),
     sumRuns(db, account, toDay(now)),
   ])
-  return { state, today, alerts, ...jobs, openRejections, runs }
+  return { state, today, alerts, ...jobs, rejections, runs }
 }
 
 async function countJobs(db: Database, account: string): Promise<Pick<Records, 'liveJobs' | 'stuckJobs'>> {

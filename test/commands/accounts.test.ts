@@ -127,7 +127,7 @@ test('status and report show an account that is stored, though the file has it n
   const status = await scene.run(['status', '--json', '--account', 'berlin'])
   const report = await scene.run(['report', '--account', 'berlin'])
 
-  expect(linesOf(status)).toMatchObject([{ account: 'berlin', liveJobs: 60 }])
+  expect(linesOf(status)).toMatchObject([{ accounts: [{ account: 'berlin', liveJobs: 60 }] }])
   expect(report.code).toBe(0)
 })
 
@@ -155,11 +155,14 @@ test('what is for people has a heading for each account, or a line, and no more 
   expect(lines.filter((line) => line.length > 80)).toEqual([])
 })
 
-test('status, report and doctor print a JSON line for each account', async () => {
+test('report and doctor print a JSON line for each account, and status one for all', async () => {
   await using scene = await openScene()
   await scene.run(['sync'])
 
-  for (const command of ['status', 'report', 'doctor']) {
+  expect(linesOf(await scene.run(['status', '--json']))).toMatchObject([
+    { version: 1, accounts: [{ account: 'berlin' }, { account: 'paris' }], fleet: null },
+  ])
+  for (const command of ['report', 'doctor']) {
     const lines = linesOf(await scene.run([command, '--json']))
     const names = lines.map(({ account, filters }) => account ?? (filters as { account: string }).account)
     expect(names, command).toEqual(['berlin', 'paris'])

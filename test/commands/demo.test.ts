@@ -68,9 +68,12 @@ test('lives until Ctrl-C: a read-only URL that survives a restart, and the same 
     status: 'complete',
   })
   const [, http = ''] = await first.says(/(http:\S+)\/api\/status/)
-  expect(await (await fetch(`${http}/api/status`)).json()).toMatchObject({ account: 'default' })
+  expect(await (await fetch(`${http}/api/status`)).json()).toMatchObject({
+    version: 1,
+    accounts: [{ account: 'default' }],
+  })
   await expect.poll(() => query(url, sample), { timeout: 25_000, interval: 200 }).not.toEqual(answer)
-  await first.says(/^\d\d:\d\d:\d\d complete: 2,\d{3} jobs, \d+ new, \d+ changed, \d+ requests?$/m)
+  await first.says(/^\d\d:\d\d:\d\d complete: 2,\d{3} jobs listed, \d+ new, \d+ changed, \d+ requests?$/m)
 
   expect(await interrupt(first)).toMatchObject({
     code: 0,

@@ -25,5 +25,22 @@ test.each<[string, Partial<RunSummary>]>([
   ['Aborted: stopped. The next run goes on from there.\n', { status: 'aborted', reason: 'stopped' }],
   ['Skipped: another worker is running account default.\n', { status: 'skipped', runId: null }],
 ])('%j', (text, change) => {
-  expect(toRunText({ ...SUMMARY, ...change }).startsWith(text)).toBe(true)
+  expect(toRunText({ ...SUMMARY, ...change }, { unstored: 0, outdated: 0 }).startsWith(text)).toBe(true)
+})
+
+test('what is in quarantine is counted apart from the jobs, in lines of 80 columns', () => {
+  const complete = toRunText({ ...SUMMARY, listedTotal: 401, storedTotal: 401 }, { unstored: 1, outdated: 2 })
+  const partial = { status: 'partial', reason: 'fewer_stored_than_listed', listedTotal: 403 } as const
+  const huge = { listedTotal: 9_999_999, storedTotal: 9_999_999 }
+
+  expect(complete.split('\n').slice(0, 3)).toEqual([
+    'Complete: of 401 items that the API lists 400 are stored as jobs,',
+    '1 in quarantine (spidra.rejected_jobs).',
+    'The newest versions of 2 jobs are in quarantine (spidra.rejected_jobs).',
+  ])
+  expect(toRunText({ ...SUMMARY, ...partial, storedTotal: 401 }, { unstored: 1, outdated: 0 })).toMatch(
+    /^Partial: fewer_stored_than_listed \(403 listed, 400 stored, 1 in quarantine\)\.\n/,
+  )
+  for (const line of toRunText({ ...SUMMARY, ...huge }, { unstored: 4_999_999, outdated: 4_999_999 }).split('\n'))
+    expect(line.length, line).toBeLessThanOrEqual(80)
 })

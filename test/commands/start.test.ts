@@ -47,9 +47,11 @@ test('migrates, runs at once, answers on HTTP, and ends with 0 within 2 s when i
   const { body: metrics } = await ask(service, '/metrics')
   expect(metrics).toMatch(/^spidra_sync_runs_total\{account="default",mode="\w+",status="complete"\} 1$/m)
   const { body: status } = await ask(service, '/api/status')
-  expect(JSON.parse(status)).toMatchObject({ account: 'default', liveJobs: 120, runs: [{ trigger: 'startup' }] })
+  const { version, accounts, fleet } = JSON.parse(status)
+  expect([version, fleet]).toEqual([1, null])
+  expect(accounts).toMatchObject([{ account: 'default', liveJobs: 120, runs: [{ trigger: 'startup' }] }])
   // The next 29th of February.
-  expect(JSON.parse(status).nextRunAt).toMatch(/^20\d\d-02-29T00:00:00/)
+  expect(accounts[0].nextRunAt).toMatch(/^20\d\d-02-29T00:00:00/)
 
   const { code, stderr, tookMs } = await terminate(service)
   expect([code, stderr]).toEqual([0, ''])

@@ -6,16 +6,14 @@ import { createCliDatabase } from '../support/cli-database.js'
 import { startOnTerminal, toScreen } from '../support/terminal.js'
 import { createTestDatabase } from '../support/test-database.js'
 
-const NOW = new Date('2026-03-01T12:00:00Z')
-
-async function shown(options: { json: boolean }) {
+async function shown(options: { json: boolean; accounts?: readonly string[] }) {
   await using database = await createTestDatabase()
   await database.sql(
-    `INSERT INTO spidra.sync_state (account, last_complete_at) VALUES ('default', '2026-03-01T11:56:00Z')`,
+    `INSERT INTO spidra.sync_state (account, last_complete_at) VALUES ('default', now() - interval '4 minutes')`,
   )
   const written: string[] = []
   const stdout = { write: (text: string) => written.push(text) }
-  await showStatus(database.db, { account: 'default', now: NOW, stdout, ...options })
+  await showStatus(database.db, { accounts: ['default'], stdout, ...options })
   return written.join('')
 }
 
@@ -23,12 +21,18 @@ test('writes freshness first', async () => {
   expect(await shown({ json: false })).toMatch(/^Complete as of 4 minutes ago/)
 })
 
-test('writes one line of JSON with --json', async () => {
-  const text = await shown({ json: true })
+test.each([[['default']], [['default', 'other']]])(
+  'writes one line of JSON with --json, of the same shape for %j',
+  async (accounts) => {
+    const text = await shown({ json: true, accounts })
 
-  expect(text.trimEnd().split('\n')).toHaveLength(1)
-  expect(JSON.parse(text)).toMatchObject({ account: 'default', lagSeconds: 240, runs: [] })
-})
+    expect(text).toMatch(/^[^\n]+\n$/)
+    const document = JSON.parse(text)
+    expect(Object.keys(document)).toEqual(['version', 'accounts', 'fleet'])
+    expect(document).toMatchObject({ version: 1, accounts: accounts.map((account) => ({ account })), fleet: null })
+    expect(document.accounts[0]).toMatchObject({ lagSeconds: expect.closeTo(240, -1), runs: [] })
+  },
+)
 
 test('the command tells what a sync did, and needs no key', async () => {
   await using database = await createCliDatabase()
@@ -42,7 +46,11 @@ test('the command tells what a sync did, and needs no key', async () => {
 
   expect(before).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/^No run yet\.\n/) })
   expect(after).toMatchObject({ code: 0, stderr: '' })
-  expect(JSON.parse(after.stdout)).toMatchObject({ liveJobs: 60, runs: [{ status: 'complete', trigger: 'manual' }] })
+  expect(JSON.parse(after.stdout)).toMatchObject({
+    version: 1,
+    accounts: [{ liveJobs: 60, runs: [{ status: 'complete', trigger: 'manual' }] }],
+    fleet: null,
+  })
   expect(other).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('Known: default.') })
 })
 

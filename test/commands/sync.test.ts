@@ -54,6 +54,42 @@ test('ends with 3 and a reason when what it stored never equals what is listed',
   expect(doubled.stderr).toContain('"level":"error"')
 })
 
+test('says what is stored as a job and what is in quarantine, as status, report and dashboard view do', async () => {
+  await using database = await createCliDatabase()
+  const env = { SPIDRA_API_KEY: API_KEY, DATABASE_URL: database.url }
+  const run = (api: { readonly url: string }, command: string) =>
+    runCli([command], { env: { ...env, SPIDRA_API_URL: api.url } })
+  await using good = await servePlainList([item(3), item(2)], { key: API_KEY })
+  // Two that are the same and have no uuid, one with a uuid that is stored, one with a new one.
+  const nameless = item(1, { uuid: null })
+  const items = [item(4, { status: 7 }), item(3), item(2, { status: 7 }), nameless, nameless]
+  await using mixed = await servePlainList(items, { key: API_KEY })
+
+  const clean = await run(good, 'sync')
+  const first = await run(mixed, 'sync')
+  const second = await run(mixed, 'sync')
+  const status = await run(mixed, 'status')
+  const report = await run(mixed, 'report')
+
+  expect(clean.stdout).toMatch(/^Complete: the table holds all 2 jobs that the API lists\.\n/)
+  for (const { code, stdout } of [first, second]) {
+    expect([code, stdout]).toEqual([0, expect.any(String)])
+    expect(stdout.split('\n').slice(0, 3)).toEqual([
+      'Complete: of 5 items that the API lists 2 are stored as jobs,',
+      '3 in quarantine (spidra.rejected_jobs).',
+      'The newest versions of 1 job are in quarantine (spidra.rejected_jobs).',
+    ])
+  }
+  expect(await database.sql('SELECT count(*)::integer AS jobs FROM spidra.batch_jobs')).toEqual([{ jobs: 2 }])
+  expect(status.stdout.replaceAll('\n', ' ')).toContain(
+    'Account default: 2 jobs stored. In quarantine (spidra.rejected_jobs): 3 listed items not stored as jobs, the newest versions of 1 stored job.',
+  )
+  expect(report.stdout.replaceAll('\n', ' ')).toContain('4 listed items could not be stored as listed: in quarantine')
+  expect(
+    await database.sql('SELECT listed_jobs, stored_jobs, open_rejections FROM spidra_reporting.sync_freshness'),
+  ).toEqual([{ listed_jobs: 5, stored_jobs: 5, open_rejections: '4' }])
+})
+
 test('names SPIDRA_API_KEY in one line, and fails, when the key is refused', async () => {
   await using database = await createCliDatabase()
   await using api = await startSimulator({ jobs: 5, key: 'spd_another', rateLimit: 'off' })

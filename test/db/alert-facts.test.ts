@@ -79,15 +79,15 @@ test('stuck jobs and open rejections are those of the account; of many jobs five
     INSERT INTO spidra.batch_jobs (uuid, account, status, total_urls, completed_count, failed_count, created_at)
     SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid, CASE WHEN n = 9 THEN 'other' ELSE 'default' END, 'running',
       1, 0, 0, now() - make_interval(hours => n) FROM generate_series(1, 9) AS n;
-    INSERT INTO spidra.rejected_jobs (account, fingerprint, payload, reason, run_id, resolved_at)
-    VALUES ('default', 'a', '{}', 'no uuid', 1, null), ('default', 'b', '{}', 'no uuid', 1, now()), ('other', 'a', '{}', 'no uuid', 2, null)`)
+    INSERT INTO spidra.rejected_jobs (account, fingerprint, copies, payload, reason, run_id, resolved_at)
+    VALUES ('default', 'a', 3, '{}', 'no uuid', 1, null), ('default', 'b', 1, '{}', 'no uuid', 1, now()), ('other', 'a', 1, '{}', 'no uuid', 2, null)`)
 
   const { stuckJobs, stuckUuids, stuckAfterHours, openRejections } = await facts()
 
   expect({ stuckJobs, stuckAfterHours, openRejections }).toEqual({
     stuckJobs: 6,
     stuckAfterHours: 2,
-    openRejections: 1,
+    openRejections: 3,
   })
   expect(stuckUuids.map((uuid) => uuid.at(-1))).toEqual(['8', '7', '6', '5', '4'])
 })

@@ -38,7 +38,7 @@ test('finds what is missing or changed, and is not disturbed by what was added',
     DROP TRIGGER batch_jobs_updated ON spidra.batch_jobs;
     ALTER TABLE spidra.batch_jobs ALTER COLUMN account DROP NOT NULL;
     ALTER TABLE spidra.batch_jobs DISABLE TRIGGER batch_jobs_deleted;
-    ALTER TABLE spidra.rejected_jobs DROP COLUMN copies;
+    ALTER TABLE spidra.rejected_jobs DROP COLUMN reason;
     DROP VIEW spidra_reporting.status_changes;
     CREATE OR REPLACE FUNCTION spidra.forget_days() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
     CREATE INDEX my_own_idx ON spidra.batch_jobs (status);
@@ -49,7 +49,7 @@ test('finds what is missing or changed, and is not disturbed by what was added',
   const named = (isMissing: boolean) => drift.filter((one) => one.isMissing === isMissing).map(({ name }) => name)
   expect(named(false)).toEqual(['column spidra.batch_jobs.account', 'function spidra.forget_days()'])
   expect(named(true)).toEqual([
-    'column spidra.rejected_jobs.copies',
+    'column spidra.rejected_jobs.reason',
     'index spidra.batch_jobs_live_idx',
     'trigger spidra.batch_jobs.batch_jobs_deleted',
     'trigger spidra.batch_jobs.batch_jobs_updated',

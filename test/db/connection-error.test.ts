@@ -4,6 +4,7 @@ import { Client } from 'pg'
 import { expect, inject, test } from 'vitest'
 import { openDatabase } from '../../src/db/client.js'
 import { assertSupportedVersion, DatabaseError, toDatabaseError } from '../../src/db/connection-error.js'
+import { hold, untilWaiting } from '../support/held-lock.js'
 import { createTestDatabase } from '../support/test-database.js'
 
 const { adminUrl } = inject('testServer')
@@ -80,6 +81,28 @@ test('explains a server that accepts and then stays silent', async () => {
   const client = new Client({ connectionString: server.url, connectionTimeoutMillis: 50 })
 
   expect(toDatabaseError(await rejection(client.connect()), server.url)).toMatchObject({ code: 'unreachable' })
+})
+
+test('tells connections that are all in use, and a transaction that outlives its limit, from a server that is away', async () => {
+  await using database = await createTestDatabase()
+  const db = openDatabase(database.url, { connectTimeoutMs: 2_000 })
+  const lock = await hold(database, 'LOCK TABLE spidra.alerts IN ACCESS EXCLUSIVE MODE')
+  const inUse = Promise.all([1, 2, 3, 4].map(() => db.alert.count().then((count) => count)))
+  await untilWaiting(database, 4)
+  const transaction = db.$transaction((tx) => tx.$queryRaw`SELECT 1`, { maxWait: 50 })
+  const [waited, gaveUp] = await Promise.all([rejection(db.$queryRaw`SELECT 1`), rejection(transaction)])
+  await lock.release()
+  await inUse
+  const outlived = await rejection(
+    db.$transaction(async (tx) => [await tx.$queryRaw`SELECT pg_sleep(0.2)::text`, await tx.$queryRaw`SELECT 1`], {
+      timeout: 100,
+    }),
+  )
+  await db.$disconnect()
+
+  const said = [waited, gaveUp, outlived].map((error) => toDatabaseError(error, database.url))
+  expect(said.map((error) => error?.code)).toEqual(['busy', 'busy', 'time_limit'])
+  expect(said[0]?.message).toMatch(/^No connection of this process to Postgres at \S+ became free in time: /)
 })
 
 test('explains a server that cannot encrypt', async () => {

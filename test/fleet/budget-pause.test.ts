@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { startSimulator } from '../../src/simulator/server.js'
 import { createCliDatabase } from '../support/cli-database.js'
-import { completeAccounts, createFleet } from '../support/fleet.js'
+import { completeAccounts, createFleet, nameOf } from '../support/fleet.js'
 import { PATIENCE } from '../support/service.js'
 
 test('a worker without budget says until when it takes no runs, and that it goes on', { timeout: 90_000 }, async () => {
@@ -23,11 +23,16 @@ test('a worker without budget says until when it takes no runs, and that it goes
   expect(Date.parse(resumesAt) - Date.now()).toBeLessThan(15_000)
   expect(await paused()).toBe('1')
   const told = async () => {
-    const lines = (await fleet.status('--json')).stdout.trim().split('\n')
-    const { fleet: seen } = JSON.parse(lines.at(-1) ?? '')
+    const { fleet: seen } = JSON.parse((await fleet.status('--json')).stdout)
     return Math.abs(Date.parse(seen.workers[0].pausedUntil) - Date.parse(resumesAt))
   }
   await expect.poll(told, PATIENCE).toBeLessThan(3_000)
+  // The shape is that of a service with one account.
+  expect(await (await fetch(`${url}/api/status`)).json()).toMatchObject({
+    version: 1,
+    accounts: [{ account: nameOf(1) }, { account: nameOf(2) }],
+    fleet: { workers: [{ role: 'both' }] },
+  })
 
   await service.says(/"msg":"takes runs again"/)
   await expect

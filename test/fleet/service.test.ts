@@ -38,15 +38,10 @@ test('a refused key is a dead letter that status shows, and delays nobody', { ti
     .poll(async () => (await fleet.status()).stdout, PATIENCE)
     .toMatch(/A run of account refused failed for good, the last at [^\n]+:\s+Spidra/)
 
-  const lines = (await fleet.status('--json')).stdout.trim().split('\n')
-  expect(lines.map((line) => JSON.parse(line).account ?? 'fleet')).toEqual([
-    'refused',
-    ...[1, 2, 3].map(nameOf),
-    'fleet',
-  ])
-  expect(JSON.parse(lines.at(-1) ?? '{}').fleet).toMatchObject({
-    workers: [{ role: 'both', runsInParallel: 4 }],
-    deadLetters: [{ account: 'refused' }],
+  expect(JSON.parse((await fleet.status('--json')).stdout)).toMatchObject({
+    version: 1,
+    accounts: ['refused', ...[1, 2, 3].map(nameOf)].map((account) => ({ account })),
+    fleet: { workers: [{ role: 'both', runsInParallel: 4 }], deadLetters: [{ account: 'refused' }] },
   })
   expect((await fleet.status()).stdout.split('\n').filter((line) => line.length > 80)).toEqual([])
 })

@@ -1,7 +1,11 @@
+import { EventEmitter, once } from 'node:events'
 import { describe, expect, test } from 'vitest'
+import { type Database, openDatabase } from '../../src/db/client.js'
 import { readDashboard } from '../../src/report/dashboard-data.js'
 import { fillDashboard, HOSTILE } from '../support/dashboard-example.js'
 import { serveDashboard } from '../support/dashboard-server.js'
+import { hold, untilWaiting } from '../support/held-lock.js'
+import { openRelay } from '../support/relay.js'
 import { createTestDatabase } from '../support/test-database.js'
 
 const database = await createTestDatabase()
@@ -12,6 +16,12 @@ const dashboard = {
   read: (filters: Parameters<typeof readDashboard>[1]) => readDashboard(database.db, filters),
 }
 const server = await serveDashboard(dashboard)
+
+/** A pool of its own, closed at the end of the block. */
+function pool(url: string, options: Parameters<typeof openDatabase>[1] = {}): { db: Database } & AsyncDisposable {
+  const db = openDatabase(url, options)
+  return { db, [Symbol.asyncDispose]: () => db.$disconnect() }
+}
 
 /** The page as text. */
 async function pageOf(path: string): Promise<string> {
@@ -119,20 +129,101 @@ describe('the routes', () => {
       expect([path, (await fetch(closed.url + path)).status]).toEqual([path, 401])
   })
 
-  test('with the database away the page says so in words with 503, asks again, and keeps the error to the log', async () => {
-    await using away = await serveDashboard({
-      ...dashboard,
-      read: () => Promise.reject(new Error('canary at 10.0.0.5')),
-    })
+  /** What the page says where `db` is read, and what is logged. */
+  async function absenceOn(db: Database, path = '/', options: Parameters<typeof readDashboard>[2] = {}) {
+    await using served = await serveDashboard({ ...dashboard, read: (filters) => readDashboard(db, filters, options) })
+    const answer = await fetch(served.url + path)
+    const page = await answer.text()
+    return { status: answer.status, title: /<h1>([^<]*)</.exec(page)?.[1], page, logged: served.logged.join() }
+  }
 
-    const answer = await fetch(`${away.url}/`)
+  test('with the database away the page says so in words with 503, asks again, and keeps the error to the log', async () => {
+    await using relay = await openRelay(database.url)
+    await using away = pool(relay.url)
+    await relay.cut()
+
+    const { status, title, page, logged } = await absenceOn(away.db)
+
+    expect([status, title]).toEqual([503, 'The database does not answer'])
+    expect(page).toMatch(/http-equiv="refresh".*This page asks again by itself\./s)
+    expect(page).not.toContain('127.0.0.1')
+    expect(logged).toMatch(/"level":"warn".*"msg":"dashboard not readable"/)
+  })
+
+  test('that does not refresh does not say that it asks again', async () => {
+    await using relay = await openRelay(database.url)
+    await using away = pool(relay.url)
+    await relay.cut()
+
+    expect((await absenceOn(away.db, '/?refresh=off')).page).not.toMatch(/asks again|http-equiv="refresh"/)
+  })
+
+  test('with all connections in use the page says that, and not that the database is away', async () => {
+    await using busy = pool(database.url, { connectTimeoutMs: 2_000 })
+    await using lock = await hold(database, 'LOCK TABLE spidra.alerts IN ACCESS EXCLUSIVE MODE')
+    const waiting = Promise.all([1, 2, 3, 4].map(() => busy.db.alert.count().then((count) => count)))
+    await untilWaiting(database, 4)
+
+    const { status, title, page } = await absenceOn(busy.db)
+    await lock.release()
+    await waiting
+
+    expect([status, title]).toEqual([503, 'No connection to the database is free'])
+    expect(page).not.toContain('does not answer')
+  })
+
+  test('with a query that takes too long the page says that', async () => {
+    await using slow = pool(database.url)
+    await using _lock = await hold(database, 'LOCK TABLE spidra.sync_state IN ACCESS EXCLUSIVE MODE')
+
+    expect(await absenceOn(slow.db, '/', { timeoutMs: 200 })).toMatchObject({
+      ...{ status: 503, title: 'The database took too long' },
+    })
+  })
+
+  test('with a database that refuses the page names the kind of refusal', async () => {
+    await using other = await createTestDatabase()
+    await other.sql('DROP SCHEMA spidra_reporting CASCADE')
+
+    const { status, title, page } = await absenceOn(other.db)
+
+    expect([status, title]).toEqual([503, 'The database refuses what this page asks'])
+    expect(page).toContain('(not_migrated)')
+    expect(page).not.toContain('sync_freshness')
+  })
+
+  test('with a fault of our own the page does not blame the database: 500, and an error in the log', async () => {
+    await using faulty = await serveDashboard({ ...dashboard, read: () => Promise.reject(new TypeError('canary')) })
+
+    const answer = await fetch(faulty.url)
     const page = await answer.text()
 
-    expect(answer.status).toBe(503)
-    expect(page).toContain('<h1>The database does not answer</h1>')
-    expect(page).toContain('http-equiv="refresh"')
-    expect(page).not.toContain('canary')
-    expect(away.logged.join()).toContain('canary')
+    expect(answer.status).toBe(500)
+    expect(page).toContain('<h1>This page could not be made</h1>')
+    expect(page).not.toMatch(/canary|does not answer/)
+    expect(faulty.logged.join()).toMatch(/"level":"error".*canary/)
+  })
+
+  test('for which too many others wait says so', async () => {
+    const done = new EventEmitter()
+    let started = 0
+    await using crowded = await serveDashboard({
+      ...dashboard,
+      async read(filters) {
+        started += 1
+        if (started === 1) await once(done, 'go')
+        return dashboard.read(filters)
+      },
+    })
+
+    const answers = Array.from({ length: 21 }, (_, days) => fetch(`${crowded.url}/?days=${days + 1}`))
+    const [refused] = await Promise.all([
+      Promise.any(answers.map((answer) => answer.then((a) => (a.status === 503 ? a.text() : Promise.reject(a))))),
+    ])
+    done.emit('go')
+    await Promise.all(answers)
+
+    expect(refused).toContain('<h1>Too many different pages are asked for at once</h1>')
   })
 
   test('thirty readers at once cost one reading', async () => {

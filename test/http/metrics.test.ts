@@ -27,7 +27,7 @@ const SUMMARY: RunSummary = {
 
 /** The metrics, and the value of a sample by its exact name and labels; undefined when there is no such series. */
 function observed(accounts: readonly string[] = ['default']) {
-  const metrics = createMetrics({ version: '1.2.3', accounts, now: () => new Date('2026-01-01T00:00:00Z') })
+  const metrics = createMetrics({ version: '1.2.3', accounts })
   const sample = async (series: string) => {
     const line = (await metrics.read()).split('\n').find((candidate) => candidate.startsWith(`${series} `))
     return line === undefined ? undefined : Number(line.slice(series.length))
@@ -58,7 +58,7 @@ test('counters are there at 0 before anything has happened', async () => {
   expect(await sample('spidra_sync_listed_jobs{account="default"}')).toBeUndefined()
 })
 
-test('a complete run counts, and sets the totals and the time of freshness', async () => {
+test('a complete run counts, and leaves the totals and the time of freshness to the database', async () => {
   const { metrics, sample } = observed()
 
   metrics.runStarted('default')
@@ -71,25 +71,33 @@ test('a complete run counts, and sets the totals and the time of freshness', asy
   expect(await sample('spidra_sync_rows_total{account="default",outcome="restored"}')).toBe(5)
   expect(await sample('spidra_sync_waited_seconds_total{account="default"}')).toBe(1.5)
   expect(await sample('spidra_sync_run_duration_seconds_sum{account="default",mode="full"}')).toBe(4)
-  expect(await sample('spidra_sync_listed_jobs{account="default"}')).toBe(66)
-  expect(await sample('spidra_sync_stored_jobs{account="default"}')).toBe(66)
-  expect(await sample('spidra_sync_last_complete_timestamp_seconds{account="default"}')).toBe(1767225600)
+  expect(await sample('spidra_sync_listed_jobs{account="default"}')).toBeUndefined()
+  expect(await sample('spidra_sync_last_complete_timestamp_seconds{account="default"}')).toBe(0)
 })
 
-test('a partial run leaves the time of freshness alone', async () => {
+test('what is stored is shown as it is, also where it is no longer known when the table was complete', async () => {
   const { metrics, sample } = observed()
 
   metrics.restore('default', {
     lastCompleteAt: new Date(5000),
     rereadSince: new Date(4000),
     listedTotal: 7,
-    storedTotal: null,
+    storedTotal: 9,
+    openRejections: 2,
   })
-  metrics.observeRun({ ...SUMMARY, status: 'partial', listedTotal: null, storedTotal: 9 })
 
   expect(await sample('spidra_sync_last_complete_timestamp_seconds{account="default"}')).toBe(5)
+  expect(await sample('spidra_sync_reread_since_timestamp_seconds{account="default"}')).toBe(4)
   expect(await sample('spidra_sync_listed_jobs{account="default"}')).toBe(7)
   expect(await sample('spidra_sync_stored_jobs{account="default"}')).toBe(9)
+  expect(await sample('spidra_sync_open_rejections{account="default"}')).toBe(2)
+
+  metrics.restore('default', {
+    ...{ lastCompleteAt: null, rereadSince: null, listedTotal: null, storedTotal: null, openRejections: 0 },
+  })
+
+  expect(await sample('spidra_sync_last_complete_timestamp_seconds{account="default"}')).toBe(0)
+  expect(await sample('spidra_sync_reread_since_timestamp_seconds{account="default"}')).toBe(0)
 })
 
 test('a skipped run counts, and has no duration', async () => {
@@ -141,7 +149,10 @@ test('two workers in one process do not share their series', async () => {
 test('an account that is taken out has no freshness any more, which would raise alarms for ever', async () => {
   const { metrics, sample } = observed(['old', 'stays'])
   const lastComplete = (account: string) => `spidra_sync_last_complete_timestamp_seconds{account="${account}"}`
-  metrics.observeRun({ ...SUMMARY, account: 'old' })
+  const totals = {
+    ...{ lastCompleteAt: new Date(5000), rereadSince: null, listedTotal: 7, storedTotal: 7, openRejections: 1 },
+  }
+  for (const account of ['old', 'stays']) metrics.restore(account, totals)
 
   metrics.forgetAccount('old')
   // A run that was still under way ends now.
@@ -149,5 +160,6 @@ test('an account that is taken out has no freshness any more, which would raise 
 
   expect(await sample(lastComplete('old'))).toBeUndefined()
   expect(await sample('spidra_sync_listed_jobs{account="old"}')).toBeUndefined()
-  expect(await sample(lastComplete('stays'))).toBe(0)
+  expect(await sample('spidra_sync_open_rejections{account="old"}')).toBeUndefined()
+  expect(await sample(lastComplete('stays'))).toBe(5)
 })

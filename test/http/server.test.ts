@@ -4,22 +4,9 @@ import { ConfigError } from '../../src/config-error.js'
 import { createMetrics } from '../../src/http/metrics.js'
 import { type HttpServerOptions, startHttpServer } from '../../src/http/server.js'
 import { createLogger } from '../../src/logger.js'
-import type { StatusReport } from '../../src/report/status.js'
+import type { StatusDocument } from '../../src/report/status-document.js'
 
-const STATUS: StatusReport = {
-  account: 'default',
-  lastCompleteAt: null,
-  rereadSince: null,
-  lagSeconds: null,
-  nextRunAt: null,
-  rateLimit: null,
-  today: { day: '2026-03-01', runs: 0, requests: 0, retries: 0, waitedMs: 0 },
-  alerts: [],
-  liveJobs: 0,
-  stuckJobs: 0,
-  openRejections: 0,
-  runs: [],
-}
+const STATUS: StatusDocument = { version: 1, accounts: [], fleet: null }
 
 interface Changes extends Partial<Omit<HttpServerOptions, 'config'>> {
   readonly config?: Partial<HttpServerOptions['config']>
@@ -116,7 +103,7 @@ describe('probes', () => {
 })
 
 describe('/api/status', () => {
-  test('is the report as JSON', async () => {
+  test('is the document as JSON', async () => {
     await using server = await serving()
 
     const { status, body } = await server.ask('/api/status')

@@ -127,6 +127,16 @@ test('a run that may wait for the budget says until when', () => {
   expect(words({ status: 'running' }, { ...budget, rate_reset_at: at('12:03:00') }).details).not.toContain('budget')
 })
 
+test('items in quarantine are said not to be in the numbers', () => {
+  expect(words({ open_rejections: 0 }).details).not.toContain('quarantine')
+  expect(words({ open_rejections: 1 }).details).toContain(
+    '1 listed item could not be stored as listed: in quarantine (spidra.rejected_jobs), not in these numbers.',
+  )
+  expect(words({ ...NEVER, status: 'running', open_rejections: 2_000 }).details).toContain(
+    '2,000 listed items could not',
+  )
+})
+
 test('yesterday is named', () => {
   expect(words({ complete_as_of: new Date('2026-02-28T23:59:00Z'), lag_seconds: 43_455 }).headline).toContain(
     '2026-02-28 23:59:00 UTC, 12 h ago',

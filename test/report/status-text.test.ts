@@ -40,6 +40,7 @@ const REPORT: StatusReport = {
   liveJobs: 50,
   stuckJobs: 0,
   openRejections: 0,
+  outdatedJobs: 0,
   runs: [RUN],
 }
 const EMPTY: StatusReport = {
@@ -154,9 +155,14 @@ Started (UTC)`)
   })
 
   test('such as stuck jobs and rejections is counted', () => {
-    const text = toStatusText({ ...REPORT, stuckJobs: 1234, openRejections: 5 })
+    const text = toStatusText({ ...REPORT, stuckJobs: 1234, openRejections: 1_005, outdatedJobs: 1_000 })
+    const single = (counts: object) => toStatusText({ ...REPORT, ...counts })
 
-    expect(text).toContain('50 jobs stored, 1,234 of them stuck.\nRejected: 5 items')
+    expect(text.replaceAll('\n', ' ')).toContain(
+      '50 jobs stored, 1,234 of them stuck. In quarantine (spidra.rejected_jobs): 5 listed items not stored as jobs, the newest versions of 1,000 stored jobs. Next',
+    )
+    expect(single({ openRejections: 1 })).toContain('): 1 listed item not stored as a job.')
+    expect(single({ openRejections: 1, outdatedJobs: 1 })).toContain('): the newest versions of 1 stored job.')
   })
 })
 
@@ -204,7 +210,7 @@ test('fits 80 columns with an account of millions, and obeys no message', () => 
   ]
 
   const alerts = [{ kind: 'runs_failing', since: RUN.startedAt, summary: 'long words '.repeat(20) }]
-  const many = { liveJobs: 9_999_999, stuckJobs: 9_999_999, openRejections: 9_999_999 }
+  const many = { liveJobs: 9_999_999, stuckJobs: 9_999_999, openRejections: 9_999_999, outdatedJobs: 4_999_999 }
   const text = toStatusText({ ...REPORT, ...many, runs, alerts })
 
   expect(text).toContain('12h 34m')

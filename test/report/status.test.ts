@@ -16,6 +16,7 @@ const NOTHING = {
   liveJobs: 0,
   stuckJobs: 0,
   openRejections: 0,
+  outdatedJobs: 0,
   runs: [],
 }
 
@@ -42,8 +43,10 @@ test('tells freshness, outlook and stock of the account, and of no other', async
     INSERT INTO spidra.batch_jobs (uuid, account, status, total_urls, completed_count, failed_count, created_at, removed_at)
     SELECT gen_random_uuid(), account, 'completed', 1, 1, 0, now(), removed_at
     FROM (VALUES ('default', null), ('default', null), ('default', now()), ('other', null)) AS job (account, removed_at);
-    INSERT INTO spidra.rejected_jobs (account, fingerprint, payload, reason, run_id, resolved_at)
-    VALUES ('default', 'a', '{}', 'no uuid', 1, null), ('default', 'b', '{}', 'no uuid', 1, now()), ('other', 'a', '{}', 'no uuid', 2, null)`)
+    INSERT INTO spidra.rejected_jobs (account, fingerprint, copies, payload, reason, run_id, resolved_at)
+    VALUES ('default', 'a', 3, '{}', 'no uuid', 1, null), ('default', 'b', 1, '{}', 'no uuid', 1, now()), ('other', 'a', 1, '{}', 'no uuid', 2, null);
+    INSERT INTO spidra.rejected_jobs (account, uuid, fingerprint, payload, reason, run_id)
+    SELECT account, uuid, uuid, '{}', 'no status', 1 FROM spidra.batch_jobs`)
 
   await expect(readStatus(database.db, OPTIONS)).resolves.toEqual({
     ...NOTHING,
@@ -53,7 +56,9 @@ test('tells freshness, outlook and stock of the account, and of no other', async
     nextRunAt: '2026-03-01T12:05:00.000Z',
     rateLimit: { limit: 300, remaining: 240, resetAt: '2026-03-01T12:10:00.000Z' },
     liveJobs: 2,
-    openRejections: 1,
+    // Three that are the same, one of a job that was removed, and two of jobs that are stored as they were.
+    openRejections: 6,
+    outdatedJobs: 2,
   })
 })
 

@@ -80,7 +80,7 @@ test('the lag is that of now, and never below zero', async () => {
   expect(await lag('-5 seconds')).toEqual([{ lag_seconds: 0 }])
 })
 
-test('counts the open rejections of each account', async () => {
+test('counts the open rejections of each account, and every copy of one', async () => {
   await openSyncState(db, 'default')
   await openSyncState(db, 'other')
   const run = await openRun(db)
@@ -89,13 +89,13 @@ test('counts the open rejections of each account', async () => {
     payload: `"${n}"`,
     reason: 'no job',
     fingerprint: String(n),
-    copies: 1,
+    copies: n,
   })
   await keepRejectedJobs(db, run, [rejection(1), rejection(2), rejection(3)])
   await sql(`UPDATE spidra.rejected_jobs SET resolved_at = now() WHERE payload = '"3"'`)
 
   expect(await freshness()).toMatchObject([
-    { account: 'default', open_rejections: '2' },
+    { account: 'default', open_rejections: '3' },
     { account: 'other', open_rejections: '0' },
   ])
 })

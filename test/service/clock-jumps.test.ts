@@ -94,12 +94,12 @@ describe.skipIf(FAKETIME === null)(`a clock that jumps${FAKETIME_NOTE}`, { concu
         reread_since BETWEEN now() - interval '1 minute' AND now() AS "isRead" FROM spidra.sync_state`),
     ).toEqual([{ isTrue: true, isRead: true }])
     expect(await ask(service, '/readyz')).toMatchObject({ status: 200 })
-    expect((await ask(service, '/api/status')).body.lagSeconds).toBeLessThan(60)
+    expect((await ask(service, '/api/status')).body.accounts[0].lagSeconds).toBeLessThan(60)
 
     api.faults.setRates({ http500: 1 })
     await database.sql("UPDATE spidra.sync_state SET last_complete_at = now() - interval '1 hour'")
     expect(await ask(service, '/readyz')).toMatchObject({ status: 503 })
-    const { lagSeconds } = (await ask(service, '/api/status')).body
+    const [{ lagSeconds }] = (await ask(service, '/api/status')).body.accounts
     expect(lagSeconds).toBeGreaterThanOrEqual(3_600)
     expect(lagSeconds).toBeLessThan(3_700)
   })

@@ -11,9 +11,9 @@ export async function hold(database: TestDatabase, statement: string) {
   return { release: () => client.end(), [Symbol.asyncDispose]: () => client.end() }
 }
 
-/** Resolves when a connection of the process waits for a lock. */
-export async function untilWaiting(database: TestDatabase): Promise<void> {
+/** Resolves when so many connections wait for a lock; one by default. */
+export async function untilWaiting(database: TestDatabase, connections = 1): Promise<void> {
   const waiting = `SELECT count(*)::integer AS waiting FROM pg_locks l JOIN pg_stat_activity a USING (pid)
     WHERE a.datname = current_database() AND NOT l.granted`
-  await expect.poll(() => database.sql(waiting), { timeout: 20_000, interval: 20 }).toEqual([{ waiting: 1 }])
+  await expect.poll(() => database.sql(waiting), { timeout: 20_000, interval: 20 }).toEqual([{ waiting: connections }])
 }

@@ -122,7 +122,7 @@ export async function checkFreshness(
 
 export async function checkRejections(connection: ReadOnlyConnection, account: string): Promise<Finding> {
   const { rows } = await connection.query<{ open: number; reason: string | null }>(
-    `SELECT count(*)::integer AS open, min(reason) AS reason
+    `SELECT coalesce(sum(copies), 0)::integer AS open, min(reason) AS reason
      FROM spidra.rejected_jobs WHERE account = $1 AND resolved_at IS NULL`,
     [account],
   )
