@@ -56,8 +56,11 @@ async function askHead(pass: Pass, first: Page | null): Promise<Page | null> {
   return null
 }
 
-async function isOlderThanStored({ db, run, groundTop, timing }: Pass, { newest }: Page): Promise<boolean> {
-  if (newest === null || groundTop === null || newest >= groundTop) return false
+async function isOlderThanStored(pass: Pass, { newest, uuids }: Page): Promise<boolean> {
+  const { db, run, groundTop, timing, doubts } = pass
+  if (newest === null || groundTop === null || newest >= groundTop || doubts.has('unsorted')) return false
+  // Another account's list is not older, it is another one.
+  if (!(await hasStored(db, run.account, [...uuids], null))) return false
   return hasFreshJobAbove(db, run.account, toTimestamp(newest), timing.staleAnswerMs)
 }
 

@@ -14,7 +14,7 @@ export interface PageAsked {
 export interface Page extends PageAsked {
   /** Place of the first item. */
   readonly start: number
-  /** Place after the last item. */
+  /** Place after the last item; of a faulty page, after the last one that it should have. */
   readonly end: number
   readonly total: number
   readonly totalPages: number
@@ -45,7 +45,7 @@ export function toPage({ number, limit }: PageAsked, answer: ListAnswer): Page {
     number,
     limit,
     start,
-    end: start + itemCount,
+    end: start + (fault === null ? itemCount : limit),
     total: answer.pagination.total,
     totalPages: answer.pagination.totalPages,
     jobs,

@@ -147,7 +147,9 @@ export interface Pass extends Omit<SyncOptions, 'onPage' | 'client'>, PassStart 
 
 /** Begins a pass. */
 export function createPass(options: SyncOptions, start: PassStart): Pass {
-  const { db, client, run, counters, log, signal, sizes, timing } = options
+  const { db, client, run, counters, log, signal, sizes } = options
+  // Whoever accepts removals has looked at the list, and does not wait for another answer to confirm them.
+  const timing = options.acceptRemovals ? { ...options.timing, staleAnswerMs: 0 } : options.timing
   const { limit, state, newestStored } = start
   const merger = createPageMerger(db, run, counters, () => pass.doubt('redated'))
   const writer = createChunkWriter(merger.merge, sizes.chunkPages, timing.chunkWaitMs)
@@ -199,6 +201,7 @@ export function createPass(options: SyncOptions, start: PassStart): Pass {
   const pass: Pass = {
     ...options,
     ...start,
+    timing,
     coverage: toCoverage(state, newestStored),
     groundTop: newestStored,
     groundTotal: null,
@@ -266,7 +269,7 @@ export function createPass(options: SyncOptions, start: PassStart): Pass {
       if (page.newest !== null && (pass.groundTop === null || page.newest > pass.groundTop))
         pass.groundTop = page.newest
       const { firstPass } = pass
-      if (firstPass === null || firstPass.createdAt === null || losesJobs) return
+      if (firstPass === null || firstPass.createdAt === null || losesJobs || pass.doubts.has('unsorted')) return
       const newcomers = await rankOf(db, run.account, firstPass.createdAt)
       if (page.total - firstPass.total < newcomers) await pass.noteLoss()
     },

@@ -66,6 +66,8 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions = {
     steps += 1
     // Where pages cannot overlap, answers of different age may lead in a circle.
     if (steps > MOST_ROUNDS * Math.ceil(page.total / pass.limit) + MOST_ROUNDS) return 'broken'
+    // Far above the stored jobs, or in another account's list, there is nothing to walk for: `reachHead` finds out which.
+    if (!isJoined && steps > pass.sizes.minSlicePages) return 'broken'
 
     const { lower, isSound } = await readBelow(pass, page)
     pass.signal.throwIfAborted()
