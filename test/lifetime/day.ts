@@ -8,6 +8,8 @@ export interface Day {
   readonly runs: Map<string, number>
   /** Of `complete_as_of`, in scaled minutes; null before the first verdict. */
   worstAge: number | null
+  /** The same, less what is excused. */
+  worstUnexcusedAge: number
   /** Scaled minutes. */
   notReady: number
   readonly alerts: Map<string, number>
@@ -22,7 +24,16 @@ export interface Day {
 
 export function newDay(): Day {
   return {
-    ...{ requests: 0, windows: 0, refused: 0, runs: new Map(), worstAge: null, notReady: 0, alerts: new Map() },
+    ...{
+      requests: 0,
+      windows: 0,
+      refused: 0,
+      runs: new Map(),
+      worstAge: null,
+      worstUnexcusedAge: 0,
+      notReady: 0,
+      alerts: new Map(),
+    },
     ...{ verdicts: 0, compared: 0, wrong: 0, stored: 0, listed: 0 },
   }
 }
@@ -36,7 +47,8 @@ const COLUMNS: readonly (readonly [title: string, toText: (day: Day) => string])
   ['windows', ({ windows }) => String(windows)],
   ['429', ({ refused }) => String(refused)],
   ['runs', ({ runs }) => tallied(runs)],
-  ['worst age of complete_as_of, min', ({ worstAge }) => (worstAge === null ? '-' : worstAge.toFixed(1))],
+  ['worst age of complete_as_of, min', ({ worstAge }) => worstAge?.toFixed(1) ?? '-'],
+  ['less what is excused', ({ worstUnexcusedAge }) => worstUnexcusedAge.toFixed(1)],
   ['503, min', ({ notReady }) => notReady.toFixed(1)],
   ['alerts', ({ alerts }) => tallied(alerts)],
   ['verdicts, compared', ({ verdicts, compared }) => `${verdicts}, ${compared}`],

@@ -10,6 +10,9 @@ const COMPARING_SHARE = 0.1
 /** At most this number of rows is compared field by field at the end of a day. */
 const ROWS_COMPARED = 20_000
 
+/** The search for a job that left the list halves some hundred pages, and reads the head again. */
+const REQUESTS_A_REMOVAL = 15
+
 /** How a run may fail where requests fail. */
 const API_ERRORS: ReadonlySet<string | null> = new Set([
   'rate_limited',
@@ -26,6 +29,7 @@ export interface Rules {
   readonly intervalMs: number
   /** What the measuring may add to an age, in real milliseconds. */
   readonly toleranceMs: number
+  readonly windowMs: number
   /** Requests of ours in one window. */
   readonly share: number
   readonly hasFaults: boolean
@@ -56,6 +60,7 @@ interface Run {
 interface State {
   readonly now: number
   readonly completeAt: number | null
+  readonly isWhole: boolean | null
 }
 
 /** Holds the service to its claims: every method looks at what has happened since it was called last. */
@@ -80,6 +85,7 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
   let completeAt: number | null = null
   let comparedAt = 0
   let comparingMs = 0
+  let isWhole = false
   let isOld = false
   let isUnready = false
   let readyAskedAt = Date.now()
@@ -94,6 +100,11 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
   function downBetween(from: number, to: number): number {
     const overlaps = seat.downtimes.map((down) => Math.min(to, down.to ?? to) - Math.max(from, down.from))
     return overlaps.reduce((sum, overlap) => sum + Math.max(0, overlap), 0)
+  }
+
+  /** More jobs left the list than can be found one by one with the requests of a window. */
+  function isOverwhelmed(): boolean {
+    return truth.removalsSince(Date.now() - 2 * rules.windowMs) > rules.share / REQUESTS_A_REMOVAL
   }
 
   async function judgeRequests(): Promise<void> {
@@ -118,14 +129,14 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
     day.windows += 1
     const before = window
     window = { endsAt, starts: seat.starts, ours: 0, total: 0, history: before.history, downSince: Date.now() }
-    if (completeAt !== null) return
+    if (isWhole) return
     const [row] = await postgres.sql<{ stored: number }>(
       'SELECT count(*)::integer AS stored FROM spidra.batch_jobs WHERE created_at < to_timestamp($1)',
       [rules.epoch / 1000],
     )
     window.history = row?.stored ?? 0
     const wasDown = downBetween(before.downSince, Date.now()) > 0
-    if (before.endsAt > 0 && !wasDown && completeAt === null && window.history <= before.history) {
+    if (before.endsAt > 0 && !wasDown && !isWhole && window.history <= before.history) {
       onViolation(
         `the first load did not advance in a window of ${before.total} requests: ${window.history} jobs of its history are stored`,
       )
@@ -161,7 +172,7 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
       default:
         // Only a list that has just lost a job may disagree with the table, or move under a run that looks for it.
         if (reason === 'more_stored_than_listed' || reason === 'list_moving') {
-          return truth.lastRemovalAt > (completeAt ?? startedAt)
+          return truth.removalsSince(completeAt ?? startedAt) > 0
         }
         return reason === 'first_pass_unfinished' && completeAt === null
     }
@@ -170,13 +181,14 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
   async function readState(): Promise<State> {
     const [state] = await postgres.sql<State>(
       `SELECT extract(epoch FROM clock_timestamp())::double precision * 1000 AS now,
-         extract(epoch FROM max(last_complete_at))::double precision * 1000 AS "completeAt" FROM spidra.sync_state`,
+         extract(epoch FROM max(last_complete_at))::double precision * 1000 AS "completeAt", bool_and(is_whole) AS "isWhole" FROM spidra.sync_state`,
     )
-    return state ?? { now: Date.now(), completeAt: null }
+    return state ?? { now: Date.now(), completeAt: null, isWhole: null }
   }
 
   async function judgeFreshness(): Promise<void> {
     const state = await readState()
+    isWhole = state.isWhole === true
     if (state.completeAt === null) return
     if (state.completeAt !== completeAt) {
       day.verdicts += 1
@@ -187,7 +199,8 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
     day.worstAge = Math.max(day.worstAge ?? 0, minutes(ageMs))
     const askedToWait = serviceBusy.filter((at) => at >= state.now - ageMs).length * rules.retryAfterMs
     const excusedMs = downBetween(state.completeAt, state.now) + askedToWait
-    if (isOld || ageMs - excusedMs <= 2 * rules.intervalMs + rules.toleranceMs) return
+    day.worstUnexcusedAge = Math.max(day.worstUnexcusedAge, minutes(ageMs - excusedMs))
+    if (isOld || isOverwhelmed() || ageMs - excusedMs <= 2 * rules.intervalMs + rules.toleranceMs) return
     // Once for each verdict that is late.
     isOld = true
     onViolation(`complete_as_of is ${inMinutes(ageMs)} old, of which ${inMinutes(excusedMs)} are excused`)
@@ -254,7 +267,8 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
     if (!isUnready) return
     day.notReady += minutes(elapsedMs)
     const since = completeAt ?? startedAt
-    if (wasReady && downBetween(since, Date.now()) === 0) onViolation(`/readyz is 503 without a cause: ${text}`)
+    if (wasReady && downBetween(since, Date.now()) === 0 && !isOverwhelmed())
+      onViolation(`/readyz is 503 without a cause: ${text}`)
   }
 
   function judgeAlert({ kind, state, summary }: Parameters<Judge['judgeAlert']>[0]): void {

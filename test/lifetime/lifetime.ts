@@ -28,6 +28,8 @@ export interface LifetimeOptions {
   readonly pageLimit: number
   /** What the measuring may add to an age, in real milliseconds. */
   readonly toleranceMs: number
+  /** Ends it early. */
+  readonly signal: AbortSignal
   /** Hears of the table and the violations, a line at a time. */
   readonly say: (line: string) => void
 }
@@ -65,6 +67,7 @@ export async function runLifetime(options: LifetimeOptions): Promise<LifetimeRes
   const violations: string[] = []
   const ended: Day[] = []
   const over = new AbortController()
+  options.signal.addEventListener('abort', () => over.abort())
   const alerts: Message[] = []
 
   await using postgres = await startOwnPostgres()
@@ -95,7 +98,7 @@ export async function runLifetime(options: LifetimeOptions): Promise<LifetimeRes
   )
   const judge = createJudge(
     {
-      ...{ speed, epoch, intervalMs: intervalSeconds * 1000, toleranceMs: options.toleranceMs },
+      ...{ speed, epoch, windowMs, intervalMs: intervalSeconds * 1000, toleranceMs: options.toleranceMs },
       ...{ share: LIMIT.requests * (1 - LIMIT.reserve), hasFaults: options.faults > 0 },
       retryAfterMs: (RETRY_AFTER_SECONDS * 1000) / speed,
     },

@@ -30,11 +30,14 @@ const options = new Command('npm run lifetime --')
   .option('--page-limit <jobs>', 'jobs a page: with 5, 20,000 jobs are as many pages as 200,000', number(1, 50), 50)
   .option('--tolerance-ms <ms>', 'what measuring may add to an age, in real milliseconds', number(0), 500)
   .parse()
-  .opts<Omit<LifetimeOptions, 'dayMinutes' | 'say'> & { readonly daysInMinutes: number }>()
+  .opts<Omit<LifetimeOptions, 'dayMinutes' | 'say' | 'signal'> & { readonly daysInMinutes: number }>()
 
+const stopper = new AbortController()
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stopper.abort())
 const { violations } = await runLifetime({
   ...options,
+  signal: stopper.signal,
   dayMinutes: options.daysInMinutes,
   say: (line) => void process.stdout.write(`${line}\n`),
 })
-process.exitCode = violations.length > 0 ? 1 : 0
+process.exitCode = stopper.signal.aborted || violations.length > 0 ? 1 : 0

@@ -1,6 +1,7 @@
 import { setImmediate as breathe } from 'node:timers/promises'
 import type { Account } from '../../src/simulator/account.js'
 import { LONGEST_LIFE_MS } from '../../src/simulator/life.js'
+import { firstWhere } from '../../src/simulator/roll.js'
 import type { Dice } from '../soak/dice.js'
 
 /** The clocks of database and simulator agree to this, in milliseconds. */
@@ -30,8 +31,8 @@ export interface StoredRow {
 export interface Truth {
   /** Removes one job, anywhere in the list. */
   removeOne(): void
-  /** When the last job was removed, epoch ms; 0: none was. */
-  readonly lastRemovalAt: number
+  /** How many jobs were removed since an instant, epoch ms. */
+  removalsSince(instant: number): number
   /** What is wrong with the set of stored jobs if the table is complete as of an instant, epoch ms: uuids with words. */
   wrongSet(stored: readonly string[], asOf: number): Promise<readonly string[]>
   /** Rows that differ from the list though their job reached its final state before the instant, epoch ms. */
@@ -41,16 +42,20 @@ export interface Truth {
 export function createTruth(account: Account, dice: Dice, speed: number): Truth {
   const entries = new Map<string, Entry>([...account.allUuids()].map((uuid) => [uuid, { since: 0, removedAt: null }]))
   const uuids = [...entries.keys()]
-  let removals = 0
-  let lastRemovalAt = 0
+  /** Epoch ms. */
+  const removals: number[] = []
 
   /** Newcomers cannot be removed before they are noted, so they are the first of the list. */
   function noteNewcomers(): void {
-    const arrived = account.total + removals - entries.size
-    if (arrived === 0) return
-    for (const { uuid, createdAt } of account.list({ page: 1, limit: arrived }).jobs) {
-      entries.set(uuid, { since: Date.parse(createdAt) + 1, removedAt: null })
-      uuids.push(uuid)
+    let arrived = account.total + removals.length - entries.size
+    while (arrived > 0) {
+      // More may have come since the total was read.
+      for (const { uuid, createdAt } of account.list({ page: 1, limit: arrived + 50 }).jobs) {
+        if (entries.has(uuid)) continue
+        entries.set(uuid, { since: Date.parse(createdAt) + 1, removedAt: null })
+        uuids.push(uuid)
+      }
+      arrived = account.total + removals.length - entries.size
     }
   }
 
@@ -63,10 +68,9 @@ export function createTruth(account: Account, dice: Dice, speed: number): Truth 
     if (uuid !== last) uuids[at] = last
     const entry = entries.get(uuid)
     if (entry === undefined) return
-    lastRemovalAt = Date.now()
-    entry.removedAt = lastRemovalAt
+    entry.removedAt = Date.now()
     account.removeJob(uuid)
-    removals += 1
+    removals.push(entry.removedAt)
   }
 
   async function wrongSet(stored: readonly string[], asOf: number): Promise<readonly string[]> {
@@ -107,9 +111,7 @@ export function createTruth(account: Account, dice: Dice, speed: number): Truth 
 
   return {
     removeOne,
-    get lastRemovalAt() {
-      return lastRemovalAt
-    },
+    removalsSince: (instant) => removals.length - firstWhere(removals.length, (at) => (removals[at] ?? 0) >= instant),
     wrongSet,
     wrongRows,
   }
