@@ -28,10 +28,10 @@ export interface SyncState {
   readonly triedDifference: number | null
   /** The list has lost jobs: only pages that overlap are known to join. */
   readonly losesJobs: boolean
-  /** Total of the first answer of the first pass under way. */
+  /** Total of the first answer of the first pass, and of the last one once it is over; null once that pass is proved. */
   readonly passTotal: number | null
-  /** Jobs that came at the head since that answer. */
-  readonly passNewcomers: number
+  /** When the newest job of that answer was created. */
+  readonly passCreatedAt: string | null
 }
 
 /** The request budget as the API last told it. */
@@ -52,7 +52,7 @@ export async function openSyncState(db: Database, account: string): Promise<Sync
       full_started_at AS "fullStartedAt", ${isoText('open_created_at')} AS "openCreatedAt",
       last_complete_at AS "lastCompleteAt",
       reread_since AS "rereadSince", is_unsorted AS "isUnsorted", tried_difference AS "triedDifference",
-      loses_jobs AS "losesJobs", pass_total AS "passTotal", pass_newcomers AS "passNewcomers"
+      loses_jobs AS "losesJobs", pass_total AS "passTotal", ${isoText('pass_created_at')} AS "passCreatedAt"
     FROM spidra.sync_state WHERE account = ${account}`
   if (row === undefined) throw new Error(`the state of account ${account} vanished while it was read`)
   return row
@@ -72,10 +72,10 @@ export async function saveSyncState(db: Database, run: RunKey, change: Partial<S
     UPDATE spidra.sync_state s
     SET (is_whole, bottom_created_at, sweep_created_at, sweep_started_at, last_sweep_at, full_created_at,
          full_started_at, open_created_at, last_complete_at, reread_since, is_unsorted, tried_difference,
-         loses_jobs, pass_total, pass_newcomers) = (
+         loses_jobs, pass_total, pass_created_at) = (
       SELECT r.is_whole, r.bottom_created_at, r.sweep_created_at, r.sweep_started_at, r.last_sweep_at,
         r.full_created_at, r.full_started_at, r.open_created_at, r.last_complete_at, r.reread_since, r.is_unsorted, r.tried_difference,
-        r.loses_jobs, r.pass_total, r.pass_newcomers
+        r.loses_jobs, r.pass_total, r.pass_created_at
       FROM jsonb_populate_record(s, ${JSON.stringify(Object.fromEntries(columns))}::jsonb) AS r)
     WHERE s.account = ${run.account} AND EXISTS (SELECT FROM fence)`
   if (saved === 0) throw new RunClosedError(run)

@@ -17,6 +17,16 @@ export type Coverage =
   | { readonly kind: 'down_to'; readonly bottom: Micros }
   | { readonly kind: 'whole' }
 
+/** The state of an account that has to be read like the first time. */
+export const NOTHING_COVERED = {
+  isWhole: false,
+  bottomCreatedAt: null,
+  fullCreatedAt: null,
+  fullStartedAt: null,
+  passTotal: null,
+  passCreatedAt: null,
+} as const
+
 /**
  * Reads the coverage out of what is stored of the account.
  *

@@ -1,3 +1,4 @@
+import { NOTHING_COVERED } from './coverage.js'
 import { type Micros, toMicros, toTimestamp } from './instant.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
@@ -10,14 +11,10 @@ export interface FullPosition {
   begin(head: Page): Promise<void>
   /** Notes that everything down to `bottom` is read and merged; null: to the end of the list. */
   move(bottom: Micros | null): Promise<void>
-  /** Notes that the pass is over, and what it read is proved. */
-  finish(): Promise<void>
-  /**
-   * Begins anew from the top. Nothing is covered then, unless the account was whole before the pass.
-   *
-   * @param isFirstPass whether to take the account for one that was never whole.
-   */
-  restart(isFirstPass?: boolean): Promise<void>
+  /** Notes that the pass is over. `head`: its last answer for page 1. */
+  finish(head: Page): Promise<void>
+  /** Begins anew from the top, as with nothing stored. */
+  restart(): Promise<void>
 }
 
 /**
@@ -37,9 +34,10 @@ export function openFullPosition(pass: Pass): FullPosition {
       return at
     },
     async begin(head) {
-      if (isFirst && (pass.firstPass === null || pass.coverage.kind === 'none')) {
-        pass.firstPass = { total: head.total, newcomers: 0 }
-        await pass.save({ isWhole: false, passTotal: head.total, passNewcomers: 0 })
+      if (isFirst && !pass.losesJobs && (pass.firstPass === null || pass.coverage.kind === 'none')) {
+        pass.firstPass = firstPassOf(head)
+        const { total, createdAt } = pass.firstPass
+        await pass.save({ isWhole: false, passTotal: total, passCreatedAt: createdAt })
       }
       if (startedAt !== null) return
       startedAt = pass.now()
@@ -47,6 +45,7 @@ export function openFullPosition(pass: Pass): FullPosition {
     },
     async move(bottom) {
       at = bottom
+      if (pass.isUnproven) return
       if (bottom === null) {
         pass.coverage = { kind: 'whole' }
       } else if (isFirst) {
@@ -57,31 +56,35 @@ export function openFullPosition(pass: Pass): FullPosition {
         await pass.save({ fullCreatedAt: toTimestamp(bottom) })
       }
     },
-    async finish() {
-      pass.firstPass = null
+    async finish(head) {
+      const proved = { passTotal: null, passCreatedAt: null }
+      if (pass.losesJobs) pass.firstPass = null
+      else if (pass.firstPass !== null) pass.firstPass = firstPassOf(head)
       await pass.save({
         isWhole: true,
         bottomCreatedAt: null,
         fullCreatedAt: null,
         fullStartedAt: null,
-        passTotal: null,
-        passNewcomers: 0,
+        ...(pass.firstPass === null
+          ? proved
+          : { passTotal: pass.firstPass.total, passCreatedAt: pass.firstPass.createdAt }),
         rereadSince: startedAt,
         sweepCreatedAt: null,
         sweepStartedAt: null,
         lastSweepAt: pass.now(),
       })
     },
-    async restart(isFirstPass = isFirst) {
-      isFirst = isFirstPass
-      pass.log.info('reading the list again from the top')
+    async restart() {
+      isFirst = true
       at = null
       startedAt = null
       pass.firstPass = null
-      pass.isUnproven = false
-      if (isFirst) pass.coverage = { kind: 'none' }
-      const cleared = { fullCreatedAt: null, fullStartedAt: null, passTotal: null, passNewcomers: 0 }
-      await pass.save(isFirst ? { ...cleared, isWhole: false, bottomCreatedAt: null } : cleared)
+      pass.coverage = { kind: 'none' }
+      await pass.save(NOTHING_COVERED)
     },
   }
+}
+
+function firstPassOf(head: Page): NonNullable<Pass['firstPass']> {
+  return { total: head.total, createdAt: head.newest === null ? null : toTimestamp(head.newest) }
 }

@@ -1,6 +1,6 @@
 import { countLiveJobs, hasFreshJobAbove, hasStored } from '../db/batch-jobs-read.js'
 import { toTimestamp } from './instant.js'
-import type { Page, PageAsked } from './page.js'
+import { listsTheSame, type Page, type PageAsked } from './page.js'
 import type { Pass } from './pass.js'
 import { highestPage, isSoundSeam, pageAt } from './seam.js'
 import type { WalkEnd } from './walk.js'
@@ -12,7 +12,8 @@ const MAX_TRIES = 6
 export type Head = { readonly page: Page } | { readonly end: Extract<WalkEnd, 'broken' | 'foreign'> }
 
 /**
- * Reads page 1 and merges it, so that every job listed above covered ground on that answer is stored.
+ * Reads page 1 and merges it, so that every job listed above covered ground on that answer is stored. With nothing covered,
+ * that is just page 1.
  *
  * Where page 1 is all new, the walk begins below the new jobs, at covered ground, and climbs: each page joins the one
  * below it and is merged at once. So what is stored never has a hole, whenever the worker dies, and however long the gap
@@ -22,16 +23,11 @@ export type Head = { readonly page: Page } | { readonly end: Extract<WalkEnd, 'b
  */
 export async function reachHead(pass: Pass, first: Page | null): Promise<Head> {
   const head = await askHead(pass, first)
-  if (head.fault !== null) {
-    await pass.merge(pass.withoutNewcomers(head))
-    return { end: 'broken' }
-  }
-  const storedBefore = pass.counters.inserted + pass.counters.rejected
+  if (head === null) return { end: 'broken' }
   let page = head
   if (head.totalPages <= 1) {
-    const isForeign = head.total > 0 && pass.newestStored !== null && !(await pass.touches(head))
-    if (isForeign && !pass.acceptRemovals) return { end: 'foreign' }
-  } else if (!(await pass.touches(head))) {
+    if (head.total > 0 && !pass.acceptRemovals && !(await isOurList(pass, head))) return { end: 'foreign' }
+  } else if (pass.coverage.kind !== 'none' && !(await pass.touches(head))) {
     const ground = await findBelow(pass, head, (below) => pass.touches(below))
     if (typeof ground === 'string') return { end: ground }
     const top = await climb(pass, ground)
@@ -40,19 +36,24 @@ export async function reachHead(pass: Pass, first: Page | null): Promise<Head> {
   }
   await pass.merge(page)
   await pass.drain()
-  await pass.noteHead(page, pass.counters.inserted + pass.counters.rejected - storedBefore)
+  await pass.noteHead(page)
   return { page }
 }
 
 /**
  * Page 1, asked for again while the answer is older than what is stored: it does not list a newer job that was first seen
- * a moment ago. A replica that lags behind would give a verdict on the past.
+ * a moment ago. A replica that lags behind would give a verdict on the past. Null where it stays so, or is faulty.
  */
-async function askHead(pass: Pass, first: Page | null): Promise<Page> {
+async function askHead(pass: Pass, first: Page | null): Promise<Page | null> {
   let head = first ?? (await pass.ask(1))
   await pass.drain()
-  for (let tries = 1; tries < MAX_TRIES && (await isOlderThanStored(pass, head)); tries += 1) head = await pass.ask(1)
-  return head
+  for (let tries = 1; head.fault === null; tries += 1) {
+    if (!(await isOlderThanStored(pass, head))) return head
+    if (tries === MAX_TRIES) return null
+    head = await pass.ask(1)
+  }
+  await pass.merge(pass.withoutNewcomers(head))
+  return null
 }
 
 async function isOlderThanStored({ db, run, groundTop, timing }: Pass, { newest }: Page): Promise<boolean> {
@@ -79,15 +80,23 @@ async function findBelow(
   head: Page,
   isGround: (page: Page) => Promise<boolean>,
 ): Promise<Page | 'broken' | 'foreign'> {
+  const seen = new Set(head.uuids)
+  const isGroundOn = (page: Page) => {
+    for (const uuid of page.uuids) seen.add(uuid)
+    return isGround(page)
+  }
   let top = head
   for (let tries = 1; tries <= MAX_TRIES; tries += 1) {
     const faultyBefore = pass.faultyPages
-    const { found, drift } = await search(pass, top, isGround)
+    const { found, drift } = await search(pass, top, isGroundOn)
     if (found !== null) return found
     if (pass.faultyPages > faultyBefore) return 'broken'
-    if (drift < pass.limit) return 'foreign'
-    top = await pass.ask(1)
-    if (await isGround(top)) return top
+    const again = await pass.ask(1)
+    if (await isGroundOn(again)) return again
+    if (drift < pass.limit && listsTheSame(top, again)) {
+      return (await hasStored(pass.db, pass.run.account, [...seen], null)) ? 'broken' : 'foreign'
+    }
+    top = again
   }
   return 'broken'
 }

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import { listUnlisted } from '../db/batch-jobs-read.js'
+import { listUnlisted, rankOf } from '../db/batch-jobs-read.js'
 import type { Database } from '../db/client.js'
 import { areItemsOfTheirOwn } from '../db/rejected-jobs.js'
 import type { RunKey } from '../db/sync-runs.js'
@@ -8,7 +8,7 @@ import type { SyncSizes, Timing } from '../scale.js'
 import type { ListAnswer, SpidraClient } from '../spidra/client.js'
 import { createChunkWriter } from './chunk-writer.js'
 import type { Counters } from './counters.js'
-import { type Coverage, toCoverage, touchesCovered } from './coverage.js'
+import { type Coverage, NOTHING_COVERED, toCoverage, touchesCovered } from './coverage.js'
 import { type Micros, toMicros, toTimestamp } from './instant.js'
 import { FixedLimitError, SmallerLimitError, TwoListsError } from './interruptions.js'
 import { createPageMerger, type PageMerger } from './merge-pages.js'
@@ -98,10 +98,13 @@ export interface Pass extends Omit<SyncOptions, 'onPage' | 'client'>, PassStart 
   readonly losesJobs: boolean
   /** Only an overlap proves that two pages join, and it can be had. */
   readonly mustOverlap: boolean
-  /** The pass took equal totals for proof before it found that the list loses jobs. */
+  /** Equal totals were taken for proof, and the list loses jobs: what is stored may have holes, and is read once more. */
   isUnproven: boolean
-  /** First answer and newcomers of a first pass; null: no such pass, or pages overlap anyway. */
-  firstPass: { readonly total: number; newcomers: number } | null
+  /**
+   * The answer for page 1 with which a first pass began, or, once it is over, ended: its total, and when its newest job was
+   * created. Null: what is stored is proved, by overlaps, or because the list was seen to grow without a loss.
+   */
+  firstPass: { readonly total: number; readonly createdAt: string | null } | null
   /**
    * Asks for a page. Its jobs are listed, so none of them is missing; but they count as read only when it is merged.
    *
@@ -129,8 +132,11 @@ export interface Pass extends Omit<SyncOptions, 'onPage' | 'client'>, PassStart 
   checkWindow(window: Window & Listed, isOverlapping: boolean): Promise<void>
   /** Checks that a page which adjoins by equal totals is older than the one above; else there may be two lists. */
   checkOrder(upper: Page, lower: Page): Promise<void>
-  /** Notes an answer for page 1 that touches covered ground, and how many jobs it brought. */
-  noteHead(page: Page, newcomers: number): Promise<void>
+  /**
+   * Notes an answer for page 1 that touches covered ground. In a first pass, a total that grew by less than the jobs that
+   * came since shows that the list loses jobs.
+   */
+  noteHead(page: Page): Promise<void>
   /** Notes that the list loses jobs. */
   noteLoss(): Promise<void>
   /** Notes and logs that an answer broke an assumption. */
@@ -204,7 +210,7 @@ export function createPass(options: SyncOptions, start: PassStart): Pass {
     faultyPages: 0,
     isStill: true,
     isUnproven: false,
-    firstPass: state.passTotal === null ? null : { total: state.passTotal, newcomers: state.passNewcomers },
+    firstPass: state.passTotal === null ? null : { total: state.passTotal, createdAt: state.passCreatedAt },
     get losesJobs() {
       return losesJobs
     },
@@ -255,23 +261,22 @@ export function createPass(options: SyncOptions, start: PassStart): Pass {
       await pass.ask(1)
       await pass.ask(1)
     },
-    async noteHead(page, newcomers) {
+    async noteHead(page) {
       pass.groundTotal = page.total
       if (page.newest !== null && (pass.groundTop === null || page.newest > pass.groundTop))
         pass.groundTop = page.newest
       const { firstPass } = pass
-      if (firstPass === null || losesJobs) return
-      firstPass.newcomers += newcomers
-      if (newcomers > 0) await pass.save({ passNewcomers: firstPass.newcomers })
-      if (page.total - firstPass.total !== firstPass.newcomers) await pass.noteLoss()
+      if (firstPass === null || firstPass.createdAt === null || losesJobs) return
+      const newcomers = await rankOf(db, run.account, firstPass.createdAt)
+      if (page.total - firstPass.total < newcomers) await pass.noteLoss()
     },
     async noteLoss() {
       if (losesJobs) return
       losesJobs = true
-      // What is stored whole stays so: only a first pass has nothing but its seams.
       pass.isUnproven = pass.firstPass !== null
       log.info('the list loses jobs: from now on its pages are read so that they overlap')
-      await pass.save({ losesJobs })
+      // In one statement: after a crash nobody would know that what is stored was taken for whole by totals.
+      await pass.save({ losesJobs, ...(pass.isUnproven ? NOTHING_COVERED : {}) })
     },
     doubt(what) {
       // Every page may show it.

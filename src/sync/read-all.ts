@@ -29,40 +29,34 @@ export async function readEverything(pass: Pass, first: Page): Promise<SyncResul
   const refresh = { requests: LEAST_REFRESH_REQUESTS }
   const position = openFullPosition(pass)
   const isRereading = pass.coverage.kind === 'whole'
-  let hasReadAll = position.at === null
+  const hasReadAll = position.at === null
   let head = first
   for (;;) {
     const end = await readSlice(pass, position, head, refresh)
     await pass.drain()
     // A first pass may wait for its budget for hours, and the days that it has read would be aggregated live until then.
     await keepDailyTotals(pass.db, pass.run.account)
-    if (end === 'end') {
-      const result = await closePass(pass, position, { head, hasReadAll })
-      if (result !== null) return result
-    }
-    if (end === 'end' || end === 'loss') {
-      await position.restart()
-      hasReadAll = true
-    } else if (end !== 'until') return withoutCounts(pass, end)
-    else if (pass.mustHandOn()) throw new HandedOnError()
+    if (end === 'end') return closePass(pass, position, { head, hasReadAll })
+    if (end !== 'until') return withoutCounts(pass, end)
+    if (pass.mustHandOn()) throw new HandedOnError()
     if (isRereading) await leaveRestOfWindow(pass, refresh.requests)
     head = await pass.ask(1)
   }
 }
 
-/** Takes the verdict on a list that was read to its end; null where it turned out that the reading proves nothing. */
+/** Takes the verdict on a list that was read to its end. */
 async function closePass(
   pass: Pass,
   position: FullPosition,
   { head, hasReadAll }: { readonly head: Page; readonly hasReadAll: boolean },
-): Promise<SyncResult | null> {
+): Promise<SyncResult> {
   // A few pages of two lists may look like one by chance; two answers in a row do not.
   const isShort = head.totalPages > 1 && head.totalPages <= pass.sizes.doubleCheckPages
   if (pass.firstPass !== null && isShort) await pass.ask(1)
   const reached = await reachHead(pass, null)
-  if (pass.isUnproven) return null
   if ('end' in reached) return withoutCounts(pass, reached.end)
-  await position.finish()
+  if (pass.isUnproven) return withoutCounts(pass, 'loss')
+  await position.finish(reached.page)
   const result = await settle(pass, reached.page, { hasReadAll })
   if (!(await searchSurplus(pass, reached.page, result))) return result
   const again = await reachHead(pass, null)
@@ -95,14 +89,14 @@ async function readSlice(
     // Whatever is stored is no ground to stand on, but it tells whose list this is.
     if (!pass.acceptRemovals && !(await isOurList(pass, head))) return 'foreign'
     await position.begin(head)
-    await pass.noteHead(head, 0)
+    await pass.noteHead(head)
   } else {
     await position.begin(head)
     const reached = await reachHead(pass, head)
     if ('end' in reached) {
       if (reached.end !== 'foreign' || !pass.acceptRemovals) return reached.end
       pass.log.warn('the list holds no stored job: reading it like the first time')
-      await position.restart(true)
+      await position.restart()
       return readSlice(pass, position, head, refresh)
     }
     if (pass.isUnproven) return 'loss'

@@ -58,6 +58,10 @@ async function runPasses(options: SyncOptions, limit: number, doubts: Set<Doubt>
       .catch((error: unknown) => toResult(error, pass))
       .finally(() => pass.close())
     await noteOutcome(pass, result)
+    if (pass.isUnproven) {
+      options.log.info('the list loses jobs: reading it once more, with pages that overlap')
+      continue
+    }
     const mayRepeat = options.mode === 'full' && round < FULL_PASSES
     if (!mayRepeat || !isRepeatable(result, doubts)) return { ...result, openUnread: pass.wanted.size }
     options.log.info({ reason: result.reason }, 'reading the list once more')
@@ -94,7 +98,11 @@ async function readAll(pass: Pass): Promise<SyncResult> {
   const first = await pass.ask(1)
   if (first.totalPages > 1 || first.fault !== null) return readEverything(pass, first)
   const reached = await reachHead(pass, first)
-  return 'end' in reached ? withoutCounts(pass, reached.end) : settle(pass, reached.page, { hasReadAll: true })
+  if ('end' in reached) return withoutCounts(pass, reached.end)
+  // The first answer may have been an old one.
+  return reached.page.totalPages > 1
+    ? readEverything(pass, reached.page)
+    : settle(pass, reached.page, { hasReadAll: true })
 }
 
 /** Notes what the next run must know of this one. */

@@ -43,13 +43,19 @@ export async function judge(pass: Pass, head: Page, { hasReadAll } = { hasReadAl
 
   const storedTotal = await countListable(pass)
   const verdict = decideVerdict({
-    isWhole: pass.coverage.kind === 'whole',
+    isWhole: pass.coverage.kind === 'whole' && !pass.isUnproven,
     hasFaultyPage: pass.faultyPages > 0,
     listedTotal: head.total,
     storedTotal,
     isDoubtful: pass.doubts.has('no_overlap') || (pass.doubts.size > 0 && !pass.isStill),
   })
-  if (verdict.status === 'complete') await pass.save({ lastCompleteAt: instantOf(pass, head) })
+  if (verdict.status === 'complete') {
+    // The list grew, and no job is stored too much: so it had lost none until then, and equal totals were a proof.
+    const isProved = pass.firstPass !== null && head.total > pass.firstPass.total
+    if (isProved) pass.firstPass = null
+    const proved = isProved ? { passTotal: null, passCreatedAt: null } : {}
+    await pass.save({ lastCompleteAt: instantOf(pass, head), ...proved })
+  }
   return { ...verdict, listedTotal: head.total, storedTotal }
 }
 
@@ -69,7 +75,7 @@ async function coverOnlyPage(pass: Pass, page: Page): Promise<void> {
           fullCreatedAt: null,
           fullStartedAt: null,
           passTotal: null,
-          passNewcomers: 0,
+          passCreatedAt: null,
           rereadSince,
         },
   )
@@ -82,6 +88,7 @@ export function withoutCounts(pass: Pass, end: Exclude<WalkEnd, 'end' | 'until'>
 
 function reasonOf(pass: Pass, end: Exclude<WalkEnd, 'end' | 'until'>): PartialReason {
   if (end === 'foreign') return 'mass_removal'
+  if (end === 'loss') return 'first_pass_unfinished'
   return pass.faultyPages > 0 ? 'page_faulty' : 'list_moving'
 }
 

@@ -66,7 +66,9 @@ export function createStretch(first: Page): Stretch {
     },
     takeWindow() {
       const bottom = windowBottom(last)
-      const newest = top === null ? first.newest : null
+      // As long as all ties with the first job of page 1, a job that came later may be missing from an older answer.
+      const isOpen = first.number === 1 && (top === null || top === first.newest)
+      const newest = isOpen ? first.newest : null
       const window = { after: bottom, upTo: top, newest, uuids: [...listed.keys(), ...undated], nameless }
       top = nextTop(top, bottom)
       answers = 0

@@ -8,7 +8,7 @@ import { isLast, type Page } from './page.js'
 export interface Window {
   readonly after: Micros | null
   readonly upTo: Micros | null
-  /** `createdAt` of the newest job of page 1 where `upTo` is open; null where it is not, or the list is empty. */
+  /** `createdAt` of the newest job of page 1 where the window reaches up to it; else null. */
   readonly newest: Micros | null
 }
 

@@ -23,7 +23,7 @@ const NOTHING: SyncState = {
   triedDifference: null,
   losesJobs: false,
   passTotal: null,
-  passNewcomers: 0,
+  passCreatedAt: null,
 }
 
 const ALL: SyncState = {
@@ -41,7 +41,7 @@ const ALL: SyncState = {
   triedDifference: -3,
   losesJobs: true,
   passTotal: 77,
-  passNewcomers: 3,
+  passCreatedAt: '2026-03-01T12:00:00.000005Z',
 }
 
 test('nothing is known of an account never seen, which is on the books from then on', async () => {

@@ -53,13 +53,19 @@ function planOf(move: fc.Arbitrary<Move>): fc.Arbitrary<PlannedRun> {
 /** How a list loses jobs: not at all, any of them, or its oldest whenever one comes. */
 type Losses = 'none' | 'any' | 'oldest'
 
-const history = fc.constantFrom<Losses>('none', 'none', 'any', 'oldest').chain((losses) =>
+const kinds = fc.record({
+  losses: fc.constantFrom<Losses>('none', 'none', 'any', 'oldest'),
+  lag: fc.constantFrom(0, 0, 1, 3),
+})
+
+const history = kinds.chain(({ losses, lag }) =>
   fc.record({
     losses: fc.constant(losses),
-    lag: fc.constantFrom(0, 0, 1, 3),
+    lag: fc.constant(lag),
     size: fc.nat(60),
     ties: fc.array(fc.boolean(), { maxLength: 7 }),
-    limit: fc.constantFrom(1, 2, 4, 5, 5, 10, 50),
+    // With a job or two a page, what is stored may slip past a search between two versions.
+    limit: lag === 0 ? fc.constantFrom(1, 2, 4, 5, 5, 10, 50) : fc.constantFrom(4, 5, 10, 10, 50),
     // Small, so that small lists reach what large ones reach: chunks, windows, slices.
     sizes: fc.constantFrom(
       SYNC_SIZES,
@@ -170,12 +176,20 @@ test('what says complete is complete, nothing listed is marked removed, and what
           const liveBefore = [...storedBefore.values()].filter((job) => !job.isRemoved)
           const isListed = (version: readonly ListedJob[]) =>
             version.some(({ uuid }) => liveBefore.some((job) => job.uuid === uuid))
-          expect(versions.every(isListed), 'a mass removal of a list that is ours').toBe(false)
+          // More than 50 that are gone, and a fifth of all, are a mass even where others are still listed.
+          const gone = new Set(
+            list.versions.flatMap((version) => version.map(({ uuid }) => uuid)).filter((uuid) => !listed.has(uuid)),
+          )
+          if (gone.size <= 50) expect(versions.every(isListed), 'a mass removal of a list that is ours').toBe(false)
         }
         if (lag > 0) {
           lagging.runs += 1
           if (result.status !== 'complete') continue
           lagging.complete += 1
+          // Answers of different age cannot be told from one list before the first loss has shown; nor where jobs go from
+          // anywhere, for one that is gone may stand in the count for another that went before.
+          const { losesJobs } = await openSyncState(database.db, account)
+          if (losses === 'any' || (losses === 'oldest' && !losesJobs)) continue
           const set = [...live].sort().join()
           expect(
             versions.map((version) =>
@@ -203,8 +217,9 @@ test('what says complete is complete, nothing listed is marked removed, and what
         // A list that stands still leaves no excuse, nor one to which less than a page comes between two answers.
         const isStill = planned.moves.length === 0 && mode === 'full'
         const isReadable = losses === 'none' && list.mostMoves < Math.min(limit, SYNC_SIZES.pageLimit)
-        // Pages of four jobs cannot overlap everywhere, so that a list which loses jobs is never proved.
-        const isBlind = losses !== 'none' && limit < 5
+        // Pages of up to four jobs cannot overlap everywhere, nor can those of five in a list of over 60: a list that loses
+        // jobs is never proved there.
+        const isBlind = losses !== 'none' && (limit < 5 || (limit === 5 && list.lastAnswer.length > 60))
         if ((isStill && result.reason !== 'mass_removal' && !isBlind) || isReadable) {
           expect(result.status, JSON.stringify({ mode, ...result })).toBe('complete')
         }
