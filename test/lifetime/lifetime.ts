@@ -3,12 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Simulator, startSimulator } from '../../src/simulator/server.js'
 import { createDice, type Dice } from '../soak/dice.js'
 import { startOwnPostgres } from '../support/own-postgres.js'
-import { type Day, tableHead, tableRow } from './day.js'
+import { type Day, tableRow } from './day.js'
 import { createJudge } from './judge.js'
 import { type ServiceSeat, startServiceSeat } from './service.js'
 import { createTruth, type Truth } from './truth.js'
 
 export interface LifetimeOptions {
+  /** In the first column of the table. */
+  readonly name: string
   readonly days: number
   readonly jobs: number
   /** New jobs a scaled minute. */
@@ -127,13 +129,12 @@ export async function runLifetime(options: LifetimeOptions): Promise<LifetimeRes
   using _removals = removing(truth, options.removals * speed)
   using _others = options.others ? spending(simulator, windowMs) : null
   if (options.restarts) rounds.push(restarting(seat, createDice(seed + 2)))
-  say(tableHead('day'))
   for (let number = 1; number <= days && !over.signal.aborted; number += 1) {
     const dayEndsAt = endsAt - (days - number) * dayMinutes * 60_000
     await sleep(dayEndsAt - Date.now(), undefined, { signal: over.signal }).catch(() => undefined)
     const day = await judge.endDay()
     ended.push(day)
-    say(tableRow(String(number), day))
+    say(tableRow(`${options.name}; ${number}`, day))
   }
   over.abort()
   await Promise.all(rounds)
