@@ -2,7 +2,7 @@
 // repeats one), a day of ticks on accounts of up to a million jobs, a first run over 100,000 jobs with 300 requests a
 // window, 100 times kill -9 (KILL_SEED repeats them), workers that stand still for a real minute, the daily view against
 // random changes, ten minutes of chaos in a fleet (FLEET_CHAOS_SEED repeats them), and 60 accounts on three workers. The
-// soak is a trial of its own: `npm run soak`.
+// soak and the lifetime are trials of their own: `npm run soak`, `npm run lifetime -- --matrix`.
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 

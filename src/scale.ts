@@ -16,6 +16,28 @@ export interface Timing {
   readonly heartbeatMs: number
   /** No answer is assumed to be older than that: a replica or a cache behind the API may lag, but not for longer. */
   readonly staleAnswerMs: number
+  /** However short the schedule's interval, a verdict this old still counts as fresh. */
+  readonly freshMs: number
+  /** A holder of the account lock that has been silent for longer is stopped or cut off. Four times the heartbeat. */
+  readonly deadAfterMs: number
+  /** The age of the last verdict needs no run to end: alerts are checked at least this often. */
+  readonly alertCheckMs: number
+  /** The clock is read at least this often while the next tick is awaited: timers do not notice a clock that was set. */
+  readonly tickCheckMs: number
+  /** A clock that gained or lost this much between two checks was set, or the machine slept. */
+  readonly clockJumpMs: number
+  /** A tick that is later than this is logged. */
+  readonly lateTickMs: number
+  /** Jitter of a wait for the request budget, so that workers behind one address do not come back in the same instant. */
+  readonly budgetJitterMs: number
+  /** The end of a rate limit window is known no better than this. */
+  readonly resetBlurMs: number
+  /** Pause before asking again whether a window is over that, by its reset, should be. */
+  readonly doubtPauseMs: number
+  /** No backoff of our own is longer. What the API asks for may be. */
+  readonly maxBackoffMs: number
+  /** Jitter on top of a wait that the API asks for. */
+  readonly toldWaitJitterMs: number
 }
 
 export const TIMING: Timing = Object.freeze({
@@ -26,6 +48,17 @@ export const TIMING: Timing = Object.freeze({
   chunkWaitMs: 1_000,
   heartbeatMs: 15_000,
   staleAnswerMs: 60_000,
+  freshMs: 15 * 60_000,
+  deadAfterMs: 60_000,
+  alertCheckMs: 30_000,
+  tickCheckMs: 5_000,
+  clockJumpMs: 5_000,
+  lateTickMs: 10_000,
+  budgetJitterMs: 50,
+  resetBlurMs: 2_000,
+  doubtPauseMs: 1_000,
+  maxBackoffMs: 30_000,
+  toldWaitJitterMs: 500,
 })
 
 /** The same durations, each multiplied by `factor`; below 1 the service runs faster than real time. */

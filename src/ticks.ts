@@ -1,14 +1,6 @@
 import type { Cron } from './cron.js'
 import type { Logger } from './logger.js'
-
-/** The clock is looked at no less often, in milliseconds: timers know nothing of a clock that was set. */
-const LOOK_EVERY_MS = 5_000
-
-/** A clock that gained or lost so much between two looks was set, or the machine slept. Less is a clock that is mended. */
-const JUMP_MS = 5_000
-
-/** So much later than due, in milliseconds, a tick is worth a word. */
-const LATE_MS = 10_000
+import type { Timing } from './scale.js'
 
 export interface TicksOptions<Mode extends string> {
   /** Of several that are due at once, the first in this list ticks first. */
@@ -16,6 +8,7 @@ export interface TicksOptions<Mode extends string> {
   readonly onTick: (mode: Mode) => void
   /** The clock was set: whoever knows when the next tick is due should ask again. */
   readonly onClockSet: () => void
+  readonly timing: Pick<Timing, 'tickCheckMs' | 'clockJumpMs' | 'lateTickMs'>
   readonly log: Logger
 }
 
@@ -43,6 +36,7 @@ interface Schedule<Mode> {
  */
 export function startTicks<Mode extends string>(options: TicksOptions<Mode>): Ticks {
   const { onTick, onClockSet, log } = options
+  const { tickCheckMs, clockJumpMs, lateTickMs } = options.timing
   let seen = { wall: Date.now(), elapsed: performance.now() }
   const schedules = options.schedules.map(({ mode, cron }): Schedule<Mode> => {
     return { mode, cron, due: cron.next(seen.wall), last: null, passedOver: null }
@@ -57,7 +51,7 @@ export function startTicks<Mode extends string>(options: TicksOptions<Mode>): Ti
   function arm(): void {
     const next = nextAt()
     if (next === null) return
-    timer = setTimeout(look, Math.min(LOOK_EVERY_MS, Math.max(0, next.getTime() - Date.now())))
+    timer = setTimeout(look, Math.min(tickCheckMs, Math.max(0, next.getTime() - Date.now())))
   }
 
   function look(): void {
@@ -65,14 +59,14 @@ export function startTicks<Mode extends string>(options: TicksOptions<Mode>): Ti
     const elapsed = performance.now()
     const jumpMs = Math.round(wall - seen.wall - (elapsed - seen.elapsed))
     seen = { wall, elapsed }
-    if (Math.abs(jumpMs) >= JUMP_MS) log.warn({ jumpMs }, 'the clock was set')
+    if (Math.abs(jumpMs) >= clockJumpMs) log.warn({ jumpMs }, 'the clock was set')
 
     const ticked: Mode[] = []
     for (const schedule of schedules) {
       const { mode, due } = schedule
       if (due !== null && wall >= due) {
         const lateMs = Math.round(wall - due)
-        if (lateMs >= LATE_MS) log.warn({ mode, dueAt: new Date(due), lateMs }, 'tick late')
+        if (lateMs >= lateTickMs) log.warn({ mode, dueAt: new Date(due), lateMs }, 'tick late')
         schedule.last = { at: wall, elapsed }
         ticked.push(mode)
       }
@@ -80,7 +74,7 @@ export function startTicks<Mode extends string>(options: TicksOptions<Mode>): Ti
     }
     arm()
     for (const mode of ticked) onTick(mode)
-    if (Math.abs(jumpMs) >= JUMP_MS) onClockSet()
+    if (Math.abs(jumpMs) >= clockJumpMs) onClockSet()
   }
 
   function nextDue(schedule: Schedule<Mode>, wall: number, elapsed: number): number | null {

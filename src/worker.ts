@@ -6,6 +6,7 @@ import { startTicks } from './ticks.js'
 
 export interface WorkerOptions {
   readonly schedule: Config['schedule']
+  readonly timing: Config['timing']
   /**
    * One run. Resolves to whether a full run that was due before its end is still to be done. What it throws is logged; the
    * schedule goes on.
@@ -27,7 +28,7 @@ export interface Worker {
  * Runs by schedule, one run at a time. A tick during a run is skipped. But the next full tick may be a day away, so a full
  * run that was due follows a run that did not do its work; where another process runs the account, at the next tick.
  */
-export function startWorker({ schedule, run, onNextRun, log }: WorkerOptions): Worker {
+export function startWorker({ schedule, timing, run, onNextRun, log }: WorkerOptions): Worker {
   const stopper = new AbortController()
   let current: Promise<void> | null = null
   let fullIsDue = false
@@ -66,6 +67,7 @@ export function startWorker({ schedule, run, onNextRun, log }: WorkerOptions): W
     schedules,
     onTick: (mode) => start(mode, 'schedule'),
     onClockSet: () => onNextRun(ticks.nextAt()),
+    timing,
     log,
   })
   onNextRun(ticks.nextAt())

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createCron } from '../src/cron.js'
 import { createLogger } from '../src/logger.js'
+import { TIMING } from '../src/scale.js'
 import { startTicks } from '../src/ticks.js'
 
 const START = '2027-06-10T12:00:00.000Z'
@@ -17,6 +18,7 @@ async function ticking(expressions: Readonly<Record<string, string>>) {
     schedules: Object.entries(expressions).map(([mode, text]) => ({ mode, cron: createCron(text, 'Etc/UTC') })),
     onTick: (mode) => void ticks.push(`${mode} ${new Date().toISOString().slice(11, 19)}`),
     onClockSet,
+    timing: TIMING,
     log: await createLogger({
       ...{ level: 'debug', format: 'json', secrets: [] },
       destination: { write: (line) => void logged.push(JSON.parse(line)) },

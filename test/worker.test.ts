@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createLogger } from '../src/logger.js'
+import { TIMING } from '../src/scale.js'
 import type { RunMode, RunTrigger } from '../src/sync/run-summary.js'
 import { startWorker, type WorkerOptions } from '../src/worker.js'
 
@@ -22,6 +23,7 @@ async function working(schedule: Partial<WorkerOptions['schedule']> = {}) {
   const nextRuns: (string | undefined)[] = []
   const worker = startWorker({
     schedule: { sync: '*/10 * * * * *', fullSync: null, timezone: 'Etc/UTC', onStart: false, ...schedule },
+    timing: TIMING,
     run: (mode, trigger, signal) =>
       new Promise((resolve, reject) => void runs.push({ mode, trigger, signal, end: resolve, fail: reject })),
     onNextRun: (at) => void nextRuns.push(at?.toISOString()),

@@ -4,13 +4,11 @@ import { claimAlerts, type DueAlert, noteAlerts, noteTold, releaseAlert } from '
 import type { Database } from '../db/client.js'
 import type { Logger } from '../logger.js'
 import { createRedact } from '../redact.js'
+import { TIMING } from '../scale.js'
 import { type EndedRun, watchDatabase } from './database-watch.js'
 import { decideAlerts } from './decide.js'
 import { type Tidings, toMessage } from './message.js'
 import { openWebhook, type Webhook, type WebhookOptions } from './webhook.js'
-
-/** Age needs no run to end: it is looked at so often, in milliseconds. */
-const CHECK_EVERY_MS = 30_000
 
 export interface AlertWatchOptions {
   readonly db: Database
@@ -104,7 +102,7 @@ export function startAlertWatch(options: AlertWatchOptions): AlertWatch {
     }
   }
 
-  const timer = setInterval(look, options.checkEveryMs ?? CHECK_EVERY_MS)
+  const timer = setInterval(look, options.checkEveryMs ?? TIMING.alertCheckMs)
 
   return {
     runEnded(run) {

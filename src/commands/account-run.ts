@@ -72,6 +72,7 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
       return createSpidraClient({
         ...config.spidra,
         proxy: config.proxy,
+        timing: config.timing,
         budget,
         onRequest(event) {
           counters.requests += 1

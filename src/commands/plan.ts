@@ -60,6 +60,7 @@ async function askOnce({ config, signal }: CommandContext): Promise<{ answer: Li
   const events: RequestEvent[] = []
   const client = createSpidraClient({
     ...config.spidra,
+    timing: config.timing,
     requestRetries: 0,
     proxy: config.proxy,
     onRequest: (event) => events.push(event),

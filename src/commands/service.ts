@@ -4,7 +4,7 @@ import { saveNextRun } from '../db/sync-state.js'
 import { createMetrics } from '../http/metrics.js'
 import { type HttpServer, startHttpServer } from '../http/server.js'
 import { readDashboard } from '../report/dashboard-data.js'
-import { FRESH_LIMITS, type FreshLimits } from '../report/fresh-limit.js'
+import { FRESH_LIMITS } from '../report/fresh-limit.js'
 import { readStatusDocument } from '../report/status-document.js'
 import type { RunSummary } from '../sync/run-summary.js'
 import { startWorker } from '../worker.js'
@@ -23,8 +23,6 @@ export interface Service extends AsyncDisposable {
 
 export interface ServiceOptions {
   readonly onRun?: (summary: RunSummary) => void
-  /** Until when `/readyz` calls the table fresh. Default three schedule intervals, at least 15 minutes. */
-  readonly freshLimits?: FreshLimits
 }
 
 /**
@@ -34,10 +32,12 @@ export interface ServiceOptions {
 export async function startService(
   context: CommandContext,
   database: OpenDatabase,
-  { onRun, freshLimits = FRESH_LIMITS }: ServiceOptions = {},
+  { onRun }: ServiceOptions = {},
 ): Promise<Service> {
   const { config, account, log, version } = context
   const { db } = database
+  const { timing } = config
+  const limits = { ...FRESH_LIMITS, minMs: timing.freshMs }
   const metrics = createMetrics({ version, accounts: [account] })
 
   let prunedOn: string | null = null
@@ -54,16 +54,24 @@ export async function startService(
     config: config.http,
     log,
     metrics: createScrape({ db, log, metrics, accounts: () => [account] }),
-    readiness: () => checkReadiness(db, { account, isArmed, intervalMs, limits: freshLimits }),
+    readiness: () => checkReadiness(db, { account, isArmed, intervalMs, limits }),
     status: () => readStatusDocument(db, [account]),
     dashboard: { account, accounts: () => [account], read: (filters) => readDashboard(db, filters) },
   })
   if (http !== null) log.info({ url: http.url }, 'http server listens')
 
-  const alerts = startAlertWatch({ db, account, worker: context.worker, config, log })
+  const alerts = startAlertWatch({
+    db,
+    account,
+    worker: context.worker,
+    config,
+    log,
+    checkEveryMs: timing.alertCheckMs,
+  })
   const sharedBudget = createSharedBudget(config)
   const worker = startWorker({
     schedule: config.schedule,
+    timing,
     log,
     onNextRun(at) {
       saveNextRun(db, account, at).catch((err: unknown) => log.warn({ err }, 'next run could not be noted'))

@@ -9,7 +9,7 @@ export interface SharedBudget {
 }
 
 /** Creates the budget from the configuration. */
-export function createSharedBudget({ rateLimit }: Pick<Config, 'rateLimit'>): SharedBudget {
+export function createSharedBudget({ rateLimit, timing }: Pick<Config, 'rateLimit' | 'timing'>): SharedBudget {
   const listeners = new Set<(wait: BudgetWait) => void>()
   const { requests, windowSeconds, reserve } = rateLimit
   return {
@@ -17,6 +17,7 @@ export function createSharedBudget({ rateLimit }: Pick<Config, 'rateLimit'>): Sh
       requests,
       windowMs: windowSeconds * 1000,
       reserve,
+      timing,
       onWait(wait) {
         for (const listener of listeners) listener(wait)
       },

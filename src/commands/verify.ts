@@ -40,7 +40,7 @@ async function verifyOne(
       stdout.write(`Skipped: another worker is running account ${account}.\n`)
       return EXIT_CODES.complete
     }
-    const client = createSpidraClient({ ...config.spidra, proxy: config.proxy, budget })
+    const client = createSpidraClient({ ...config.spidra, proxy: config.proxy, timing: config.timing, budget })
     try {
       const stop = AbortSignal.any([signal, lock.lost])
       const report = await verifySample({ db, client, account, ...flags, signal: stop, random: Math.random })

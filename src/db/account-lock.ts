@@ -1,13 +1,11 @@
 import { Client } from 'pg'
+import { TIMING } from '../scale.js'
 import type { Database } from './client.js'
 import { DatabaseError } from './connection-error.js'
 import type { ReadOnlyConnection } from './read-only.js'
 
 /** First half of the lock's key; the second is a hash of the account. "spid" in ASCII. */
 const LOCK_CLASS = 0x73706964
-
-/** A holder that has been silent for so long is stopped or cut off. Four times the heartbeat. */
-export const DEAD_AFTER_SECONDS = 60
 
 const CONNECT_TIMEOUT_MS = 10_000
 
@@ -49,12 +47,17 @@ export interface AccountLock {
 /**
  * Takes the account's lock; returns null when a living worker holds it.
  *
- * A holder is dead when the heartbeat of its run, or, between runs, the last word on its connection, is 60 seconds old.
+ * A holder is dead when the heartbeat of its run, or, between runs, the last word on its connection, is older than `deadAfterMs`.
  * Its run is closed first, which waits for a merge under way and lets no other begin; then its connection is ended.
  *
  * @throws DatabaseError `pooled` when a proxy lends connections by transaction, which would void the lock.
  */
-export async function lockAccount(databaseUrl: string, db: Database, account: string): Promise<AccountLock | null> {
+export async function lockAccount(
+  databaseUrl: string,
+  db: Database,
+  account: string,
+  deadAfterMs = TIMING.deadAfterMs,
+): Promise<AccountLock | null> {
   const client = new Client({
     connectionString: databaseUrl,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
@@ -71,7 +74,7 @@ export async function lockAccount(databaseUrl: string, db: Database, account: st
     // Before the lock is taken: a connection of the proxy would keep it.
     await assertOwnConnection(client, db, databaseUrl)
     await client.query('SET tcp_keepalives_idle = 30')
-    if (!(await tryLock(client, account)) && !(await takeOver(client, account))) {
+    if (!(await tryLock(client, account)) && !(await takeOver(client, account, deadAfterMs / 1000))) {
       await client.end()
       return null
     }
@@ -114,7 +117,7 @@ export async function isAccountRunning(db: Database, account: string): Promise<b
     SELECT EXISTS (
       SELECT FROM spidra.sync_runs r WHERE r.account = ${account}
         AND (r.started_at > now() - interval '2 seconds'
-          OR r.status = 'running' AND r.heartbeat_at > now() - make_interval(secs => ${DEAD_AFTER_SECONDS})
+          OR r.status = 'running' AND r.heartbeat_at > now() - make_interval(secs => ${TIMING.deadAfterMs / 1000})
             AND EXISTS (
               SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
                 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -132,14 +135,14 @@ async function tryLock(client: Client, account: string): Promise<boolean> {
 }
 
 /** Takes the lock from a dead holder; false when the holder lives, or another worker is faster. */
-async function takeOver(client: Client, account: string): Promise<boolean> {
+async function takeOver(client: Client, account: string, deadAfterSeconds: number): Promise<boolean> {
   // A run that began before its holder's connection was left behind by another worker, and says nothing of this one.
   const { rows } = await client.query<{ pid: number; isDead: boolean }>(
     `SELECT l.pid, coalesce(
         (SELECT max(r.heartbeat_at) FROM spidra.sync_runs r
          WHERE r.account = $2 AND r.status = 'running' AND r.started_at >= coalesce(a.backend_start, '-infinity')),
         a.state_change, now()) < now() - make_interval(secs => $3) AS "isDead" ${FROM_HOLDER}`,
-    [LOCK_CLASS, account, DEAD_AFTER_SECONDS],
+    [LOCK_CLASS, account, deadAfterSeconds],
   )
   const holder = rows[0]
   // Freed in the meantime: whoever is first now has it.
@@ -150,7 +153,7 @@ async function takeOver(client: Client, account: string): Promise<boolean> {
      SET status = 'aborted', finished_at = now(), error_code = 'worker_lost',
          error_message = 'The worker gave no sign of life for a minute; another took over'
      WHERE account = $1 AND status = 'running' AND heartbeat_at < now() - make_interval(secs => $2)`,
-    [account, DEAD_AFTER_SECONDS],
+    [account, deadAfterSeconds],
   )
   // A run that is still open gave a sign of life while its closing waited. And another worker may have the lock now.
   await client.query(

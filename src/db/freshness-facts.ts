@@ -1,4 +1,4 @@
-import { DEAD_AFTER_SECONDS } from './account-lock.js'
+import { TIMING } from '../scale.js'
 import type { Database } from './client.js'
 
 /** What the freshness of an account is decided on. All instants are by the clock of the database. */
@@ -24,7 +24,11 @@ interface Row extends Omit<FreshnessFacts, 'running'> {
 }
 
 /** Reads the facts in one statement. An account that the database does not know has none. */
-export async function readFreshnessFacts(db: Database, account: string): Promise<FreshnessFacts> {
+export async function readFreshnessFacts(
+  db: Database,
+  account: string,
+  deadAfterMs = TIMING.deadAfterMs,
+): Promise<FreshnessFacts> {
   const [row] = await db.$queryRaw<Row[]>`
     SELECT clock_timestamp() AS "asOf", s.last_complete_at AS "lastCompleteAt", first.finished_at AS "failingSince",
       running.started_at AS "runningSince",
@@ -51,7 +55,7 @@ export async function readFreshnessFacts(db: Database, account: string): Promise
     LEFT JOIN LATERAL (
       SELECT r.started_at, r.inserted FROM spidra.sync_runs r
       WHERE r.account = a.account AND r.status = 'running'
-        AND r.heartbeat_at > now() - make_interval(secs => ${DEAD_AFTER_SECONDS})
+        AND r.heartbeat_at > now() - make_interval(secs => ${deadAfterMs / 1000})
       ORDER BY r.started_at DESC LIMIT 1
     ) running ON true`
   if (row === undefined) throw new Error('Postgres returned no facts')

@@ -3,6 +3,7 @@ import { isAccountRunning } from '../db/account-lock.js'
 import type { Database } from '../db/client.js'
 import { saveNextRun } from '../db/sync-state.js'
 import type { Logger } from '../logger.js'
+import { TIMING } from '../scale.js'
 import type { RunMode, RunTrigger } from '../sync/run-summary.js'
 import { startTicks, type Ticks } from '../ticks.js'
 import type { RunQueue } from './run-queue.js'
@@ -75,6 +76,7 @@ export function startScheduler(options: SchedulerOptions): Scheduler {
       ),
       onTick: (mode) => due(name, mode, 'schedule'),
       onClockSet: () => void saveNextRun(db, name, ticks.nextAt()).catch(() => {}),
+      timing: TIMING,
       log: log.child({ account: name }),
     })
     armed.set(name, { schedule, ticks })

@@ -1,3 +1,5 @@
+import { TIMING } from '../scale.js'
+
 /** How old the last verdict may be before a table no longer counts as fresh. */
 export interface FreshLimits {
   /** Of the schedule, between two runs. */
@@ -7,7 +9,7 @@ export interface FreshLimits {
 }
 
 /** Three schedule intervals, at least 15 minutes. */
-export const FRESH_LIMITS: FreshLimits = { intervals: 3, minMs: 15 * 60_000 }
+export const FRESH_LIMITS: FreshLimits = { intervals: 3, minMs: TIMING.freshMs }
 
 /** The larger of the two, in milliseconds. */
 export function toFreshLimitMs(intervalMs: number, { intervals, minMs }: FreshLimits = FRESH_LIMITS): number {

@@ -16,6 +16,8 @@ export interface LoggedRequest {
   readonly status: number | null
   readonly address: string
   readonly fault: FaultKind | null
+  /** When the rate limit window that counted it ends, epoch ms; null where no limit is set. */
+  readonly windowEndsAt: number | null
 }
 
 export interface RequestLog {

@@ -108,6 +108,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
       status: reply.delivery === 'hang' || reply.delivery === 'dropped' ? null : reply.status,
       address,
       fault,
+      windowEndsAt: budget?.resetAt ?? null,
     })
     const headers = {
       ...limiter.budgetHeaders(budget),

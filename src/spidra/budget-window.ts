@@ -1,13 +1,16 @@
 import type { RateLimit } from './rate-limit-headers.js'
 
-/** Resets are told in whole seconds, and an answer takes its time to come: an end is known no better than this. */
-const BLUR_MS = 2000
-
-/** Between two questions whether a window is over that, by its reset, should be. */
-const DOUBT_PAUSE_MS = 1000
+/** How exactly the end of a window is known, in milliseconds. */
+export interface WindowTiming {
+  /** Resets are given in whole seconds, and an answer takes time to come: an end is known no better than this. */
+  readonly resetBlurMs: number
+  /** Between two questions whether a window is over that, by its reset, should be. */
+  readonly doubtPauseMs: number
+}
 
 /** What is known of the window under way. Every change makes a new one. */
 export interface BudgetWindow {
+  readonly timing: WindowTiming
   /** Counts the windows. */
   readonly number: number
   /** Requests of a window, of everyone at this address; null: no limit is known. */
@@ -42,9 +45,9 @@ export interface BudgetAnswer {
 export type Outlook = { readonly mayGo: true } | { readonly mayGo: false; readonly resumeAt: number | null }
 
 /** Before the first request. */
-export function firstWindow(limit: number | null): BudgetWindow {
+export function firstWindow(limit: number | null, timing: WindowTiming): BudgetWindow {
   const counts = { ours: 0, inFlight: 0, overtaken: 0, late: 0 }
-  return { number: 1, limit, remaining: null, ...counts, endsAt: null, blockedUntil: 0, isUnsure: true }
+  return { timing, number: 1, limit, remaining: null, ...counts, endsAt: null, blockedUntil: 0, isUnsure: true }
 }
 
 /** How many requests of a window are ours. At least one: the smallest limit must not stop the sync for good. */
@@ -130,7 +133,7 @@ function afterTold(window: BudgetWindow, told: RateLimit, now: number, windowMs:
   const { remaining, endsAt, inFlight, overtaken, isUnsure } = window
   const toldEndsAt = now + (told.resetInMs ?? windowMs)
   const movedMs = told.resetInMs === null || endsAt === null || remaining === null ? 0 : toldEndsAt - endsAt
-  const farMs = Math.max(windowMs / 2, BLUR_MS)
+  const farMs = Math.max(windowMs / 2, window.timing.resetBlurMs)
   const hasRisen = overtaken === 0 && remaining !== null && told.remaining > remaining
   if (movedMs < -farMs) return window
   if (!isUnsure) {
@@ -139,7 +142,7 @@ function afterTold(window: BudgetWindow, told: RateLimit, now: number, windowMs:
   }
   if (overtaken > 0) return window
   // By the answer's own word the old window is not over: clocks differ, or its end was rounded down.
-  if (told.resetInMs === 0 && !hasRisen) return { ...window, blockedUntil: now + DOUBT_PAUSE_MS }
+  if (told.resetInMs === 0 && !hasRisen) return { ...window, blockedUntil: now + window.timing.doubtPauseMs }
   return withTold({ ...window, remaining: null, isUnsure: false }, told, toldEndsAt)
 }
 
@@ -179,8 +182,8 @@ function afterSilence(window: BudgetWindow, now: number, windowMs: number): Budg
 }
 
 /** A request of now may count for the next window. */
-function isNearEnd({ remaining, endsAt }: BudgetWindow, now: number): boolean {
-  return remaining !== null && endsAt !== null && now >= endsAt - BLUR_MS
+function isNearEnd({ remaining, endsAt, timing }: BudgetWindow, now: number): boolean {
+  return remaining !== null && endsAt !== null && now >= endsAt - timing.resetBlurMs
 }
 
 function nextWindow(window: BudgetWindow, ours: number): BudgetWindow {

@@ -5,12 +5,6 @@ import { SpidraError, type SpidraErrorCode } from './errors.js'
 import type { RateLimit } from './rate-limit-headers.js'
 import type { RequestBudget } from './request-budget.js'
 
-/** No backoff of our own is longer, in milliseconds. What the API tells us to wait may be. */
-const MAX_BACKOFF_MS = 30_000
-
-/** So that several workers told to wait for the same second do not come back in the same second. */
-const TOLD_WAIT_JITTER_MS = 500
-
 /**
  * Refusals of a page that cost no retry, because the budget waits for the next window. Eight windows in which others left
  * nothing are two hours.
@@ -19,11 +13,19 @@ const MAX_FREE_ATTEMPTS = 8
 
 const NOT_LIMITED = { isRateLimited: false, retryAfterMs: null }
 
+export interface ClientTiming {
+  /** No backoff of our own is longer, in milliseconds. What the API asks for may be. */
+  readonly maxBackoffMs: number
+  /** So that several workers that wait for the same second do not come back in the same instant, in milliseconds. */
+  readonly toldWaitJitterMs: number
+}
+
 export interface SpidraClientOptions extends ConnectionOptions {
   /** After the first attempt. */
   readonly requestRetries: number
   /** Ceiling of the first backoff; doubles with every retry. */
   readonly retryBaseMs: number
+  readonly timing: ClientTiming
   /**
    * Asked before every attempt, retries too. It waits out a 429, which then costs no retry. Default none: nothing is held
    * back, and a 429 is a failure like others.
@@ -116,11 +118,11 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
     { attempt, retriesConsumed }: { readonly attempt: number; readonly retriesConsumed: number },
     { page, signal }: PageRequest,
   ): Promise<void> {
-    const ceilingMs = Math.min(MAX_BACKOFF_MS, options.retryBaseMs * 2 ** retriesConsumed)
+    const ceilingMs = Math.min(options.timing.maxBackoffMs, options.retryBaseMs * 2 ** retriesConsumed)
     const waitMs =
       failure.retryAfterMs === null
         ? Math.random() * ceilingMs
-        : failure.retryAfterMs + Math.random() * TOLD_WAIT_JITTER_MS
+        : failure.retryAfterMs + Math.random() * options.timing.toldWaitJitterMs
     options.onWait?.({ reason: failure.code, waitMs, page, attempt })
     await sleep(waitMs, undefined, { signal })
   }

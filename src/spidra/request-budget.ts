@@ -7,14 +7,17 @@ import {
   outlookOf,
   rollWindow,
   shareOf,
+  type WindowTiming,
 } from './budget-window.js'
 import type { RateLimit } from './rate-limit-headers.js'
 
-/** So that workers behind the same address do not come back in the same instant, in milliseconds. */
-const JITTER_MS = 50
-
 /** What a timer can hold, some 25 days. */
 const MAX_TIMER_MS = 2 ** 31 - 1
+
+export interface BudgetTiming extends WindowTiming {
+  /** So that workers behind the same address do not come back in the same instant, in milliseconds. */
+  readonly budgetJitterMs: number
+}
 
 export interface RequestBudgetOptions {
   /** Requests of a window as long as the API tells nothing; null: no limit then. */
@@ -23,6 +26,7 @@ export interface RequestBudgetOptions {
   readonly windowMs: number
   /** Share of each window that is left to others, 0 to less than 1. */
   readonly reserve: number
+  readonly timing: BudgetTiming
   /** Epoch milliseconds. Default a clock that begins right and never jumps. */
   readonly now?: () => number
   /** From 0 to less than 1. Default `Math.random`. */
@@ -96,12 +100,12 @@ export interface RequestBudget {
  * along that the others need.
  */
 export function createRequestBudget(options: RequestBudgetOptions): RequestBudget {
-  const { requests, windowMs, reserve, random = Math.random, onWait } = options
+  const { requests, windowMs, reserve, timing, random = Math.random, onWait } = options
   const { now = () => performance.timeOrigin + performance.now() } = options
   // A set keeps the order in which they came, and lets one leave from the middle.
   const waiting = new Set<() => void>()
   let timer: NodeJS.Timeout | undefined
-  let window = firstWindow(requests)
+  let window = firstWindow(requests, timing)
   let announced = 0
   let told: ToldBudget | null = null
 
@@ -145,7 +149,7 @@ export function createRequestBudget(options: RequestBudgetOptions): RequestBudge
   }
 
   function pause(resumeAt: number, instant: number): void {
-    const waitMs = Math.ceil(resumeAt - instant + random() * JITTER_MS)
+    const waitMs = Math.ceil(resumeAt - instant + random() * timing.budgetJitterMs)
     // Before the wait is told: who hears of it may abort at once.
     timer = setTimeout(serve, Math.min(waitMs, MAX_TIMER_MS))
     if (announced === window.number) return

@@ -64,7 +64,7 @@ export async function recordRun(options: RecordedRunOptions): Promise<RecordedRu
   const { db, databaseUrl, account, trigger, worker } = options
   const startedAt = performance.now()
   try {
-    const lock = await lockAccount(databaseUrl, db, account)
+    const lock = await lockAccount(databaseUrl, db, account, options.timing.deadAfterMs)
     if (lock === null) {
       options.log.info({ account }, 'run skipped: another worker holds the account')
       return {

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { runAccount } from '../../src/commands/account-run.js'
 import { createSharedBudget, type SharedBudget } from '../../src/commands/shared-budget.js'
 import { type Config, loadConfig } from '../../src/config.js'
+import { TIMING } from '../../src/scale.js'
 import { type Simulator, startSimulator } from '../../src/simulator/server.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 
@@ -10,7 +11,7 @@ const database = await shareTestDatabase()
 
 /** A shared budget, and how many listen to it. */
 function countedBudget() {
-  const shared = createSharedBudget({ rateLimit: { requests: 300, windowSeconds: 900, reserve: 0 } })
+  const shared = createSharedBudget({ timing: TIMING, rateLimit: { requests: 300, windowSeconds: 900, reserve: 0 } })
   const counted = {
     ...shared,
     listeners: 0,

@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest'
 import { createSharedBudget, type SharedBudget } from '../../src/commands/shared-budget.js'
+import { TIMING } from '../../src/scale.js'
 
-const openBudget = () => createSharedBudget({ rateLimit: { requests: 300, windowSeconds: 900, reserve: 0 } })
+const openBudget = () =>
+  createSharedBudget({ timing: TIMING, rateLimit: { requests: 300, windowSeconds: 900, reserve: 0 } })
 
 /** Finds a window spent, and waits for the next one: who listens hears of it, at least once. */
 async function wait({ budget }: SharedBudget): Promise<void> {

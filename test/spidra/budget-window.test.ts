@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { TIMING } from '../../src/scale.js'
 import {
   afterAnswer,
   afterSending,
@@ -61,7 +62,7 @@ describe('our share', () => {
         const remaining = limit - ours - others
         fc.pre(limit > 1 / (1 - reserve) && remaining >= 0)
         const mayGo = remaining - 1 >= Math.max(0, reserve * limit - others)
-        const window = { ...ask(firstWindow(300), told(remaining, 60_000, limit)), ours }
+        const window = { ...ask(firstWindow(300, TIMING), told(remaining, 60_000, limit)), ours }
 
         expect(outlook(window, { reserve }).mayGo).toBe(mayGo)
       }),
@@ -71,14 +72,14 @@ describe('our share', () => {
 
 describe('what is known', () => {
   test('at first is nothing: one request finds out, the others wait for it', () => {
-    const window = firstWindow(300)
+    const window = firstWindow(300, TIMING)
 
     expect(outlook(window)).toEqual(GO)
     expect(outlook(send(window))).toEqual(until(null))
   })
 
   test('without headers is what we sent ourselves, from the first answer for the length of a window', () => {
-    let window = ask(firstWindow(20), SILENCE)
+    let window = ask(firstWindow(20, TIMING), SILENCE)
     window = send(window, 9)
 
     expect(outlook(window)).toEqual(until(NOW + WINDOW_MS))
@@ -91,12 +92,12 @@ describe('what is known', () => {
   })
 
   test('without headers and without a local window bounds nothing', () => {
-    expect(outlook(send(ask(firstWindow(null), SILENCE), 1000))).toEqual(GO)
+    expect(outlook(send(ask(firstWindow(null, TIMING), SILENCE), 1000))).toEqual(GO)
   })
 
   test('from headers wins over the local window, also where there is none', () => {
     for (const limit of [20, null, 1000]) {
-      const window = ask(firstWindow(limit), told(299, 60_000))
+      const window = ask(firstWindow(limit, TIMING), told(299, 60_000))
 
       expect(outlook(send(window, 148))).toEqual(GO)
       expect(outlook(send(window, 149))).toEqual(until(NOW + 60_000))
@@ -104,7 +105,7 @@ describe('what is known', () => {
   })
 
   test('of a reset is the earliest told: seconds are rounded up, and answers are slow', () => {
-    const window = ask(ask(firstWindow(300), told(1, 60_000)), told(0, 60_000), NOW + 700)
+    const window = ask(ask(firstWindow(300, TIMING), told(1, 60_000)), told(0, 60_000), NOW + 700)
 
     expect(outlook(window, { now: NOW + 800 })).toEqual(until(NOW + 60_000))
   })
@@ -112,19 +113,19 @@ describe('what is known', () => {
 
 describe('others', () => {
   test('who take no more than the reserve leave us our share', () => {
-    const window = ask(firstWindow(300), told(149, 60_000))
+    const window = ask(firstWindow(300, TIMING), told(149, 60_000))
 
     expect(outlook(send(window, 100))).toEqual(until(null))
     expect(outlook({ ...window, ours: 149, remaining: 1 })).toEqual(GO)
   })
 
   test('who take more leave us what is left', () => {
-    expect(outlook(ask(firstWindow(300), told(7, 60_000)))).toEqual(GO)
-    expect(outlook(ask(firstWindow(300), told(0, 60_000)))).toEqual(until(NOW + 60_000))
+    expect(outlook(ask(firstWindow(300, TIMING), told(7, 60_000)))).toEqual(GO)
+    expect(outlook(ask(firstWindow(300, TIMING), told(0, 60_000)))).toEqual(until(NOW + 60_000))
   })
 
   test('who send as fast as we do meet us one by one near the end', () => {
-    const window = ask(firstWindow(300), told(3, 60_000))
+    const window = ask(firstWindow(300, TIMING), told(3, 60_000))
 
     expect(outlook(send(window, 1))).toEqual(GO)
     expect(outlook(send(window, 2))).toEqual(until(null))
@@ -132,7 +133,7 @@ describe('others', () => {
 })
 
 describe('a new window', () => {
-  const spent = ask(firstWindow(20), told(0, 60_000, 20))
+  const spent = ask(firstWindow(20, TIMING), told(0, 60_000, 20))
 
   test('is assumed full once the reset has passed, and one request finds out', () => {
     const now = NOW + 60_000
@@ -143,14 +144,14 @@ describe('a new window', () => {
   })
 
   test('shows by a rise of what remains', () => {
-    const half = send(ask(firstWindow(20), told(12, 60_000, 20)), 1)
+    const half = send(ask(firstWindow(20, TIMING), told(12, 60_000, 20)), 1)
     const next = afterAnswer(half, told(19, 60_000, 20), NOW, WINDOW_MS)
 
     expect(next).toMatchObject({ number: 2, ours: 1, remaining: 19 })
   })
 
   test('does not show by the rise of an answer that others have overtaken', () => {
-    const window = send(ask(firstWindow(20), told(12, 60_000, 20)), 2)
+    const window = send(ask(firstWindow(20, TIMING), told(12, 60_000, 20)), 2)
     const first = afterAnswer(window, told(10, 60_000, 20), NOW, WINDOW_MS)
     const second = afterAnswer(first, told(11, 60_000, 20), NOW, WINDOW_MS)
 
@@ -158,7 +159,7 @@ describe('a new window', () => {
   })
 
   test('shows by a reset that has moved, whatever overtook what', () => {
-    const window = send(ask(firstWindow(300), told(100, 5_000)), 2)
+    const window = send(ask(firstWindow(300, TIMING), told(100, 5_000)), 2)
     const next = afterAnswer(window, told(50, 900_000), NOW, WINDOW_MS)
 
     expect(next).toMatchObject({ number: 2, remaining: 50, endsAt: NOW + 900_000 })
@@ -166,13 +167,13 @@ describe('a new window', () => {
   })
 
   test('counts what is in flight when it begins', () => {
-    const window = send(ask(firstWindow(300), told(299, 60_000)), 4)
+    const window = send(ask(firstWindow(300, TIMING), told(299, 60_000)), 4)
 
     expect(rollWindow(window, NOW + 60_000)).toMatchObject({ number: 2, ours: 4 })
   })
 
   test('counts what was sent when it may have begun already, until an answer shows that it had not', () => {
-    let window = ask(firstWindow(300), told(299, 60_000))
+    let window = ask(firstWindow(300, TIMING), told(299, 60_000))
     for (const remaining of [298, 297, 296]) window = ask(window, told(remaining, 1_500), NOW + 58_500)
     const next = send(window, 1, NOW + 60_000)
 
@@ -183,7 +184,7 @@ describe('a new window', () => {
 
   test('has not begun where the answer says that the old one ends just now', () => {
     const now = NOW + 60_000
-    const window = ask(ask(firstWindow(20), told(9, 60_000, 20)), told(8, 0, 20), now)
+    const window = ask(ask(firstWindow(20, TIMING), told(9, 60_000, 20)), told(8, 0, 20), now)
 
     expect(outlook(window, { now })).toEqual(until(now + 1_000))
     expect(outlook(send(window, 1, now + 1_000), { now: now + 1_000 })).toEqual(until(null))
@@ -200,14 +201,14 @@ describe('a new window', () => {
 
   test('is not found out by an answer of the old one', () => {
     const now = NOW + 60_000
-    const late = send(ask(firstWindow(20), told(12, 60_000, 20)), 2)
+    const late = send(ask(firstWindow(20, TIMING), told(12, 60_000, 20)), 2)
 
     expect(outlook(afterAnswer(late, told(10, 1_000, 20), now, WINDOW_MS), { now })).toEqual(until(null))
   })
 })
 
 describe('after a 429', () => {
-  const window = ask(firstWindow(300), told(200, 60_000))
+  const window = ask(firstWindow(300, TIMING), told(200, 60_000))
 
   test.each([
     ['Retry-After', refused({ retryAfterMs: 30_000 }), 30_000],
@@ -243,7 +244,7 @@ describe('after a 429', () => {
   })
 
   test('without a limit of our own nothing goes for a window either, then one finds out', () => {
-    const blocked = ask(firstWindow(null), refused())
+    const blocked = ask(firstWindow(null, TIMING), refused())
     const now = NOW + WINDOW_MS
 
     expect(outlook(blocked, { now: now - 1 })).toEqual(until(now))

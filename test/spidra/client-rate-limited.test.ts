@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { TIMING } from '../../src/scale.js'
 import { startSimulator } from '../../src/simulator/server.js'
 import type { SpidraClientOptions } from '../../src/spidra/client.js'
 import { type BudgetWait, createRequestBudget } from '../../src/spidra/request-budget.js'
@@ -13,7 +14,13 @@ const refused = (headers: Readonly<Record<string, string>> = {}): Answer => repl
 /** Options of a client with a budget of its own, and the waits of that budget. */
 function patient({ requests = null, windowMs = 40 }: { requests?: number | null; windowMs?: number } = {}) {
   const waits: BudgetWait[] = []
-  const budget = createRequestBudget({ requests, windowMs, reserve: 0, onWait: (wait) => waits.push(wait) })
+  const budget = createRequestBudget({
+    timing: TIMING,
+    requests,
+    windowMs,
+    reserve: 0,
+    onWait: (wait) => waits.push(wait),
+  })
   const options: Partial<SpidraClientOptions> = { requestRetries: 0, budget }
   return { waits, options }
 }
@@ -102,6 +109,7 @@ describe('a 429, with a budget,', () => {
     await using api = await fakeSpidra([refused()])
     const stop = new AbortController()
     const budget = createRequestBudget({
+      timing: TIMING,
       requests: null,
       windowMs: 60_000,
       reserve: 0,

@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { TIMING } from '../../src/scale.js'
 import { createRequestBudget } from '../../src/spidra/request-budget.js'
 
 const SILENCE = { isRateLimited: false, retryAfterMs: null }
@@ -12,7 +13,7 @@ afterEach(() => void vi.useRealTimers())
 
 /** The server tells nothing, so that windows are as long and as large as given here. */
 const budgetOf = (requests: number) =>
-  createRequestBudget({ requests, windowMs: WINDOW_MS, reserve: 0, now: () => Date.now() })
+  createRequestBudget({ timing: TIMING, requests, windowMs: WINDOW_MS, reserve: 0, now: () => Date.now() })
 
 /** A budget whose window is spent. */
 async function spent(requests: number) {

@@ -1,5 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { describe, expect, test } from 'vitest'
+import { TIMING } from '../../src/scale.js'
 import { type Simulator, startSimulator } from '../../src/simulator/server.js'
 import { readRateLimit, readRetryAfterMs } from '../../src/spidra/rate-limit-headers.js'
 import { type BudgetWait, createRequestBudget, type RequestBudget } from '../../src/spidra/request-budget.js'
@@ -36,6 +37,7 @@ function stopped(options: { readonly requests: number | null; readonly reserve?:
   const clock = { now: NOON }
   const waits: BudgetWait[] = []
   const budget = createRequestBudget({
+    timing: TIMING,
     windowMs: 60_000,
     reserve: 0.5,
     ...options,
@@ -49,7 +51,7 @@ function stopped(options: { readonly requests: number | null; readonly reserve?:
 describe('against a server that counts', () => {
   test('leaves the reserve in every window, with several requests in flight', async () => {
     await using api = await startSimulator({ jobs: 1, rateLimit: { limit: 20, windowMs: 300 } })
-    const budget = createRequestBudget({ requests: 300, windowMs: 300, reserve: 0.5 })
+    const budget = createRequestBudget({ timing: TIMING, requests: 300, windowMs: 300, reserve: 0.5 })
 
     const answers = await sendThrough(api, budget, { requests: 25, atOnce: 8 })
 
@@ -61,6 +63,7 @@ describe('against a server that counts', () => {
     await using api = await startSimulator({ jobs: 1, rateLimit: { limit: 20, windowMs: 1000 } })
     const waits: BudgetWait[] = []
     const budget = createRequestBudget({
+      timing: TIMING,
       requests: 300,
       windowMs: 1000,
       reserve: 0.5,
@@ -78,6 +81,7 @@ describe('against a server that counts', () => {
     await using api = await startSimulator({ jobs: 1, rateLimit: { limit: 10, windowMs: 300, headers: 'none' } })
     const waits: BudgetWait[] = []
     const budget = createRequestBudget({
+      timing: TIMING,
       requests: 10,
       windowMs: 300,
       reserve: 0,
@@ -165,6 +169,7 @@ test('shows what the API told last', async () => {
 test('an abort by the listener that hears of the wait ends it at once', async () => {
   const stop = new AbortController()
   const budget = createRequestBudget({
+    timing: TIMING,
     requests: 1,
     windowMs: 60_000,
     reserve: 0,

@@ -1,5 +1,6 @@
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
 import { onTestFinished } from 'vitest'
+import { TIMING } from '../../src/scale.js'
 import { createSpidraClient, type SpidraClient, type SpidraClientOptions } from '../../src/spidra/client.js'
 
 /** What the server does with one request. */
@@ -50,6 +51,7 @@ export function clientOf(api: { readonly url: string }, options: Partial<SpidraC
     requestTimeoutMs: 10_000,
     requestRetries: 2,
     retryBaseMs: 1,
+    timing: TIMING,
     ...options,
   })
   onTestFinished(() => client.close())

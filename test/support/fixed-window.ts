@@ -1,3 +1,4 @@
+import { TIMING } from '../../src/scale.js'
 import {
   afterAnswer,
   afterSending,
@@ -53,7 +54,7 @@ export function runThrough(scene: Scene): Course {
   // Not at zero, so that ends are not whole seconds.
   let now = 1_700_000_000_123
   const beganAt = now
-  let window = firstWindow(scene.knows === undefined ? limit : scene.knows)
+  let window = firstWindow(scene.knows === undefined ? limit : scene.knows, TIMING)
   let sent = 0
   let readyAt = now
   let served = 0

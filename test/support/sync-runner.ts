@@ -92,6 +92,7 @@ export async function runAgainst(
         requestTimeoutMs: 30_000,
         requestRetries: 5,
         retryBaseMs: 10,
+        timing: TIMING,
         ...(sharedBudget ? { budget: sharedBudget.budget } : {}),
         onRequest({ attempt }) {
           counters.requests += 1

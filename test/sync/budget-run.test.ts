@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { createSharedBudget, type SharedBudget } from '../../src/commands/shared-budget.js'
+import { TIMING } from '../../src/scale.js'
 import { type Simulator, startSimulator } from '../../src/simulator/server.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 import { loadTable, makeSweepDue, runAgainst, storedUuids } from '../support/sync-runner.js'
@@ -13,7 +14,7 @@ const WINDOW_MS = Number(process.env.BUDGET_WINDOW_MS ?? 2_000)
 const RESERVE = 0.5
 
 const budgetOf = (): SharedBudget =>
-  createSharedBudget({ rateLimit: { requests: 300, windowSeconds: 900, reserve: RESERVE } })
+  createSharedBudget({ timing: TIMING, rateLimit: { requests: 300, windowSeconds: 900, reserve: RESERVE } })
 
 /** Requests and refusals by the windows of the simulator, each of which begins with a request. */
 function windowsOf({ requests }: Simulator): { readonly requests: number; readonly refused: number }[] {
@@ -41,7 +42,10 @@ test.each(['legacy', 'draft8', 'x', 'none'] as const)(
     })
     const sharedBudget =
       headers === 'none'
-        ? createSharedBudget({ rateLimit: { requests: LIMIT, windowSeconds: WINDOW_MS / 1000, reserve: RESERVE } })
+        ? createSharedBudget({
+            timing: TIMING,
+            rateLimit: { requests: LIMIT, windowSeconds: WINDOW_MS / 1000, reserve: RESERVE },
+          })
         : budgetOf()
 
     const { summary } = await runAgainst(simulator, database, { sharedBudget })
@@ -84,7 +88,10 @@ test('others who take more than the reserve do not starve it', { timeout: 300_00
 test('RATE_LIMIT_REQUESTS=off and an API that says nothing of its limit: a first pass completes, window by window', async () => {
   const rateLimit = { limit: 8, windowMs: 500, headers: 'none', retryAfter: 'none' } as const
   await using simulator = await startSimulator({ jobs: 1_000, rateLimit })
-  const sharedBudget = createSharedBudget({ rateLimit: { requests: null, windowSeconds: 0.5, reserve: RESERVE } })
+  const sharedBudget = createSharedBudget({
+    timing: TIMING,
+    rateLimit: { requests: null, windowSeconds: 0.5, reserve: RESERVE },
+  })
 
   const { summary } = await runAgainst(simulator, database, { sharedBudget })
 

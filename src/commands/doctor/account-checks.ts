@@ -1,8 +1,9 @@
 import type { Config } from '../../config.js'
-import { DEAD_AFTER_SECONDS, findLockHolder } from '../../db/account-lock.js'
+import { findLockHolder } from '../../db/account-lock.js'
 import type { ReadOnlyConnection } from '../../db/read-only.js'
 import { toListSource } from '../../list-source.js'
 import { toInstant } from '../../report/format.js'
+import { TIMING } from '../../scale.js'
 import { usedFor, userOf } from '../../sync/own-list.js'
 import { type Finding, fail, ok, skip, warn } from './check.js'
 
@@ -51,7 +52,7 @@ export async function checkLock(connection: ReadOnlyConnection, account: string)
   const held = `Account ${account} is held${since} by ${run?.worker ?? 'a worker'} (server process ${holder.pid}${from && `, ${from}`})`
   if (run === undefined) return ok(`${held}.`)
   const silent = Math.round(run.silentSeconds)
-  if (silent <= DEAD_AFTER_SECONDS) return ok(`${held}; last sign of life ${silent} s ago.`)
+  if (silent <= TIMING.deadAfterMs / 1000) return ok(`${held}; last sign of life ${silent} s ago.`)
   return warn(
     `${held}; no sign of life for ${silent} s.`,
     'Nothing: the next run takes over. If it stays so, end that worker.',
@@ -73,7 +74,7 @@ export async function checkRuns(
   said: readonly string[] = [],
 ): Promise<Finding> {
   const { rows: running } = await connection.query<RunningRun & Record<string, unknown>>(READ_RUNNING, [account])
-  const stuck = running.find(({ silentSeconds }) => silentSeconds > DEAD_AFTER_SECONDS)
+  const stuck = running.find(({ silentSeconds }) => silentSeconds > TIMING.deadAfterMs / 1000)
   if (stuck !== undefined) {
     const detail = `A run of ${toInstant(stuck.startedAt.toISOString())} was left behind by ${stuck.worker}, silent for ${Math.round(stuck.silentSeconds)} s.`
     return warn(detail, 'The next run closes it. Is the service running?')
