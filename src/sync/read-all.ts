@@ -87,6 +87,7 @@ async function searchSurplus(
 async function readSlice(pass: Pass, position: FullPosition, head: Page, refresh: Refresh): Promise<WalkEnd> {
   const pagesBefore = pass.counters.pagesRead
   let start = head
+  let isStartMerged = false
   if (pass.coverage.kind === 'none') {
     // Whatever is stored is no ground to stand on, but it tells whose list this is.
     if (!pass.acceptRemovals && !(await isOurList(pass, head))) return 'foreign'
@@ -104,14 +105,17 @@ async function readSlice(pass: Pass, position: FullPosition, head: Page, refresh
     if (pass.isUnproven) return 'loss'
     if (pass.coverage.kind === 'whole') await refreshVerdict(pass, reached.page)
     start = reached.page
+    isStartMerged = true
     if (position.at !== null) {
       await rereadOpenJobs(pass, reached.page, openAllowance(pass.pagesPerRun))
       start = await askAbove(pass, position.at)
+      isStartMerged = false
     }
     refresh.requests = Math.max(LEAST_REFRESH_REQUESTS, pass.counters.pagesRead - pagesBefore + 1)
   }
   return walkDown(pass, start, {
     isFull: true,
+    isStartMerged,
     until: sliceEnd(pass, position.at ?? start.newest, refresh),
     onWindow: position.move,
   })
