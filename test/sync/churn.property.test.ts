@@ -144,6 +144,11 @@ async function storedJobs(account: string): Promise<Map<string, StoredJob>> {
 const isOpen = (job: ListedJob) => job.status === 'running'
 const fieldsOf = (job: ListedJob | undefined) => job && { status: job.status, completedCount: job.completedCount }
 
+function isDisjoint(one: readonly ListedJob[], other: readonly ListedJob[]): boolean {
+  const uuids = new Set(other.map(({ uuid }) => uuid))
+  return one.every(({ uuid }) => !uuids.has(uuid))
+}
+
 let accounts = 0
 
 test('what says complete is complete, nothing listed is marked removed, and what was read is fresh, however the list moves', {
@@ -180,7 +185,10 @@ test('what says complete is complete, nothing listed is marked removed, and what
           const gone = new Set(
             list.versions.flatMap((version) => version.map(({ uuid }) => uuid)).filter((uuid) => !listed.has(uuid)),
           )
-          if (gone.size <= 50) expect(versions.every(isListed), 'a mass removal of a list that is ours').toBe(false)
+          // Answers of two versions that share nothing are those of two accounts, as far as anybody can tell.
+          const isReplaced = lag > 0 && versions.some((one) => one.length > 0 && isDisjoint(one, list.jobs))
+          if (gone.size <= 50 && !isReplaced)
+            expect(versions.every(isListed), 'a mass removal of a list that is ours').toBe(false)
         }
         if (lag > 0) {
           lagging.runs += 1
