@@ -23,8 +23,6 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   config: [],
 }
 
-const MAX_LINES = 200
-
 /** `static`, `type` and dynamic imports, and re-exports. */
 const IMPORT = /(?:^|[\s;}])(?:import|export)\b(?:[^'";]*?\bfrom)?\s*\(?\s*'([^']+)'/gm
 
@@ -115,12 +113,6 @@ describe('src', () => {
     const touching = files.filter(({ text }) => /\bprocess\.\w|['"](?:node:)?process['"]/.test(withoutComments(text)))
 
     expect(touching.map(({ path }) => path).filter((path) => path !== 'cli.ts')).toEqual([])
-  })
-
-  test(`no file is longer than ${MAX_LINES} lines`, () => {
-    expect(files.filter(({ text }) => text.trimEnd().split('\n').length > MAX_LINES).map(({ path }) => path)).toEqual(
-      [],
-    )
   })
 
   test('nothing is exported as default', () => {

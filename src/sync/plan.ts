@@ -18,13 +18,15 @@ export function modeOf(asked: RunMode, state: Pick<SyncState, 'isWhole' | 'fullS
  * Whether a full pass over stored jobs may read on, or leaves the rest of the window to the heads that are still due in
  * it: freshness must not wait for the next window. At most half of a window is kept for that.
  *
- * @param refreshMs between two heads.
- * @param refreshRequests what each costs, with the open jobs.
+ * @param refresh `dueInMs`: until the next head is due; `everyMs`: between two; `requests`: what each costs.
  */
-export function mayReadOn(rest: WindowRest | null, refreshMs: number, refreshRequests: number): boolean {
+export function mayReadOn(
+  rest: WindowRest | null,
+  { dueInMs, everyMs, requests }: { readonly dueInMs: number; readonly everyMs: number; readonly requests: number },
+): boolean {
   if (rest === null) return true
-  const kept = Math.floor(rest.endsInMs / refreshMs) * refreshRequests
-  return rest.requests > Math.min(kept, rest.share / 2)
+  const heads = dueInMs >= rest.endsInMs ? 0 : 1 + Math.floor((rest.endsInMs - dueInMs) / everyMs)
+  return rest.requests > Math.min(heads * requests, rest.share / 2)
 }
 
 /** Pages that an incremental run may spend on open jobs. */

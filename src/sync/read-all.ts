@@ -16,6 +16,12 @@ import { type WalkEnd, walkDown } from './walk.js'
 /** Requests that reading the head again costs at least: page 1, and the page to go on from. */
 const LEAST_REFRESH_REQUESTS = 2
 
+/** When the head was last read, on the clock of `performance.now()`, and how many requests that took. */
+interface Refresh {
+  at: number
+  requests: number
+}
+
 /**
  * Reads every page, to the end of the list, and takes the verdict; a pass that was cut off goes on from where it was.
  *
@@ -26,7 +32,7 @@ const LEAST_REFRESH_REQUESTS = 2
  * @throws HandedOnError when the pass was told to stop, and another worker should go on.
  */
 export async function readEverything(pass: Pass, first: Page): Promise<SyncResult> {
-  const refresh = { requests: LEAST_REFRESH_REQUESTS }
+  const refresh: Refresh = { requests: LEAST_REFRESH_REQUESTS, at: performance.now() }
   const position = openFullPosition(pass)
   const isRereading = pass.coverage.kind === 'whole'
   const hasReadAll = position.at === null
@@ -39,7 +45,8 @@ export async function readEverything(pass: Pass, first: Page): Promise<SyncResul
     if (end === 'end') return closePass(pass, position, { head, hasReadAll })
     if (end !== 'until') return withoutCounts(pass, end)
     if (pass.mustHandOn()) throw new HandedOnError()
-    if (isRereading) await leaveRestOfWindow(pass, refresh.requests)
+    if (isRereading) await leaveRestOfWindow(pass, refresh)
+    refresh.at = performance.now()
     head = await pass.ask(1)
   }
 }
@@ -77,14 +84,10 @@ async function searchSurplus(
 }
 
 /** Goes on from the position until the list ends, or the head is due again. */
-async function readSlice(
-  pass: Pass,
-  position: FullPosition,
-  head: Page,
-  refresh: { requests: number },
-): Promise<WalkEnd> {
+async function readSlice(pass: Pass, position: FullPosition, head: Page, refresh: Refresh): Promise<WalkEnd> {
   const pagesBefore = pass.counters.pagesRead
   let start = head
+  let isStartMerged = false
   if (pass.coverage.kind === 'none') {
     // Whatever is stored is no ground to stand on, but it tells whose list this is.
     if (!pass.acceptRemovals && !(await isOurList(pass, head))) return 'foreign'
@@ -102,15 +105,18 @@ async function readSlice(
     if (pass.isUnproven) return 'loss'
     if (pass.coverage.kind === 'whole') await refreshVerdict(pass, reached.page)
     start = reached.page
+    isStartMerged = true
     if (position.at !== null) {
       await rereadOpenJobs(pass, reached.page, openAllowance(pass.pagesPerRun))
       start = await askAbove(pass, position.at)
+      isStartMerged = false
     }
     refresh.requests = Math.max(LEAST_REFRESH_REQUESTS, pass.counters.pagesRead - pagesBefore + 1)
   }
   return walkDown(pass, start, {
     isFull: true,
-    until: sliceEnd(pass, position.at ?? start.newest, refresh.requests),
+    isStartMerged,
+    until: sliceEnd(pass, position.at ?? start.newest, refresh),
     onWindow: position.move,
   })
 }
@@ -131,30 +137,32 @@ async function refreshVerdict(pass: Pass, head: Page): Promise<void> {
  * the slice began: it could not go on from there, and would read the tie again for ever. Nor in an unsorted list, which
  * has no positions at all.
  */
-function sliceEnd(
-  { counters, timing, sizes, doubts, mustHandOn, windowRest, coverage }: Pass,
-  from: Micros | null,
-  refreshRequests: number,
-): (page: Page) => boolean {
+function sliceEnd(pass: Pass, from: Micros | null, refresh: Refresh): (page: Page) => boolean {
+  const { counters, timing, sizes, doubts, mustHandOn } = pass
   const { pagesRead, waitedMs } = counters
-  const startedAt = performance.now()
   return ({ oldest }) => {
     if (doubts.has('unsorted')) return false
     if (from !== null && (oldest === null || oldest >= from)) return false
     if (mustHandOn()) return true
-    if (coverage.kind === 'whole' && !mayReadOn(windowRest(), timing.refreshMs, refreshRequests)) return true
+    if (pass.coverage.kind === 'whole' && !mayReadOn(pass.windowRest(), toDue(pass, refresh))) return true
     if (counters.pagesRead - pagesRead < sizes.minSlicePages) return false
-    return performance.now() - startedAt >= timing.refreshMs || counters.waitedMs - waitedMs >= timing.longWaitMs
+    return performance.now() - refresh.at >= timing.refreshMs || counters.waitedMs - waitedMs >= timing.longWaitMs
   }
 }
 
 /** Waits until the head is due again, or a new window begins, where the rest of the window is kept for such heads. */
-async function leaveRestOfWindow(pass: Pass, refreshRequests: number): Promise<void> {
-  const { counters, log, signal, timing } = pass
+async function leaveRestOfWindow(pass: Pass, refresh: Refresh): Promise<void> {
+  const { counters, log, signal } = pass
   const rest = pass.windowRest()
-  if (rest === null || mayReadOn(rest, timing.refreshMs, refreshRequests)) return
-  const waitMs = Math.min(timing.refreshMs, rest.endsInMs)
+  const due = toDue(pass, refresh)
+  if (rest === null || mayReadOn(rest, due)) return
+  const waitMs = Math.min(due.dueInMs, rest.endsInMs)
   counters.waitedMs += waitMs
   log.info({ waitMs }, 'waiting: the rest of the request budget is kept for the head')
   await sleep(waitMs, undefined, { signal })
+}
+
+function toDue({ timing }: Pass, { at, requests }: Refresh): Parameters<typeof mayReadOn>[1] {
+  const everyMs = timing.refreshMs
+  return { dueInMs: Math.max(0, at + everyMs - performance.now()), everyMs, requests }
 }

@@ -10,6 +10,8 @@ const MOST_ROUNDS = 4
 export interface WalkOptions {
   /** Whether to read to the end of the list even where nothing can be proved any more. */
   readonly isFull?: boolean
+  /** Whether `start` is merged already. */
+  readonly isStartMerged?: boolean
   /** Ends the walk after the page. Default: never. */
   readonly until?: (page: Page) => boolean
   /** Called when everything down to `bottom` (null: the end of the list) is merged, and its window checked. */
@@ -35,7 +37,7 @@ export type WalkEnd = 'end' | 'until' | 'broken' | 'loss' | 'foreign'
  * stored below, merges from its first page on.
  */
 export async function walkDown(pass: Pass, start: Page, options: WalkOptions = {}): Promise<WalkEnd> {
-  const { isFull = false, until = () => false, onWindow } = options
+  const { isFull = false, isStartMerged = false, until = () => false, onWindow } = options
   let page = start
   let isJoined = pass.coverage.kind !== 'whole' || (await pass.touches(start))
   let isProven = start.fault === null
@@ -54,7 +56,7 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions = {
     const isEnd = isLast(page) && page.fault === null
     if (isEnd && !isJoined && pass.newestStored !== null) return 'foreign'
     isJoined ||= isEnd
-    if (isJoined) await pass.merge(isUsable ? page : pass.withoutNewcomers(page))
+    if (isJoined && !(isStartMerged && page === start)) await pass.merge(isUsable ? page : pass.withoutNewcomers(page))
     // Without a proof no position is kept, so that nobody could go on from here.
     const isOver = isEnd || (isJoined && (isProven || !isFull) && until(page))
     if (isJoined && page.fault === null && (isOver || stretch.answers >= pass.sizes.windowAnswers)) {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { isSweepDue, modeOf, openAllowance } from '../../src/sync/plan.js'
+import { isSweepDue, mayReadOn, modeOf, openAllowance } from '../../src/sync/plan.js'
 
 const settled = { isWhole: true, fullStartedAt: null, isUnsorted: false }
 
@@ -24,4 +24,20 @@ test('the sweep is due once an hour', () => {
 test('open jobs leave a quarter of the pages to the sweep', () => {
   expect(openAllowance(20)).toBe(15)
   expect(openAllowance(1)).toBe(0)
+})
+
+test('a full pass leaves the rest of a window to the heads that are due in it, but at most half of a window', () => {
+  const everyMs = 300
+  const may = (requests: number, endsInMs: number, dueInMs = everyMs, share = 100) =>
+    mayReadOn({ requests, share, endsInMs }, { dueInMs, everyMs, requests: 4 })
+  expect(mayReadOn(null, { dueInMs: 0, everyMs, requests: 4 })).toBe(true)
+  // Due at 300 and 600 of 899: two heads.
+  expect([may(9, 899), may(8, 899)]).toEqual([true, false])
+  // A third one is due as the window ends, unless the next window comes first.
+  expect([may(12, 901), may(13, 901)]).toEqual([false, true])
+  expect([may(0, 300), may(1, 300)]).toEqual([false, true])
+  // Overdue.
+  expect([may(4, 299, 0), may(5, 299, 0)]).toEqual([false, true])
+  // However much it costs.
+  expect([may(50, 9_000), may(51, 9_000)]).toEqual([false, true])
 })
