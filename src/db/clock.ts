@@ -8,11 +8,11 @@ export async function readDatabaseTime(db: Database): Promise<Date> {
 }
 
 /**
- * The clock of the database, as of now and carried on by our monotonic one: it does not jump with the clock of this
- * machine, and after a sleep of the machine it is behind rather than ahead.
+ * The clock of the database, as of now and carried on by our monotonic one. It does not jump with the clock of this machine.
+ * After a sleep of the machine, and by the latency of the query, it is behind rather than ahead.
  */
 export async function openDatabaseClock(db: Database): Promise<() => Date> {
-  const asked = performance.now()
   const began = (await readDatabaseTime(db)).getTime()
-  return () => new Date(began + performance.now() - asked)
+  const answered = performance.now()
+  return () => new Date(began + performance.now() - answered)
 }

@@ -29,9 +29,11 @@ export async function findRemoved(
   await walkDown(pass, await pass.ask(head.totalPages))
   // Where rejected items stand in the list the table does not know, so it cannot tell the surplus above a page.
   if ((await countOpenRejections(pass.db, pass.run.account)) > 0) return
-  while (!isSpent() && (await countListable(pass)) > (pass.latestTotal ?? head.total)) {
+  // Against the head that was merged: jobs that came since stand in later totals, and not in the table.
+  const listed = pass.groundTotal ?? head.total
+  while (!isSpent() && (await countListable(pass)) > listed) {
     const before = pass.missing.size
-    const last = await bisect(pass, head.totalPages)
+    const last = await bisect(pass, head.totalPages, listed)
     if (last === null) return
     const overlapped = pass.mustOverlap
     await readFrom(pass, last)
@@ -41,12 +43,12 @@ export async function findRemoved(
 }
 
 /** The first page above which jobs are gone; the gap lies on it or on the page before. Null where the list moves. */
-async function bisect(pass: Pass, totalPages: number): Promise<number | null> {
+async function bisect(pass: Pass, totalPages: number, listed: number): Promise<number | null> {
   let sound = 1
   let surplus = totalPages + 1
   while (surplus - sound > 1) {
     const middle = (sound + surplus) >> 1
-    const gone = await surplusAbove(pass, await pass.ask(middle))
+    const gone = await surplusAbove(pass, await pass.ask(middle), listed)
     if (gone === null) return null
     if (gone > 0) surplus = middle
     else sound = middle
@@ -54,8 +56,12 @@ async function bisect(pass: Pass, totalPages: number): Promise<number | null> {
   return surplus
 }
 
-/** How many stored jobs above the page are listed no longer; null when the page cannot tell. */
-async function surplusAbove(pass: Pass, page: Page): Promise<number | null> {
+/**
+ * How many stored jobs above the page are listed no longer; null when the page cannot tell.
+ *
+ * @param listed total of the head that was merged: what came since pushed the page down, and is not in the table.
+ */
+async function surplusAbove(pass: Pass, page: Page, listed: number): Promise<number | null> {
   if (page.fault !== null || !page.isSorted || page.jobs.length === 0) return null
   const { instants } = page
   // Among jobs that tie, the table has no order. The first one that is strictly older than its neighbour can be counted.
@@ -63,7 +69,7 @@ async function surplusAbove(pass: Pass, page: Page): Promise<number | null> {
   const instant = instants[index]
   if (instant === undefined) return null
   const rank = await rankOf(pass.db, pass.run.account, toTimestamp(instant), [...pass.missing])
-  return rank - ((page.number - 1) * pass.limit + index)
+  return rank - (page.start + index - Math.max(0, page.total - listed))
 }
 
 /** Reads from the page before the surplus over it, so that a window encloses the gap. */

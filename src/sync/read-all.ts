@@ -65,20 +65,20 @@ async function closePass(
   if (pass.isUnproven) return withoutCounts(pass, 'loss')
   await position.finish(reached.page)
   const result = await settle(pass, reached.page, { hasReadAll })
-  if (!(await searchSurplus(pass, reached.page, result))) return result
+  const difference = (result.storedTotal ?? 0) - (result.listedTotal ?? 0)
+  if (difference === pass.state.triedDifference || !(await searchSurplus(pass, reached.page, result))) return result
   const again = await reachHead(pass, null)
   return 'end' in again ? withoutCounts(pass, again.end) : settle(pass, again.page, { hasReadAll: false })
 }
 
-/** Searches for what is stored too much; false where there is nothing to search for, or it was in vain before. */
+/** Searches for what is stored too much; false where there is nothing to search for. */
 async function searchSurplus(
   pass: Pass,
   head: Page,
   { listedTotal, storedTotal }: SyncResult,
   allowance?: number,
 ): Promise<boolean> {
-  const difference = (storedTotal ?? 0) - (listedTotal ?? 0)
-  if (listedTotal === null || difference <= 0 || difference === pass.state.triedDifference) return false
+  if (listedTotal === null || (storedTotal ?? 0) <= listedTotal) return false
   await findRemoved(pass, head, allowance)
   return true
 }
@@ -95,7 +95,14 @@ async function readSlice(pass: Pass, position: FullPosition, head: Page, refresh
     await pass.noteHead(head)
   } else {
     await position.begin(head)
-    const reached = await reachHead(pass, head)
+    let reached = await reachHead(pass, head)
+    if ('page' in reached && position.at !== null) {
+      const pagesRead = pass.counters.pagesRead
+      await rereadOpenJobs(pass, reached.page, openAllowance(pass.pagesPerRun))
+      // A verdict speaks of the open jobs too, so that they come first.
+      const hasRead = pass.counters.pagesRead > pagesRead
+      if (hasRead && pass.coverage.kind === 'whole') reached = await reachHead(pass, null)
+    }
     if ('end' in reached) {
       if (reached.end !== 'foreign' || !pass.acceptRemovals) return reached.end
       pass.log.warn('the list holds no stored job: reading it like the first time')
@@ -107,7 +114,6 @@ async function readSlice(pass: Pass, position: FullPosition, head: Page, refresh
     start = reached.page
     isStartMerged = true
     if (position.at !== null) {
-      await rereadOpenJobs(pass, reached.page, openAllowance(pass.pagesPerRun))
       start = await askAbove(pass, position.at)
       isStartMerged = false
     }

@@ -10,6 +10,9 @@ import { type SyncResult, settle, withoutCounts } from './settle.js'
 import { sweepSlice } from './sweep.js'
 import { walkDown } from './walk.js'
 
+/** Searches for removed jobs in one run, as long as each finds some. */
+const MAX_SEARCHES = 4
+
 /**
  * One incremental run: the open jobs, a slice of the sweep when it is due, then the head, on which the verdict is
  * taken. With nothing open, no slice due and equal counts, that is one request. Where the counts differ it looks for
@@ -68,11 +71,17 @@ async function findDifference(
   hasSwept: boolean,
 ): Promise<SyncResult> {
   const difference = (storedTotal ?? 0) - (listedTotal ?? 0)
-  if (difference > 0 && pass.head !== null) await findRemoved(pass, pass.head)
-  else if (!hasSwept && pass.mayGo()) await sweepSlice(pass, pass.pagesPerRun)
-  const result = await settleOnHead(pass)
-  const isSettled = result.listedTotal === null || result.listedTotal === result.storedTotal
-  if (isSettled || difference === pass.state.triedDifference) return result
+  if (difference < 0 && !hasSwept && pass.mayGo()) await sweepSlice(pass, pass.pagesPerRun)
+  let result: SyncResult
+  for (let round = 1; ; round += 1) {
+    const removedBefore = pass.counters.removed
+    if (difference > 0 && pass.head !== null) await findRemoved(pass, pass.head)
+    result = await settleOnHead(pass)
+    if (result.listedTotal === null || result.listedTotal === result.storedTotal) return result
+    // While one job was searched for, the next one may have gone.
+    if (pass.counters.removed === removedBefore || round === MAX_SEARCHES) break
+  }
+  if (difference === pass.state.triedDifference) return result
 
   pass.log.info({ difference }, 'stored and listed jobs differ: reading the whole list')
   return readEverything(pass, await pass.ask(1))

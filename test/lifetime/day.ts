@@ -2,6 +2,8 @@
 export interface Day {
   requests: number
   windows: number
+  /** Most requests of ours in one window, of all processes. */
+  fullest: number
   /** 429 that the rate limit gave; injected faults are not counted. */
   refused: number
   /** Runs by status and reason. */
@@ -27,6 +29,7 @@ export function newDay(): Day {
     ...{
       requests: 0,
       windows: 0,
+      fullest: 0,
       refused: 0,
       runs: new Map(),
       worstAge: null,
@@ -45,6 +48,7 @@ export function count(tally: Map<string, number>, what: string): void {
 const COLUMNS: readonly (readonly [title: string, toText: (day: Day) => string])[] = [
   ['requests', ({ requests }) => String(requests)],
   ['windows', ({ windows }) => String(windows)],
+  ['most in one', ({ fullest }) => String(fullest)],
   ['429', ({ refused }) => String(refused)],
   ['runs', ({ runs }) => tallied(runs)],
   ['worst age of complete_as_of, min', ({ worstAge }) => worstAge?.toFixed(1) ?? '-'],

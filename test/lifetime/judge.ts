@@ -19,6 +19,9 @@ const USED_UP_SHARE = 0.9
 /** However slow the machine, a first load that stands still for this number of windows is stuck. */
 const IDLE_WINDOWS = 4
 
+/** When the first load has reached the end of the list, there is a verdict after this number of windows. */
+const FIRST_VERDICT_WINDOWS = 4
+
 /** How a run may fail where requests fail. */
 const API_ERRORS: ReadonlySet<string | null> = new Set([
   'rate_limited',
@@ -92,6 +95,7 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
   let comparedAt = 0
   let comparingMs = 0
   let isWhole = false
+  let wholeAt = 0
   let isOld = false
   let isUnready = false
   let readyAskedAt = Date.now()
@@ -122,6 +126,7 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
       if (status === 429 && fault === null) day.refused += 1
       if (windowEndsAt !== window.endsAt) await beginWindow(windowEndsAt)
       window.total += 1
+      day.fullest = Math.max(day.fullest, window.total)
       window.ours = window.starts === seat.starts ? window.ours + 1 : 1
       window.starts = seat.starts
       if (window.ours === rules.share + 1) {
@@ -193,8 +198,14 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
 
   async function judgeFreshness(): Promise<void> {
     const state = await readState()
+    if (!isWhole && state.isWhole) wholeAt = Date.now()
     isWhole = state.isWhole === true
-    if (state.completeAt === null) return
+    if (state.completeAt === null) {
+      if (!isWhole || isOld || Date.now() - wholeAt <= FIRST_VERDICT_WINDOWS * rules.windowMs) return
+      isOld = true
+      onViolation(`no verdict in ${inMinutes(Date.now() - wholeAt)} since the first load reached the end of the list`)
+      return
+    }
     if (state.completeAt !== completeAt) {
       day.verdicts += 1
       isOld = false

@@ -50,6 +50,8 @@ export async function startServiceSeat(
       cwd: tmpdir(),
       env: { PATH, HOME, ...env },
       stdio: ['ignore', 'pipe', 'inherit'],
+      // Ctrl-C is the harness's to pass on.
+      detached: true,
     })
     createInterface({ input: started.stdout }).on('line', (line) => {
       log.push(line)

@@ -92,6 +92,24 @@ describe('a full pass that waits for several windows', () => {
   })
 })
 
+test('a removed job is found by bisection while new ones come between any two requests', async () => {
+  await using simulator = await startSimulator({
+    jobs: 5_000,
+    rateLimit: 'off',
+    beforeAnswer: () => void simulator.account.addJob({ status: 'completed' }),
+  })
+  await loadTable(simulator, database)
+  await noteSweep(database)
+  const uuids = [...simulator.account.allUuids()]
+  for (const index of [1_234, 3_456]) simulator.account.removeJob(uuids[index] ?? '')
+
+  const { summary, requests } = await runAgainst(simulator, database)
+
+  expect(summary).toMatchObject({ status: 'complete', mode: 'incremental', removed: 2 })
+  // Two searches among a hundred pages, and none of the whole list.
+  expect(requests).toBeLessThan(45)
+})
+
 describe('two backends, one behind', () => {
   test('of a capped list: no false verdict, no listed job removed, most runs complete', {
     timeout: 120_000,
