@@ -12,7 +12,7 @@ import { type Coverage, NOTHING_COVERED, toCoverage, touchesCovered } from './co
 import { type Micros, toMicros, toTimestamp } from './instant.js'
 import { FixedLimitError, SmallerLimitError, TwoListsError } from './interruptions.js'
 import { createPageMerger, type PageMerger } from './merge-pages.js'
-import { areOfTwoLists, faultOf, listsTheSame, type Page, type PageAsked, toPage } from './page.js'
+import { areOfTwoLists, faultOf, listsTheSame, overlaps, type Page, type PageAsked, toPage } from './page.js'
 import type { RunMode } from './run-summary.js'
 import { pageAt } from './seam.js'
 import type { Listed } from './stretch.js'
@@ -130,7 +130,10 @@ export interface Pass extends Omit<SyncOptions, 'onPage' | 'client'>, PassStart 
    * be one of them. Where the pages of the window do not overlap, such a job only shows that the list loses jobs.
    */
   checkWindow(window: Window & Listed, isOverlapping: boolean): Promise<void>
-  /** Checks that a page which adjoins by equal totals is older than the one above; else there may be two lists. */
+  /**
+   * Checks that a page which adjoins by equal totals is older than the one above, and known where all below it must be; else
+   * there may be two lists.
+   */
   checkOrder(upper: Page, lower: Page): Promise<void>
   /**
    * Notes an answer for page 1 that touches covered ground. In a first pass, a total that grew by less than the jobs that
@@ -154,6 +157,7 @@ export function createPass(options: SyncOptions, start: PassStart): Pass {
   const merger = createPageMerger(db, run, counters, () => pass.doubt('redated'))
   const writer = createChunkWriter(merger.merge, sizes.chunkPages, timing.chunkWaitMs)
   let losesJobs = state.losesJobs
+  let isOrderChecked = false
 
   function checkAnswer(answer: ListAnswer, asked: PageAsked): string | null {
     const given = answer.pagination.limit
@@ -258,8 +262,12 @@ export function createPass(options: SyncOptions, start: PassStart): Pass {
       if (isOverlapping) for (const uuid of unlisted) pass.missing.add(uuid)
     },
     async checkOrder(upper, lower) {
-      if (pass.mustOverlap || upper.oldest === null || lower.newest === null || lower.newest <= upper.oldest) return
-      if (pass.doubts.has('unsorted') || lower.start < upper.end) return
+      if (isOrderChecked || pass.doubts.has('unsorted') || overlaps(upper, lower)) return
+      const isOlder = upper.oldest === null || lower.newest === null || lower.newest <= upper.oldest
+      // All that an account which is whole lists below its newest stored job is stored.
+      const isKnown = pass.coverage.kind !== 'whole' || lower.uuids.size === 0 || (await pass.touches(lower))
+      if (isOlder && isKnown) return
+      isOrderChecked = true
       // Two answers in a row show both lists, where a proxy or a load balancer takes turns.
       await pass.ask(1)
       await pass.ask(1)
