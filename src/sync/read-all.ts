@@ -59,7 +59,7 @@ async function closePass(
 ): Promise<SyncResult> {
   // A few pages of two lists may look like one by chance; two answers in a row do not.
   const isShort = head.totalPages > 1 && head.totalPages <= pass.sizes.doubleCheckPages
-  if (pass.firstPass !== null && isShort) await pass.ask(1)
+  if (pass.firstPass !== null && !pass.state.isWhole && isShort) await pass.ask(1)
   const reached = await reachHead(pass, null)
   if ('end' in reached) return withoutCounts(pass, reached.end)
   if (pass.isUnproven) return withoutCounts(pass, 'loss')
@@ -111,7 +111,8 @@ async function readSlice(pass: Pass, position: FullPosition, head: Page, refresh
     }
     if (pass.isUnproven) return 'loss'
     if (pass.coverage.kind === 'whole') await refreshVerdict(pass, reached.page)
-    start = reached.page
+    // What the climb has merged need not be read again, unless a window must enclose it.
+    start = pass.losesJobs ? reached.page : reached.ground
     isStartMerged = true
     if (position.at !== null) {
       start = await askAbove(pass, position.at)
