@@ -21,6 +21,7 @@ const { status } = spawnSync(process.execPath, ['node_modules/vitest/vitest.mjs'
   cwd: fileURLToPath(new URL('..', import.meta.url)),
   env: {
     CHURN_HISTORIES: '5000',
+    CHURN_SEED: 'random',
     REQUEST_COST_SIZES: '1000,100000,1000000',
     REQUEST_COST_HOURS: '24',
     BUDGET_JOBS: '100000',

@@ -147,12 +147,18 @@ function isSettled(ageMs: number): Prisma.Sql {
   return Prisma.sql`b.first_seen_at <= now() - make_interval(secs => ${ageMs / 1000})`
 }
 
-/** Whether a live job of the account is newer than `newest` and was first seen less than `ageMs` ago. */
-export async function hasFreshJobAbove(db: Database, account: string, newest: string, ageMs: number): Promise<boolean> {
+/** Whether a live job of the account that is not `listed` is newer than `newest`, and was first seen less than `ageMs` ago. */
+export async function hasFreshJobAbove(
+  db: Database,
+  account: string,
+  newest: string,
+  ageMs: number,
+  listed: readonly string[],
+): Promise<boolean> {
   const [row] = await db.$queryRaw<{ found: boolean }[]>`
     SELECT EXISTS (
       SELECT FROM spidra.batch_jobs b
       WHERE b.account = ${account} AND b.removed_at IS NULL AND b.created_at > ${newest}::timestamptz
-        AND NOT ${isSettled(ageMs)}) AS found`
+        AND NOT ${isSettled(ageMs)} AND b.uuid <> ALL(${listed}::uuid[])) AS found`
   return row?.found ?? false
 }

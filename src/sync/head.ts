@@ -68,7 +68,7 @@ async function isOlderThanStored(pass: Pass, { newest, uuids }: Page): Promise<b
   if (newest === null || groundTop === null || newest >= groundTop || doubts.has('unsorted')) return false
   // Another account's list is not older, it is another one.
   if (!(await hasStored(db, run.account, [...uuids], null))) return false
-  return hasFreshJobAbove(db, run.account, toTimestamp(newest), timing.staleAnswerMs)
+  return hasFreshJobAbove(db, run.account, toTimestamp(newest), timing.staleAnswerMs, [...uuids])
 }
 
 /**

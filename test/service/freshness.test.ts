@@ -34,7 +34,7 @@ test('a verdict in the middle of a run shows at once, on every page and in every
   let isHeld = false
   await using api = await simulateFor({
     beforeAnswer: async ({ page }) => {
-      if (!isHeld || page !== 2) return
+      if (!isHeld || page !== 1) return
       reached.emit('page')
       await once(released, 'go')
     },

@@ -11,9 +11,9 @@ import { type RunResult, runSync } from '../../src/sync/run-sync.js'
 import { createMovingList, Died, type ListedJob, type Move, type MovingList } from '../support/moving-list.js'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js'
 
-/** `npm run check` tries 200 histories, `npm run torture` 5,000. */
+/** `npm test` tries the same 200 histories each time, so that it says of a change whether it broke one; the torture draws others. */
 const HISTORIES = Number(process.env.CHURN_HISTORIES ?? 200)
-const SEED = process.env.CHURN_SEED === undefined ? {} : { seed: Number(process.env.CHURN_SEED) }
+const SEED = process.env.CHURN_SEED === 'random' ? {} : { seed: Number(process.env.CHURN_SEED ?? 20_261_126) }
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -144,6 +144,11 @@ async function storedJobs(account: string): Promise<Map<string, StoredJob>> {
 const isOpen = (job: ListedJob) => job.status === 'running'
 const fieldsOf = (job: ListedJob | undefined) => job && { status: job.status, completedCount: job.completedCount }
 
+function isDisjoint(one: readonly ListedJob[], other: readonly ListedJob[]): boolean {
+  const uuids = new Set(other.map(({ uuid }) => uuid))
+  return one.every(({ uuid }) => !uuids.has(uuid))
+}
+
 let accounts = 0
 
 test('what says complete is complete, nothing listed is marked removed, and what was read is fresh, however the list moves', {
@@ -180,7 +185,10 @@ test('what says complete is complete, nothing listed is marked removed, and what
           const gone = new Set(
             list.versions.flatMap((version) => version.map(({ uuid }) => uuid)).filter((uuid) => !listed.has(uuid)),
           )
-          if (gone.size <= 50) expect(versions.every(isListed), 'a mass removal of a list that is ours').toBe(false)
+          // Answers of two versions that share nothing are those of two accounts, as far as anybody can tell.
+          const isReplaced = lag > 0 && versions.some((one) => one.length > 0 && isDisjoint(one, list.jobs))
+          if (gone.size <= 50 && !isReplaced)
+            expect(versions.every(isListed), 'a mass removal of a list that is ours').toBe(false)
         }
         if (lag > 0) {
           lagging.runs += 1
