@@ -46,15 +46,6 @@ test.each([
   { name: 'a still list', limit: 80, jobs: 4_000 },
   { name: 'four new jobs a second', limit: 80, jobs: 4_000, arrivalsPerMinute: 240 },
   { name: 'a budget of 15 requests', limit: 30, jobs: 1_500 },
-  {
-    name: 'the oldest jobs vanish',
-    limit: 80,
-    jobs: 3_000,
-    arrivalsPerMinute: 30,
-    removalsPerMinute: 30,
-    removalsFrom: 'tail',
-  },
-  { name: 'jobs vanish anywhere', limit: 120, jobs: 3_500, arrivalsPerMinute: 15, removalsPerMinute: 15 },
 ] as const)(
   'while a full pass waits for windows, its verdict is never older than two refresh intervals: $name',
   { timeout: 60_000 },
@@ -62,9 +53,7 @@ test.each([
     const { summary, oldestMs } = await fullPass(options)
 
     expect(summary).toMatchObject({ status: 'complete', mode: 'full' })
-    expect(summary.durationMs).toBeGreaterThan(WINDOW_MS)
     expect(summary.waitedMs).toBeGreaterThan(REFRESH_MS)
-    if ('removalsPerMinute' in options) expect(summary.removed).toBeGreaterThan(0)
     expect(oldestMs).toBeLessThan(2 * REFRESH_MS)
   },
 )
