@@ -8,8 +8,13 @@ import type { WalkEnd } from './walk.js'
 /** Answers in a row that bring the climb no higher: the list moves faster than it can be read. */
 const MAX_TRIES = 6
 
-/** The answer on which a verdict may be taken, or why there is none. */
-export type Head = { readonly page: Page } | { readonly end: Extract<WalkEnd, 'broken' | 'foreign'> }
+/**
+ * The answer on which a verdict may be taken, and the page from which the climb to it began, itself where there was none:
+ * everything down to the end of that page is merged. Or why there is none.
+ */
+export type Head =
+  | { readonly page: Page; readonly ground: Page }
+  | { readonly end: Extract<WalkEnd, 'broken' | 'foreign'> }
 
 /**
  * Reads page 1 and merges it, so that every job listed above covered ground on that answer is stored. With nothing covered,
@@ -25,19 +30,21 @@ export async function reachHead(pass: Pass, first: Page | null): Promise<Head> {
   const head = await askHead(pass, first)
   if (head === null) return { end: 'broken' }
   let page = head
+  let ground: Page = head
   if (head.totalPages <= 1) {
     if (head.total > 0 && !pass.acceptRemovals && !(await isOurList(pass, head))) return { end: 'foreign' }
   } else if (pass.coverage.kind !== 'none' && !(await pass.touches(head))) {
-    const ground = await findBelow(pass, head, (below) => pass.touches(below))
-    if (typeof ground === 'string') return { end: ground }
-    const top = await climb(pass, ground)
+    const found = await findBelow(pass, head, (below) => pass.touches(below))
+    if (typeof found === 'string') return { end: found }
+    ground = found
+    const top = await climb(pass, ground, head)
     if (top === null) return { end: 'broken' }
     page = top
   }
   await pass.merge(page)
   await pass.drain()
   await pass.noteHead(page)
-  return { page }
+  return { page, ground }
 }
 
 /**
@@ -156,8 +163,12 @@ async function guessNewcomers(pass: Pass, { total }: Page): Promise<number> {
   return known === null ? 0 : Math.max(0, total - known)
 }
 
-/** Merges page by page from `ground` up to page 1, and returns that page unmerged; null where the list moves too fast. */
-async function climb(pass: Pass, ground: Page): Promise<Page | null> {
+/**
+ * Merges page by page from `ground` up to page 1, and returns that page unmerged; null where the list moves too fast.
+ *
+ * @param head an answer for page 1. In a list that loses nothing it still holds where the total is still the same.
+ */
+async function climb(pass: Pass, ground: Page, head: Page): Promise<Page | null> {
   let low = ground
   let margin = 0
   let tries = 0
@@ -167,7 +178,9 @@ async function climb(pass: Pass, ground: Page): Promise<Page | null> {
     await pass.merge(low)
     const before = pass.latestTotal ?? low.total
     const asked = above(pass, low.start + Math.max(0, before - low.total), margin)
-    const upper = await pass.ask(asked.number, asked.limit)
+    const isHeadAgain = asked.number === head.number && asked.limit === head.limit
+    const isSame = isHeadAgain && !pass.losesJobs && head.total === before && head.total === low.total
+    const upper = isSame ? head : await pass.ask(asked.number, asked.limit)
     if (upper.fault !== null) return null
     const isSound = isSoundSeam(upper, low, pass.mustOverlap)
     tries = isSound && upper.total - upper.start > height ? 0 : tries + 1

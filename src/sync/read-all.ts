@@ -111,7 +111,8 @@ async function readSlice(pass: Pass, position: FullPosition, head: Page, refresh
     }
     if (pass.isUnproven) return 'loss'
     if (pass.coverage.kind === 'whole') await refreshVerdict(pass, reached.page)
-    start = reached.page
+    // What the climb has merged need not be read again, unless a window must enclose it.
+    start = pass.losesJobs ? reached.page : reached.ground
     isStartMerged = true
     if (position.at !== null) {
       start = await askAbove(pass, position.at)

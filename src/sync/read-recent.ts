@@ -42,7 +42,8 @@ async function readSmallList(pass: Pass, first: Page): Promise<SyncResult> {
   if ('end' in reached) return withoutCounts(pass, reached.end)
   if (reached.page.totalPages <= 1) return settle(pass, reached.page, { hasReadAll: true })
   const overlapped = pass.mustOverlap
-  let end = await walkDown(pass, reached.page, { isFull: true, isStartMerged: true })
+  const start = overlapped ? reached.page : reached.ground
+  let end = await walkDown(pass, start, { isFull: true, isStartMerged: true })
   // The first loss ever shows on pages that only adjoin; once they overlap, it is proved.
   if (end === 'end' && pass.mustOverlap !== overlapped) end = await walkDown(pass, await pass.ask(1), { isFull: true })
   if (end !== 'end') return withoutCounts(pass, end === 'foreign' ? 'foreign' : 'broken')
