@@ -86,8 +86,6 @@ export interface SyncSizes {
   readonly minSlicePages: number
   /** An account of at most this number of pages is read whole in every run. */
   readonly smallPages: number
-  /** At the end of a first pass over at most this number of pages, page 1 is asked for twice, to tell one list from two. */
-  readonly doubleCheckPages: number
 }
 
 /** Windows as large as chunks, because a pass that is cut off goes on from its last window. */
@@ -97,5 +95,4 @@ export const SYNC_SIZES: SyncSizes = Object.freeze({
   chunkPages: 6,
   minSlicePages: 20,
   smallPages: 4,
-  doubleCheckPages: 8,
 })

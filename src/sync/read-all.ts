@@ -13,8 +13,11 @@ import { askAbove } from './position.js'
 import { judge, type SyncResult, settle, withoutCounts } from './settle.js'
 import { type WalkEnd, walkDown } from './walk.js'
 
-/** Requests that reading the head again costs at least: page 1, and the page to go on from. */
-const LEAST_REFRESH_REQUESTS = 2
+/** Requests that reading the head again costs at least: page 1, the page to go on from, and the one below it. */
+const LEAST_REFRESH_REQUESTS = 3
+
+/** What a search for removed jobs adds where they left the end of the list: page 1 twice more, and the last page. */
+const LEAST_SEARCH_REQUESTS = 3
 
 /** When the head was last read, on the clock of `performance.now()`, and how many requests that took. */
 interface Refresh {
@@ -32,7 +35,7 @@ interface Refresh {
  * @throws HandedOnError when the pass was told to stop, and another worker should go on.
  */
 export async function readEverything(pass: Pass, first: Page): Promise<SyncResult> {
-  const refresh: Refresh = { requests: LEAST_REFRESH_REQUESTS, at: performance.now() }
+  const refresh: Refresh = { requests: leastRefreshRequests(pass), at: performance.now() }
   const position = openFullPosition(pass)
   const isRereading = pass.coverage.kind === 'whole'
   const hasReadAll = position.at === null
@@ -51,15 +54,19 @@ export async function readEverything(pass: Pass, first: Page): Promise<SyncResul
   }
 }
 
+function leastRefreshRequests({ losesJobs }: Pass): number {
+  return LEAST_REFRESH_REQUESTS + (losesJobs ? LEAST_SEARCH_REQUESTS : 0)
+}
+
 /** Takes the verdict on a list that was read to its end. */
 async function closePass(
   pass: Pass,
   position: FullPosition,
   { head, hasReadAll }: { readonly head: Page; readonly hasReadAll: boolean },
 ): Promise<SyncResult> {
-  // A few pages of two lists may look like one by chance; two answers in a row do not.
-  const isShort = head.totalPages > 1 && head.totalPages <= pass.sizes.doubleCheckPages
-  if (pass.firstPass !== null && !pass.state.isWhole && isShort) await pass.ask(1)
+  // The pages of two lists that are answered in turn may look like one list by chance; two answers in a row do not.
+  const isFirstPass = pass.firstPass !== null && !pass.state.isWhole
+  if (isFirstPass && head.totalPages > 1 && !pass.doubts.has('unsorted')) await pass.ask(1)
   const reached = await reachHead(pass, null)
   if ('end' in reached) return withoutCounts(pass, reached.end)
   if (pass.isUnproven) return withoutCounts(pass, 'loss')
@@ -86,6 +93,7 @@ async function searchSurplus(
 /** Goes on from the position until the list ends, or the head is due again. */
 async function readSlice(pass: Pass, position: FullPosition, head: Page, refresh: Refresh): Promise<WalkEnd> {
   const pagesBefore = pass.counters.pagesRead
+  const waitedBefore = pass.counters.waitedMs
   let start = head
   let isStartMerged = false
   if (pass.coverage.kind === 'none') {
@@ -118,12 +126,12 @@ async function readSlice(pass: Pass, position: FullPosition, head: Page, refresh
       start = await askAbove(pass, position.at)
       isStartMerged = false
     }
-    refresh.requests = Math.max(LEAST_REFRESH_REQUESTS, pass.counters.pagesRead - pagesBefore + 1)
+    refresh.requests = Math.max(leastRefreshRequests(pass), pass.counters.pagesRead - pagesBefore + 1)
   }
   return walkDown(pass, start, {
     isFull: true,
     isStartMerged,
-    until: sliceEnd(pass, position.at ?? start.newest, refresh),
+    until: sliceEnd(pass, position.at ?? start.newest, refresh, waitedBefore),
     onWindow: position.move,
   })
 }
@@ -143,17 +151,24 @@ async function refreshVerdict(pass: Pass, head: Page): Promise<void> {
  * Ends a slice when the head is due, or the pass is to be handed on. But never inside a tie that reaches down from where
  * the slice began: it could not go on from there, and would read the tie again for ever. Nor in an unsorted list, which
  * has no positions at all.
+ *
+ * A wait ends the slice of an account that is whole after one page, because its verdict has aged meanwhile. A first pass
+ * has no verdict to keep fresh, and reads at least `minSlicePages`.
+ *
+ * @param waitedBefore what the run had waited when the slice began, its head included, in milliseconds.
  */
-function sliceEnd(pass: Pass, from: Micros | null, refresh: Refresh): (page: Page) => boolean {
+function sliceEnd(pass: Pass, from: Micros | null, refresh: Refresh, waitedBefore: number): (page: Page) => boolean {
   const { counters, timing, sizes, doubts, mustHandOn } = pass
-  const { pagesRead, waitedMs } = counters
+  const { pagesRead } = counters
   return ({ oldest }) => {
     if (doubts.has('unsorted')) return false
     if (from !== null && (oldest === null || oldest >= from)) return false
     if (mustHandOn()) return true
-    if (pass.coverage.kind === 'whole' && !mayReadOn(pass.windowRest(), toDue(pass, refresh))) return true
+    const hasWaited = counters.waitedMs - waitedBefore >= timing.longWaitMs
+    if (pass.coverage.kind === 'whole' && (hasWaited || !mayReadOn(pass.windowRest(), toDue(pass, refresh))))
+      return true
     if (counters.pagesRead - pagesRead < sizes.minSlicePages) return false
-    return performance.now() - refresh.at >= timing.refreshMs || counters.waitedMs - waitedMs >= timing.longWaitMs
+    return hasWaited || performance.now() - refresh.at >= timing.refreshMs
   }
 }
 

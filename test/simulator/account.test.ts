@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type Account, type AccountOptions, createAccount } from '../../src/simulator/account.js'
@@ -13,6 +15,12 @@ function clocked(options: AccountOptions) {
   const clock = { minutes: 0 }
   const account = createAccount({ epoch: EPOCH, now: () => EPOCH + clock.minutes * 60_000, ...options })
   return { account, clock }
+}
+
+/** A function that collects garbage at once, so that what is measured is what is held. */
+function forceableGarbageCollection(): () => void {
+  setFlagsFromString('--expose-gc')
+  return runInNewContext('gc')
 }
 
 function allJobs(account: Account): readonly ListedJob[] {
@@ -270,14 +278,16 @@ test('sends what no documentation knows when asked to', () => {
   expect(instants).toEqual(instants.toSorted((one, other) => other - one))
 })
 
-test('holds a million jobs in no memory, and shows a page anywhere in well under a millisecond', () => {
+test('holds a million jobs in no memory, and shows each page without building the others', () => {
+  const collectGarbage = forceableGarbageCollection()
+  collectGarbage()
   const before = process.memoryUsage().heapUsed
   const { account } = clocked({ jobs: 1_000_000, arrivalsPerMinute: 10 })
   for (const uuid of account.list({ page: 9000, limit: 50 }).jobs.map((job) => job.uuid)) account.removeJob(uuid)
-  const startedAt = performance.now()
+  // 500 pages take 0.03 s. Pages that built a million jobs would take minutes, and end in the timeout of the test.
   for (let page = 1; page <= 20_000; page += 40)
     expect(account.listText({ page, limit: 50 })).toContain('"total":999950')
-  // 0.06 ms where it was measured; the rest is for slow and busy machines.
-  expect((performance.now() - startedAt) / 500).toBeLessThan(1)
-  expect(process.memoryUsage().heapUsed - before).toBeLessThan(60_000_000)
+  collectGarbage()
+  // A million objects of any kind need more than 16 MB.
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(10_000_000)
 })

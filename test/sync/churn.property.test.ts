@@ -70,7 +70,7 @@ const history = kinds.chain(({ losses, lag }) =>
     sizes: fc.constantFrom(
       SYNC_SIZES,
       { ...SYNC_SIZES, windowAnswers: 2, chunkPages: 2, minSlicePages: 2, smallPages: 1 },
-      { ...SYNC_SIZES, windowAnswers: 1, chunkPages: 1, minSlicePages: 1, smallPages: 2, doubleCheckPages: 1 },
+      { ...SYNC_SIZES, windowAnswers: 1, chunkPages: 1, minSlicePages: 1, smallPages: 2 },
     ),
     runs: fc.array(planOf(losses === 'any' ? fc.oneof(comes, changes, goes) : fc.oneof(comes, changes)), {
       minLength: 2,

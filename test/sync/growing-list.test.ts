@@ -13,14 +13,14 @@ function addJobs({ account }: Simulator, count: number): void {
  * Requests of a first load; of an incremental run and of a full one when nothing has changed; of an incremental run with
  * a page and with three pages of new jobs; of a full run with as many.
  *
- * None is more than before pages were read so that they overlap, but for the first load of two to eight pages, which
+ * None is more than before pages were read so that they overlap, but for the first load of more than one page, which
  * asks for page 1 once more.
  */
 test.each([
   { jobs: 60, first: 4, steady: 3, full: 3, page: 4, pages: 5, fullPage: 8, fullPages: 11 },
-  { jobs: 500, first: 11, steady: 1, full: 11, page: 2, pages: 4, fullPage: 16, fullPages: 19 },
-  { jobs: 2_000, first: 41, steady: 1, full: 41, page: 2, pages: 4, fullPage: 46, fullPages: 49 },
-  { jobs: 20_000, first: 401, steady: 1, full: 401, page: 2, pages: 4, fullPage: 406, fullPages: 409 },
+  { jobs: 500, first: 12, steady: 1, full: 11, page: 2, pages: 4, fullPage: 16, fullPages: 19 },
+  { jobs: 2_000, first: 42, steady: 1, full: 41, page: 2, pages: 4, fullPage: 46, fullPages: 49 },
+  { jobs: 20_000, first: 402, steady: 1, full: 401, page: 2, pages: 4, fullPage: 406, fullPages: 409 },
 ])(
   'a list of $jobs jobs that loses nothing costs no more requests than it has to',
   { timeout: 60_000 },
