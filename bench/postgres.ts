@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { Client } from 'pg'
-import { openEmbeddedPostgres } from '../src/db/embedded-postgres.js'
+import { openEmbeddedPostgres } from '../src/db/embedded/postgres.js'
 import { cpuSecondsOf } from './process-usage.js'
 import { openWalReader, type WalReader } from './wal.js'
 

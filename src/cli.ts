@@ -3,18 +3,18 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
 import { CommanderError } from 'commander'
-import { type CommandContext, EXIT_CODES } from './commands/command.js'
 import { createCommandLine } from './commands/command-line.js'
-import { type ContextNeeds, createContext } from './commands/create-context.js'
-import { forOnlyAccount } from './commands/for-account.js'
-import { loadConfig, type Needs } from './config.js'
-import { ConfigError } from './config-error.js'
-import { secretsAmong } from './config-secrets.js'
-import { readUsableEnvFile } from './env-file.js'
-import { toPrintableLines } from './printable.js'
-import { createSecrets } from './secrets.js'
-import { onStopSignal } from './stop-signal.js'
-import { UsageError } from './usage-error.js'
+import { loadConfig, type Needs } from './config/config.js'
+import { ConfigError } from './config/config-error.js'
+import { readUsableEnvFile } from './config/env-file.js'
+import { secretsAmong } from './config/secrets.js'
+import { UsageError } from './config/usage-error.js'
+import { toPrintableLines } from './logging/printable.js'
+import { createSecrets } from './logging/secrets.js'
+import { type CommandContext, EXIT_CODES } from './service/command.js'
+import { type ContextNeeds, createContext } from './service/create-context.js'
+import { forOnlyAccount } from './service/for-account.js'
+import { onStopSignal } from './service/stop-signal.js'
 
 // On a machine with much memory V8 lets garbage pile up to a multiple of what is alive. A background service should stay
 // small: collecting sooner costs a few percent of time and saves a hundred megabytes.
@@ -84,7 +84,7 @@ const commandLine = createCommandLine(manifest.version, {
   }),
 
   doctor: action(async ({ json }) => {
-    const { runDoctorCommand } = await import('./commands/doctor.js')
+    const { runDoctorCommand } = await import('./commands/doctor/doctor.js')
     const options = { json, nodeVersion: process.versions.node, colour: stdout.isTTY && !process.env.NO_COLOR }
     return runDoctorCommand((load) => contextOf({ load, logsTo: 'stderr', accounts: 'usable' }), options)
   }),
@@ -112,7 +112,7 @@ const commandLine = createCommandLine(manifest.version, {
   demo: action(
     async (flags) => {
       refuseAccount('demo')
-      const { DEMO_ENVIRONMENT, runDemoCommand } = await import('./commands/demo.js')
+      const { DEMO_ENVIRONMENT, runDemoCommand } = await import('./commands/demo/demo.js')
       let isPortChosen = false
       // Only what shows: a real key or database must never meet the demo.
       const load: ContextNeeds['load'] = ({ HTTP_HOST, HTTP_PORT, LOG_LEVEL, LOG_FORMAT }, options) => {
@@ -125,7 +125,7 @@ const commandLine = createCommandLine(manifest.version, {
       const context = forOnlyAccount(await contextOf({ load, ...FOR_PEOPLE }))
       if (flags.accounts === 1 && flags.workers === undefined)
         return runDemoCommand(context, { ...flags, isPortChosen })
-      const { runDemoFleet } = await import('./commands/demo-fleet.js')
+      const { runDemoFleet } = await import('./commands/demo/fleet.js')
       const { fork } = await import('node:child_process')
       return runDemoFleet(context, { ...flags, isPortChosen }, (args, env, cwd) => {
         // Detached: Ctrl-C is the demo's to pass on, as a process that is told twice ends at once.

@@ -1,6 +1,6 @@
 import type { AlertFacts } from '../db/alert-facts.js'
 import type { AlertDetails, AlertFinding, AlertKind } from '../db/alerts.js'
-import { counted } from '../printable.js'
+import { counted } from '../logging/printable.js'
 
 /** From when on something is an alert. */
 export interface AlertThresholds {

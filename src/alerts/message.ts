@@ -1,6 +1,6 @@
 import type { AlertDetails, AlertState } from '../db/alerts.js'
-import { toSentence } from '../printable.js'
-import type { Redact } from '../redact.js'
+import { toSentence } from '../logging/printable.js'
+import type { Redact } from '../logging/redact.js'
 
 /** Something to tell. */
 export interface Tidings {

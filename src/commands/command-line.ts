@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
-import type { DemoFleetFlags } from './demo-fleet.js'
-import type { FleetRole } from './fleet.js'
+import type { FleetRole } from '../fleet/fleet.js'
+import type { DemoFleetFlags } from './demo/fleet.js'
 import type { ReportFlags } from './report.js'
 import type { SimulateFlags } from './simulate.js'
 import type { SyncFlags } from './sync.js'

@@ -1,8 +1,8 @@
+import { UsageError } from '../config/usage-error.js'
 import { grantReader } from '../db/reader-role.js'
-import { toPrintable } from '../printable.js'
-import { UsageError } from '../usage-error.js'
-import { type CommandContext, EXIT_CODES } from './command.js'
-import { openDatabaseForAccounts } from './known-account.js'
+import { toPrintable } from '../logging/printable.js'
+import { type CommandContext, EXIT_CODES } from '../service/command.js'
+import { openDatabaseForAccounts } from '../service/known-account.js'
 
 /** Longer names Postgres would cut off. */
 const MAX_NAME_BYTES = 63

@@ -1,4 +1,4 @@
-import { counted, wrapSentence } from '../printable.js'
+import { counted, wrapSentence } from '../logging/printable.js'
 import type { Cost, Reading, StartingBudget } from '../sync/cost.js'
 
 /** What `plan` found out, and made of it. */

@@ -1,13 +1,13 @@
 import { listOpenJobs } from '../db/batch-jobs-read.js'
 import { openDatabase } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
+import { unknownAccount } from '../service/choose-accounts.js'
+import { type CommandContext, EXIT_CODES } from '../service/command.js'
+import { eachAccount } from '../service/each-account.js'
+import { isNameOpen, openDatabaseForAccounts } from '../service/known-account.js'
 import { createSpidraClient, type ListAnswer, type RequestEvent } from '../spidra/client.js'
 import { costOf, fullPass, incrementalRun, type Reading, type StartingBudget } from '../sync/cost.js'
 import { faultOf } from '../sync/page.js'
-import { unknownAccount } from './choose-accounts.js'
-import { type CommandContext, EXIT_CODES } from './command.js'
-import { eachAccount } from './each-account.js'
-import { isNameOpen, openDatabaseForAccounts } from './known-account.js'
 import { type PlanReport, toPlanText } from './plan-text.js'
 
 const PAGE_LIMIT = 50

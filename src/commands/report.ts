@@ -1,15 +1,15 @@
 import { writeFile } from 'node:fs/promises'
+import { UsageError } from '../config/usage-error.js'
 import type { Database } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { pendingMigrations } from '../db/migrate.js'
 import { readDashboard } from '../report/dashboard-data.js'
 import { toReportText } from '../report/report-text.js'
-import { UsageError } from '../usage-error.js'
-import { accountsToShow } from './accounts-to-show.js'
-import { someNames } from './choose-accounts.js'
-import { type CommandContext, EXIT_CODES } from './command.js'
-import { toHeading } from './each-account.js'
-import { openDatabaseForAccounts } from './known-account.js'
+import { accountsToShow } from '../service/accounts-to-show.js'
+import { someNames } from '../service/choose-accounts.js'
+import { type CommandContext, EXIT_CODES } from '../service/command.js'
+import { toHeading } from '../service/each-account.js'
+import { openDatabaseForAccounts } from '../service/known-account.js'
 
 export interface ReportFlags {
   /** UTC days, today included. */

@@ -1,6 +1,6 @@
 import type { Database } from '../db/client.js'
 import { type OpenRejections, readOpenRejections } from '../db/rejected-jobs.js'
-import { counted } from '../printable.js'
+import { counted } from '../logging/printable.js'
 import type { RunSummary } from '../sync/run-summary.js'
 
 const number = (value: number) => value.toLocaleString('en')

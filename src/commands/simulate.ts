@@ -1,6 +1,6 @@
+import { UsageError } from '../config/usage-error.js'
 import { FAULT_KINDS, type FaultKind } from '../simulator/faults.js'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../simulator/server.js'
-import { UsageError } from '../usage-error.js'
 
 /** The flags of `simulate`, as typed on the command line. */
 export interface SimulateFlags {

@@ -1,15 +1,15 @@
 import { once } from 'node:events'
-import type { Config } from '../config.js'
-import { ConfigError, type ConfigProblem } from '../config-error.js'
+import type { Config } from '../config/config.js'
+import { ConfigError, type ConfigProblem } from '../config/config-error.js'
+import { assertOwnAddress } from '../config/source-address.js'
 import { migrate } from '../db/migrate.js'
-import { assertOwnAddress } from '../source-address.js'
-import { type CommandContext, EXIT_CODES } from './command.js'
-import type { FleetRole } from './fleet.js'
-import { forOnlyAccount } from './for-account.js'
-import { assertOwnKeys, openDatabaseForAccounts } from './known-account.js'
-import type { OpenDatabase } from './open-database.js'
-import { fixedAccounts, type Reloading, reloadOnHangup } from './reloading.js'
-import { startService } from './service.js'
+import type { FleetRole } from '../fleet/fleet.js'
+import { fixedAccounts, type Reloading, reloadOnHangup } from '../fleet/reloading.js'
+import { type CommandContext, EXIT_CODES } from '../service/command.js'
+import { forOnlyAccount } from '../service/for-account.js'
+import { assertOwnKeys, openDatabaseForAccounts } from '../service/known-account.js'
+import type { OpenDatabase } from '../service/open-database.js'
+import { startService } from '../service/service.js'
 
 type Context = CommandContext<string | null>
 
@@ -72,7 +72,7 @@ async function serve(
   const { accounts } = reloading
   if (role !== null || accounts.length > 1) {
     // The queue is loaded by fleets only.
-    const { startFleet } = await import('./fleet.js')
+    const { startFleet } = await import('../fleet/fleet.js')
     await using _fleet = await startFleet(context, database, reloading, role ?? 'both')
     if (!signal.aborted) await once(signal, 'abort')
     log.info('service stopping')

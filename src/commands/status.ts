@@ -5,9 +5,9 @@ import { toFleetText } from '../report/fleet-text.js'
 import { readStatusDocument, type StatusDocument } from '../report/status-document.js'
 import { toStatusLines } from '../report/status-lines.js'
 import { type Paint, toStatusText } from '../report/status-text.js'
-import { accountsToShow } from './accounts-to-show.js'
-import { type CommandContext, EXIT_CODES } from './command.js'
-import { openDatabaseForAccounts } from './known-account.js'
+import { accountsToShow } from '../service/accounts-to-show.js'
+import { type CommandContext, EXIT_CODES } from '../service/command.js'
+import { openDatabaseForAccounts } from '../service/known-account.js'
 
 export interface StatusOptions {
   /** At least one. */

@@ -1,13 +1,13 @@
+import { UsageError } from '../config/usage-error.js'
 import { migrate } from '../db/migrate.js'
+import { runAccount } from '../service/account-run.js'
+import { type CommandContext, EXIT_CODES } from '../service/command.js'
+import { eachAccount } from '../service/each-account.js'
+import { assertOwnKeys, openDatabaseForAccounts } from '../service/known-account.js'
+import type { OpenDatabase } from '../service/open-database.js'
+import { createSharedBudget, type SharedBudget } from '../service/shared-budget.js'
 import type { RunStatus } from '../sync/run-summary.js'
-import { UsageError } from '../usage-error.js'
-import { runAccount } from './account-run.js'
-import { type CommandContext, EXIT_CODES } from './command.js'
-import { eachAccount } from './each-account.js'
-import { assertOwnKeys, openDatabaseForAccounts } from './known-account.js'
-import type { OpenDatabase } from './open-database.js'
 import { describeRun } from './run-text.js'
-import { createSharedBudget, type SharedBudget } from './shared-budget.js'
 
 export interface SyncFlags {
   readonly full: boolean

@@ -1,14 +1,14 @@
 import { lockAccount } from '../db/account-lock.js'
 import { toDatabaseError } from '../db/connection-error.js'
-import { toPrintable } from '../printable.js'
+import { toPrintable } from '../logging/printable.js'
+import { type CommandContext, EXIT_CODES } from '../service/command.js'
+import { eachAccount } from '../service/each-account.js'
+import { assertOwnKeys, openDatabaseForAccounts } from '../service/known-account.js'
+import type { OpenDatabase } from '../service/open-database.js'
+import { createSharedBudget } from '../service/shared-budget.js'
 import { createSpidraClient } from '../spidra/client.js'
 import type { RequestBudget } from '../spidra/request-budget.js'
 import { type VerifyReport, verifySample } from '../sync/verify-sample.js'
-import { type CommandContext, EXIT_CODES } from './command.js'
-import { eachAccount } from './each-account.js'
-import { assertOwnKeys, openDatabaseForAccounts } from './known-account.js'
-import type { OpenDatabase } from './open-database.js'
-import { createSharedBudget } from './shared-budget.js'
 
 interface VerifyFlags {
   readonly sample: number

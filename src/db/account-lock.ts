@@ -1,5 +1,5 @@
 import { Client } from 'pg'
-import { TIMING } from '../scale.js'
+import { TIMING } from '../config/scale.js'
 import type { Database } from './client.js'
 import { DatabaseError } from './connection-error.js'
 import type { ReadOnlyConnection } from './read-only.js'

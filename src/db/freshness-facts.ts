@@ -1,4 +1,4 @@
-import { TIMING } from '../scale.js'
+import { TIMING } from '../config/scale.js'
 import type { Database } from './client.js'
 
 /** What the freshness of an account is decided on. All instants are by the clock of the database. */

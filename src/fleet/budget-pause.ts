@@ -1,4 +1,4 @@
-import type { Logger } from '../logger.js'
+import type { Logger } from '../logging/logger.js'
 
 export interface BudgetPauseOptions {
   /** Hears of the beginning and of the end. */

@@ -1,5 +1,5 @@
 import PgBoss from 'pg-boss'
-import type { Logger } from '../logger.js'
+import type { Logger } from '../logging/logger.js'
 import type { RunMode, RunTrigger } from '../sync/run-summary.js'
 import { QUEUE_SCHEMA, setUpQueue } from './queue-schema.js'
 

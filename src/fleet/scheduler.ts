@@ -1,11 +1,11 @@
-import { createCron } from '../cron.js'
+import { TIMING } from '../config/scale.js'
 import { isAccountRunning } from '../db/account-lock.js'
 import type { Database } from '../db/client.js'
 import { saveNextRun } from '../db/sync-state.js'
-import type { Logger } from '../logger.js'
-import { TIMING } from '../scale.js'
+import type { Logger } from '../logging/logger.js'
+import { createCron } from '../scheduler/cron.js'
+import { startTicks, type Ticks } from '../scheduler/ticks.js'
 import type { RunMode, RunTrigger } from '../sync/run-summary.js'
-import { startTicks, type Ticks } from '../ticks.js'
 import type { RunQueue } from './run-queue.js'
 
 /** Between two looks for runs that nobody will take, in milliseconds. */

@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import type { Logger } from '../logger.js'
+import type { Logger } from '../logging/logger.js'
 import type { DashboardData, Filters } from '../report/dashboard-data.js'
 import { toMessagePage } from '../report/document.js'
 import { html, type Markup } from '../report/html.js'

@@ -1,5 +1,5 @@
 import { getBorderCharacters, table } from 'table'
-import { toSentence, wrapSentence } from '../printable.js'
+import { toSentence, wrapSentence } from '../logging/printable.js'
 import type { DeadLetterReport, FleetReport, WorkerReport } from './fleet.js'
 import { toInstant } from './format.js'
 

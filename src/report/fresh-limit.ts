@@ -1,4 +1,4 @@
-import { TIMING } from '../scale.js'
+import { TIMING } from '../config/scale.js'
 
 /** How old the last verdict may be before a table no longer counts as fresh. */
 export interface FreshLimits {

@@ -1,4 +1,4 @@
-import { counted } from '../printable.js'
+import { counted } from '../logging/printable.js'
 import type { DashboardData } from './dashboard-data.js'
 import { toClock, toCount, toRough } from './format.js'
 import { toFreshLimitMs } from './fresh-limit.js'

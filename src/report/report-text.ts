@@ -1,5 +1,5 @@
 import { getBorderCharacters, table } from 'table'
-import { toSentence, wrapSentence } from '../printable.js'
+import { toSentence, wrapSentence } from '../logging/printable.js'
 import type { DashboardData } from './dashboard-data.js'
 import { toCount, toDuration, toMinute, toPercent } from './format.js'
 import { toFreshness } from './freshness.js'

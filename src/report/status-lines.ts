@@ -1,4 +1,4 @@
-import { wrapSentence } from '../printable.js'
+import { wrapSentence } from '../logging/printable.js'
 import { toPlainTable } from './plain-table.js'
 import type { StatusReport } from './status.js'
 import { isHandedOn, type Paint, paintStatus, toAge } from './status-text.js'

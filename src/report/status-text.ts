@@ -1,4 +1,4 @@
-import { counted, toSentence, wrapSentence } from '../printable.js'
+import { counted, toSentence, wrapSentence } from '../logging/printable.js'
 import { toInstant } from './format.js'
 import { toPlainTable } from './plain-table.js'
 import type { AlertReport, RunReport, StatusReport } from './status.js'

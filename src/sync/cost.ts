@@ -1,4 +1,4 @@
-import { SYNC_SIZES } from '../scale.js'
+import { SYNC_SIZES } from '../config/scale.js'
 import { shareOf } from '../spidra/budget-window.js'
 import { openAllowance } from './plan.js'
 

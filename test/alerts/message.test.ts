@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
 import { type Tidings, toMessage } from '../../src/alerts/message.js'
-import { createRedact } from '../../src/redact.js'
+import { createRedact } from '../../src/logging/redact.js'
 
 const TIDINGS: Tidings = {
   account: 'default',

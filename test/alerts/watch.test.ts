@@ -3,7 +3,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { type AlertWatchOptions, startAlertWatch } from '../../src/alerts/watch.js'
 import { readAlertFacts } from '../../src/db/alert-facts.js'
 import { openDatabase } from '../../src/db/client.js'
-import { createLogger } from '../../src/logger.js'
+import { createLogger } from '../../src/logging/logger.js'
 import { openRelay } from '../support/relay.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 import {

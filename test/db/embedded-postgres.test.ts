@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { Client } from 'pg'
 import { afterAll, expect, test, vi } from 'vitest'
-import { openEmbeddedPostgres } from '../../src/db/embedded-postgres.js'
+import { openEmbeddedPostgres } from '../../src/db/embedded/postgres.js'
 
 const copy = promisify(execFile)
 
@@ -198,7 +198,7 @@ test('hands on what Postgres said when it does not start', async () => {
 test('says to set DATABASE_URL where npm has no binaries for the platform', async () => {
   vi.resetModules()
   vi.doMock('node:os', async (original) => ({ ...(await original<typeof import('node:os')>()), arch: () => 'mips' }))
-  const { openEmbeddedPostgres: openOnMips } = await import('../../src/db/embedded-postgres.js')
+  const { openEmbeddedPostgres: openOnMips } = await import('../../src/db/embedded/postgres.js')
   vi.doUnmock('node:os')
   await using place = await temporaryDirectory()
 

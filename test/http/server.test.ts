@@ -1,9 +1,9 @@
 import { request } from 'node:http'
 import { describe, expect, test } from 'vitest'
-import { ConfigError } from '../../src/config-error.js'
+import { ConfigError } from '../../src/config/config-error.js'
 import { createMetrics } from '../../src/http/metrics.js'
 import { type HttpServerOptions, startHttpServer } from '../../src/http/server.js'
-import { createLogger } from '../../src/logger.js'
+import { createLogger } from '../../src/logging/logger.js'
 import type { StatusDocument } from '../../src/report/status-document.js'
 
 const STATUS: StatusDocument = { version: 1, accounts: [], fleet: null }

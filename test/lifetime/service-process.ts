@@ -1,13 +1,13 @@
 // The service as `spidra-sync start` runs it, but with every duration of the configuration divided by LIFETIME_SPEED.
 
-import { createContext } from '../../src/commands/create-context.js'
 import { runStartCommand } from '../../src/commands/start.js'
-import type { Config } from '../../src/config.js'
-import { loadConfig } from '../../src/config.js'
-import { secretsAmong } from '../../src/config-secrets.js'
-import { scaleTiming } from '../../src/scale.js'
-import { createSecrets } from '../../src/secrets.js'
-import { onStopSignal } from '../../src/stop-signal.js'
+import type { Config } from '../../src/config/config.js'
+import { loadConfig } from '../../src/config/config.js'
+import { scaleTiming } from '../../src/config/scale.js'
+import { secretsAmong } from '../../src/config/secrets.js'
+import { createSecrets } from '../../src/logging/secrets.js'
+import { createContext } from '../../src/service/create-context.js'
+import { onStopSignal } from '../../src/service/stop-signal.js'
 
 const speed = Number(process.env.LIFETIME_SPEED)
 const pageLimit = Number(process.env.LIFETIME_PAGE_LIMIT)

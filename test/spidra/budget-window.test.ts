@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { TIMING } from '../../src/scale.js'
+import { TIMING } from '../../src/config/scale.js'
 import {
   afterAnswer,
   afterSending,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { TIMING } from '../../src/scale.js'
+import { TIMING } from '../../src/config/scale.js'
 import { startSimulator } from '../../src/simulator/server.js'
 import type { SpidraClientOptions } from '../../src/spidra/client.js'
 import { type BudgetWait, createRequestBudget } from '../../src/spidra/request-budget.js'

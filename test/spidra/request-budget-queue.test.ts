@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { TIMING } from '../../src/scale.js'
+import { TIMING } from '../../src/config/scale.js'
 import { createRequestBudget } from '../../src/spidra/request-budget.js'
 
 const SILENCE = { isRateLimited: false, retryAfterMs: null }

@@ -1,6 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { describe, expect, test } from 'vitest'
-import { TIMING } from '../../src/scale.js'
+import { TIMING } from '../../src/config/scale.js'
 import { type Simulator, startSimulator } from '../../src/simulator/server.js'
 import { readRateLimit, readRetryAfterMs } from '../../src/spidra/rate-limit-headers.js'
 import { type BudgetWait, createRequestBudget, type RequestBudget } from '../../src/spidra/request-budget.js'

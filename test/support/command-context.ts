@@ -1,9 +1,9 @@
 import { pino } from 'pino'
-import { readAccounts } from '../../src/accounts.js'
-import { readAccountsFile } from '../../src/accounts-file.js'
-import type { CommandContext } from '../../src/commands/command.js'
-import { loadConfig } from '../../src/config.js'
-import type { Environment } from '../../src/config-names.js'
+import { readAccounts } from '../../src/config/accounts.js'
+import { readAccountsFile } from '../../src/config/accounts-file.js'
+import { loadConfig } from '../../src/config/config.js'
+import type { Environment } from '../../src/config/names.js'
+import type { CommandContext } from '../../src/service/command.js'
 
 /** What the process edge hands to a command in this environment; what the command writes is noted. */
 export function commandContext(

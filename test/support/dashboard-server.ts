@@ -1,5 +1,5 @@
 import { type HttpServerOptions, startHttpServer } from '../../src/http/server.js'
-import { createLogger } from '../../src/logger.js'
+import { createLogger } from '../../src/logging/logger.js'
 
 /** The dashboard on a free port, as the service serves it. */
 export async function serveDashboard(

@@ -1,6 +1,6 @@
 import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
 import { onTestFinished } from 'vitest'
-import { TIMING } from '../../src/scale.js'
+import { TIMING } from '../../src/config/scale.js'
 import { createSpidraClient, type SpidraClient, type SpidraClientOptions } from '../../src/spidra/client.js'
 
 /** What the server does with one request. */

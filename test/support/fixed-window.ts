@@ -1,4 +1,4 @@
-import { TIMING } from '../../src/scale.js'
+import { TIMING } from '../../src/config/scale.js'
 import {
   afterAnswer,
   afterSending,

@@ -1,9 +1,9 @@
-import type { Config } from '../../config.js'
+import type { Config } from '../../config/config.js'
+import { toListSource } from '../../config/list-source.js'
+import { TIMING } from '../../config/scale.js'
 import { findLockHolder } from '../../db/account-lock.js'
 import type { ReadOnlyConnection } from '../../db/read-only.js'
-import { toListSource } from '../../list-source.js'
 import { toInstant } from '../../report/format.js'
-import { TIMING } from '../../scale.js'
 import { usedFor, userOf } from '../../sync/own-list.js'
 import { type Finding, fail, ok, skip, warn } from './check.js'
 

@@ -1,4 +1,4 @@
-import type { Config } from '../../config.js'
+import type { Config } from '../../config/config.js'
 import { openConnection, type Received } from '../../spidra/connection.js'
 import { SpidraError } from '../../spidra/errors.js'
 import { type Check, compareClocks, type Finding, fail, ok, skip, warn } from './check.js'

@@ -1,4 +1,4 @@
-import type { UsableConfig } from '../../config-usable.js'
+import type { UsableConfig } from '../../config/usable.js'
 import { type Finding, fail, ok, warn } from './check.js'
 
 /** Node's own floor of the libraries in use. */

@@ -1,0 +1,198 @@
+import { join } from 'node:path'
+import type { Config } from '../../config/config.js'
+import type { Environment } from '../../config/names.js'
+import { loadUsableConfig, type UsableConfig } from '../../config/usable.js'
+import { openDatabase } from '../../db/client.js'
+import { toDatabaseError } from '../../db/connection-error.js'
+import { hasEmbeddedPostgres } from '../../db/embedded/postgres.js'
+import { openReadOnly } from '../../db/read-only.js'
+import { createRedact } from '../../logging/redact.js'
+import { type CommandContext, EXIT_CODES } from '../../service/command.js'
+import { toHeading } from '../../service/each-account.js'
+import { forAccount } from '../../service/for-account.js'
+import { assertKnownIfReachable } from '../../service/known-account.js'
+import { EMBEDDED_DIRECTORY, openConfiguredDatabase } from '../../service/open-database.js'
+import { checkFreshness, checkLock, checkRejections, checkRuns, checkSource } from './account-checks.js'
+import { checkApi, skipApi } from './api-checks.js'
+import { type Check, type Finding, fail, skip } from './check.js'
+import { checkConfiguration, checkNode } from './configuration-check.js'
+import { checkDatabaseClock, checkRights, checkSession, checkVersion } from './database-checks.js'
+import { checkDisk } from './disk-check.js'
+import { checkDrift, checkMigrations } from './schema-checks.js'
+import { toCheckText, toSummary } from './text.js'
+
+export interface DoctorOptions {
+  /** One line of JSON instead of text. */
+  readonly json: boolean
+  readonly colour: boolean
+  /** As in `process.versions.node`. */
+  readonly nodeVersion: string
+}
+
+type Context = CommandContext<string | null>
+
+/** Makes what a command needs of the process, with the configuration that `load` reads. */
+type CreateContext = (load: (env: Environment) => Config<string | null>) => Promise<Context>
+
+/** `spidra-sync doctor`: looks at everything and changes nothing. Returns the exit code: 1 when a check failed. */
+export async function runDoctorCommand(createContext: CreateContext, options: DoctorOptions): Promise<number> {
+  let usable = loadUsableConfig({})
+  const context = await createContext((env) => {
+    usable = loadUsableConfig(env)
+    return usable.config
+  })
+  const { accounts, stdout } = context
+  // A faulty accounts file, or database, is a finding, and leaves the name as it is.
+  if (!usable.problems.some(({ variable }) => /^(DATABASE_URL|SPIDRA_ACCOUNTS_FILE)/.test(variable)))
+    await assertKnownIfReachable(context)
+  const contexts = accounts.length === 0 ? [context] : accounts.map((account) => forAccount(context, account))
+  const shown: Check[] = []
+  const seen = new Set<string>()
+  let isAllWell = true
+  for (const [index, one] of contexts.entries()) {
+    if (contexts.length > 1 && !options.json) stdout.write(toHeading(one.account, index))
+    const checks: Check[] = []
+    for await (const check of examine(one, usable, options)) {
+      const isRepeated = check.status === 'skip' && checks.at(-1)?.detail === check.detail
+      checks.push(check)
+      // Of the machine and the database, only what has changed is said again for the next account.
+      const finding = JSON.stringify(check)
+      if (GENERAL_CHECKS.has(check.name) && seen.has(finding)) continue
+      seen.add(finding)
+      shown.push(check)
+      if (!options.json) stdout.write(toCheckText(isRepeated ? { ...check, detail: 'As above.' } : check, options))
+    }
+    const isWell = !checks.some(({ status }) => status === 'fail')
+    if (options.json) stdout.write(`${JSON.stringify({ account: one.account, isWell, checks })}\n`)
+    isAllWell &&= isWell
+  }
+  if (!options.json) stdout.write(toSummary(shown))
+  return isAllWell ? EXIT_CODES.complete : EXIT_CODES.failed
+}
+
+/** The checks of an account, without secrets. */
+async function* examine(context: Context, usable: UsableConfig, options: DoctorOptions): AsyncGenerator<Check> {
+  const redact = createRedact(usable.config.secrets)
+  for await (const { name, status, detail, mend } of examineAll(context, usable, options)) {
+    yield { name, status, detail: redact(detail), ...(mend === undefined ? {} : { mend: redact(mend) }) }
+  }
+}
+
+async function* examineAll(
+  context: Context,
+  usable: UsableConfig,
+  { nodeVersion }: DoctorOptions,
+): AsyncGenerator<Check> {
+  const { config, signal } = context
+  const isFaulty = (variable: string) => usable.problems.some((problem) => problem.variable === variable)
+  const areAccountsFaulty = config.accountsFile !== null && context.accounts.length === 0
+  // Under way while the first results are shown; where it throws, that is met below.
+  const api = isFaulty('SPIDRA_API_URL')
+    ? Promise.resolve(skipApi('SPIDRA_API_URL cannot be used.'))
+    : areAccountsFaulty
+      ? Promise.resolve(skipApi('SPIDRA_ACCOUNTS_FILE cannot be used.'))
+      : checkApi(config, signal)
+  api.catch(() => undefined)
+  yield { name: 'node', ...checkNode(nodeVersion) }
+  yield { name: 'configuration', ...checkConfiguration(usable) }
+  const apiChecks = await api
+  yield* apiChecks
+  if (isFaulty('DATABASE_URL')) yield* skipAll(DATABASE_CHECKS, 'DATABASE_URL is missing or cannot be used.')
+  else
+    yield* examineDatabase(
+      context,
+      apiChecks.map(({ detail }) => detail),
+    )
+}
+
+/** What is the same whatever the account. */
+const GENERAL_CHECKS: ReadonlySet<string> = new Set([
+  ...['node', 'configuration', 'database', 'database clock', 'session lock', 'rights', 'migrations', 'schema', 'disk'],
+])
+
+/** Names in the order of the output. The last ones look into the tables. */
+const TABLE_CHECKS = ['schema', 'list source', 'lock', 'runs', 'freshness', 'rejections', 'disk']
+const DATABASE_CHECKS = ['database', 'database clock', 'session lock', 'rights', 'migrations', ...TABLE_CHECKS]
+
+function skipAll(names: readonly string[], why: string): readonly Check[] {
+  return names.map((name) => ({ name, ...skip(why) }))
+}
+
+/** @param said what the checks before say: `runs` does not repeat it */
+async function* examineDatabase(context: Context, said: readonly string[]): AsyncGenerator<Check> {
+  const { config, signal, workingDirectory } = context
+  const isEmbedded = config.databaseUrl === null
+  if (isEmbedded && !(await hasEmbeddedPostgres(join(workingDirectory, EMBEDDED_DIRECTORY)))) {
+    yield* skipAll(DATABASE_CHECKS, 'No DATABASE_URL, and no embedded Postgres yet: the first run makes one.')
+    return
+  }
+  const opened = await openBoth(context).catch((error: unknown) => {
+    signal.throwIfAborted()
+    return toFailure(error, config.databaseUrl)
+  })
+  if ('status' in opened) {
+    yield { name: 'database', ...opened }
+    yield* skipAll(DATABASE_CHECKS.slice(1), 'The database cannot be asked.')
+    return
+  }
+  const { connection, db, databaseUrl } = opened
+  const check = async (name: string, work: () => Promise<Finding>): Promise<Check> => {
+    const finding = await work().catch((error: unknown) => toFailure(error, databaseUrl))
+    signal.throwIfAborted()
+    return { name, ...finding }
+  }
+  const { account } = context
+  try {
+    yield await check('database', () => checkVersion(connection, isEmbedded))
+    yield await check('database clock', () => checkDatabaseClock(connection))
+    yield await check('session lock', () => checkSession(connection, db))
+    yield await check('rights', () => checkRights(connection))
+    let isCurrent = false
+    yield await check('migrations', async () => {
+      const migrations = await checkMigrations(db)
+      isCurrent = migrations.isCurrent
+      return migrations.finding
+    })
+    if (!isCurrent) {
+      yield* skipAll(TABLE_CHECKS, 'Looks into tables that the migrations make.')
+      return
+    }
+    yield await check('schema', () => checkDrift(connection))
+    yield await check('list source', () => checkSource(connection, account, config.spidra))
+    yield await check('lock', () => checkLock(connection, account))
+    yield await check('runs', () => checkRuns(connection, account, said))
+    yield await check('freshness', () =>
+      checkFreshness(connection, { account, staleMinutes: config.alerts.staleMinutes }),
+    )
+    yield await check('rejections', () => checkRejections(connection, account))
+    yield await check('disk', () => checkDisk(connection, config.historyDays))
+  } finally {
+    await opened.close()
+  }
+}
+
+/** Two connections, as a run has, so that they can be told apart. */
+async function openBoth(context: Context) {
+  if (context.config.databaseUrl !== null) {
+    const connection = await openReadOnly(context.config.databaseUrl, context.signal)
+    const db = openDatabase(context.config.databaseUrl)
+    const close = async () => {
+      await connection.close()
+      await db.$disconnect()
+    }
+    return { connection, db, databaseUrl: context.config.databaseUrl, close }
+  }
+  const { db, databaseUrl, close } = await openConfiguredDatabase(context.config, context)
+  try {
+    const connection = await openReadOnly(databaseUrl, context.signal)
+    return { connection, db, databaseUrl, close: () => connection.close().then(close) }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+function toFailure(error: unknown, databaseUrl: string | null): Finding {
+  const failure = databaseUrl === null ? null : toDatabaseError(error, databaseUrl)
+  return fail(failure?.message ?? (error instanceof Error ? error.message : String(error)))
+}

@@ -1,0 +1,166 @@
+import { ConfigError, type ConfigProblem } from './config-error.js'
+import { type Environment, setVariables, warningsAbout } from './names.js'
+import { SYNC_SIZES, type SyncSizes, TIMING, type Timing } from './scale.js'
+import { secretsAmong } from './secrets.js'
+import { flag, type Rules, variables } from './variables.js'
+
+/** What a command needs: only the database, also the key, or also something that will ever run. */
+export type Needs = 'database' | 'sync' | 'service'
+
+/**
+ * The whole configuration, frozen. As it is loaded, its key may be null, and there may be accounts with keys of their
+ * own; that of one account has `Key` string.
+ */
+export interface Config<Key extends string | null = string> {
+  readonly spidra: {
+    readonly apiKey: Key
+    /** What people are told to check where the key is refused. */
+    readonly keyOrigin: string
+    /** Without a slash at the end. */
+    readonly apiUrl: string
+    readonly authScheme: 'x-api-key' | 'bearer'
+    /** IP address of this machine that requests come from; null for any. */
+    readonly sourceAddress: string | null
+    readonly requestTimeoutMs: number
+    readonly requestRetries: number
+    readonly retryBaseMs: number
+  }
+  /** Null: the key above is the only account. */
+  readonly accountsFile: string | null
+  /** Null: the embedded Postgres. */
+  readonly databaseUrl: string | null
+  readonly production: boolean
+  /** Cron expressions; null for none. */
+  readonly schedule: {
+    readonly sync: string | null
+    readonly fullSync: string | null
+    readonly timezone: string
+    readonly onStart: boolean
+  }
+  readonly pagesPerRun: number
+  /** Runs of different accounts at a time. */
+  readonly runsInParallel: number
+  /** The local window, until the API tells its own; `requests` null for none. `reserve` is a share, 0 to 0.95. */
+  readonly rateLimit: { readonly requests: number | null; readonly windowSeconds: number; readonly reserve: number }
+  readonly historyDays: number
+  readonly stuckAfterHours: number
+  readonly alerts: { readonly webhookUrl: string | null; readonly afterFailures: number; readonly staleMinutes: number }
+  /** Port null: no HTTP server; 0: any free port. */
+  readonly http: {
+    readonly host: string
+    readonly port: number | null
+    readonly dashboardPassword: string | null
+  }
+  readonly proxy: { readonly url: string | null; readonly except: string | null }
+  readonly log: {
+    readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
+    readonly format: 'json' | 'pretty'
+  }
+  readonly shutdownGraceMs: number
+  /** No variables: tests scale them. */
+  readonly timing: Timing
+  readonly sizes: SyncSizes
+  /** Sentences about variables that look like ours and are not. */
+  readonly warnings: readonly string[]
+  /** Values that may appear in no log, error or page. */
+  readonly secrets: readonly string[]
+}
+
+/** How the configuration is read. */
+export interface LoadOptions {
+  readonly needs: Needs
+  /** Whether the log goes to one, which makes it pretty by default. Default false. */
+  readonly isTerminal?: boolean
+  /** Variables that the accounts file takes keys from: they are ours, whatever they are called. Default none. */
+  readonly keyVariables?: readonly string[]
+}
+
+/**
+ * Reads the configuration from environment variables. An empty variable counts as unset.
+ * Throws `ConfigError` with every problem at once.
+ */
+export function loadConfig(env: Environment, options: LoadOptions): Config<string | null> {
+  const rules: Rules = {
+    needsKey: options.needs !== 'database' && !env.SPIDRA_ACCOUNTS_FILE,
+    production: env.NODE_ENV === 'production',
+    allowHttp: flag.safeParse(env.SPIDRA_API_ALLOW_HTTP).data === true,
+    isTerminal: options.isTerminal ?? false,
+  }
+  const schema = variables(rules)
+  const names = Object.keys(schema.shape)
+  const given = setVariables(env, names)
+  const parsed = schema.safeParse(given)
+
+  const problems = new Map<string, string>()
+  for (const { path, message } of parsed.error?.issues ?? []) {
+    // The first problem of a variable is the one to mend; those behind it often follow from it.
+    const variable = String(path[0])
+    if (!problems.has(variable)) problems.set(variable, message)
+  }
+  if (options.needs === 'service' && nothingEverRuns(given)) {
+    problems.set('SYNC_SCHEDULE', 'and FULL_SYNC_SCHEDULE are off and SYNC_ON_START=false: nothing would ever run')
+  }
+  if (!parsed.success || problems.size > 0) throw new ConfigError([...problems].map(toProblem))
+
+  const value = parsed.data
+  return freeze({
+    spidra: {
+      apiKey: value.SPIDRA_API_KEY,
+      keyOrigin: 'SPIDRA_API_KEY',
+      apiUrl: value.SPIDRA_API_URL,
+      authScheme: value.SPIDRA_AUTH_SCHEME,
+      sourceAddress: value.SOURCE_ADDRESS,
+      requestTimeoutMs: value.REQUEST_TIMEOUT_MS,
+      requestRetries: value.REQUEST_RETRIES,
+      retryBaseMs: value.RETRY_BASE_MS,
+    },
+    accountsFile: value.SPIDRA_ACCOUNTS_FILE,
+    databaseUrl: value.DATABASE_URL,
+    production: rules.production,
+    schedule: {
+      sync: value.SYNC_SCHEDULE,
+      fullSync: value.FULL_SYNC_SCHEDULE,
+      timezone: value.SCHEDULE_TIMEZONE,
+      onStart: value.SYNC_ON_START,
+    },
+    pagesPerRun: value.PAGES_PER_RUN,
+    runsInParallel: value.RUNS_IN_PARALLEL,
+    rateLimit: {
+      requests: value.RATE_LIMIT_REQUESTS,
+      windowSeconds: value.RATE_LIMIT_WINDOW_SECONDS,
+      reserve: value.RATE_LIMIT_RESERVE,
+    },
+    historyDays: value.HISTORY_DAYS,
+    stuckAfterHours: value.STUCK_AFTER_HOURS,
+    alerts: {
+      webhookUrl: value.ALERT_WEBHOOK_URL,
+      afterFailures: value.ALERT_AFTER_FAILURES,
+      staleMinutes: value.ALERT_STALE_MINUTES,
+    },
+    http: { host: value.HTTP_HOST, port: value.HTTP_PORT, dashboardPassword: value.DASHBOARD_PASSWORD },
+    proxy: { url: value.HTTPS_PROXY, except: value.NO_PROXY },
+    log: { level: value.LOG_LEVEL, format: value.LOG_FORMAT },
+    shutdownGraceMs: value.SHUTDOWN_GRACE_MS,
+    timing: TIMING,
+    sizes: SYNC_SIZES,
+    warnings: warningsAbout(env, names, options.keyVariables),
+    secrets: secretsAmong(env, options.keyVariables),
+  })
+}
+
+/** Judged on the text, so that it is reported along with unreadable variables. */
+function nothingEverRuns(given: Environment): boolean {
+  const onStart = flag.safeParse(given.SYNC_ON_START).data
+  // An account of the file may have a schedule of its own.
+  if (given.SPIDRA_ACCOUNTS_FILE) return false
+  return given.SYNC_SCHEDULE === 'off' && given.FULL_SYNC_SCHEDULE === 'off' && onStart === false
+}
+
+function toProblem([variable, problem]: readonly [string, string]): ConfigProblem {
+  return { variable, problem }
+}
+
+function freeze<Value extends object>(value: Value): Value {
+  for (const part of Object.values(value)) if (typeof part === 'object' && part !== null) freeze(part)
+  return Object.freeze(value)
+}

@@ -1,0 +1,67 @@
+import { type AlertWatch, startAlertWatch } from '../alerts/watch.js'
+import type { Account } from '../config/accounts.js'
+import { pruneHistory } from '../db/history.js'
+import type { CommandContext } from '../service/command.js'
+import type { OpenDatabase } from '../service/open-database.js'
+import type { RunSummary } from '../sync/run-summary.js'
+
+/** How often it is asked whether a new day has begun, in milliseconds. */
+const PRUNE_CHECK_MS = 10 * 60_000
+
+/** What a scheduler does for each account besides putting it into the queue. */
+export interface Keeping {
+  setAccounts(accounts: readonly Account[]): Promise<void>
+  /** Has a look at the alerts of the account soon. */
+  runEnded(account: string, run: RunSummary): void
+  stop(): Promise<void>
+}
+
+/** Watches the accounts for alerts, and deletes their old history once a day. */
+export function startKeeping(
+  { config, worker, log }: Pick<CommandContext<string | null>, 'config' | 'worker' | 'log'>,
+  { db }: OpenDatabase,
+  accounts: readonly Account[],
+): Keeping {
+  const watches = new Map<string, AlertWatch>()
+  let prunedOn: string | null = null
+
+  async function setAccounts(wanted: readonly Account[]): Promise<void> {
+    const names = new Set(wanted.map(({ name }) => name))
+    for (const account of names) {
+      if (!watches.has(account)) watches.set(account, startAlertWatch({ db, account, worker, config, log }))
+    }
+    const gone = [...watches].filter(([name]) => !names.has(name))
+    for (const [name] of gone) watches.delete(name)
+    await Promise.all(gone.map(([, watch]) => watch.stop()))
+  }
+
+  async function pruneDaily(): Promise<void> {
+    const today = new Date().toISOString().slice(0, 10)
+    if (prunedOn === today) return
+    prunedOn = today
+    for (const account of [...watches.keys()]) {
+      const deleted = await pruneHistory(db, account, config.historyDays)
+      log.info({ account, ...deleted }, 'old history deleted')
+    }
+  }
+
+  function prune(): void {
+    pruneDaily().catch((err: unknown) => {
+      prunedOn = null
+      log.warn({ err }, 'old history could not be deleted')
+    })
+  }
+
+  void setAccounts(accounts)
+  prune()
+  const timer = setInterval(prune, PRUNE_CHECK_MS)
+
+  return {
+    setAccounts,
+    runEnded: (account, run) => watches.get(account)?.runEnded(run),
+    async stop() {
+      clearInterval(timer)
+      await setAccounts([])
+    },
+  }
+}

@@ -1,0 +1,112 @@
+import { startAlertWatch } from '../alerts/watch.js'
+import { pruneHistory } from '../db/history.js'
+import { saveNextRun } from '../db/sync-state.js'
+import { createMetrics } from '../http/metrics.js'
+import { type HttpServer, startHttpServer } from '../http/server.js'
+import { readDashboard } from '../report/dashboard-data.js'
+import { FRESH_LIMITS } from '../report/fresh-limit.js'
+import { readStatusDocument } from '../report/status-document.js'
+import { startWorker } from '../scheduler/worker.js'
+import type { RunSummary } from '../sync/run-summary.js'
+import { runAccount } from './account-run.js'
+import type { CommandContext } from './command.js'
+import { isFullRunLeft } from './full-run-left.js'
+import type { OpenDatabase } from './open-database.js'
+import { checkReadiness } from './readiness.js'
+import { createScrape } from './scrape.js'
+import { createSharedBudget } from './shared-budget.js'
+
+/** The running service. */
+export interface Service extends AsyncDisposable {
+  readonly http: HttpServer | null
+}
+
+export interface ServiceOptions {
+  readonly onRun?: (summary: RunSummary) => void
+}
+
+/**
+ * Starts schedules and HTTP on a migrated database. Disposing of it aborts the run under way, waits for its end, and
+ * closes the HTTP server.
+ */
+export async function startService(
+  context: CommandContext,
+  database: OpenDatabase,
+  { onRun }: ServiceOptions = {},
+): Promise<Service> {
+  const { config, account, log, version } = context
+  const { db } = database
+  const { timing } = config
+  const limits = { ...FRESH_LIMITS, minMs: timing.freshMs }
+  const metrics = createMetrics({ version, accounts: [account] })
+
+  let prunedOn: string | null = null
+  async function pruneDaily(): Promise<void> {
+    const today = new Date().toISOString().slice(0, 10)
+    if (prunedOn === today) return
+    log.info(await pruneHistory(db, account, config.historyDays), 'old history deleted')
+    prunedOn = today
+  }
+
+  let isArmed = false
+  let intervalMs: number | null = null
+  const http = await startHttpServer({
+    config: config.http,
+    log,
+    metrics: createScrape({ db, log, metrics, accounts: () => [account] }),
+    readiness: () => checkReadiness(db, { account, isArmed, intervalMs, limits }),
+    status: () => readStatusDocument(db, [account]),
+    dashboard: { account, accounts: () => [account], read: (filters) => readDashboard(db, filters) },
+  })
+  if (http !== null) log.info({ url: http.url }, 'http server listens')
+
+  const alerts = startAlertWatch({
+    db,
+    account,
+    worker: context.worker,
+    config,
+    log,
+    checkEveryMs: timing.alertCheckMs,
+  })
+  const sharedBudget = createSharedBudget(config)
+  const worker = startWorker({
+    schedule: config.schedule,
+    timing,
+    log,
+    onNextRun(at) {
+      saveNextRun(db, account, at).catch((err: unknown) => log.warn({ err }, 'next run could not be noted'))
+    },
+    async run(mode, trigger, signal) {
+      metrics.runStarted(account)
+      const { summary } = await runAccount({
+        ...context,
+        ...database,
+        mode,
+        trigger,
+        sharedBudget,
+        signal,
+        onRequest: ({ outcome, attempt, durationMs }) =>
+          metrics.observeRequest({ account, outcome, retry: attempt > 1, durationMs }),
+      })
+      metrics.observeRun(summary)
+      alerts.runEnded(summary)
+      onRun?.(summary)
+      await pruneDaily().catch((err: unknown) => log.warn({ err }, 'old history could not be deleted'))
+      return isFullRunLeft(db, summary)
+    },
+  })
+  isArmed = true
+  intervalMs = worker.intervalMs
+  if (config.alerts.webhookUrl !== null && (intervalMs ?? 0) > config.alerts.staleMinutes * 60_000) {
+    log.warn('ALERT_STALE_MINUTES is shorter than the time between two runs: every pause will raise an alert')
+  }
+
+  return {
+    http,
+    async [Symbol.asyncDispose]() {
+      isArmed = false
+      await Promise.all([alerts.stop(), worker.stop()])
+      await http?.close()
+    },
+  }
+}

@@ -1,0 +1,33 @@
+import { pino } from 'pino'
+import { expect, test } from 'vitest'
+import type { Account } from '../../src/config/accounts.js'
+import { reloadOnHangup } from '../../src/fleet/reloading.js'
+
+const account = (name: string, apiKey = 'spd_canary', pagesPerRun = 20): Account => ({
+  ...{ name, apiKey, keyOrigin: 'SPIDRA_API_KEY', pagesPerRun, apiUrl: 'https://api.example', schedule: null },
+})
+
+test('a reload tells which accounts came, which went and how many changed, and no key', () => {
+  const lines: string[] = []
+  let hangUp = () => {}
+  reloadOnHangup({
+    accounts: [account('stays'), account('turns'), account('moves'), account('goes')],
+    log: pino({ base: null }, { write: (line) => void lines.push(line) }),
+    onHangup(listener) {
+      hangUp = listener
+      return () => {}
+    },
+    reloadAccounts: () => [
+      ...[account('comes'), account('stays'), account('turns', 'spd_canary_2'), account('moves', undefined, 5)],
+    ],
+  })
+
+  hangUp()
+  hangUp()
+
+  expect(lines.map((line) => JSON.parse(line))).toMatchObject([
+    { msg: 'accounts read again', accounts: 4, added: ['comes'], removed: ['goes'], changed: 2 },
+    { msg: 'accounts read again', accounts: 4, added: [], removed: [], changed: 0 },
+  ])
+  expect(lines.join()).not.toContain('canary')
+})

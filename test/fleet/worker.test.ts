@@ -1,0 +1,225 @@
+import { once } from 'node:events'
+import { setTimeout } from 'node:timers/promises'
+import { pino } from 'pino'
+import { expect, onTestFinished, test } from 'vitest'
+import { openRunQueue } from '../../src/fleet/run-queue.js'
+import { type FleetRunEnd, type FleetWorkerOptions, startFleetWorker } from '../../src/fleet/worker.js'
+import { PATIENCE } from '../support/service.js'
+import { createTestDatabase } from '../support/test-database.js'
+
+const silent = pino({ level: 'silent' })
+/** Those of all tests here. */
+const ACCOUNTS = ['a', 'b', 'c', 'd', 'slow', 'long', 'quick', 'short', 'ill', 'large', 'small', 'gone']
+const run = (account: string, mode: 'full' | 'incremental' = 'incremental') =>
+  ({ account, mode, trigger: 'schedule' }) as const
+const COMPLETE: FleetRunEnd = { summary: { status: 'complete', reason: null }, failure: null, isStillDue: false }
+const HANDED_ON: FleetRunEnd = {
+  summary: { status: 'aborted', reason: null },
+  failure: { code: 'handed_on', message: 'goes on elsewhere', isPassing: true },
+  isStillDue: false,
+}
+
+/** A queue on a database of its own, and a worker on it that does what the test says. */
+async function openStage(options: Partial<FleetWorkerOptions> & Pick<FleetWorkerOptions, 'run'>) {
+  const database = await createTestDatabase()
+  onTestFinished(() => database[Symbol.asyncDispose]())
+  const queue = await openRunQueue(database.url, silent)
+  onTestFinished(() => queue.close())
+  const start = (others: Partial<FleetWorkerOptions> = {}) => {
+    const always = { hasBudgetFor: () => true, wouldWait: () => false, pausedForMs: () => 0, accounts: () => ACCOUNTS }
+    const worker = startFleetWorker({ queue, slots: 2, log: silent, ...always, ...options, ...others })
+    onTestFinished(() => worker.stop())
+    return worker
+  }
+  const states = async () => {
+    const rows = await database.sql<{ state: string; account: string }>(
+      "SELECT state::text AS state, data->>'account' AS account FROM spidra_queue.job WHERE name = 'runs' ORDER BY created_on",
+    )
+    return rows.map(({ account, state }) => `${account} ${state}`)
+  }
+  return { database, queue, start, states }
+}
+
+test('runs as many at a time as it has slots, those that have waited longest first', async () => {
+  const begun: string[] = []
+  const gates = new EventTarget()
+  const { queue, start } = await openStage({
+    run: async ({ account }) => {
+      begun.push(account)
+      await once(gates, account)
+      return COMPLETE
+    },
+  })
+  for (const account of ['slow', 'b', 'c', 'd']) await queue.put(run(account))
+
+  const worker = start()
+  await expect.poll(() => begun.toSorted(), PATIENCE).toEqual(['b', 'slow'])
+  expect(worker.running).toBe(2)
+
+  // The slow one keeps its slot, and nobody waits for it.
+  gates.dispatchEvent(new Event('b'))
+  await expect.poll(() => begun[2], PATIENCE).toBe('c')
+  gates.dispatchEvent(new Event('c'))
+  await expect.poll(() => begun[3], PATIENCE).toBe('d')
+  for (const account of ['slow', 'd']) gates.dispatchEvent(new Event(account))
+  await expect.poll(() => worker.running, PATIENCE).toBe(0)
+})
+
+test('takes no more than there is budget for', async () => {
+  let budget = 0
+  let looks = 0
+  const gate = new EventTarget()
+  const { queue, start, states } = await openStage({
+    hasBudgetFor: (runs) => {
+      looks += 1
+      return runs <= budget
+    },
+    run: async () => {
+      await once(gate, 'open')
+      return COMPLETE
+    },
+  })
+  for (const account of ['a', 'b']) await queue.put(run(account))
+
+  start()
+  await expect.poll(() => looks, PATIENCE).toBeGreaterThan(4)
+  expect(await states()).toEqual(['a created', 'b created'])
+
+  budget = 1
+  await expect.poll(states, PATIENCE).toEqual(['a active', 'b created'])
+  const seen = looks
+  await expect.poll(() => looks, PATIENCE).toBeGreaterThan(seen + 2)
+  expect(await states()).toEqual(['a active', 'b created'])
+
+  gate.dispatchEvent(new Event('open'))
+  await expect.poll(states, PATIENCE).toEqual(['a completed', 'b active'])
+  gate.dispatchEvent(new Event('open'))
+})
+
+test('runs are told to hand on when so many would wait for requests', async () => {
+  let left = 3
+  const handing: boolean[] = []
+  const { queue, start } = await openStage({
+    wouldWait: (runs) => runs > left,
+    run: async (_, signal, mustHandOn) => {
+      const before = mustHandOn()
+      left = 1
+      await setTimeout(50, undefined, { signal })
+      handing.push(before, mustHandOn())
+      return COMPLETE
+    },
+  })
+  for (const account of ['a', 'b']) await queue.put(run(account))
+
+  start()
+
+  await expect.poll(() => handing.length, PATIENCE).toBe(4)
+  expect(handing.slice(0, 2)).toEqual([false, true])
+})
+
+test('a run that is handed on waits behind the others for whoever is free', async () => {
+  const order: string[] = []
+  const { queue, start, states } = await openStage({
+    slots: 1,
+    run: async ({ account }) => {
+      order.push(account)
+      return account === 'large' && order.length === 1 ? HANDED_ON : COMPLETE
+    },
+  })
+  await queue.put(run('large', 'full'))
+  await queue.put(run('small'))
+
+  start()
+
+  await expect.poll(states, PATIENCE).toEqual(['large completed', 'small completed', 'large completed'])
+  expect(order).toEqual(['large', 'small', 'large'])
+})
+
+test('says that the slice is over by its time', async () => {
+  const over: boolean[] = []
+  const { queue, start } = await openStage({
+    sliceMs: 50,
+    run: async (_taken, _signal, isSliceOver) => {
+      over.push(isSliceOver())
+      await setTimeout(60)
+      over.push(isSliceOver())
+      return COMPLETE
+    },
+  })
+  await queue.put(run('a'))
+
+  start()
+
+  await expect.poll(() => over, PATIENCE).toEqual([false, true])
+})
+
+test('puts back what is under way when it stops', async () => {
+  let begun = false
+  const { queue, start, states } = await openStage({
+    run: async (_taken, signal) => {
+      begun = true
+      await once(signal, 'abort')
+      const failure = { code: 'stopped', message: 'The worker was told to stop', isPassing: true }
+      return { summary: { status: 'aborted', reason: null }, failure, isStillDue: false }
+    },
+  })
+  await queue.put(run('a'))
+  const worker = start()
+  await expect.poll(() => begun, PATIENCE).toBe(true)
+
+  await worker.stop()
+
+  expect(await states()).toEqual(['a completed', 'a created'])
+})
+
+test('what was skipped and is still due comes again in half a minute', async () => {
+  const { database, queue, start, states } = await openStage({
+    run: async ({ account }) => {
+      return { summary: { status: 'skipped', reason: null }, failure: null, isStillDue: account === 'a' }
+    },
+  })
+  await queue.put(run('a', 'full'))
+  await queue.put(run('b', 'full'))
+
+  start()
+
+  await expect.poll(states, PATIENCE).toEqual(['a completed', 'b completed', 'a created'])
+  const [later] = await database.sql<{ seconds: number }>(
+    "SELECT extract(epoch FROM start_after - now())::integer AS seconds FROM spidra_queue.job WHERE state = 'created'",
+  )
+  expect(later?.seconds).toBeGreaterThan(20)
+})
+
+test('what is handed on of an account that was taken out meanwhile is over', async () => {
+  let accounts = ['gone', 'here']
+  const { queue, start, states } = await openStage({
+    accounts: () => accounts,
+    run: async () => {
+      accounts = ['here']
+      return HANDED_ON
+    },
+  })
+  await queue.put(run('gone'))
+
+  start()
+
+  await expect.poll(states, PATIENCE).toEqual(['gone completed'])
+})
+
+test('a worker that lacks accounts keeps nobody from running them', async () => {
+  const begun: string[] = []
+  const { queue, start } = await openStage({
+    run: async ({ account }) => {
+      begun.push(account)
+      return COMPLETE
+    },
+  })
+  start({ accounts: () => ['x'], run: () => expect.unreachable() })
+  await setTimeout(1_500)
+  for (const account of ['a', 'b', 'c', 'd']) await queue.put(run(account))
+  await setTimeout(1_500)
+
+  start()
+
+  await expect.poll(() => begun.toSorted(), { ...PATIENCE, timeout: 5_000 }).toEqual(['a', 'b', 'c', 'd'])
+})

@@ -1,0 +1,64 @@
+import { readFileSync } from 'node:fs'
+import { Client, types } from 'pg'
+import { expect, test } from 'vitest'
+import { mergeJobs } from '../../src/db/batch-jobs.js'
+import { insertExamples, toStableText } from '../support/example-data.js'
+import { jobRows, openRun } from '../support/job-rows.js'
+import { createTestDatabase, type TestDatabase } from '../support/test-database.js'
+
+/** The SQL blocks of a page with the line above them, each statement by itself. */
+function statementsOf(page: string): { question: string; statement: string }[] {
+  const blocks = [...readFileSync(page, 'utf8').matchAll(/([^\n]*)\n+```sql\n([\s\S]*?)```/g)]
+  return blocks.flatMap(([, question = '', block = '']) =>
+    block
+      .split(/;\s*$/m)
+      .filter((statement) => statement.trim() !== '')
+      .map((statement) => ({ question, statement })),
+  )
+}
+
+test('every query in README.md runs', async () => {
+  await using database = await createTestDatabase()
+  await mergeJobs(database.db, await openRun(database.db), jobRows(3))
+  const statements = statementsOf('README.md')
+  expect(statements.length).toBeGreaterThan(2)
+
+  for (const { statement } of statements) await expect(database.sql(statement), statement).resolves.toBeDefined()
+})
+
+test('every query in docs/sql.md answers its question', async () => {
+  await using database = await createTestDatabase()
+  await using transaction = await openStillTransaction(database)
+  const { ask } = transaction
+  await insertExamples(ask)
+  const { rows: clock } = await ask<{ now: Date }>('SELECT now()')
+  const answers: string[] = []
+  for (const { question, statement } of statementsOf('docs/sql.md')) {
+    const { rows } = await ask(statement)
+    answers.push(`${question}\n${toStableText(rows, clock[0]?.now ?? new Date(0))}\n`)
+  }
+
+  expect(answers.length).toBeGreaterThan(12)
+  const { rows: analyst } = await ask(`
+    SELECT count(*) FILTER (WHERE has_table_privilege('analyst', oid, 'SELECT'))::integer AS readable,
+      count(*) FILTER (WHERE has_table_privilege('analyst', oid, 'INSERT, UPDATE, DELETE, TRUNCATE'))::integer AS writable,
+      has_schema_privilege('analyst', 'spidra', 'USAGE') AS "seesTables",
+      (SELECT count(*) FROM pg_default_acl WHERE defaclacl::text LIKE '%analyst=r/%')::integer AS "futureRights"
+    FROM pg_class WHERE relkind = 'v' AND relnamespace = 'spidra_reporting'::regnamespace`)
+  expect(analyst).toEqual([{ readable: 7, writable: 0, seesTables: false, futureRights: 1 }])
+  await expect(answers.join('\n')).toMatchFileSnapshot('reporting/docs-sql.txt')
+})
+
+/** One transaction, rolled back at the end: `now()` stands still, and no role or row is left behind. */
+async function openStillTransaction({ url }: TestDatabase) {
+  const client = new Client({
+    connectionString: url,
+    // A date has no time zone, so it is no instant.
+    types: {
+      getTypeParser: (oid, format) => (oid === types.builtins.DATE ? String : types.getTypeParser(oid, format)),
+    },
+  })
+  await client.connect()
+  await client.query(`BEGIN; SET LOCAL TimeZone = 'UTC'`)
+  return { ask: client.query.bind(client), [Symbol.asyncDispose]: () => client.end() }
+}
