@@ -6,6 +6,9 @@ import type { Pass } from './pass.js'
 import { countListable } from './settle.js'
 import { walkDown } from './walk.js'
 
+/** Searches for removed jobs in a row, as long as each finds some: while one job is searched for, the next one may go. */
+export const MAX_SEARCHES = 4
+
 /** Looking for gaps one by one may cost so much of what reading the whole list, which finds all of them, would cost. */
 const WORTH_OF_WHOLE = 1 / 4
 

@@ -25,14 +25,18 @@ export type Head =
  * is, nothing has to be held back or read twice.
  *
  * @param first an answer for page 1 to begin with, so that it need not be asked again.
+ * @param tries how many answers for the only page of a list have been tried.
  */
-export async function reachHead(pass: Pass, first: Page | null): Promise<Head> {
+export async function reachHead(pass: Pass, first: Page | null, tries = 1): Promise<Head> {
   const head = await askHead(pass, first)
   if (head === null) return { end: 'broken' }
   let page = head
   let ground: Page = head
   if (head.totalPages <= 1) {
     if (head.total > 0 && !pass.acceptRemovals && !(await isOurList(pass, head))) return { end: 'foreign' }
+    // That check may have asked for page 1 again, and a verdict is taken on the latest answer.
+    if (pass.head !== null && pass.head !== head)
+      return tries === MAX_TRIES ? { end: 'broken' } : reachHead(pass, pass.head, tries + 1)
   } else if (pass.coverage.kind !== 'none' && !(await pass.touches(head))) {
     const found = await findBelow(pass, head, (below) => pass.touches(below))
     if (typeof found === 'string') return { end: found }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { keepDailyTotals } from '../db/daily-totals.js'
-import { findRemoved } from './find-removed.js'
+import { findRemoved, MAX_SEARCHES } from './find-removed.js'
 import { type FullPosition, openFullPosition } from './full-position.js'
 import { isOurList, reachHead } from './head.js'
 import type { Micros } from './instant.js'
@@ -137,14 +137,21 @@ async function readSlice(pass: Pass, position: FullPosition, head: Page, refresh
 }
 
 /**
- * The verdict on a head in the middle of a full pass, as an incremental run takes it: what is stored too much is searched
- * for first, as far as the allowance of an incremental run goes.
+ * Takes the verdict on a head in the middle of a full pass, as an incremental run does: it searches for removed jobs first,
+ * as far as the allowance of an incremental run goes, and again for those that went during the search.
  */
-async function refreshVerdict(pass: Pass, head: Page): Promise<void> {
-  const result = await judge(pass, head)
-  if (!pass.mayGo() || !(await searchSurplus(pass, head, result, pass.pagesPerRun))) return
-  const reached = await reachHead(pass, null)
-  if ('page' in reached) await judge(pass, reached.page)
+async function refreshVerdict(pass: Pass, first: Page): Promise<void> {
+  let head = first
+  for (let round = 1; round <= MAX_SEARCHES; round += 1) {
+    const removedBefore = pass.counters.removed
+    const result = await judge(pass, head)
+    const hasFound = round === 1 || pass.counters.removed > removedBefore
+    if (!hasFound || !pass.mayGo() || !(await searchSurplus(pass, head, result, pass.pagesPerRun))) return
+    const reached = await reachHead(pass, null)
+    if ('end' in reached) return
+    head = reached.page
+  }
+  await judge(pass, head)
 }
 
 /**

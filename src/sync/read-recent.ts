@@ -1,5 +1,5 @@
 import { hasMoreLiveJobs } from '../db/batch-jobs-read.js'
-import { findRemoved } from './find-removed.js'
+import { findRemoved, MAX_SEARCHES } from './find-removed.js'
 import { reachHead } from './head.js'
 import { noteOpenJobs, readOpenJobs } from './open-jobs.js'
 import type { Page } from './page.js'
@@ -9,9 +9,6 @@ import { readEverything } from './read-all.js'
 import { type SyncResult, settle, withoutCounts } from './settle.js'
 import { sweepSlice } from './sweep.js'
 import { walkDown } from './walk.js'
-
-/** Searches for removed jobs in one run, as long as each finds some. */
-const MAX_SEARCHES = 4
 
 /**
  * One incremental run: the open jobs, a slice of the sweep when it is due, then the head, on which the verdict is

@@ -89,6 +89,21 @@ const ALL_TIED = {
   limit: 1 as const,
 }
 
+/** The only job of a list is replaced with each answer: the check of whose list it is once left the verdict on an old one. */
+const come: Move = { kind: 'come', tie: false, count: 1 }
+const ALL_REPLACED = {
+  losses: 'oldest' as const,
+  lag: 0 as const,
+  ...{ size: 1, ties: [], limit: 2 as const },
+  sizes: { ...SYNC_SIZES, windowAnswers: 1, chunkPages: 1, minSlicePages: 1, smallPages: 2 },
+  runs: [
+    { ...still, mode: 'incremental' as const, pace: [0, 2, 3, 2] },
+    { ...fullRun, refreshMs: 60_000, diesIn: 11, moves: [come, come, come, come, come, come, come, come], pace: [1] },
+    { ...still, mode: 'incremental' as const, diesIn: 9 },
+    { ...fullRun, diesIn: 13, pace: [0, 1, 0, 1] },
+  ],
+}
+
 async function runOnce(
   list: MovingList,
   account: string,
@@ -233,7 +248,12 @@ test('what says complete is complete, nothing listed is marked removed, and what
         }
       }
     }),
-    { numRuns: HISTORIES, ...SEED, examples: [[ALL_TIED]], endOnFailure: process.env.CHURN_SHRINK === undefined },
+    {
+      numRuns: HISTORIES,
+      ...SEED,
+      examples: [[ALL_TIED], [ALL_REPLACED]],
+      endOnFailure: process.env.CHURN_SHRINK === undefined,
+    },
   )
   // A replica that lags may leave a run without a verdict, but not every one.
   expect(lagging.complete / Math.max(1, lagging.runs), JSON.stringify(lagging)).toBeGreaterThan(0.5)
