@@ -53,7 +53,7 @@ export function fullPass(total: number, limit: number, openPages: number): Readi
  * slice of the sweep with what is left of the whole allowance, but not past the end of the list. It waits for the head
  * only: open jobs and slice take no more than the window under way still has. An account of a few pages is read whole.
  *
- * That is the cost of a list in balance, whose open jobs stand where the table says; looking for removed jobs and
+ * That is the cost of a list in balance, whose open jobs stand where the table says; the search for removed jobs and
  * stepping to a job that has moved come on top.
  */
 export function incrementalRun(
@@ -86,7 +86,7 @@ function availableNow({ limit, remaining, reserve }: StartingBudget): number {
 }
 
 /**
- * What a reading costs, one request at a time, if nobody else draws on the budget from now on.
+ * What a reading costs, one request at a time, if no other client uses the budget from now on.
  *
  * Each window after the one under way gives a share, less what is sent again after the wait. A window that is used up
  * before it ends is waited out; it begins with its first request and lasts `windowMs`, or as long as its requests take.

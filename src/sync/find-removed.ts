@@ -9,15 +9,15 @@ import { walkDown } from './walk.js'
 /** Searches for removed jobs in a row, as long as each finds some: while one job is searched for, the next one may go. */
 export const MAX_SEARCHES = 4
 
-/** Looking for gaps one by one may cost so much of what reading the whole list, which finds all of them, would cost. */
+/** The search for gaps may cost this share of reading the whole list, which finds all of them. */
 const WORTH_OF_WHOLE = 1 / 4
 
 /**
- * Looks for jobs that are stored and no longer listed, with few requests. Retention removes at the end, so the last
- * page is read first. Then the table itself tells where: above any job on page p, the list holds (p - 1) * limit jobs
- * and those above it on the page; the table holds as many more as are gone above it. So bisect for the page where the
- * surplus begins, and read there; and again for the next gap, as long as that is cheaper than reading everything. For
- * the same reason it waits where the request budget is spent: what follows is the whole list, and waits longer.
+ * Searches for jobs that are stored and no longer listed, with few requests. Retention removes jobs at the end, so it
+ * reads the last page first. Then it bisects: above any job on page p the list holds (p - 1) * limit jobs and those above
+ * it on the page, and the table holds more by the number of jobs that are gone there. So it finds the page where the
+ * surplus begins, reads it, and goes on with the next gap, as long as that is cheaper than reading the whole list. It
+ * waits for the request budget, because reading the whole list would wait longer.
  *
  * @param allowance pages; default a quarter of the list, and at least as many as an incremental run may spend.
  */
@@ -29,29 +29,29 @@ export async function findRemoved(
   const spentBefore = pass.counters.pagesRead
   const isSpent = () => pass.counters.pagesRead - spentBefore >= allowance
 
-  await walkDown(pass, await pass.ask(head.totalPages))
-  // Where rejected items stand in the list the table does not know, so it cannot tell the surplus above a page.
+  await walkDown(pass, await pass.reader.ask(head.totalPages))
+  // The table does not know the places of rejected items, so the surplus above a page is unknown.
   if ((await countOpenRejections(pass.db, pass.run.account)) > 0) return
   // Against the head that was merged: jobs that came since stand in later totals, and not in the table.
-  const listed = pass.groundTotal ?? head.total
+  const listed = pass.list.groundTotal ?? head.total
   while (!isSpent() && (await countListable(pass)) > listed) {
-    const before = pass.missing.size
+    const before = pass.list.missing.size
     const last = await bisect(pass, head.totalPages, listed)
     if (last === null) return
-    const overlapped = pass.mustOverlap
+    const overlapped = pass.list.mustOverlap
     await readFrom(pass, last)
     // The first loss ever shows on pages that only adjoin; once they overlap, it is proved.
-    if (pass.missing.size === before && pass.mustOverlap === overlapped) return
+    if (pass.list.missing.size === before && pass.list.mustOverlap === overlapped) return
   }
 }
 
-/** The first page above which jobs are gone; the gap lies on it or on the page before. Null where the list moves. */
+/** Finds the first page above which jobs are gone; the gap lies on it or on the page before. Null where the list moves. */
 async function bisect(pass: Pass, totalPages: number, listed: number): Promise<number | null> {
   let sound = 1
   let surplus = totalPages + 1
   while (surplus - sound > 1) {
     const middle = (sound + surplus) >> 1
-    const gone = await surplusAbove(pass, await pass.ask(middle), listed)
+    const gone = await surplusAbove(pass, await pass.reader.ask(middle), listed)
     if (gone === null) return null
     if (gone > 0) surplus = middle
     else sound = middle
@@ -71,12 +71,12 @@ async function surplusAbove(pass: Pass, page: Page, listed: number): Promise<num
   const index = instants.findIndex((instant, place) => place > 0 && instant < (instants[place - 1] ?? instant))
   const instant = instants[index]
   if (instant === undefined) return null
-  const rank = await rankOf(pass.db, pass.run.account, toTimestamp(instant), [...pass.missing])
+  const rank = await rankOf(pass.db, pass.run.account, toTimestamp(instant), [...pass.list.missing])
   return rank - (page.start + index - Math.max(0, page.total - listed))
 }
 
 /** Reads from the page before the surplus over it, so that a window encloses the gap. */
 async function readFrom(pass: Pass, surplus: number): Promise<void> {
-  const start = await pass.ask(Math.max(1, surplus - 1))
+  const start = await pass.reader.ask(Math.max(1, surplus - 1))
   await walkDown(pass, start, { until: (page) => page.number >= surplus })
 }

@@ -1,5 +1,5 @@
-import { NOTHING_COVERED } from './coverage.js'
 import { type Micros, toMicros, toTimestamp } from './instant.js'
+import { type KnownList, NOTHING_COVERED } from './known-list.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
 
@@ -23,9 +23,9 @@ export interface FullPosition {
  */
 export function openFullPosition(pass: Pass): FullPosition {
   const { state } = pass
-  let isFirst = pass.coverage.kind !== 'whole'
+  let isFirst = pass.list.coverage.kind !== 'whole'
   let startedAt = state.fullStartedAt
-  let at = pass.coverage.kind === 'down_to' ? pass.coverage.bottom : null
+  let at = pass.list.coverage.kind === 'down_to' ? pass.list.coverage.bottom : null
   if (!isFirst && state.fullCreatedAt !== null) at = toMicros(state.fullCreatedAt)
   let savedAt = Number.NEGATIVE_INFINITY
 
@@ -34,40 +34,40 @@ export function openFullPosition(pass: Pass): FullPosition {
       return at
     },
     async begin(head) {
-      if (isFirst && !pass.losesJobs && (pass.firstPass === null || pass.coverage.kind === 'none')) {
-        pass.firstPass = firstPassOf(head)
-        const { total, createdAt } = pass.firstPass
-        await pass.save({ isWhole: false, passTotal: total, passCreatedAt: createdAt })
+      if (isFirst && !pass.list.losesJobs && (pass.list.firstPass === null || pass.list.coverage.kind === 'none')) {
+        const { total, createdAt } = firstPassOf(head)
+        pass.list.firstPass = { total, createdAt }
+        await pass.writer.save({ isWhole: false, passTotal: total, passCreatedAt: createdAt })
       }
       if (startedAt !== null) return
       startedAt = pass.now()
-      await pass.save({ fullStartedAt: startedAt })
+      await pass.writer.save({ fullStartedAt: startedAt })
     },
     async move(bottom) {
       at = bottom
-      if (pass.isUnproven) return
+      if (pass.list.isUnproven) return
       if (bottom === null) {
-        pass.coverage = { kind: 'whole' }
+        pass.list.coverage = { kind: 'whole' }
       } else if (isFirst) {
-        pass.coverage = { kind: 'down_to', bottom }
-        await pass.save({ bottomCreatedAt: toTimestamp(bottom) })
+        pass.list.coverage = { kind: 'down_to', bottom }
+        await pass.writer.save({ bottomCreatedAt: toTimestamp(bottom) })
       } else if (performance.now() - savedAt >= pass.timing.savePositionMs) {
         savedAt = performance.now()
-        await pass.save({ fullCreatedAt: toTimestamp(bottom) })
+        await pass.writer.save({ fullCreatedAt: toTimestamp(bottom) })
       }
     },
     async finish(head) {
       const proved = { passTotal: null, passCreatedAt: null }
-      if (pass.losesJobs) pass.firstPass = null
-      else if (pass.firstPass !== null) pass.firstPass = firstPassOf(head)
-      await pass.save({
+      if (pass.list.losesJobs) pass.list.firstPass = null
+      else if (pass.list.firstPass !== null) pass.list.firstPass = firstPassOf(head)
+      await pass.writer.save({
         isWhole: true,
         bottomCreatedAt: null,
         fullCreatedAt: null,
         fullStartedAt: null,
-        ...(pass.firstPass === null
+        ...(pass.list.firstPass === null
           ? proved
-          : { passTotal: pass.firstPass.total, passCreatedAt: pass.firstPass.createdAt }),
+          : { passTotal: pass.list.firstPass.total, passCreatedAt: pass.list.firstPass.createdAt }),
         rereadSince: startedAt,
         sweepCreatedAt: null,
         sweepStartedAt: null,
@@ -78,13 +78,13 @@ export function openFullPosition(pass: Pass): FullPosition {
       isFirst = true
       at = null
       startedAt = null
-      pass.firstPass = null
-      pass.coverage = { kind: 'none' }
-      await pass.save(NOTHING_COVERED)
+      pass.list.firstPass = null
+      pass.list.coverage = { kind: 'none' }
+      await pass.writer.save(NOTHING_COVERED)
     },
   }
 }
 
-function firstPassOf(head: Page): NonNullable<Pass['firstPass']> {
+function firstPassOf(head: Page): NonNullable<KnownList['firstPass']> {
   return { total: head.total, createdAt: head.newest === null ? null : toTimestamp(head.newest) }
 }

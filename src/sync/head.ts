@@ -17,8 +17,8 @@ export type Head =
   | { readonly end: Extract<WalkEnd, 'broken' | 'foreign'> }
 
 /**
- * Reads page 1 and merges it, so that every job listed above covered ground on that answer is stored. With nothing covered,
- * that is just page 1.
+ * Reads page 1 and merges it, so that every job that this answer lists above covered ground is stored. Where nothing is
+ * covered, it reads page 1 only.
  *
  * Where page 1 is all new, the walk begins below the new jobs, at covered ground, and climbs: each page joins the one
  * below it and is merged at once. So what is stored never has a hole, whenever the worker dies, and however long the gap
@@ -35,19 +35,19 @@ export async function reachHead(pass: Pass, first: Page | null, tries = 1): Prom
   if (head.totalPages <= 1) {
     if (head.total > 0 && !pass.acceptRemovals && !(await isOurList(pass, head))) return { end: 'foreign' }
     // That check may have asked for page 1 again, and a verdict is taken on the latest answer.
-    if (pass.head !== null && pass.head !== head)
-      return tries === MAX_TRIES ? { end: 'broken' } : reachHead(pass, pass.head, tries + 1)
-  } else if (pass.coverage.kind !== 'none' && !(await pass.touches(head))) {
-    const found = await findBelow(pass, head, (below) => pass.touches(below))
+    if (pass.reader.head !== null && pass.reader.head !== head)
+      return tries === MAX_TRIES ? { end: 'broken' } : reachHead(pass, pass.reader.head, tries + 1)
+  } else if (pass.list.coverage.kind !== 'none' && !(await pass.list.touches(head))) {
+    const found = await findBelow(pass, head, (below) => pass.list.touches(below))
     if (typeof found === 'string') return { end: found }
     ground = found
     const top = await climb(pass, ground, head)
     if (top === null) return { end: 'broken' }
     page = top
   }
-  await pass.merge(page)
-  await pass.drain()
-  await pass.noteHead(page)
+  await pass.writer.merge(page)
+  await pass.writer.drain()
+  await pass.list.noteHead(page)
   return { page, ground }
 }
 
@@ -56,21 +56,22 @@ export async function reachHead(pass: Pass, first: Page | null, tries = 1): Prom
  * a moment ago. A replica that lags behind would give a verdict on the past. Null where it stays so, or is faulty.
  */
 async function askHead(pass: Pass, first: Page | null): Promise<Page | null> {
-  let head = first ?? (await pass.ask(1))
-  await pass.drain()
+  let head = first ?? (await pass.reader.ask(1))
+  await pass.writer.drain()
   for (let tries = 1; head.fault === null; tries += 1) {
     if (!(await isOlderThanStored(pass, head))) return head
     if (tries === MAX_TRIES) return null
-    head = await pass.ask(1)
+    head = await pass.reader.ask(1)
   }
-  await pass.merge(pass.withoutNewcomers(head))
+  await pass.writer.merge(pass.list.withoutNewcomers(head))
   return null
 }
 
 async function isOlderThanStored(pass: Pass, { newest, uuids }: Page): Promise<boolean> {
-  const { db, run, groundTop, timing, doubts } = pass
+  const { db, run, timing } = pass
+  const { groundTop, doubts } = pass.list
   if (newest === null || groundTop === null || newest >= groundTop || doubts.has('unsorted')) return false
-  // Another account's list is not older, it is another one.
+  // The list of another account is not an older version of this one.
   if (!(await hasStored(db, run.account, [...uuids], null))) return false
   return hasFreshJobAbove(db, run.account, toTimestamp(newest), timing.staleAnswerMs, [...uuids])
 }
@@ -101,11 +102,11 @@ async function findBelow(
   }
   let top = head
   for (let tries = 1; tries <= MAX_TRIES; tries += 1) {
-    const faultyBefore = pass.faultyPages
+    const faultyBefore = pass.reader.faultyPages
     const { found, drift } = await search(pass, top, isGroundOn)
     if (found !== null) return found
-    if (pass.faultyPages > faultyBefore) return 'broken'
-    const again = await pass.ask(1)
+    if (pass.reader.faultyPages > faultyBefore) return 'broken'
+    const again = await pass.reader.ask(1)
     if (await isGroundOn(again)) return again
     if (drift < pass.limit && listsTheSame(top, again)) {
       return (await hasStored(pass.db, pass.run.account, [...seen], null)) ? 'broken' : 'foreign'
@@ -128,8 +129,8 @@ async function search(
   head: Page,
   isGround: (page: Page) => Promise<boolean>,
 ): Promise<{ readonly found: Page | null; readonly drift: number }> {
-  const top = pass.groundTop
-  const isSorted = !pass.doubts.has('unsorted')
+  const top = pass.list.groundTop
+  const isSorted = !pass.list.doubts.has('unsorted')
   let found: Page | null = null
   // The ground begins below `from`, and above `to`.
   let from = head.end
@@ -141,7 +142,7 @@ async function search(
   let step = 0
   let drift = 0
   while (from < to) {
-    const page = await pass.ask(pageAt(Math.min(Math.max(place, from), to - 1), pass.limit).number)
+    const page = await pass.reader.ask(pageAt(Math.min(Math.max(place, from), to - 1), pass.limit).number)
     drift = Math.max(drift, Math.abs(page.total - head.total))
     if (page.fault !== null) return { found, drift }
     const isBelow = page.end === page.start || (page.newest !== null && top !== null && page.newest < top)
@@ -161,9 +162,10 @@ async function search(
   return { found, drift }
 }
 
-/** How many jobs came since the head was last read; a guess, for a list that loses jobs shows fewer. */
+/** Estimates how many jobs came since the head was last read; too low for a list that loses jobs. */
 async function guessNewcomers(pass: Pass, { total }: Page): Promise<number> {
-  const known = pass.coverage.kind === 'whole' ? await countLiveJobs(pass.db, pass.run.account) : pass.groundTotal
+  const known =
+    pass.list.coverage.kind === 'whole' ? await countLiveJobs(pass.db, pass.run.account) : pass.list.groundTotal
   return known === null ? 0 : Math.max(0, total - known)
 }
 
@@ -179,14 +181,14 @@ async function climb(pass: Pass, ground: Page, head: Page): Promise<Page | null>
   // Counted from the end of the list, so that jobs that come at the head change nothing.
   let height = ground.total - ground.start
   while (low.number > 1) {
-    await pass.merge(low)
-    const before = pass.latestTotal ?? low.total
+    await pass.writer.merge(low)
+    const before = pass.reader.latestTotal ?? low.total
     const asked = above(pass, low.start + Math.max(0, before - low.total), margin)
     const isHeadAgain = asked.number === head.number && asked.limit === head.limit
-    const isSame = isHeadAgain && !pass.losesJobs && head.total === before && head.total === low.total
-    const upper = isSame ? head : await pass.ask(asked.number, asked.limit)
+    const isSame = isHeadAgain && !pass.list.losesJobs && head.total === before && head.total === low.total
+    const upper = isSame ? head : await pass.reader.ask(asked.number, asked.limit)
     if (upper.fault !== null) return null
-    const isSound = isSoundSeam(upper, low, pass.mustOverlap)
+    const isSound = isSoundSeam(upper, low, pass.list.mustOverlap)
     tries = isSound && upper.total - upper.start > height ? 0 : tries + 1
     if (tries > MAX_TRIES) return null
     // As much as came before this answer may come before the next one.
@@ -200,10 +202,10 @@ async function climb(pass: Pass, ground: Page, head: Page): Promise<Page | null>
 
 /** The page to climb to from ground whose first job stands at `place`, where up to `margin` jobs may come meanwhile. */
 function above(pass: Pass, place: number, margin: number): PageAsked {
-  if (pass.doubts.has('no_overlap')) return pageAt(margin === 0 ? place - 1 : place, pass.limit)
-  if (!pass.mustOverlap && margin === 0) return pageAt(place - 1, pass.limit)
+  if (pass.list.doubts.has('no_overlap')) return pageAt(margin === 0 ? place - 1 : place, pass.limit)
+  if (!pass.list.mustOverlap && margin === 0) return pageAt(place - 1, pass.limit)
   const asked = highestPage(place + margin, pass.limit)
-  if (!pass.mustOverlap || (asked.number - 1) * asked.limit < place) return asked
-  pass.doubt('no_overlap')
+  if (!pass.list.mustOverlap || (asked.number - 1) * asked.limit < place) return asked
+  pass.list.doubt('no_overlap')
   return pageAt(place - 1, pass.limit)
 }

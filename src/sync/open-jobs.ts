@@ -5,40 +5,40 @@ import type { Pass } from './pass.js'
 import { countListable } from './settle.js'
 import { walkDown } from './walk.js'
 
-/** New jobs may push an open one off the head while we read; so near the head's end its own page is read too. */
+/** Share of the head page whose open jobs are left to the head. New jobs may push those below it off the page meanwhile. */
 const HEAD_MARGIN = 0.8
 
 /**
- * Reads the open jobs again, those that no page of this run has listed yet, each on the page where the table says it
- * stands. The head is left out: every run ends with it. When there are more than the allowance lets read, the next run
- * goes on where this one ended, so that the longest unread come first.
+ * Reads the open jobs that no page of this run has listed yet, each on the page that its rank in the table gives. It skips
+ * the head, with which every run ends. If the allowance is too small for all of them, the next run goes on where this one
+ * ended, so that the longest unread jobs come first.
  *
  * @param allowance pages.
  * @param mayGo whether another page may be asked for.
  */
 export async function readOpenJobs(pass: Pass, allowance: number, mayGo = pass.mayGo): Promise<void> {
   const { limit, state } = pass
-  // Places are counted over the whole account, so not where nobody asks for one.
-  const open = pass.wanted.size === 0 ? [] : await listOpenJobs(pass.db, pass.run.account)
-  const wanted = open.filter((job) => pass.wanted.has(job.uuid) && job.rank >= limit * HEAD_MARGIN)
+  // Ranks are counted over the whole account, so they are read only when a job is wanted.
+  const open = pass.list.wanted.size === 0 ? [] : await listOpenJobs(pass.db, pass.run.account)
+  const wanted = open.filter((job) => pass.list.wanted.has(job.uuid) && job.rank >= limit * HEAD_MARGIN)
   const isWithin = state.openCreatedAt === null && wanted.length <= allowance
   const due = isWithin ? roomiestFirst(wanted, limit) : inTurn(wanted, state.openCreatedAt)
   const stored = due.length === 0 ? 0 : await countListable(pass)
   const spentBefore = pass.counters.pagesRead
   let last: OpenJob | null = null
   for (const job of due) {
-    if (!pass.wanted.has(job.uuid)) continue
+    if (!pass.list.wanted.has(job.uuid)) continue
     if (pass.counters.pagesRead - spentBefore >= allowance || !mayGo()) break
-    // What came since the table was last complete has pushed every job down by as many places. Of a first pass that is
-    // under way the difference is what it has not read yet, below all of them.
-    const isWhole = pass.coverage.kind === 'whole'
-    const newcomers = isWhole ? Math.max(0, (pass.latestTotal ?? stored) - stored) : 0
+    // Jobs that came since the table was last complete have pushed every job down by their number. In an unfinished first
+    // pass the difference is mostly the unread part of the list, which lies below all of them.
+    const isWhole = pass.list.coverage.kind === 'whole'
+    const newcomers = isWhole ? Math.max(0, (pass.reader.latestTotal ?? stored) - stored) : 0
     if (!(await readAround(pass, job, job.rank + newcomers))) break
     last = job
   }
-  const isAllRead = due.every((job) => !pass.wanted.has(job.uuid))
+  const isAllRead = due.every((job) => !pass.list.wanted.has(job.uuid))
   const openCreatedAt = isAllRead ? null : (last?.createdAt ?? state.openCreatedAt)
-  if (openCreatedAt !== state.openCreatedAt) await pass.save({ openCreatedAt })
+  if (openCreatedAt !== state.openCreatedAt) await pass.writer.save({ openCreatedAt })
 }
 
 /**
@@ -47,23 +47,23 @@ export async function readOpenJobs(pass: Pass, allowance: number, mayGo = pass.m
  * @param head the latest answer for page 1, which need not be read again.
  */
 export async function rereadOpenJobs(pass: Pass, head: Page, allowance: number): Promise<void> {
-  const unread = new Set(pass.wanted)
+  const unread = new Set(pass.list.wanted)
   await noteOpenJobs(pass)
-  for (const uuid of head.uuids) pass.wanted.delete(uuid)
+  for (const uuid of head.uuids) pass.list.wanted.delete(uuid)
   // Where the pass is to be handed on, what is left of the requests belongs to its own progress.
   await readOpenJobs(pass, allowance, () => pass.mayGo() && !pass.mustHandOn())
   // Those that the allowance did not reach were read by this pass all the same, only longer ago.
-  for (const uuid of pass.wanted) if (!unread.has(uuid)) pass.wanted.delete(uuid)
+  for (const uuid of pass.list.wanted) if (!unread.has(uuid)) pass.list.wanted.delete(uuid)
 }
 
 /** Notes which jobs are open, before anything is read. */
 export async function noteOpenJobs(pass: Pass): Promise<void> {
-  for (const uuid of await listOpenUuids(pass.db, pass.run.account)) pass.wanted.add(uuid)
+  for (const uuid of await listOpenUuids(pass.db, pass.run.account)) pass.list.wanted.add(uuid)
 }
 
 /**
- * The job with the most room below it on its page first: however many new jobs have pushed all others down, it is the
- * likeliest to be still where the table says, and its page tells how many they are.
+ * Puts the job with the most room below it on its page first. It is the likeliest to be still on the page that its rank
+ * gives, and that page shows how far new jobs have pushed all others down.
  */
 function roomiestFirst(jobs: readonly OpenJob[], limit: number): readonly OpenJob[] {
   const rooms = jobs.map(({ rank }) => limit - (rank % limit))
@@ -71,7 +71,7 @@ function roomiestFirst(jobs: readonly OpenJob[], limit: number): readonly OpenJo
   return roomiest === undefined ? jobs : [roomiest, ...jobs.filter((job) => job !== roomiest)]
 }
 
-/** Those below the position first, then those above it. */
+/** Puts the jobs below the position first, then those above it. */
 function inTurn(jobs: readonly OpenJob[], position: string | null): readonly OpenJob[] {
   if (position === null) return jobs
   const at = toMicros(position)
@@ -87,11 +87,11 @@ async function readAround(pass: Pass, job: OpenJob, place: number): Promise<bool
   const createdAt = toMicros(job.createdAt)
   const isAbove = (page: Page) => page.newest !== null && page.newest > createdAt
 
-  let page = await pass.ask(Math.floor(place / pass.limit) + 1)
-  while (page.number > 1 && !page.uuids.has(job.uuid) && !isAbove(page)) page = await pass.ask(page.number - 1)
+  let page = await pass.reader.ask(Math.floor(place / pass.limit) + 1)
+  while (page.number > 1 && !page.uuids.has(job.uuid) && !isAbove(page)) page = await pass.reader.ask(page.number - 1)
   const end = await walkDown(pass, page, {
-    until: ({ oldest }) => !pass.wanted.has(job.uuid) || (oldest !== null && oldest < createdAt),
+    until: ({ oldest }) => !pass.list.wanted.has(job.uuid) || (oldest !== null && oldest < createdAt),
   })
-  pass.wanted.delete(job.uuid)
+  pass.list.wanted.delete(job.uuid)
   return end === 'until' || end === 'end'
 }

@@ -56,7 +56,7 @@ export function userOf(source: ListSource, account: string, stored: readonly Sto
   return user?.account ?? null
 }
 
-/** Says of a key whose it is, and what to do. */
+/** Says which account a key belongs to, and what to do. */
 export function usedFor(account: string, user: string): string {
   return `is the key of the stored account "${user}", and cannot be that of "${account}" too: use the name "${user}", or, ${HOW_TO_RENAME}.`
 }

@@ -9,9 +9,8 @@ import { rereadOpenJobs } from './open-jobs.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
 import { mayReadOn, openAllowance } from './plan.js'
-import { askAbove } from './position.js'
 import { judge, type SyncResult, settle, withoutCounts } from './settle.js'
-import { type WalkEnd, walkDown } from './walk.js'
+import { askAbove, type WalkEnd, walkDown } from './walk.js'
 
 /** Requests that reading the head again costs at least: page 1, the page to go on from, and the one below it. */
 const LEAST_REFRESH_REQUESTS = 3
@@ -37,25 +36,25 @@ interface Refresh {
 export async function readEverything(pass: Pass, first: Page): Promise<SyncResult> {
   const refresh: Refresh = { requests: leastRefreshRequests(pass), at: performance.now() }
   const position = openFullPosition(pass)
-  const isRereading = pass.coverage.kind === 'whole'
+  const isRereading = pass.list.coverage.kind === 'whole'
   const hasReadAll = position.at === null
   let head = first
   for (;;) {
     const end = await readSlice(pass, position, head, refresh)
-    await pass.drain()
-    // A first pass may wait for its budget for hours, and the days that it has read would be aggregated live until then.
+    await pass.writer.drain()
+    // A first pass may wait for its budget for hours. Until then its days would be aggregated by every query.
     await keepDailyTotals(pass.db, pass.run.account)
     if (end === 'end') return closePass(pass, position, { head, hasReadAll })
     if (end !== 'until') return withoutCounts(pass, end)
     if (pass.mustHandOn()) throw new HandedOnError()
     if (isRereading) await leaveRestOfWindow(pass, refresh)
     refresh.at = performance.now()
-    head = await pass.ask(1)
+    head = await pass.reader.ask(1)
   }
 }
 
-function leastRefreshRequests({ losesJobs }: Pass): number {
-  return LEAST_REFRESH_REQUESTS + (losesJobs ? LEAST_SEARCH_REQUESTS : 0)
+function leastRefreshRequests({ list }: Pass): number {
+  return LEAST_REFRESH_REQUESTS + (list.losesJobs ? LEAST_SEARCH_REQUESTS : 0)
 }
 
 /** Takes the verdict on a list that was read to its end. */
@@ -64,12 +63,12 @@ async function closePass(
   position: FullPosition,
   { head, hasReadAll }: { readonly head: Page; readonly hasReadAll: boolean },
 ): Promise<SyncResult> {
-  // The pages of two lists that are answered in turn may look like one list by chance; two answers in a row do not.
-  const isFirstPass = pass.firstPass !== null && !pass.state.isWhole
-  if (isFirstPass && head.totalPages > 1 && !pass.doubts.has('unsorted')) await pass.ask(1)
+  // The pages of two lists that are answered in turn may look like one list by chance. Two answers in a row do not.
+  const isFirstPass = pass.list.firstPass !== null && !pass.state.isWhole
+  if (isFirstPass && head.totalPages > 1 && !pass.list.doubts.has('unsorted')) await pass.reader.ask(1)
   const reached = await reachHead(pass, null)
   if ('end' in reached) return withoutCounts(pass, reached.end)
-  if (pass.isUnproven) return withoutCounts(pass, 'loss')
+  if (pass.list.isUnproven) return withoutCounts(pass, 'loss')
   await position.finish(reached.page)
   const result = await settle(pass, reached.page, { hasReadAll })
   const difference = (result.storedTotal ?? 0) - (result.listedTotal ?? 0)
@@ -78,7 +77,7 @@ async function closePass(
   return 'end' in again ? withoutCounts(pass, again.end) : settle(pass, again.page, { hasReadAll: false })
 }
 
-/** Searches for what is stored too much; false where there is nothing to search for. */
+/** Searches for stored jobs that are no longer listed; false where the counts show none. */
 async function searchSurplus(
   pass: Pass,
   head: Page,
@@ -96,20 +95,20 @@ async function readSlice(pass: Pass, position: FullPosition, head: Page, refresh
   const waitedBefore = pass.counters.waitedMs
   let start = head
   let isStartMerged = false
-  if (pass.coverage.kind === 'none') {
-    // Whatever is stored is no ground to stand on, but it tells whose list this is.
+  if (pass.list.coverage.kind === 'none') {
+    // The stored jobs are not covered ground, but they identify the account's list.
     if (!pass.acceptRemovals && !(await isOurList(pass, head))) return 'foreign'
     await position.begin(head)
-    await pass.noteHead(head)
+    await pass.list.noteHead(head)
   } else {
     await position.begin(head)
     let reached = await reachHead(pass, head)
     if ('page' in reached && position.at !== null) {
       const pagesRead = pass.counters.pagesRead
       await rereadOpenJobs(pass, reached.page, openAllowance(pass.pagesPerRun))
-      // A verdict speaks of the open jobs too, so that they come first.
+      // A verdict covers the open jobs too, so they are read first.
       const hasRead = pass.counters.pagesRead > pagesRead
-      if (hasRead && pass.coverage.kind === 'whole') reached = await reachHead(pass, null)
+      if (hasRead && pass.list.coverage.kind === 'whole') reached = await reachHead(pass, null)
     }
     if ('end' in reached) {
       if (reached.end !== 'foreign' || !pass.acceptRemovals) return reached.end
@@ -117,10 +116,10 @@ async function readSlice(pass: Pass, position: FullPosition, head: Page, refresh
       await position.restart()
       return readSlice(pass, position, head, refresh)
     }
-    if (pass.isUnproven) return 'loss'
-    if (pass.coverage.kind === 'whole') await refreshVerdict(pass, reached.page)
-    // What the climb has merged need not be read again, unless a window must enclose it.
-    start = pass.losesJobs ? reached.page : reached.ground
+    if (pass.list.isUnproven) return 'loss'
+    if (pass.list.coverage.kind === 'whole') await refreshVerdict(pass, reached.page)
+    // The walk skips what the climb has merged, unless a window must enclose it.
+    start = pass.list.losesJobs ? reached.page : reached.ground
     isStartMerged = true
     if (position.at !== null) {
       start = await askAbove(pass, position.at)
@@ -165,14 +164,14 @@ async function refreshVerdict(pass: Pass, first: Page): Promise<void> {
  * @param waitedBefore what the run had waited when the slice began, its head included, in milliseconds.
  */
 function sliceEnd(pass: Pass, from: Micros | null, refresh: Refresh, waitedBefore: number): (page: Page) => boolean {
-  const { counters, timing, sizes, doubts, mustHandOn } = pass
+  const { counters, timing, sizes, list, mustHandOn } = pass
   const { pagesRead } = counters
   return ({ oldest }) => {
-    if (doubts.has('unsorted')) return false
+    if (list.doubts.has('unsorted')) return false
     if (from !== null && (oldest === null || oldest >= from)) return false
     if (mustHandOn()) return true
     const hasWaited = counters.waitedMs - waitedBefore >= timing.longWaitMs
-    if (pass.coverage.kind === 'whole' && (hasWaited || !mayReadOn(pass.windowRest(), toDue(pass, refresh))))
+    if (list.coverage.kind === 'whole' && (hasWaited || !mayReadOn(pass.windowRest(), toDue(pass, refresh))))
       return true
     if (counters.pagesRead - pagesRead < sizes.minSlicePages) return false
     return hasWaited || performance.now() - refresh.at >= timing.refreshMs

@@ -1,24 +1,24 @@
 import { hasMoreLiveJobs } from '../db/batch-jobs-read.js'
 import { findRemoved, MAX_SEARCHES } from './find-removed.js'
 import { reachHead } from './head.js'
+import { type Micros, toMicros, toTimestamp } from './instant.js'
 import { noteOpenJobs, readOpenJobs } from './open-jobs.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
 import { isSweepDue, openAllowance } from './plan.js'
 import { readEverything } from './read-all.js'
 import { type SyncResult, settle, withoutCounts } from './settle.js'
-import { sweepSlice } from './sweep.js'
-import { walkDown } from './walk.js'
+import { askAbove, walkDown } from './walk.js'
 
 /**
  * One incremental run: the open jobs, a slice of the sweep when it is due, then the head, on which the verdict is
- * taken. With nothing open, no slice due and equal counts, that is one request. Where the counts differ it looks for
+ * taken. With nothing open, no slice due and equal counts, that is one request. Where the counts differ it searches for
  * the difference, and at last reads the whole list, once for the same difference.
  */
 export async function readRecent(pass: Pass): Promise<SyncResult> {
   const { smallPages } = pass.sizes
   if (!(await hasMoreLiveJobs(pass.db, pass.run.account, smallPages * pass.limit))) {
-    const first = await pass.ask(1)
+    const first = await pass.reader.ask(1)
     if (first.totalPages <= smallPages && first.fault === null) return readSmallList(pass, first)
   }
   await noteOpenJobs(pass)
@@ -38,13 +38,14 @@ async function readSmallList(pass: Pass, first: Page): Promise<SyncResult> {
   const reached = await reachHead(pass, first)
   if ('end' in reached) return withoutCounts(pass, reached.end)
   if (reached.page.totalPages <= 1) return settle(pass, reached.page, { hasReadAll: true })
-  const overlapped = pass.mustOverlap
+  const overlapped = pass.list.mustOverlap
   const start = overlapped ? reached.page : reached.ground
   let end = await walkDown(pass, start, { isFull: true, isStartMerged: true })
   // The first loss ever shows on pages that only adjoin; once they overlap, it is proved.
-  if (end === 'end' && pass.mustOverlap !== overlapped) end = await walkDown(pass, await pass.ask(1), { isFull: true })
+  if (end === 'end' && pass.list.mustOverlap !== overlapped)
+    end = await walkDown(pass, await pass.reader.ask(1), { isFull: true })
   if (end !== 'end') return withoutCounts(pass, end === 'foreign' ? 'foreign' : 'broken')
-  await pass.save({ rereadSince: startedAt })
+  await pass.writer.save({ rereadSince: startedAt })
   return settleOnHead(pass, { hasReadAll: true })
 }
 
@@ -54,10 +55,10 @@ async function settleOnHead(pass: Pass, options = { hasReadAll: false }): Promis
   return 'end' in reached ? withoutCounts(pass, reached.end) : settle(pass, reached.page, options)
 }
 
-/** While we read, new jobs may have pushed open ones off the head; they are read too, and then the head again. */
+/** Takes the verdict. New jobs may have pushed open ones off the head meanwhile: these are read too, and then the head again. */
 async function settleWithOpenJobs(pass: Pass, left: () => number): Promise<SyncResult> {
   const result = await settleOnHead(pass)
-  if (result.listedTotal === null || pass.wanted.size === 0) return result
+  if (result.listedTotal === null || pass.list.wanted.size === 0) return result
   const pagesBefore = pass.counters.pagesRead
   await readOpenJobs(pass, left())
   return pass.counters.pagesRead === pagesBefore ? result : settleOnHead(pass)
@@ -73,7 +74,7 @@ async function findDifference(
   let result: SyncResult
   for (let round = 1; ; round += 1) {
     const removedBefore = pass.counters.removed
-    if (difference > 0 && pass.head !== null) await findRemoved(pass, pass.head)
+    if (difference > 0 && pass.reader.head !== null) await findRemoved(pass, pass.reader.head)
     result = await settleOnHead(pass)
     if (result.listedTotal === null || result.listedTotal === result.storedTotal) return result
     // While one job was searched for, the next one may have gone.
@@ -82,5 +83,34 @@ async function findDifference(
   if (difference === pass.state.triedDifference) return result
 
   pass.log.info({ difference }, 'stored and listed jobs differ: reading the whole list')
-  return readEverything(pass, await pass.ask(1))
+  return readEverything(pass, await pass.reader.ask(1))
+}
+
+/**
+ * Reads a slice of the list from where the last one ended, and wraps round at the end. It finds jobs that were re-opened
+ * after they had ended. A slice never ends inside a tie that it has begun, because the next one could not resume there.
+ *
+ * @param allowance pages; fewer are read when the request budget is spent.
+ */
+async function sweepSlice(pass: Pass, allowance: number): Promise<void> {
+  const { sweepCreatedAt, sweepStartedAt } = pass.state
+  const from = sweepCreatedAt === null ? null : toMicros(sweepCreatedAt)
+  const startedAt = from === null || sweepStartedAt === null ? pass.now() : sweepStartedAt
+  const spentBefore = pass.counters.pagesRead
+  const start = from === null ? await pass.reader.ask(1) : await askAbove(pass, from)
+
+  const isSpent = () => pass.counters.pagesRead - spentBefore >= allowance || !pass.mayGo()
+  const hasAdvanced = (oldest: Micros | null) => oldest !== null && (from === null || oldest < from)
+  await walkDown(pass, start, {
+    until: ({ oldest }) => isSpent() && hasAdvanced(oldest),
+    onWindow: (bottom) => save(bottom),
+  })
+  await pass.writer.drain()
+
+  function save(bottom: Micros | null): Promise<void> {
+    const lastSweepAt = pass.now()
+    if (bottom !== null)
+      return pass.writer.save({ sweepCreatedAt: toTimestamp(bottom), sweepStartedAt: startedAt, lastSweepAt })
+    return pass.writer.save({ sweepCreatedAt: null, sweepStartedAt: null, rereadSince: startedAt, lastSweepAt })
+  }
 }

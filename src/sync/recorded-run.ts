@@ -7,19 +7,16 @@ import type { Database } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { keepDailyTotals } from '../db/daily-totals.js'
 import { withRetries } from '../db/retry.js'
-import { RunClosedError, type RunEnd, type RunKey, startRun } from '../db/sync-runs.js'
+import { beatRun, finishRun, RunClosedError, type RunEnd, type RunKey, startRun } from '../db/sync-runs.js'
 import { openSyncState } from '../db/sync-state.js'
 import type { SpidraClient } from '../spidra/client.js'
 import { SpidraError } from '../spidra/errors.js'
-import { closeRecord } from './close-record.js'
-import { type Counters, createCounters } from './counters.js'
-import { startHeartbeat } from './heartbeat.js'
 import { HandedOnError } from './interruptions.js'
 import { assertOwnList } from './own-list.js'
 import type { Page } from './page.js'
 import type { WindowRest } from './pass.js'
 import { modeOf } from './plan.js'
-import type { RunMode, RunSummary, RunTrigger } from './run-summary.js'
+import { type Counters, createCounters, type RunMode, type RunSummary, type RunTrigger } from './run-summary.js'
 import { runSync } from './run-sync.js'
 
 export interface RecordedRunOptions {
@@ -57,8 +54,8 @@ export interface RecordedRun {
 }
 
 /**
- * Runs once for the account, under its lock and with a record in `spidra.sync_runs`. Someone else's run is a skip.
- * A failed or aborted run is a value, not an exception, even where the database could not take a record of it.
+ * Runs once for the account, under its lock and with a record in `spidra.sync_runs`. The run is skipped where another
+ * worker holds the lock. A failed or aborted run is a value, not an exception, even if its record could not be written.
  */
 export async function recordRun(options: RecordedRunOptions): Promise<RecordedRun> {
   const { db, databaseUrl, account, trigger, worker } = options
@@ -73,7 +70,7 @@ export async function recordRun(options: RecordedRunOptions): Promise<RecordedRu
       }
     }
     try {
-      const patient = withRetries(db, { signal: options.signal, onRetry: tellRetry(options, options.log) })
+      const patient = withRetries(db, { signal: options.signal, onRetry: logRetry(options, options.log) })
       const mode = modeOf(options.mode, await openSyncState(patient, account))
       const run = await startRun(patient, { account, mode, trigger, worker })
       return await runUnderLock({ ...options, mode }, run, lock.lost, startedAt)
@@ -100,9 +97,9 @@ async function runUnderLock(
   const client = options.createClient(counters, log)
   const heart = startHeartbeat(options.db, run, counters, options.timing.heartbeatMs)
   const signal = AbortSignal.any([options.signal, lockLost, heart.stopped])
-  // Every request in flight listens to it.
+  // Every request in flight adds a listener.
   setMaxListeners(0, signal)
-  const db = withRetries(options.db, { signal, onRetry: tellRetry(options, log) })
+  const db = withRetries(options.db, { signal, onRetry: logRetry(options, log) })
   let ending: Ending
   let openUnread = 0
   let error: Error | null = null
@@ -153,7 +150,7 @@ function endingOf(error: Error, isStopped: boolean): Pick<RunEnd, 'status' | 'er
   return { status: isGivenUp ? 'aborted' : 'failed', errorCode, errorMessage: error.message }
 }
 
-/** What was thrown, in the words of the boundary that it came from. */
+/** The thrown value as an error of the boundary that it came from. */
 function toRunError(thrown: unknown, databaseUrl: string): Error {
   if (thrown instanceof SpidraError || thrown instanceof RunClosedError || thrown instanceof LockLostError) {
     return thrown
@@ -161,8 +158,8 @@ function toRunError(thrown: unknown, databaseUrl: string): Error {
   return toDatabaseError(thrown, databaseUrl) ?? (thrown instanceof Error ? thrown : new Error(String(thrown)))
 }
 
-/** Says that a statement collided with another client's, and is tried again. */
-function tellRetry({ databaseUrl }: RecordedRunOptions, log: Logger): (error: unknown) => void {
+/** Logs that a statement failed, for example by a collision with another client's, and is retried. */
+function logRetry({ databaseUrl }: RecordedRunOptions, log: Logger): (error: unknown) => void {
   return (error) => log.warn({ err: toDatabaseError(error, databaseUrl) }, 'statement will be tried again')
 }
 
@@ -190,5 +187,43 @@ function summarize(
     storedTotal,
     waitedMs: Math.round(waitedMs),
     durationMs,
+  }
+}
+
+/** Writes the heartbeat of the run and its counters every `everyMs`; `stopped` aborts when another worker closed the run. */
+function startHeartbeat(
+  db: Database,
+  run: RunKey,
+  counters: Counters,
+  everyMs: number,
+): { readonly stopped: AbortSignal; stop(): void } {
+  const stopper = new AbortController()
+  const timer = setInterval(() => {
+    beatRun(db, run, counters).then(
+      (isAlive) => isAlive || stopper.abort(new RunClosedError(run)),
+      // A database that is away also fails the merges, which report it.
+      () => {},
+    )
+  }, everyMs)
+  return { stopped: stopper.signal, stop: () => clearInterval(timer) }
+}
+
+/**
+ * Closes the record of a run. It waits a few seconds for a database server that restarts. If the server stays away, the
+ * next holder of the lock closes the record.
+ *
+ * @param options the signal ends the waiting, not the writing.
+ */
+export async function closeRecord(
+  { db, signal }: { readonly db: Database; readonly signal: AbortSignal },
+  run: RunKey,
+  end: RunEnd,
+  log: Logger,
+): Promise<void> {
+  try {
+    const patient = withRetries(db, { signal, reconnects: true })
+    if (!(await finishRun(patient, run, end))) log.warn('record of the run was closed by another worker')
+  } catch (err) {
+    log.warn({ err }, 'record of the run could not be closed; the next run closes it')
   }
 }

@@ -5,8 +5,9 @@ import { openSyncState, type SyncState } from '../db/sync-state.js'
 import { reachHead } from './head.js'
 import { toMicros } from './instant.js'
 import { SmallerLimitError, TwoListsError } from './interruptions.js'
+import type { Doubt } from './known-list.js'
 import { noteOpenJobs } from './open-jobs.js'
-import { createPass, type Doubt, type Pass, type PassStart, type SyncOptions } from './pass.js'
+import { createPass, type Pass, type PassStart, type SyncOptions } from './pass.js'
 import { readEverything } from './read-all.js'
 import { readRecent } from './read-recent.js'
 import { type SyncResult, settle, withoutCounts } from './settle.js'
@@ -15,7 +16,7 @@ import type { PartialReason } from './verdict.js'
 /** A full pass whose verdict is not `complete` is worth one repetition: the list may have moved too fast. */
 const FULL_PASSES = 2
 
-/** What a second reading may mend: a faulty page was asked for often enough, and another account's key stays one. */
+/** Reasons that a second reading may clear. It cannot clear a page that stayed faulty, or the key of another account. */
 const REPEATABLE: ReadonlySet<PartialReason> = new Set([
   'list_moving',
   'fewer_stored_than_listed',
@@ -24,7 +25,7 @@ const REPEATABLE: ReadonlySet<PartialReason> = new Set([
 ])
 
 const MASS_REMOVAL_ADVICE =
-  "most stored jobs are listed no longer: if the key is not another account's, sync --full --accept-removals applies it"
+  'most stored jobs are no longer listed: if key and URL are right, sync --full --accept-removals marks them as removed'
 
 /** A run's verdict, and what it left unread. */
 export type RunResult = SyncResult & {
@@ -53,30 +54,30 @@ export async function runSync(options: SyncOptions): Promise<RunResult> {
 
 async function runPasses(options: SyncOptions, limit: number, doubts: Set<Doubt>): Promise<RunResult> {
   for (let round = 1; ; round += 1) {
-    const pass = createPass(options, { ...(await openStart(options)), limit, doubts })
+    const pass = createPass(options, { ...(await openStart(options)), limit }, doubts)
     const result = await readAs(pass)
       .catch((error: unknown) => toResult(error, pass))
-      .finally(() => pass.close())
+      .finally(() => pass.writer.close())
     await noteOutcome(pass, result)
-    if (pass.isUnproven) {
+    if (pass.list.isUnproven) {
       options.log.info('the list loses jobs: reading it once more, with pages that overlap')
       continue
     }
     const mayRepeat = options.mode === 'full' && round < FULL_PASSES
-    if (!mayRepeat || !isRepeatable(result, doubts)) return { ...result, openUnread: pass.wanted.size }
+    if (!mayRepeat || !isRepeatable(result, doubts)) return { ...result, openUnread: pass.list.wanted.size }
     options.log.info({ reason: result.reason }, 'reading the list once more')
   }
 }
 
-/** Where an assumption is broken, nothing is removed in this run, and what is stored too much stays so. */
+/** Whether a second reading may change the result. Where an assumption is broken the run removes nothing, so a surplus stays. */
 function isRepeatable({ reason }: SyncResult, doubts: ReadonlySet<Doubt>): boolean {
   if (reason === null || !REPEATABLE.has(reason)) return false
   return reason !== 'more_stored_than_listed' || doubts.size === 0
 }
 
-/** Of an account without live jobs, nothing is stored that an incremental run could begin at. */
+/** An incremental run needs stored live jobs to begin at. */
 function readAs(pass: Pass): Promise<SyncResult> {
-  return pass.mode === 'full' || pass.coverage.kind !== 'whole' ? readAll(pass) : readRecent(pass)
+  return pass.mode === 'full' || pass.list.coverage.kind !== 'whole' ? readAll(pass) : readRecent(pass)
 }
 
 function toResult(error: unknown, { log }: Pass): SyncResult {
@@ -92,10 +93,10 @@ async function openStart({ db, run }: SyncOptions): Promise<Pick<PassStart, 'now
   return { now, state, newestStored: newest === null ? null : toMicros(newest) }
 }
 
-/** Reads every page. A list of one page is read with its first answer. */
+/** Reads every page. The first answer is enough for a list of one page. */
 async function readAll(pass: Pass): Promise<SyncResult> {
   await noteOpenJobs(pass)
-  const first = await pass.ask(1)
+  const first = await pass.reader.ask(1)
   if (first.totalPages > 1 || first.fault !== null) return readEverything(pass, first)
   const reached = await reachHead(pass, first)
   if ('end' in reached) return withoutCounts(pass, reached.end)
@@ -105,19 +106,19 @@ async function readAll(pass: Pass): Promise<SyncResult> {
     : settle(pass, reached.page, { hasReadAll: true })
 }
 
-/** Notes what the next run must know of this one. */
+/** Saves what the next run must know of this one. */
 async function noteOutcome(pass: Pass, result: SyncResult): Promise<void> {
   const { state } = pass
   const difference = (result.storedTotal ?? 0) - (result.listedTotal ?? 0)
   const change: { -readonly [Name in keyof SyncState]?: SyncState[Name] } = {}
-  // Items that were spoilt on their way account for a difference that the next reading ends.
+  // Items that arrived corrupted explain a difference that ends with the next reading.
   const isTried = difference !== 0 && !(await hasNewRejections(pass.db, pass.run))
   const triedDifference = isTried ? difference : null
   if (result.listedTotal !== null && triedDifference !== state.triedDifference) change.triedDifference = triedDifference
-  const isUnsorted = pass.doubts.has('unsorted')
+  const isUnsorted = pass.list.doubts.has('unsorted')
   if (isUnsorted !== state.isUnsorted) change.isUnsorted = isUnsorted
-  // What was not our list was no pass to go on with.
+  // A foreign list was no pass that the next run could resume.
   if (result.reason === 'mass_removal' && state.fullStartedAt === null) change.fullStartedAt = null
   if (result.reason === 'mass_removal') pass.log.error(MASS_REMOVAL_ADVICE)
-  if (Object.keys(change).length > 0) await pass.save(change)
+  if (Object.keys(change).length > 0) await pass.writer.save(change)
 }

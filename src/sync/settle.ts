@@ -3,16 +3,16 @@ import { countOpenRejections, settleRejectedJobs } from '../db/rejected-jobs.js'
 import { markRemoved } from '../db/removals.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
-import { createStretch } from './stretch.js'
 import { decideVerdict, isMassRemoval, type PartialReason, type Verdict } from './verdict.js'
 import type { WalkEnd } from './walk.js'
+import { checkWindow, createStretch } from './window.js'
 
 /** The verdict of a run, and the counts it was taken on; null where there are none. */
 export type SyncResult = Verdict & { readonly listedTotal: number | null; readonly storedTotal: number | null }
 
-/** What the table holds that the API should list: live jobs that are not missing, and open rejections. */
-export async function countListable({ db, run, missing }: Pass): Promise<number> {
-  return (await countLiveJobs(db, run.account)) - missing.size + (await countOpenRejections(db, run.account))
+/** Counts what the API should list by the table: live jobs that are not missing, and open rejections. */
+export async function countListable({ db, run, list }: Pass): Promise<number> {
+  return (await countLiveJobs(db, run.account)) - list.missing.size + (await countOpenRejections(db, run.account))
 }
 
 /**
@@ -31,42 +31,43 @@ export async function settle(
 
 /** The verdict on an answer for page 1, at the end of a pass or in its middle. Equal counts move `lastCompleteAt`. */
 export async function judge(pass: Pass, head: Page, { hasReadAll } = { hasReadAll: false }): Promise<SyncResult> {
-  const { db, run, counters, missing } = pass
+  const { db, run, counters } = pass
+  const { missing } = pass.list
   if (missing.size > 0) {
     const isMass = isMassRemoval(missing.size, await countLiveJobs(db, run.account))
     if (isMass && !pass.acceptRemovals) return withoutCounts(pass, 'foreign')
-    const isProven = [...pass.doubts].every((doubt) => doubt === 'no_overlap')
+    const isProven = [...pass.list.doubts].every((doubt) => doubt === 'no_overlap')
     if (isProven) counters.removed += await markRemoved(db, run, [...missing])
     missing.clear()
   }
-  if (hasReadAll) await settleRejectedJobs(db, run, pass.rejectionsMet())
+  if (hasReadAll) await settleRejectedJobs(db, run, pass.writer.rejectionsMet())
 
   const storedTotal = await countListable(pass)
   const verdict = decideVerdict({
-    isWhole: pass.coverage.kind === 'whole' && !pass.isUnproven,
-    hasFaultyPage: pass.faultyPages > 0,
+    isWhole: pass.list.coverage.kind === 'whole' && !pass.list.isUnproven,
+    hasFaultyPage: pass.reader.faultyPages > 0,
     listedTotal: head.total,
     storedTotal,
-    isDoubtful: pass.doubts.has('no_overlap') || (pass.doubts.size > 0 && !pass.isStill),
+    isDoubtful: pass.list.doubts.has('no_overlap') || (pass.list.doubts.size > 0 && !pass.reader.isStill),
   })
   if (verdict.status === 'complete') {
-    // The list grew, and no job is stored too much: so it had lost none until then, and equal totals were a proof.
-    const isProved = pass.firstPass !== null && head.total > pass.firstPass.total
-    if (isProved) pass.firstPass = null
+    // The list grew by exactly its newcomers. So it had lost no job until then, and equal totals were a proof.
+    const isProved = pass.list.firstPass !== null && head.total > pass.list.firstPass.total
+    if (isProved) pass.list.firstPass = null
     const proved = isProved ? { passTotal: null, passCreatedAt: null } : {}
-    await pass.save({ lastCompleteAt: instantOf(pass, head), ...proved })
+    await pass.writer.save({ lastCompleteAt: instantOf(pass, head), ...proved })
   }
   return { ...verdict, listedTotal: head.total, storedTotal }
 }
 
 /** A list of one page is covered by that page, from its newest job to its end. */
 async function coverOnlyPage(pass: Pass, page: Page): Promise<void> {
-  await pass.checkWindow(createStretch(page).takeWindow(), true)
+  await checkWindow(pass, createStretch(page).takeWindow(), true)
   const isCovered = pass.state.isWhole && pass.state.fullStartedAt === null
-  pass.coverage = { kind: 'whole' }
-  pass.firstPass = null
+  pass.list.coverage = { kind: 'whole' }
+  pass.list.firstPass = null
   const rereadSince = instantOf(pass, page)
-  await pass.save(
+  await pass.writer.save(
     isCovered
       ? { rereadSince }
       : {
@@ -89,7 +90,7 @@ export function withoutCounts(pass: Pass, end: Exclude<WalkEnd, 'end' | 'until'>
 function reasonOf(pass: Pass, end: Exclude<WalkEnd, 'end' | 'until'>): PartialReason {
   if (end === 'foreign') return 'mass_removal'
   if (end === 'loss') return 'first_pass_unfinished'
-  return pass.faultyPages > 0 ? 'page_faulty' : 'list_moving'
+  return pass.reader.faultyPages > 0 ? 'page_faulty' : 'list_moving'
 }
 
 /** When the list was as the page shows it, at the earliest. */

@@ -1,10 +1,14 @@
-import type { Micros } from './instant.js'
-import { isLast, overlaps, type Page } from './page.js'
+import { rankOf } from '../db/batch-jobs-read.js'
+import { type Micros, toTimestamp } from './instant.js'
+import { isLast, overlaps, type Page, type PageAsked } from './page.js'
 import type { Pass } from './pass.js'
-import { readBelow } from './read-below.js'
-import { createStretch } from './stretch.js'
+import { deepestPage, isSoundSeam, pageAt } from './seam.js'
+import { checkWindow, createStretch } from './window.js'
 
-/** A walk reads no more pages than that many times the list has. Pages that overlap are 1.3 times as many at most. */
+/** How far above the expected place each try begins, in pages; at least one job. The walk gives up on a list that moves faster. */
+const BACK_OFF = [0, 1 / 16, 1 / 4, 1 / 2, 1, 2]
+
+/** The most pages that a walk reads, as a multiple of the list's pages. Overlapping pages are 1.3 times as many at most. */
 const MOST_ROUNDS = 4
 
 export interface WalkOptions {
@@ -32,14 +36,14 @@ export type WalkEnd = 'end' | 'until' | 'broken' | 'loss' | 'foreign'
 /**
  * Reads the list downwards from `start`, merges its pages, and checks in the windows they form which stored jobs are gone.
  *
- * Nothing is merged before the walk has reached a stored job: such pages would be an island with a hole below it, of which
- * nobody knew after a crash. They count as not read, and `reachHead` reads them from below. Only a first pass, with nothing
- * stored below, merges from its first page on.
+ * The walk merges nothing before it has reached a stored job. Otherwise a crash would leave an island of jobs with an
+ * unknown hole below it. Pages above that job count as not read, and `reachHead` reads them from below. Only a first pass,
+ * with nothing stored below, merges from its first page on.
  */
 export async function walkDown(pass: Pass, start: Page, options: WalkOptions = {}): Promise<WalkEnd> {
   const { isFull = false, isStartMerged = false, until = () => false, onWindow } = options
   let page = start
-  let isJoined = pass.coverage.kind !== 'whole' || (await pass.touches(start))
+  let isJoined = pass.list.coverage.kind !== 'whole' || (await pass.list.touches(start))
   let isProven = start.fault === null
   let isUsable = isProven
   let stretch = createStretch(start)
@@ -47,39 +51,40 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions = {
 
   async function decideWindow(isEnd: boolean): Promise<void> {
     const window = stretch.takeWindow()
-    if (stretch.isSorted) await pass.checkWindow(window, stretch.isOverlapping)
+    if (stretch.isSorted) await checkWindow(pass, window, stretch.isOverlapping)
     // The bottom of an unsorted stretch says nothing; its end does.
-    if (onWindow && isProven && (stretch.isSorted || isEnd)) await pass.whenMerged(() => onWindow(window.after))
+    if (onWindow && isProven && (stretch.isSorted || isEnd)) await pass.writer.whenMerged(() => onWindow(window.after))
   }
 
   for (;;) {
     const isEnd = isLast(page) && page.fault === null
     if (isEnd && !isJoined && pass.newestStored !== null) return 'foreign'
     isJoined ||= isEnd
-    if (isJoined && !(isStartMerged && page === start)) await pass.merge(isUsable ? page : pass.withoutNewcomers(page))
-    // Without a proof no position is kept, so that nobody could go on from here.
+    if (isJoined && !(isStartMerged && page === start))
+      await pass.writer.merge(isUsable ? page : pass.list.withoutNewcomers(page))
+    // Without a proof no position is saved, so that the next run could not resume here.
     const isOver = isEnd || (isJoined && (isProven || !isFull) && until(page))
     if (isJoined && page.fault === null && (isOver || stretch.answers >= pass.sizes.windowAnswers)) {
       await decideWindow(isEnd)
     }
-    if (isFull && pass.isUnproven) return 'loss'
+    if (isFull && pass.list.isUnproven) return 'loss'
     if (isOver) return isProven ? (isEnd ? 'end' : 'until') : 'broken'
 
     steps += 1
     // Where pages cannot overlap, answers of different age may lead in a circle.
     if (steps > MOST_ROUNDS * Math.ceil(page.total / pass.limit) + MOST_ROUNDS) return 'broken'
-    // Far above the stored jobs, or in another account's list, there is nothing to walk for: `reachHead` finds out which.
+    // The walk is far above the stored jobs, or in the list of another account. `reachHead` finds out which.
     if (!isJoined && steps > pass.sizes.minSlicePages) return 'broken'
 
     const { lower, isSound } = await readBelow(pass, page)
     pass.signal.throwIfAborted()
-    isJoined ||= await pass.touches(lower)
+    isJoined ||= await pass.list.touches(lower)
     isUsable = isSound
     const isOverlapping = overlaps(page, lower)
-    if (isSound && (isOverlapping || !pass.losesJobs)) {
+    if (isSound && (isOverlapping || !pass.list.losesJobs)) {
       stretch.add(lower, isOverlapping)
     } else if (isSound) {
-      // Of a list that loses jobs, pages that only adjoin prove nothing together, but each proves what is gone inside it.
+      // In a list that loses jobs, pages that only adjoin prove nothing together. Each proves which jobs are gone inside it.
       await decideWindow(false)
       stretch = createStretch(lower)
     } else {
@@ -91,4 +96,86 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions = {
     }
     page = lower
   }
+}
+
+/** What was read to go on below a page. */
+interface Step {
+  /** The page to go on from; it need not lie below where it is not proved. */
+  readonly lower: Page
+  /** Whether it is proved that it joins the page above. */
+  readonly isSound: boolean
+}
+
+/**
+ * Reads the page below `page` so that nothing between the two can be missing.
+ *
+ * In a list that loses nothing that is the page that adjoins. Else, and where that one does not join, it is a page that
+ * begins a little above the end of `page`, each time further up. The total shows what came or went meanwhile: a job that
+ * came pushed the place down by one, and one that went pulled it up by one, or not, if it stood below.
+ */
+async function readBelow(pass: Pass, page: Page): Promise<Step> {
+  const backs = BACK_OFF.map((pages, index) => index + Math.max(1, Math.ceil(pages * pass.limit)))
+  let furthest: Page | null = null
+  for (const [tries, back] of (pass.list.mustOverlap ? backs : [0, ...backs]).entries()) {
+    const moved = (pass.reader.latestTotal ?? page.total) - page.total
+    const asked = below(pass, page.end + moved - back, back > 0)
+    const lower = await pass.reader.ask(asked.number, asked.limit)
+    if (furthest === null || lower.end > furthest.end) furthest = lower
+    if (isSoundSeam(page, lower, pass.list.mustOverlap) && reachesBelow(lower, page)) {
+      await checkOrder(pass, page, lower)
+      return { lower, isSound: true }
+    }
+    // The client has retried the faulty answer already.
+    if (page.fault !== null || lower.fault !== null) break
+    if (tries === 0) pass.counters.seamsRepaired += 1
+  }
+  // A full walk reads on, from the lowest answer.
+  return { lower: furthest ?? page, isSound: false }
+}
+
+/** Whether the page, which joins the one above, shows more than that, or that there is no more. */
+function reachesBelow(lower: Page, upper: Page): boolean {
+  const last = lower.jobs.at(-1)
+  if (isLast(lower)) return true
+  return last !== undefined && overlaps(lower, upper) ? !upper.uuids.has(last.uuid) : lower.end > upper.end
+}
+
+function below(pass: Pass, place: number, isOverlapping: boolean): PageAsked {
+  if (!isOverlapping || pass.list.doubts.has('no_overlap')) return pageAt(place, pass.limit)
+  const asked = deepestPage(place, pass.limit)
+  if (asked !== null) return asked
+  pass.list.doubt('no_overlap')
+  return pageAt(place + 1, pass.limit)
+}
+
+/**
+ * Checks that a page which adjoins by equal totals is older than the one above, and known where all below it must be; else
+ * there may be two lists. Two answers in a row for page 1 show both, where a proxy or a load balancer takes turns.
+ */
+async function checkOrder({ reader, list }: Pass, upper: Page, lower: Page): Promise<void> {
+  if (list.isOrderChecked || list.doubts.has('unsorted') || overlaps(upper, lower)) return
+  const isOlder = upper.oldest === null || lower.newest === null || lower.newest <= upper.oldest
+  // All that an account which is whole lists below its newest stored job is stored.
+  const isKnown = list.coverage.kind !== 'whole' || lower.uuids.size === 0 || (await list.touches(lower))
+  if (isOlder && isKnown) return
+  list.isOrderChecked = true
+  await reader.ask(1)
+  await reader.ask(1)
+}
+
+/**
+ * Asks for the page on which the list goes on below a position, stepping up until it begins above it: strictly, since
+ * jobs that tie with the position may stand on both sides of it. The rank in the table gives the first page to try.
+ */
+export async function askAbove(pass: Pass, position: Micros): Promise<Page> {
+  const rank = await rankOf(pass.db, pass.run.account, toTimestamp(position), [...pass.list.missing])
+  let page = await pass.reader.ask(Math.max(1, Math.ceil(rank / pass.limit)))
+  while (page.number > 1 && !(await isAbove(pass, page, position))) page = await pass.reader.ask(page.number - 1)
+  return page
+}
+
+async function isAbove(pass: Pass, page: Page, position: Micros): Promise<boolean> {
+  if (page.fault !== null || page.newest === null || page.newest <= position) return false
+  // While the first pass is unfinished, only what is stored above its bottom is ground to go on from.
+  return pass.list.coverage.kind !== 'down_to' || pass.list.touches(page)
 }

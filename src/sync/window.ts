@@ -1,5 +1,8 @@
-import type { Micros } from './instant.js'
+import { listUnlisted } from '../db/batch-jobs-read.js'
+import { areItemsOfTheirOwn, fingerprintOf } from '../db/rejected-jobs.js'
+import { type Micros, toTimestamp } from './instant.js'
 import { isLast, type Page } from './page.js'
+import type { Pass } from './pass.js'
 
 /**
  * The part of the list that a stretch of pages shows whole: every listed job with `after < createdAt <= upTo` is on
@@ -32,4 +35,107 @@ export function windowBottom(last: Page): Micros | null {
 export function nextTop(top: Micros | null, bottom: Micros | null): Micros | null {
   if (top === null || bottom === null) return bottom
   return bottom < top ? bottom : top
+}
+
+/** What a window lists. */
+export interface Listed {
+  readonly uuids: readonly string[]
+  /** Fingerprints of items without a readable uuid. Each may be any job. */
+  readonly unidentified: ReadonlySet<string>
+}
+
+/** Pages joined by sound seams, and what of the part of the list that they show is still undecided. */
+export interface Stretch {
+  /** Adds the page below. `isOverlapping`: the two share a job. */
+  add(lower: Page, isOverlapping: boolean): void
+  /** Whether all its pages overlap, which proves what it lists however old each answer is. */
+  readonly isOverlapping: boolean
+  /** Whether the pages are sorted, each below the one before. Only then they make a window. */
+  readonly isSorted: boolean
+  /** Answers since the last window. */
+  readonly answers: number
+  /** The window down to the last page, and what is listed in it. It is decided with this call. */
+  takeWindow(): Window & Listed
+}
+
+/** Begins a stretch with a page. It holds in memory what may tie with the undecided part, not the whole list. */
+export function createStretch(first: Page): Stretch {
+  const listed = new Map<string, Micros>()
+  /** Items without a readable date may stand for a job anywhere. */
+  const undated = new Set<string>()
+  const unidentified = new Set<string>()
+  let top = windowTop(first)
+  let last = first
+  let isSorted = true
+  let isOverlapping = true
+  let answers = 0
+
+  function note(page: Page): void {
+    isSorted &&= page.isSorted
+    for (const [index, { uuid }] of page.jobs.entries()) listed.set(uuid, page.instants[index] ?? 0n)
+    for (const { uuid, payload } of page.rejections) {
+      if (uuid === null) unidentified.add(fingerprintOf(payload))
+      else undated.add(uuid)
+    }
+    answers += 1
+  }
+  note(first)
+
+  return {
+    add(lower, sharesJobs) {
+      note(lower)
+      isOverlapping &&= sharesJobs
+      // A page that overlaps may also begin above.
+      isSorted &&= sharesJobs || lower.newest === null || last.newest === null || lower.newest <= last.newest
+      last = lower
+    },
+    get isOverlapping() {
+      return isOverlapping
+    },
+    get isSorted() {
+      return isSorted
+    },
+    get answers() {
+      return answers
+    },
+    takeWindow() {
+      const bottom = windowBottom(last)
+      // As long as all ties with the first job of page 1, a job that came later may be missing from an older answer.
+      const isOpen = first.number === 1 && (top === null || top === first.newest)
+      const newest = isOpen ? first.newest : null
+      const window = { after: bottom, upTo: top, newest, uuids: [...listed.keys(), ...undated], unidentified }
+      top = nextTop(top, bottom)
+      answers = 0
+      for (const [uuid, createdAt] of listed) if (top === null || createdAt > top) listed.delete(uuid)
+      return window
+    },
+  }
+}
+
+/**
+ * Collects the stored jobs inside the window that are not listed in it as missing. It collects none where an item without
+ * a readable uuid may be one of them. Where the pages of the window do not overlap, such a job only shows that the list
+ * loses jobs.
+ */
+export async function checkWindow(
+  { db, run, list, writer, timing, newestStored }: Pass,
+  { after, upTo, newest, uuids, unidentified }: Window & Listed,
+  isOverlapping: boolean,
+): Promise<void> {
+  if (newestStored === null) return
+  const settled = newest === null ? null : { newest: toTimestamp(newest), ageMs: timing.staleAnswerMs }
+  const range = { after: textOf(after), upTo: textOf(upTo), settled }
+  const unlisted = await listUnlisted(db, run.account, range, uuids)
+  if (unlisted.length === 0) return
+  if (unidentified.size > 0) {
+    // What this run has changed in the quarantine must be there first.
+    await writer.drain()
+    if (!(await areItemsOfTheirOwn(db, run.account, unidentified))) return
+  }
+  await list.noteLoss()
+  if (isOverlapping) for (const uuid of unlisted) list.missing.add(uuid)
+}
+
+function textOf(bound: Micros | null): string | null {
+  return bound === null ? null : toTimestamp(bound)
 }

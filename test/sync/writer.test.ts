@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { createChunkWriter } from '../../src/sync/chunk-writer.js'
 import type { Page } from '../../src/sync/page.js'
+import { createChunkWriter } from '../../src/sync/writer.js'
 import { page } from '../support/pages.js'
 
 const pages = (from: number, count: number) => Array.from({ length: count }, (_, index) => page(from + index, []))

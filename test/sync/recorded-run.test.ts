@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer } from 'node:net'
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { openDatabase } from '../../src/db/client.js'
-import { closeRecord } from '../../src/sync/close-record.js'
+import { closeRecord } from '../../src/sync/recorded-run.js'
 import { openRun, RUN_END } from '../support/job-rows.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 

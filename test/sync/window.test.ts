@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { toMicros } from '../../src/sync/instant.js'
-import { createStretch } from '../../src/sync/stretch.js'
+import { createStretch } from '../../src/sync/window.js'
 import { page, uuidOf } from '../support/pages.js'
 
 const at = (second: number) => toMicros(new Date(Date.UTC(2026, 0, 1) + second * 1000).toISOString())
