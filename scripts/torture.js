@@ -1,4 +1,4 @@
-// The longer trials, whose figures docs/operations.md records: histories of a moving list (CHURN_HISTORIES; CHURN_SEED
+// The longer trials, whose figures docs/reliability.md records: histories of a moving list (CHURN_HISTORIES; CHURN_SEED
 // repeats one), a day of ticks on accounts of up to a million jobs, a first run over 100,000 jobs with 300 requests a
 // window, 100 times kill -9 (KILL_SEED repeats them), workers that stand still for a real minute, the daily view against
 // random changes, ten minutes of chaos in a fleet (FLEET_CHAOS_SEED repeats them), and 60 accounts on three workers. The

@@ -1,5 +1,6 @@
--- The role that Grafana reads with: the views of spidra_reporting, and nothing else. For psql, by the role of
--- spidra-sync or one above it: psql -v password=... -f reader.sql. Before or after the first migration, as often as you like.
+-- Creates the role that Grafana reads with: it reads the views of spidra_reporting, and nothing else. Run it with psql as
+-- the role of spidra-sync or as an administrator: psql -v password=... -f reader.sql. It works before and after the first
+-- migration, and can be repeated.
 
 DO $$
 BEGIN
@@ -11,7 +12,7 @@ BEGIN
   END IF;
 END
 $$;
--- Nobody needs a minute for a chart.
+-- A chart that needs longer than 30 seconds is cut off.
 ALTER ROLE spidra_grafana LOGIN PASSWORD :'password';
 ALTER ROLE spidra_grafana SET default_transaction_read_only = on;
 ALTER ROLE spidra_grafana SET statement_timeout = '30s';

@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { posix } from 'node:path'
 import { Client, types } from 'pg'
 import { expect, test } from 'vitest'
 import { mergeJobs } from '../../src/db/batch-jobs.js'
@@ -47,6 +48,43 @@ test('every query in docs/sql.md answers its question', async () => {
     FROM pg_class WHERE relkind = 'v' AND relnamespace = 'spidra_reporting'::regnamespace`)
   expect(analyst).toEqual([{ readable: 7, writable: 0, seesTables: false, futureRights: 1 }])
   await expect(answers.join('\n')).toMatchFileSnapshot('reporting/docs-sql.txt')
+})
+
+const PAGES = [
+  'README.md',
+  'CHANGELOG.md',
+  ...readdirSync('docs').flatMap((name) => (name.endsWith('.md') ? `docs/${name}` : [])),
+]
+
+/** The anchor that GitHub gives a heading. */
+function toAnchor(heading: string): string {
+  return heading
+    .toLowerCase()
+    .replace(/[^\p{Letter}\p{Number} _-]/gu, '')
+    .replaceAll(' ', '-')
+}
+
+test.each(PAGES)('every link in %s leads to a file, and to a heading of it', (page) => {
+  const links = [...readFileSync(page, 'utf8').matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)/g)]
+  const broken = links.filter(([, path = '', anchor]) => {
+    const target = path === '' ? page : posix.join(posix.dirname(page), path)
+    if (!existsSync(target)) return true
+    if (anchor === undefined) return false
+    const headings = [...readFileSync(target, 'utf8').matchAll(/^#+ (.+)$/gm)]
+    return !headings.some(([, heading = '']) => toAnchor(heading) === anchor)
+  })
+
+  expect(broken.map(([link]) => link)).toEqual([])
+})
+
+test('docs/architecture.md names only files and folders that exist', () => {
+  const page = readFileSync('docs/architecture.md', 'utf8')
+  const named = [...page.matchAll(/(?<![\w/<])(?:src\/)?((?:[a-z-]+\/)+(?:[a-z-]+\.ts)?)(?![\w./])/g)].map(
+    ([, path = '']) => path,
+  )
+
+  expect(named.length).toBeGreaterThan(20)
+  expect([...new Set(named)].filter((path) => path !== 'src/' && !existsSync(posix.join('src', path)))).toEqual([])
 })
 
 /** One transaction, rolled back at the end: `now()` stands still, and no role or row is left behind. */

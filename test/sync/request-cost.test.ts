@@ -8,7 +8,7 @@ const TICKS_AN_HOUR = 12
 
 /**
  * `npm run check` tries one hour of a thousand jobs. `npm run torture` tries a day of 1,000, 100,000 and 1,000,000 jobs;
- * its output is the table in docs/operations.md.
+ * its output is the table in docs/reliability.md.
  */
 const SIZES = (process.env.REQUEST_COST_SIZES ?? '1000').split(',').map(Number)
 const HOURS = Number(process.env.REQUEST_COST_HOURS ?? 1)
