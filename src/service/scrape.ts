@@ -1,5 +1,5 @@
 import type { Database } from '../db/client.js'
-import { bound } from '../http/bound.js'
+import { bound } from '../http/shared-reads.js'
 import type { Metrics } from '../http/metrics.js'
 import type { Logger } from '../logging/logger.js'
 import { readProgress } from '../report/fleet.js'
