@@ -1,9 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from '../logging/logger.js'
 import type { DashboardData, Filters } from '../report/dashboard-data.js'
-import { toMessagePage } from '../report/document.js'
 import { html, type Markup } from '../report/html.js'
-import { type Refusal, toRefusal } from '../report/refusal.js'
+import { type PageMessage, toMessagePage, toPageMessage } from '../report/message-page.js'
 import { STYLESHEET } from '../report/stylesheet.js'
 import { createSharedReads, TooManyQuestionsError } from './shared-reads.js'
 
@@ -36,14 +35,10 @@ export function addDashboard(app: FastifyInstance, { log, account, accounts, rea
   const drawShared = createSharedReads(async ({ filters, isRefreshing }: View) => {
     // Loading the chart library takes a third of a second and 45 MB, and most processes never need it. The first page
     // loads it while the database reads.
-    const [data, { toPage }, { drawCharts }] = await Promise.all([
-      read(filters),
-      import('../report/page.js'),
-      import('../report/charts.js'),
-    ])
+    const [data, { toDashboardPage }] = await Promise.all([read(filters), import('../report/page.js')])
     if (!data.isStored && !accounts().includes(filters.account)) return { code: 404, page: toUnknown(data, accounts()) }
     const controls = toControls(data, { isRefreshing })
-    return { code: 200, page: toPage(data, drawCharts(data), { head: toHead(isRefreshing), controls }) }
+    return { code: 200, page: toDashboardPage(data, { head: toHead(isRefreshing), controls }) }
   })
 
   app.get<{ Querystring: Query }>('/', { config: { contentSources: CONTENT_SOURCES } }, async (request, reply) => {
@@ -53,10 +48,10 @@ export function addDashboard(app: FastifyInstance, { log, account, accounts, rea
       const { code, page } = await drawShared({ filters: filtersOf(request.query, account), isRefreshing })
       return reply.code(code).send(page)
     } catch (err) {
-      const { code, title, words } = toAbsence(err)
+      const { code, title, words } = toErrorMessage(err)
       if (code === 500) log.error({ err }, 'dashboard could not be built')
       else log.warn({ err }, 'dashboard data could not be read')
-      const outlook = isRefreshing ? ' This page asks again by itself.' : ''
+      const outlook = isRefreshing ? ' This page reloads by itself.' : ''
       return reply.code(code).send(toMessagePage(toHead(isRefreshing), title, words + outlook))
     }
   })
@@ -65,10 +60,10 @@ export function addDashboard(app: FastifyInstance, { log, account, accounts, rea
   app.get('/favicon.svg', async (_request, reply) => reply.type('image/svg+xml').send(ICON))
 }
 
-/** The page that says why there is no dashboard. */
-function toAbsence(error: unknown): Refusal {
-  if (!(error instanceof TooManyQuestionsError)) return toRefusal(error)
-  return { code: 503, title: 'Too many different pages are asked for at once', words: 'Others are being read first.' }
+/** The message that replaces the dashboard after an error. */
+function toErrorMessage(error: unknown): PageMessage {
+  if (!(error instanceof TooManyQuestionsError)) return toPageMessage(error)
+  return { code: 503, title: 'Too many different pages are requested at once', words: 'Other pages are read first.' }
 }
 
 /** The page of an unknown account. Showing another account instead would be misread. */

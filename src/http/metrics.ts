@@ -1,16 +1,8 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { FleetReport } from '../report/fleet.js'
+import type { AccountProgress } from '../report/status.js'
 import type { SpidraErrorCode } from '../spidra/errors.js'
 import type { RunMode, RunStatus, RunSummary } from '../sync/run-summary.js'
-
-/** Freshness and totals of an account, as the database has them. */
-export interface StoredTotals {
-  readonly lastCompleteAt: Date | null
-  readonly rereadSince: Date | null
-  readonly listedTotal: number | null
-  readonly storedTotal: number | null
-  readonly openRejections: number
-}
 
 /** The metrics of one process. */
 export interface Metrics {
@@ -35,7 +27,7 @@ export interface Metrics {
   /** Sets whether this process takes no runs because its request budget is spent. The series exists from the first call on. */
   readonly showPause: (isPaused: boolean) => void
   /** Sets freshness and totals from the database, their only source, because they also change in the middle of a run. */
-  readonly restore: (account: string, totals: StoredTotals) => void
+  readonly restore: (account: string, totals: Omit<AccountProgress, 'account'>) => void
 }
 
 // Records, not arrays: a new member of one of the unions does not compile until it has its series here.

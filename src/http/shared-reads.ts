@@ -30,7 +30,7 @@ export function createSharedReads<Question, Answer>(
     const key = JSON.stringify(question)
     const found = answers.get(key)
     if (found !== undefined) return found.answer
-    if (answers.size >= MAX_WAITING) throw new TooManyQuestionsError('Too many different pages are asked for at once')
+    if (answers.size >= MAX_WAITING) throw new TooManyQuestionsError('Too many different pages are requested at once')
 
     const answer = last.then(() => read(question))
     const entry = { answer, until: Number.POSITIVE_INFINITY }

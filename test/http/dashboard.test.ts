@@ -145,7 +145,7 @@ describe('the routes', () => {
     const { status, title, page, logged } = await absenceOn(away.db)
 
     expect([status, title]).toEqual([503, 'The database does not answer'])
-    expect(page).toMatch(/http-equiv="refresh".*This page asks again by itself\./s)
+    expect(page).toMatch(/http-equiv="refresh".*This page reloads by itself\./s)
     expect(page).not.toContain('127.0.0.1')
     expect(logged).toMatch(/"level":"warn".*"msg":"dashboard data could not be read"/)
   })
@@ -155,7 +155,7 @@ describe('the routes', () => {
     await using away = pool(relay.url)
     await relay.cut()
 
-    expect((await absenceOn(away.db, '/?refresh=off')).page).not.toMatch(/asks again|http-equiv="refresh"/)
+    expect((await absenceOn(away.db, '/?refresh=off')).page).not.toMatch(/reloads|http-equiv="refresh"/)
   })
 
   test('with all connections in use the page says that, and not that the database does not answer', async () => {
@@ -187,7 +187,7 @@ describe('the routes', () => {
 
     const { status, title, page } = await absenceOn(other.db)
 
-    expect([status, title]).toEqual([503, 'The database refuses what this page asks'])
+    expect([status, title]).toEqual([503, 'The database refuses a query of this page'])
     expect(page).toContain('(not_migrated)')
     expect(page).not.toContain('sync_freshness')
   })
@@ -199,7 +199,7 @@ describe('the routes', () => {
     const page = await answer.text()
 
     expect(answer.status).toBe(500)
-    expect(page).toContain('<h1>This page could not be made</h1>')
+    expect(page).toContain('<h1>This page could not be built</h1>')
     expect(page).not.toMatch(/canary|does not answer/)
     expect(faulty.logged.join()).toMatch(/"level":"error".*canary/)
   })
@@ -223,7 +223,7 @@ describe('the routes', () => {
     done.emit('go')
     await Promise.all(answers)
 
-    expect(refused).toContain('<h1>Too many different pages are asked for at once</h1>')
+    expect(refused).toContain('<h1>Too many different pages are requested at once</h1>')
   })
 
   test('thirty readers at once cause one read', async () => {

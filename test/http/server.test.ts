@@ -4,7 +4,7 @@ import { ConfigError } from '../../src/config/config-error.js'
 import { createMetrics } from '../../src/http/metrics.js'
 import { type HttpServerOptions, startHttpServer } from '../../src/http/server.js'
 import { createLogger } from '../../src/logging/logger.js'
-import type { StatusDocument } from '../../src/report/status-document.js'
+import type { StatusDocument } from '../../src/report/status.js'
 import { decideFreshness } from '../../src/service/readiness.js'
 
 const STATUS: StatusDocument = { version: 1, accounts: [], fleet: null }
