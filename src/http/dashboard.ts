@@ -48,11 +48,11 @@ export function addDashboard(app: FastifyInstance, { log, account, accounts, rea
       const { code, page } = await drawShared({ filters: filtersOf(request.query, account), isRefreshing })
       return reply.code(code).send(page)
     } catch (err) {
-      const { code, title, words } = toErrorMessage(err)
+      const { code, title, text } = toErrorMessage(err)
       if (code === 500) log.error({ err }, 'dashboard could not be built')
       else log.warn({ err }, 'dashboard data could not be read')
       const outlook = isRefreshing ? ' This page reloads by itself.' : ''
-      return reply.code(code).send(toMessagePage(toHead(isRefreshing), title, words + outlook))
+      return reply.code(code).send(toMessagePage(toHead(isRefreshing), title, text + outlook))
     }
   })
 
@@ -63,15 +63,15 @@ export function addDashboard(app: FastifyInstance, { log, account, accounts, rea
 /** The message that replaces the dashboard after an error. */
 function toErrorMessage(error: unknown): PageMessage {
   if (!(error instanceof TooManyQuestionsError)) return toPageMessage(error)
-  return { code: 503, title: 'Too many different pages are requested at once', words: 'Other pages are read first.' }
+  return { code: 503, title: 'Too many different pages are requested at once', text: 'Other pages are read first.' }
 }
 
 /** The page of an unknown account. Showing another account instead would be misread. */
 function toUnknown({ filters, accounts }: DashboardData, configured: readonly string[]): string {
   const known = [...new Set([...configured, ...accounts])].filter((name) => name !== filters.account).sort()
   const more = known.length > MAX_NAMES ? `, ${known.length - MAX_NAMES} more` : ''
-  const words = `Known: ${known.slice(0, MAX_NAMES).join(', ')}${more}.`
-  return toMessagePage(toHead(false), `There is no account “${filters.account}”`, words)
+  const text = `Known: ${known.slice(0, MAX_NAMES).join(', ')}${more}.`
+  return toMessagePage(toHead(false), `There is no account “${filters.account}”`, text)
 }
 
 function toHead(isRefreshing: boolean): Markup {
