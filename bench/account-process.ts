@@ -1,4 +1,4 @@
-// Runs the simulator in its own process, so that its CPU and memory do not count as a subject's. Obeys messages of account.ts.
+// Runs the simulator in its own process, so that its CPU and memory do not count as a subject's. account.ts sends it calls.
 import { Client } from 'pg'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../src/simulator/server.js'
 import type { AccountCalls, Truth } from './account.js'

@@ -70,7 +70,7 @@ for (const subject of new Set(asked.flatMap(({ players }) => players.map((player
 for (const line of skipped) say(`NOT RUN: ${line}`)
 
 await using server = await openServer()
-// The subject under measurement ends by itself once the simulator and the database are gone.
+// The subject under measurement ends by itself after the simulator and the database have stopped.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, async () => {
     await server[Symbol.asyncDispose]()

@@ -78,7 +78,7 @@ export function toFailures(rows: readonly Row[]): string {
   return lines.length === 0 ? '' : ['## Failures', '', ...lines, ''].join('\n')
 }
 
-/** The line without backticks, since it stands between backticks. */
+/** The line without backticks, because the report puts it between backticks. */
 function lastLineOf(output: string): string {
   const lines = output.split('\n').filter((line) => line.trim() !== '')
   const exception = lines.findLast((line) => /^[\w.]*(?:Error|Exception)\b/.test(line))

@@ -164,8 +164,9 @@ function times(text: string, wanted: number, { ours, theirs }: { ours: number | 
 }
 
 /**
- * Lists the errors of spidra-sync, one line each. The benchmark fails if there is one: after a run that was not killed the
- * table must hold exactly the listed jobs, an unchanged list must cause no write, and a run after a kill -9 may repeat few requests (`REPEATED_MOST`).
+ * Lists the errors of spidra-sync, one line each; the benchmark fails if there is one. After a run that was not killed the
+ * table must hold exactly the listed jobs. An unchanged list must cause no write. After a kill -9 at most `REPEATED_MOST`
+ * requests may be repeated, besides those in flight.
  */
 export function faultsOf(rows: readonly Row[]): string[] {
   return rows.filter(({ role }) => role === 'ours').flatMap((row) => faultsIn(row, rows))

@@ -12,7 +12,7 @@ export interface Notification {
   readonly details: AlertDetails
 }
 
-/** The JSON that is posted. Chats compatible with Slack show `text` and ignore the rest, which uses no field name of Slack's. */
+/** The JSON that is posted. Chats compatible with Slack show `text` and ignore the rest, whose names Slack does not use. */
 export interface AlertMessage {
   readonly text: string
   readonly source: 'spidra-sync'

@@ -38,7 +38,7 @@ export function createAccessCheck(options: AccessOptions): AccessCheck {
   return (headers) => (isOwnName(hostNameIn(headers.host), host) ? null : FOREIGN_NAME)
 }
 
-/** Refuses an address after too many wrong passwords, even if it then sends the right one: otherwise it could go on guessing. */
+/** Refuses an address after too many wrong passwords, even the right one, because otherwise it could go on guessing. */
 function passwordCheck(expected: string, { onBlocked, now }: AccessOptions): AccessCheck {
   const isPassword = constantTimeComparison(expected)
   const failures = createFailedPasswords(now)
@@ -150,7 +150,10 @@ function createFailedPasswords(now: () => number = () => performance.now()): Fai
   }
 }
 
-/** The client of an address: an IPv4 address, also one mapped into IPv6, or the /64 network of an IPv6 address, which one machine can own as a whole. */
+/**
+ * The client of an address: an IPv4 address, also one mapped into IPv6, or the /64 network of an IPv6 address, which one
+ * machine can own as a whole.
+ */
 function clientOf(address: string): string {
   const ipv4 = /^(?:::ffff:)?(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
   if (ipv4 !== undefined) return ipv4

@@ -24,7 +24,7 @@ export interface Metrics {
   }) => void
   /** Sets the series of workers and queue, which exist from the first call on. */
   readonly showFleet: (fleet: FleetReport) => void
-  /** Sets whether this process takes no runs because its request budget is spent. The series exists from the first call on. */
+  /** Sets whether this process takes no runs because its request budget is spent. Its series exists from the first call on. */
   readonly showPause: (isPaused: boolean) => void
   /** Sets freshness and totals from the database, their only source, because they also change in the middle of a run. */
   readonly restore: (account: string, totals: Omit<AccountProgress, 'account'>) => void
@@ -196,7 +196,7 @@ function createInstruments(registry: Registry) {
     }),
     openRejections: new Gauge({
       name: 'spidra_sync_open_rejections',
-      help: 'Listed items in quarantine, because they could not be stored as jobs.',
+      help: 'Listed items in quarantine, because they could not be stored as listed.',
       labelNames: ['account'],
       registers,
     }),

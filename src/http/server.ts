@@ -28,7 +28,7 @@ export interface HttpServer {
   readonly close: () => Promise<void>
 }
 
-/** Served to every client: orchestrators and Prometheus send no password, and these answers say nothing about single jobs. */
+/** Served to every client: orchestrators and Prometheus send no password, and these answers show no job. */
 const PUBLIC_ROUTES: ReadonlySet<string | undefined> = new Set(['/healthz', '/readyz', '/metrics'])
 
 /**

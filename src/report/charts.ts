@@ -101,7 +101,7 @@ function line(color: string, data: readonly (number | null)[]) {
   }
 }
 
-/** The line of the rate limit. It does not widen the axis: an axis up to 300 hides runs of one request. */
+/** The line of the rate limit, which is visible only on an axis that reaches it. */
 function limitLine(budget: DashboardData['budget']) {
   if (budget?.rate_limit == null) return {}
   return {
@@ -111,6 +111,10 @@ function limitLine(budget: DashboardData['budget']) {
   }
 }
 
+/**
+ * The upper end of the axis of requests. The axis reaches the limit only if a run used more than a quarter of it: an axis
+ * up to 300 would hide runs of one request.
+ */
 function budgetTop(runs: DashboardData['runs'], budget: DashboardData['budget']): number | undefined {
   const most = Math.max(1, ...runs.map(({ requests }) => requests))
   const limit = budget?.rate_limit ?? 0
@@ -124,7 +128,7 @@ function stepOf(durations: DashboardData['durations']): number {
   return steps.find((step) => most / step <= 5) ?? Math.ceil(most / 5 / 86_400) * 86_400
 }
 
-/** The lower end of the axis of rates. They are high, so an axis from 0 would hide changes. The range is at least 10 %. */
+/** The lower end of the axis of rates. An axis from 0 would hide changes, because rates are high. The range is at least 10 %. */
 function lowerEnd(rates: readonly (number | null)[]): number {
   const least = Math.min(1, ...rates.filter((rate) => rate !== null))
   return Math.max(0, Math.min(0.9, Math.floor(least * 10 - 0.2) / 10))
@@ -205,7 +209,7 @@ function fill(color: string) {
   return { color: `var(--${color})` }
 }
 
-/** Sizes of a chart of half the page's width. Each is drawn for wide screens and for phones, because its text would shrink with it. */
+/** Sizes of a chart of half the page's width: for wide screens and for phones, because its text would shrink with it. */
 const HALF_PAGE: readonly Size[] = [
   { name: 'wide', width: 560, height: 220 },
   { name: 'narrow', width: 320, height: 200 },

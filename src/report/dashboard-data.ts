@@ -107,7 +107,7 @@ export async function readDashboard(
 /** Reads all minutes of a day: no sampling. */
 const WHOLE = { step: 1440, slice: 1440 }
 
-/** Chooses one minute of every `step`. No step divides an hour, or jobs that start at full hours would be read always or never. */
+/** Reads one minute of every `step`. No step divides an hour, or jobs created at full hours would count always or never. */
 function sliceFor(jobs: number): typeof WHOLE {
   if (jobs <= MAX_DURATIONS) return WHOLE
   return { step: [7, 13, 31, 61, 127, 251].find((step) => jobs / step <= MAX_DURATIONS) ?? 509, slice: 1 }

@@ -34,7 +34,7 @@ const FRESH_WITHOUT_SCHEDULE_SECONDS = 60 * 60
 /** A run that has not started this long after it was due counts as missing, in seconds. */
 const LATE_SECONDS = 120
 
-/** What to do after a run with this reason or error code, unless its error message says it. docs/operations.md has details. */
+/** What to do after a run with this reason or error code, unless its error message says it. See docs/operations.md. */
 const ADVICE: Readonly<Record<string, string>> = {
   rate_limited: 'Wait: the next run tries again.',
   server_error: 'Wait: the next run tries again.',
@@ -48,7 +48,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   mass_removal:
     "Check the key of the account: it may be another account's. If it is right, run sync --full --accept-removals.",
   assumption_broken: 'Wait: the list was out of order.',
-  two_lists: 'Check SPIDRA_API_URL and what stands between: it answers with the lists of two accounts in turn.',
+  two_lists: 'Check SPIDRA_API_URL and the proxies before it: it answers with the lists of two accounts in turn.',
   first_pass_unfinished: 'The next run goes on from there.',
 }
 

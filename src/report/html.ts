@@ -16,7 +16,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 }
 
-/** Characters that HTML cannot contain, that are invisible, or that change the reading direction of the text after them. */
+/** Characters that HTML cannot contain, that are invisible, or that change the reading direction. */
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu
 
 /**

@@ -21,7 +21,7 @@ export interface RunReport extends RunCounters {
   readonly heartbeatAt: string
   readonly durationMs: number
   readonly listedTotal: number | null
-  /** Stored jobs plus rejected items that are not stored as jobs. */
+  /** Stored jobs plus rejected items that are not versions of a stored job. */
   readonly storedTotal: number | null
 }
 
@@ -45,7 +45,7 @@ export interface DayReport {
 /** Freshness and last runs of an account, as in `status --json` and `/api/status`. */
 export interface StatusReport {
   readonly account: string
-  /** When the database was last proved to hold all listed items, as jobs or as rejected items; null before the first time. */
+  /** When the database was last proved to hold all listed items, as jobs or as rejected items; null before that. */
   readonly lastCompleteAt: string | null
   readonly lagSeconds: number | null
   /**
@@ -127,7 +127,7 @@ export interface AccountProgress {
   readonly listedTotal: number | null
   /** Stored live jobs plus open rejections, at the same verdict. */
   readonly storedTotal: number | null
-  /** Listed items that could not be stored as jobs, now. */
+  /** Listed items that could not be stored as listed, now. */
   readonly openRejections: number
 }
 
