@@ -55,7 +55,7 @@ async function reportOne(
   const data = await readDashboard(db, { account, channel: null, days }, { isExact: true })
   if (html !== undefined) {
     // It brings the chart library along.
-    const { toReportFile } = await import('../report/report-file.js')
+    const { toReportFile } = await import('../report/page.js')
     await writeReport(html, toReportFile(data))
   }
   if (json) stdout.write(`${JSON.stringify(data)}\n`)

@@ -1,24 +1,23 @@
 import { escapeLiteral } from 'pg'
 import { z } from 'zod'
 import type { Database } from '../db/client.js'
-import { CHOICES, QUESTIONS } from './dashboard-queries.js'
-import type { Parameter, Question } from './question.js'
+import { CHOICES, type Parameter, QUERIES, type Query } from './dashboard-queries.js'
 
-/** What the page shows of which jobs. */
+/** The jobs that the dashboard shows. */
 export interface Filters {
   readonly account: string
-  /** Null: all of them. */
+  /** Null: all channels. */
   readonly channel: string | null
-  /** UTC days, today included. */
+  /** Number of UTC days, today included. */
   readonly days: number
 }
 
-type Row<Name extends keyof typeof QUESTIONS> = z.infer<(typeof QUESTIONS)[Name]['row']>
+type Row<Name extends keyof typeof QUERIES> = z.infer<(typeof QUERIES)[Name]['row']>
 
-/** All that the page shows, as of one moment. */
+/** All numbers of the dashboard, read in one snapshot. */
 export interface DashboardData {
   readonly filters: Filters
-  /** Whether the database knows the account of the filters. */
+  /** Whether the account of the filters is in the database. */
   readonly isStored: boolean
   readonly accounts: readonly string[]
   readonly channels: readonly string[]
@@ -29,7 +28,7 @@ export interface DashboardData {
   readonly total: Row<'days'> | null
   readonly durations: readonly Row<'durations'>[]
   readonly totalDuration: Row<'durations'> | null
-  /** Durations are those of the jobs created in one minute of so many; 1: of all jobs. */
+  /** Durations come from the jobs created in one minute of this number of minutes; 1: from all jobs. */
   readonly minutes: number
   /** Newest first. */
   readonly runs: readonly Row<'runs'>[]
@@ -37,22 +36,22 @@ export interface DashboardData {
   readonly stuck: readonly Row<'stuck'>[]
   readonly changes: readonly Row<'changes'>[]
   readonly rejections: readonly Row<'rejections'>[]
-  /** By the names of `QUESTIONS`: what was asked, ready for psql. */
+  /** The queries by their names in `QUERIES`, ready for psql. */
   readonly sql: readonly { readonly name: string; readonly title: string; readonly text: string }[]
 }
 
-/** So many durations are sorted while a reader waits. */
+/** More durations than this are sampled, because sorting them takes too long while a reader waits. */
 const MAX_DURATIONS = 50_000
 
-/** Whoever has waited for longer has gone, in milliseconds. */
+/** Readers do not wait for longer, in milliseconds. */
 const TIMEOUT_MS = 15_000
 
 /**
  * Reads the dashboard in one read-only snapshot, so that its numbers agree with each other, and with one connection, so
- * that runs, heartbeats and probes keep the others.
+ * that runs, heartbeats and probes can use the others.
  *
- * @param isExact durations of all jobs, and 20 times as long for them.
- * @param timeoutMs of the whole, and of each of its statements. Default 15,000.
+ * @param options `isExact`: reads the durations of all jobs, with 20 times the timeout; `timeoutMs`: for the whole and for
+ *   each statement, default 15,000
  */
 export async function readDashboard(
   db: Database,
@@ -63,25 +62,25 @@ export async function readDashboard(
   return db.$transaction(
     async (tx) => {
       await tx.$executeRawUnsafe('SET TRANSACTION READ ONLY')
-      // Compiling takes longer than these queries do.
+      // JIT compilation takes longer than these queries.
       await tx.$executeRawUnsafe(`SET LOCAL jit = off; SET LOCAL statement_timeout = ${timeout}`)
       const values = { ...filters, ...WHOLE }
-      const ask = <Type extends z.ZodType>({ sql, parameters, row }: Question<Type>) =>
+      const run = <Type extends z.ZodType>({ sql, parameters, row }: Query<Type>) =>
         tx.$queryRawUnsafe(sql, ...parameters.map((name) => values[name])).then((rows) => z.array(row).parse(rows))
 
-      const [freshness] = await ask(QUESTIONS.freshness)
-      if (freshness === undefined) throw new Error('The question for freshness has one row by its form')
-      const days = await ask(QUESTIONS.days)
+      const [freshness] = await run(QUERIES.freshness)
+      if (freshness === undefined) throw new Error('The query for freshness returned no row')
+      const days = await run(QUERIES.days)
       const total = days.find(({ day }) => day === null) ?? null
       if (!isExact) Object.assign(values, sliceFor(total?.jobs ?? 0))
-      const durations = await ask(QUESTIONS.durations)
-      const [budget = null] = await ask(QUESTIONS.budget)
+      const durations = await run(QUERIES.durations)
+      const [budget = null] = await run(QUERIES.budget)
       return {
         filters,
-        // A count is never null where there is a row.
+        // Null only if the account has no row.
         isStored: freshness.open_rejections !== null,
-        accounts: namesOf(await ask(CHOICES.accounts), filters.account),
-        channels: namesOf(await ask(CHOICES.channels), filters.channel),
+        accounts: namesOf(await run(CHOICES.accounts), filters.account),
+        channels: namesOf(await run(CHOICES.channels), filters.channel),
         freshness,
         budget,
         days: days.flatMap(({ day, ...rest }) => (day === null ? [] : [{ ...rest, day }])),
@@ -89,15 +88,15 @@ export async function readDashboard(
         durations: durations.filter(({ day }) => day !== null),
         totalDuration: durations.find(({ day }) => day === null) ?? null,
         minutes: values.step / values.slice,
-        runs: await ask(QUESTIONS.runs),
-        open: await ask(QUESTIONS.open),
-        stuck: await ask(QUESTIONS.stuck),
-        changes: await ask(QUESTIONS.changes),
-        rejections: await ask(QUESTIONS.rejections),
-        sql: Object.entries(QUESTIONS).map(([name, question]) => ({
+        runs: await run(QUERIES.runs),
+        open: await run(QUERIES.open),
+        stuck: await run(QUERIES.stuck),
+        changes: await run(QUERIES.changes),
+        rejections: await run(QUERIES.rejections),
+        sql: Object.entries(QUERIES).map(([name, query]) => ({
           name,
-          title: question.title,
-          text: toRunnable(question, values),
+          title: query.title,
+          text: toRunnable(query, values),
         })),
       }
     },
@@ -105,25 +104,22 @@ export async function readDashboard(
   )
 }
 
-/** Slices that leave nothing out, in minutes. */
+/** Reads all minutes of a day: no sampling. */
 const WHOLE = { step: 1440, slice: 1440 }
 
-/** One minute of so many. None divides an hour: else what starts at full hours would be met always or never. */
+/** Reads one minute of every `step`. No step divides an hour, or jobs created at full hours would count always or never. */
 function sliceFor(jobs: number): typeof WHOLE {
   if (jobs <= MAX_DURATIONS) return WHOLE
   return { step: [7, 13, 31, 61, 127, 251].find((step) => jobs / step <= MAX_DURATIONS) ?? 509, slice: 1 }
 }
 
-/** The one in use is offered too, so that the form shows what the page does. */
+/** The names for a filter, the chosen one included, so that the form shows what the page shows. */
 function namesOf(rows: readonly { readonly name: string }[], used: string | null): string[] {
   return [...new Set([...rows.map(({ name }) => name), ...(used === null ? [] : [used])])].sort()
 }
 
-/** The very text, with the values in their places. */
-function toRunnable(
-  { sql, parameters }: Question,
-  values: Readonly<Record<Parameter, string | number | null>>,
-): string {
+/** The text of a query, with the values in place of its parameters. */
+function toRunnable({ sql, parameters }: Query, values: Readonly<Record<Parameter, string | number | null>>): string {
   return `${sql.replace(/\$(\d)/g, (_, position) => {
     const name = parameters[Number(position) - 1]
     const value = name === undefined ? null : values[name]

@@ -1,10 +1,109 @@
 import { z } from 'zod'
-import { JOB_QUESTIONS } from './job-questions.js'
-import { count, instant, NO_CHANNEL, number, question, text } from './question.js'
 
-/** Every number and table of the dashboard comes from one of these. */
-export const QUESTIONS = {
-  freshness: question({
+/** A value that stands for `$1`, `$2`, ... in a query. */
+export type Parameter = 'account' | 'channel' | 'days' | 'step' | 'slice'
+
+/** A query of the dashboard. The page shows the same text that was run. */
+export interface Query<Row extends z.ZodType = z.ZodType> {
+  readonly title: string
+  readonly sql: string
+  /** In the order of `$1`, `$2`, ... */
+  readonly parameters: readonly Parameter[]
+  readonly row: Row
+}
+
+/** The filter value for jobs without a channel. */
+const NO_CHANNEL = '(none)'
+
+const count = z.bigint().transform(Number)
+const number = z.number().nullable()
+const instant = z.date().nullable()
+const text = z.string().nullable()
+
+/** Returns the query, typed by its row. */
+function query<Row extends z.ZodType>(definition: Query<Row>): Query<Row> {
+  return definition
+}
+
+const OPEN_COLUMNS = `uuid, status, scraping_channel, total_urls, completed_count, failed_count, progress, age_seconds,
+  seconds_without_progress, count(*) OVER () AS jobs_in_all`
+
+const openJob = z.object({
+  uuid: z.string(),
+  status: z.string(),
+  scraping_channel: text,
+  total_urls: z.number(),
+  completed_count: z.number(),
+  failed_count: z.number(),
+  progress: number,
+  age_seconds: z.number(),
+  seconds_without_progress: number,
+  jobs_in_all: count,
+})
+
+/** Queries about single jobs. */
+const JOB_QUERIES = {
+  open: query({
+    title: 'Open jobs, oldest first',
+    parameters: ['account', 'channel'],
+    sql: `SELECT ${OPEN_COLUMNS}
+FROM spidra_reporting.open_batch_jobs
+WHERE account = $1 AND ($2::text IS NULL OR coalesce(scraping_channel, '${NO_CHANNEL}') = $2)
+ORDER BY created_at, uuid LIMIT 20`,
+    row: openJob,
+  }),
+  stuck: query({
+    title: 'Stuck jobs, longest first',
+    parameters: ['account', 'channel'],
+    sql: `SELECT ${OPEN_COLUMNS}
+FROM spidra_reporting.stuck_batch_jobs
+WHERE account = $1 AND ($2::text IS NULL OR coalesce(scraping_channel, '${NO_CHANNEL}') = $2)
+ORDER BY seconds_without_progress DESC, uuid LIMIT 20`,
+    row: openJob,
+  }),
+  changes: query({
+    title: 'The latest changes of status, among the last 500 of the account',
+    parameters: ['account', 'channel', 'days'],
+    sql: `SELECT c.uuid, c.from_status, c.to_status, c.changed_at, c.seconds_in_from_status, c.is_reopened
+FROM (
+  SELECT id, uuid, from_status, to_status, changed_at, seconds_in_from_status, is_reopened
+  FROM spidra_reporting.status_changes
+  WHERE account = $1 AND changed_at > now() - make_interval(days => $3::int)
+  ORDER BY changed_at DESC LIMIT 500
+) c
+LEFT JOIN spidra_reporting.batch_jobs b USING (uuid)
+WHERE $2::text IS NULL OR coalesce(b.scraping_channel, '${NO_CHANNEL}') = $2
+ORDER BY c.changed_at DESC, c.id DESC LIMIT 15`,
+    row: z.object({
+      uuid: z.string(),
+      from_status: z.string(),
+      to_status: z.string(),
+      changed_at: z.date(),
+      seconds_in_from_status: number,
+      is_reopened: z.boolean(),
+    }),
+  }),
+  rejections: query({
+    title: 'Listed items that could not be stored as jobs',
+    parameters: ['account'],
+    sql: `SELECT uuid, reason, copies, first_rejected_at, last_rejected_at, count(*) OVER () AS items_in_all
+FROM spidra.rejected_jobs
+WHERE account = $1 AND resolved_at IS NULL
+ORDER BY last_rejected_at DESC, id DESC LIMIT 15`,
+    row: z.object({
+      uuid: text,
+      reason: z.string(),
+      copies: z.number(),
+      first_rejected_at: z.date(),
+      last_rejected_at: z.date(),
+      items_in_all: count,
+    }),
+  }),
+} as const
+
+/** The queries that every number and table of the dashboard comes from. */
+export const QUERIES = {
+  freshness: query({
     title: 'How fresh is this?',
     parameters: ['account'],
     sql: `SELECT now() AS read_at, f.complete_as_of, f.every_job_reread_since, f.lag_seconds, f.next_run_at,
@@ -29,7 +128,7 @@ LEFT JOIN spidra_reporting.sync_run_history r ON r.id = f.last_run_id`,
       pages_read: number,
     }),
   }),
-  days: question({
+  days: query({
     title: 'Jobs and URLs by day; the last row is the whole period',
     parameters: ['account', 'channel', 'days'],
     sql: `SELECT to_char(day, 'YYYY-MM-DD') AS day, sum(jobs)::bigint AS jobs, sum(succeeded_jobs)::bigint AS succeeded_jobs,
@@ -56,10 +155,10 @@ ORDER BY day`,
       success_rate: number,
     }),
   }),
-  // A percentile over a million jobs takes seconds, over a part that was chosen evenly a few hundred milliseconds. So the
-  // first `slice` minutes of every `step` are read, each by the index; LIMIT keeps the planner from reading the whole
-  // table for every slice.
-  durations: question({
+  // A percentile over a million jobs takes seconds, over an even sample a few hundred milliseconds. So the first `slice`
+  // minutes of every `step` are read, each by the index; LIMIT keeps the planner from reading the whole table for every
+  // slice.
+  durations: query({
     title: 'Seconds from created to finished, by day; the last row is the whole period',
     parameters: ['account', 'channel', 'days', 'step', 'slice'],
     sql: `SELECT to_char(j.created_date, 'YYYY-MM-DD') AS day, count(j.duration_seconds) AS finished_jobs,
@@ -77,7 +176,7 @@ GROUP BY GROUPING SETS ((j.created_date), ())
 ORDER BY j.created_date`,
     row: z.object({ day: text, finished_jobs: count, p50_seconds: number, p95_seconds: number }),
   }),
-  runs: question({
+  runs: query({
     title: 'The last runs',
     parameters: ['account'],
     sql: `SELECT id, mode, trigger, status, reason, error_message, started_at, duration_seconds, requests, retries, waited_seconds,
@@ -103,9 +202,9 @@ ORDER BY started_at DESC, id DESC LIMIT 288`,
       removed: z.number(),
     }),
   }),
-  ...JOB_QUESTIONS,
-  budget: question({
-    title: 'Requests left, as the API last told',
+  ...JOB_QUERIES,
+  budget: query({
+    title: 'Requests left, as the API last reported',
     parameters: ['account'],
     sql: `SELECT rate_limit, rate_remaining, rate_reset_at
 FROM spidra.sync_state WHERE account = $1`,
@@ -113,15 +212,15 @@ FROM spidra.sync_state WHERE account = $1`,
   }),
 } as const
 
-/** Names for the filters. */
+/** The queries for the names in the filters. */
 export const CHOICES = {
-  accounts: question({
+  accounts: query({
     title: 'Accounts',
     parameters: [],
     sql: 'SELECT account AS name FROM spidra_reporting.sync_freshness ORDER BY account LIMIT 100',
     row: z.object({ name: z.string() }),
   }),
-  channels: question({
+  channels: query({
     title: 'Channels',
     parameters: ['account'],
     sql: `SELECT DISTINCT coalesce(scraping_channel, '${NO_CHANNEL}') AS name

@@ -1,11 +1,11 @@
-import { getBorderCharacters, table } from 'table'
 import { toSentence, wrapSentence } from '../logging/printable.js'
 import type { DeadLetterReport, FleetReport, WorkerReport } from './fleet.js'
 import { toInstant } from './format.js'
+import { joinBlocks, toPlainTable } from './terminal.js'
 
 const HEADINGS = ['Worker', 'Role', 'Runs', 'Requests left', 'Last seen']
 
-/** The fleet for a terminal of 80 columns: who works, what waits, what failed for good. */
+/** Formats the fleet for a terminal of 80 columns: its workers, waiting runs, and runs that are not retried. */
 export function toFleetText(fleet: FleetReport): string {
   const blocks = [
     [toQueue(fleet)],
@@ -13,10 +13,7 @@ export function toFleetText(fleet: FleetReport): string {
     fleet.workers.flatMap(toPause).map(wrapSentence),
     fleet.deadLetters.map(toLetter).map(wrapSentence),
   ]
-  return blocks
-    .filter((lines) => lines.length > 0)
-    .map((lines) => lines.map((line) => `${line}\n`).join(''))
-    .join('\n')
+  return joinBlocks(blocks)
 }
 
 function toQueue({ workers, waitingRuns, activeRuns, oldestWaitSeconds }: FleetReport): string {
@@ -33,15 +30,7 @@ function toTable(workers: readonly WorkerReport[]): string[] {
     worker.budget === null ? '-' : `${worker.budget.remaining ?? '?'} of ${worker.budget.limit}`,
     worker.isAlive ? `${worker.silentSeconds} s ago` : `GONE ${worker.silentSeconds} s`,
   ])
-  return table([HEADINGS, ...rows], {
-    border: getBorderCharacters('void'),
-    drawHorizontalLine: () => false,
-    columnDefault: { paddingLeft: 0, paddingRight: 1 },
-    columns: HEADINGS.map((_heading, column) => (column === 0 ? { width: 34, wrapWord: false } : {})),
-  })
-    .trimEnd()
-    .split('\n')
-    .map((line) => line.trimEnd())
+  return toPlainTable([HEADINGS, ...rows], { left: HEADINGS.length, firstWidth: 34 })
 }
 
 function toPause({ worker, isAlive, pausedUntil }: WorkerReport): string[] {

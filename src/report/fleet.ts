@@ -1,6 +1,6 @@
 import type { Database } from '../db/client.js'
 
-/** A process of the fleet, as it last said. Instants are ISO 8601. */
+/** A process of the fleet at its last heartbeat. Instants are ISO 8601. */
 export interface WorkerReport {
   readonly worker: string
   readonly role: string
@@ -8,23 +8,23 @@ export interface WorkerReport {
   readonly running: number
   readonly runsInParallel: number
   /**
-   * The request budget of its address; null until it is known. Where the API tells none, it is the configured limit, less
-   * the requests of this process in the window: those of others at the address are not in it.
+   * The request budget of its address; null until it is known. If the API reports none, it is the configured limit minus
+   * the requests of this process in the window, without those of other processes at the address.
    */
   readonly budget: {
     readonly limit: number
     readonly remaining: number | null
     readonly resetAt: string | null
   } | null
-  /** Until when it takes no runs, because the budget is spent; null when it takes some. */
+  /** It takes no runs before this instant, because the budget is spent; null: it takes runs. */
   readonly pausedUntil: string | null
   readonly seenAt: string
   readonly silentSeconds: number
-  /** Whether it gave a sign of life within the last minute. */
+  /** Whether its last heartbeat is at most a minute old. */
   readonly isAlive: boolean
 }
 
-/** Runs of an account that failed for good since it was last complete, within the last day. */
+/** Runs of an account that failed and are not retried, since it was last complete and within the last day. */
 export interface DeadLetterReport {
   readonly account: string
   readonly runs: number
@@ -32,21 +32,21 @@ export interface DeadLetterReport {
   readonly lastError: string | null
 }
 
-/** Who works, and what waits. */
+/** The processes of the fleet and its queue of runs. */
 export interface FleetReport {
   readonly workers: readonly WorkerReport[]
-  /** Runs that are due and not taken. */
+  /** Runs that are due and not taken by a worker. */
   readonly waitingRuns: number
   readonly activeRuns: number
-  /** How long the oldest of the waiting has been due; 0 when none waits. */
+  /** Time since the oldest waiting run became due; 0 when none waits. */
   readonly oldestWaitSeconds: number
   readonly deadLetters: readonly DeadLetterReport[]
 }
 
-/** A process gives a sign of life every 15 seconds; silent for longer than this, it is gone or stopped. */
+/** The heartbeat comes every 15 seconds; a process whose last one is older than this has ended or hangs. */
 const SILENT_AFTER_SECONDS = 60
 
-/** Reads the state of the fleet; null where none has ever worked on this database. */
+/** Reads the state of the fleet; null if no fleet has ever used this database. */
 export async function readFleet(db: Database): Promise<FleetReport | null> {
   const [found] = await db.$queryRaw<{ isThere: boolean }[]>`
     SELECT to_regclass('spidra.workers') IS NOT NULL AND to_regclass('spidra_queue.job') IS NOT NULL AS "isThere"`
@@ -88,7 +88,7 @@ async function readQueue(db: Database): Promise<QueueReport> {
   return row ?? { waitingRuns: 0, activeRuns: 0, oldestWaitSeconds: 0 }
 }
 
-/** A dead letter that pg-boss made has the error as its output, one of ours among its data. */
+/** A dead letter of pg-boss has the error in its output, one of ours in its data. */
 async function readDeadLetters(db: Database): Promise<DeadLetterReport[]> {
   return db.$queryRaw<DeadLetterReport[]>`
     SELECT j.data->>'account' AS account, count(*)::integer AS runs,
@@ -97,25 +97,4 @@ async function readDeadLetters(db: Database): Promise<DeadLetterReport[]> {
     FROM spidra_queue.job j LEFT JOIN spidra.sync_state s ON s.account = j.data->>'account'
     WHERE j.name = 'dead_runs' AND j.created_on > greatest(s.last_complete_at, now() - interval '1 day')
     GROUP BY 1 ORDER BY 1`
-}
-
-/** How far each account has come, whoever runs it. */
-export interface AccountProgress {
-  readonly account: string
-  readonly lastCompleteAt: Date | null
-  readonly rereadSince: Date | null
-  /** Of the last run that came to a verdict; null before the first. */
-  readonly listedTotal: number | null
-  /** Stored live jobs plus open rejections, of the same run. */
-  readonly storedTotal: number | null
-  /** Listed items that could not be stored as they are, as of now. */
-  readonly openRejections: number
-}
-
-/** Reads it for all accounts that have ever run. */
-export function readProgress(db: Database): Promise<readonly AccountProgress[]> {
-  return db.$queryRaw<AccountProgress[]>`
-    SELECT account, complete_as_of AS "lastCompleteAt", every_job_reread_since AS "rereadSince",
-      listed_jobs AS "listedTotal", stored_jobs AS "storedTotal", open_rejections::double precision AS "openRejections"
-    FROM spidra_reporting.sync_freshness`
 }

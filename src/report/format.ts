@@ -1,4 +1,4 @@
-/** Numbers and times for people. All times are UTC. */
+/** Formats numbers and times for people. All times are UTC. */
 
 const NOTHING = '–'
 
@@ -12,10 +12,15 @@ export function toShortCount(value: number): string {
   return value.toLocaleString('en', { notation: 'compact', maximumFractionDigits: 1 })
 }
 
-/** 90.1 %, from a share. Rounded down above 99.9, so that 100 % means all. */
+/** 90.1 %, from a share. Rounded down, so that 100.0 % means all. */
 export function toPercent(share: number | null): string {
   if (share === null) return NOTHING
   return `${(Math.floor(share * 1000 + 1e-9) / 10).toFixed(1)} %`
+}
+
+/** 90 %, from a share: for axes. */
+export function toShortPercent(share: number): string {
+  return `${Math.round(share * 100)} %`
 }
 
 /** The two largest units: 4 s, 3 min 20 s, 2 h 5 min, 3 d 4 h. */
@@ -34,22 +39,44 @@ function pair(amount: number, base: number, large: string, small: string): strin
   return `${Math.floor(amount / base)} ${large}${rest === 0 ? '' : ` ${rest} ${small}`}`
 }
 
-/** How long ago or ahead, in one unit: 4 s, 12 min, 3 h, 5 d. */
-export function toRough(seconds: number): string {
-  if (seconds < 90) return `${Math.floor(seconds)} s`
-  if (seconds < 90 * 60) return `${Math.round(seconds / 60)} min`
-  if (seconds < 48 * 3600) return `${Math.round(seconds / 3600)} h`
-  return `${Math.round(seconds / 86_400)} d`
+/** 4.2 s, 3m 20s, 2h 5m: for the narrow columns of a terminal. */
+export function toShortDuration(ms: number): string {
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`
+  const minutes = Math.floor(ms / 60_000)
+  return minutes < 60
+    ? `${minutes}m ${Math.floor((ms % 60_000) / 1000)}s`
+    : `${Math.floor(minutes / 60)}h ${minutes % 60}m`
 }
 
-/** 12:03:11 UTC, with the day where it is not that of `now`. */
+const UNIT_SYMBOLS = { second: 's', minute: 'min', hour: 'h', day: 'd' } as const
+
+/** One unit: 4 s, 12 min, 3 h, 5 d. */
+export function toRoughDuration(seconds: number): string {
+  const { amount, unit } = inOneUnit(seconds)
+  return `${amount} ${UNIT_SYMBOLS[unit]}`
+}
+
+/** 4 seconds ago, 12 minutes ago, 3 hours ago, 5 days ago. */
+export function toAge(seconds: number): string {
+  const { amount, unit } = inOneUnit(seconds)
+  return new Intl.RelativeTimeFormat('en').format(-amount, unit)
+}
+
+function inOneUnit(seconds: number): { readonly amount: number; readonly unit: keyof typeof UNIT_SYMBOLS } {
+  if (seconds < 90) return { amount: Math.floor(seconds), unit: 'second' }
+  if (seconds < 90 * 60) return { amount: Math.round(seconds / 60), unit: 'minute' }
+  if (seconds < 48 * 3600) return { amount: Math.round(seconds / 3600), unit: 'hour' }
+  return { amount: Math.round(seconds / 86_400), unit: 'day' }
+}
+
+/** 12:03:11 UTC, with the day if it is not that of `now`. */
 export function toClock(instant: Date, now: Date): string {
   const [day = '', time = ''] = instant.toISOString().split('T')
   const clock = `${time.slice(0, 8)} UTC`
   return now.toISOString().startsWith(day) ? clock : `${day} ${clock}`
 }
 
-/** 12:03, or 1 Mar 12:03 where the day is not that of `now`. */
+/** 12:03, or 1 Mar 12:03 if the day is not that of `now`. */
 export function toShortTime(instant: Date, now: Date): string {
   const [day = '', time = ''] = instant.toISOString().split('T')
   return now.toISOString().startsWith(day) ? time.slice(0, 5) : `${toDayLabel(day)} ${time.slice(0, 5)}`

@@ -1,42 +1,58 @@
+import { TIMING } from '../config/scale.js'
 import { counted } from '../logging/printable.js'
 import type { DashboardData } from './dashboard-data.js'
-import { toClock, toCount, toRough } from './format.js'
-import { toFreshLimitMs } from './fresh-limit.js'
+import { toClock, toCount, toRoughDuration } from './format.js'
 
-/** How far the page can be trusted: one sentence, what more there is to say, and how much it matters. */
+/** The age of the last verdict up to which a table counts as fresh: the larger of both limits. */
+export interface FreshLimits {
+  /** Number of schedule intervals. */
+  readonly intervals: number
+  /** In milliseconds, however short the interval is. */
+  readonly minMs: number
+}
+
+/** Three schedule intervals, at least 15 minutes. */
+export const FRESH_LIMITS: FreshLimits = { intervals: 3, minMs: TIMING.freshMs }
+
+/** Computes the age up to which a table is fresh, in milliseconds. */
+export function toFreshLimitMs(intervalMs: number, { intervals, minMs }: FreshLimits = FRESH_LIMITS): number {
+  return Math.max(minMs, intervals * intervalMs)
+}
+
+/** The freshness of an account in words: a headline, details, and a tone that sets the colour. */
 export interface Freshness {
   readonly tone: 'good' | 'warning' | 'bad'
   readonly headline: string
   readonly details: readonly string[]
-  /** Share of the first pass that is done; null where there is none or nothing is known. */
+  /** Share of the first pass that is done; null when no first pass is under way, or its share is unknown. */
   readonly progress: number | null
 }
 
-/** Without a schedule nobody knows when the next run is due, in seconds. */
+/** The age up to which a table counts as fresh if no next run is scheduled, in seconds. */
 const FRESH_WITHOUT_SCHEDULE_SECONDS = 60 * 60
 
-/** A run that is due starts within seconds; one late by so much does not come, in seconds. */
+/** A run that has not started this long after it was due counts as missing, in seconds. */
 const LATE_SECONDS = 120
 
-/** What to do about a run that ended so, where its error message does not say it. docs/operations.md says more. */
+/** What to do after a run with this reason or error code, unless its error message says it. See docs/operations.md. */
 const ADVICE: Readonly<Record<string, string>> = {
   rate_limited: 'Wait: the next run tries again.',
   server_error: 'Wait: the next run tries again.',
   timeout: 'Wait: the next run tries again.',
   unreachable: 'Check the database; the next run tries again.',
   busy: 'Wait: the next run tries again.',
-  list_moving: 'Wait: the list moves faster than it can be read.',
-  page_faulty: 'Tell Spidra: a page contradicted itself; the log names it.',
-  fewer_stored_than_listed: 'Look for rejections; the next full run tries again.',
+  list_moving: 'Wait: the list changes faster than it can be read.',
+  page_faulty: 'Report it to Spidra: a page contradicted itself; the log names it.',
+  fewer_stored_than_listed: 'Check the rejections; the next full run tries again.',
   more_stored_than_listed: 'The next full run tries again.',
   mass_removal:
     "Check the key of the account: it may be another account's. If it is right, run sync --full --accept-removals.",
   assumption_broken: 'Wait: the list was out of order.',
-  two_lists: 'Check SPIDRA_API_URL and what stands between: it answers with the lists of two accounts in turn.',
+  two_lists: 'Check SPIDRA_API_URL and the proxies before it: it answers with the lists of two accounts in turn.',
   first_pass_unfinished: 'The next run goes on from there.',
 }
 
-/** Puts the state of the account into words. */
+/** Describes the freshness of the account of a dashboard. */
 export function toFreshness({ freshness, budget, filters }: DashboardData): Freshness {
   const { read_at: now, complete_as_of: completeAsOf, lag_seconds: lag, next_run_at: next, status } = freshness
   const isRunning = status === 'running'
@@ -46,7 +62,7 @@ export function toFreshness({ freshness, budget, filters }: DashboardData): Fres
   const trouble = toTrouble(freshness)
   const wait = isRunning ? toWait(budget, now) : []
   const reread = freshness.every_job_reread_since
-  const rest = reread === null ? [] : [`Every job read again since ${toClock(reread, now)}.`]
+  const rereadDetail = reread === null ? [] : [`Every job read again since ${toClock(reread, now)}.`]
   const quarantine = toQuarantine(freshness)
 
   if (completeAsOf === null || lag === null) {
@@ -65,10 +81,15 @@ export function toFreshness({ freshness, budget, filters }: DashboardData): Fres
   }
 
   const isStale = lag > freshFor(freshness) || isLate
-  const headline = `Complete as of ${toClock(completeAsOf, now)}, ${toRough(lag)} ago${outlook === '' ? '' : `; ${outlook}`}`
+  const headline = `Complete as of ${toClock(completeAsOf, now)}, ${toRoughDuration(lag)} ago${outlook === '' ? '' : `; ${outlook}`}`
   const staleness = isStale ? ['This is older than it should be: what came later is missing here.'] : []
   const tone = status === 'failed' ? 'bad' : isStale || trouble.length > 0 ? 'warning' : 'good'
-  return { tone, headline, details: [...staleness, ...trouble, ...wait, ...quarantine, ...rest], progress: null }
+  return {
+    tone,
+    headline,
+    details: [...staleness, ...trouble, ...wait, ...quarantine, ...rereadDetail],
+    progress: null,
+  }
 }
 
 function freshFor({ next_run_at: next, started_at: started }: DashboardData['freshness']): number {
@@ -81,7 +102,7 @@ function toOutlook(next: Date | null, now: Date, { isRunning = false, isLate = f
   if (next === null) return 'no next run is scheduled'
   if (isLate) return `the next run was due at ${toClock(next, now)}: is the service running?`
   const seconds = (next.getTime() - now.getTime()) / 1000
-  return seconds <= 0 ? 'next run now' : `next run in ${toRough(seconds)}`
+  return seconds <= 0 ? 'next run now' : `next run in ${toRoughDuration(seconds)}`
 }
 
 function toTrouble({ status, reason, error_message: message }: DashboardData['freshness']): string[] {
@@ -91,7 +112,7 @@ function toTrouble({ status, reason, error_message: message }: DashboardData['fr
   return [words.filter((word) => word != null && word !== '').join(' ')]
 }
 
-/** They are part of what a verdict counts, and of no number on the page. */
+/** The items in quarantine, which a verdict counts and the numbers on the page do not. */
 function toQuarantine({ open_rejections: items }: DashboardData['freshness']): string[] {
   if (items === null || items === 0) return []
   return [
@@ -99,7 +120,7 @@ function toQuarantine({ open_rejections: items }: DashboardData['freshness']): s
   ]
 }
 
-/** Half of the budget is left to other calls by default; below, a run is likely to wait. */
+/** Warns when half of the budget is used: the default reserve leaves the other half to other calls. */
 function toWait(budget: DashboardData['budget'], now: Date): string[] {
   if (budget?.rate_limit == null || budget.rate_remaining === null || budget.rate_reset_at === null) return []
   if (budget.rate_reset_at <= now || budget.rate_remaining > budget.rate_limit / 2) return []

@@ -1,4 +1,4 @@
-/** Markup that may stand in a page as it is. Only `html` and `trusted` make it. */
+/** Markup that is put into a page without escaping. Only `html` and `trusted` create it. */
 export class Markup {
   readonly text: string
   constructor(text: string) {
@@ -16,11 +16,11 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 }
 
-/** What HTML cannot hold, what is not shown, and what turns the reading direction of all that follows. */
+/** Characters that HTML cannot contain, that are invisible, or that change the reading direction. */
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/gu
 
 /**
- * Markup of a template. Every value in it is escaped, in text as in quoted attributes; null is nothing, lists are joined.
+ * Creates markup from a template. Escapes every value, for text and for quoted attributes; null is empty, lists are joined.
  *
  * @example html`<td title="${job.status}">${job.uuid}</td>`
  */
@@ -28,7 +28,7 @@ export function html(strings: TemplateStringsArray, ...parts: readonly Part[]): 
   return new Markup(strings.map((string, i) => string + (i < parts.length ? toText(parts[i] ?? null) : '')).join(''))
 }
 
-/** Takes text as markup. Only for what no user, job or server has written. */
+/** Creates markup from text without escaping. Only for text that comes from no user, job or server. */
 export function trusted(text: string): Markup {
   return new Markup(text)
 }
@@ -44,4 +44,13 @@ function escapeHtml(text: string): string {
   return text
     .replace(UNPRINTABLE, (character) => (character === '\n' ? character : '\ufffd'))
     .replace(/[&<>"']/g, (character) => ENTITIES[character] ?? '')
+}
+
+/** Composes a complete page around its body. */
+export function toDocument(head: Markup, body: Markup): string {
+  return html`<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title>spidra-sync: batch jobs</title>${head}</head>
+<body><a class="skip" href="#main">Skip to the numbers</a>${body}</body></html>
+`.text
 }

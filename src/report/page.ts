@@ -1,21 +1,22 @@
-import { RUN_STATUSES } from './chart-timeline.js'
-import { type Charts, OUTCOMES } from './charts.js'
+import { createHash } from 'node:crypto'
+import { type Charts, drawCharts, OUTCOMES, RUN_STATUSES } from './charts.js'
 import type { DashboardData } from './dashboard-data.js'
-import { toDocument } from './document.js'
-import { toCount, toDuration, toMinute, toPercent } from './format.js'
+import type { QUERIES } from './dashboard-queries.js'
+import { toCount, toDuration, toMinute, toPercent, toRoughDuration, toShortTime } from './format.js'
 import { toFreshness } from './freshness.js'
-import { html, type Markup } from './html.js'
-import { changesTable, jobsTable, rejectionsTable, runsTable, type SqlLink, tableOf } from './page-tables.js'
+import { html, type Markup, toDocument, trusted } from './html.js'
+import { STYLESHEET } from './stylesheet.js'
 
-/** What stands around the body: the live page and the file differ in it only. */
+/** The parts in which the live page and the file differ. */
 export interface Surroundings {
   readonly head: Markup
-  /** Form of the filters and links; null in a file. */
+  /** The form of the filters; null in a file. */
   readonly controls: Markup | null
 }
 
-/** The page. No script, no style attribute; every text of others is escaped. */
-export function toPage(data: DashboardData, charts: Charts, { head, controls }: Surroundings): string {
+/** Composes the dashboard. The page has no script and no style attribute, and every text from outside is escaped. */
+export function toDashboardPage(data: DashboardData, { head, controls }: Surroundings): string {
+  const charts = drawCharts(data)
   return toDocument(
     head,
     html`<header><p class="brand">spidra-sync</p>${controls ?? scope(data)}</header>
@@ -26,6 +27,14 @@ ${timelineChart(data, charts)}
 ${runsTable(data)}${sqlBlock(data)}</main>
 <footer><p>Read ${toMinute(data.freshness.read_at)} UTC, in one snapshot of the database. All days and times are UTC.</p></footer>`,
   )
+}
+
+/** Composes the dashboard as one file that loads nothing: its policy allows its own style only. */
+export function toReportFile(data: DashboardData): string {
+  const hash = createHash('sha256').update(STYLESHEET).digest('base64')
+  const policy = `default-src 'none'; style-src 'sha256-${hash}'; img-src data:; base-uri 'none'; form-action 'none'`
+  const head = html`<meta http-equiv="content-security-policy" content="${policy}"><link rel="icon" href="data:,"><style>${trusted(STYLESHEET)}</style>`
+  return toDashboardPage(data, { head, controls: null })
 }
 
 function scope({ filters }: DashboardData): Markup {
@@ -108,7 +117,7 @@ function durationChart({ durations, minutes, totalDuration, total }: DashboardDa
     { title: '95th percentile', color: 'p95' },
     { title: 'Median', color: 'p50' },
   ]
-  const part = `Estimated from the jobs created in one minute of every ${minutes}: ${toCount(totalDuration?.finished_jobs ?? 0)} of ${toCount(total?.jobs ?? 0)} jobs. "spidra-sync report" reckons with all.`
+  const part = `Estimated from the jobs created in one minute of every ${minutes}: ${toCount(totalDuration?.finished_jobs ?? 0)} of ${toCount(total?.jobs ?? 0)} jobs. "spidra-sync report" reads all jobs.`
   return figure(
     'durations',
     'Duration',
@@ -155,9 +164,122 @@ function timelineChart({ runs }: DashboardData, charts: Charts): Markup {
 
 function sqlBlock({ sql }: DashboardData): Markup {
   return html`<section class="card sql" aria-labelledby="sql"><h2 id="sql">SQL behind the numbers</h2>
-<p class="note">What this page asked, ready for psql. Names beginning with spidra_reporting are open to readers; the others to the owner only.</p>
+<p class="note">The queries of this page, ready for psql. Readers may use the names that begin with spidra_reporting, only the owner the others.</p>
 ${sql.map(
   ({ name, title, text }) => html`<h3 id="sql-${name}">${title}</h3><pre tabindex="0"><code>${text}</code></pre>
 `,
 )}</section>`
+}
+
+/** The name of the query that a number comes from. */
+type SqlLink = keyof typeof QUERIES
+
+type Cell = string | Markup
+
+/** A table whose first column names the rows. */
+function tableOf(headings: readonly string[], rows: readonly (readonly Cell[])[]): Markup {
+  if (rows.length === 0) return html`<p class="none">None.</p>`
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="${headings.join(', ')}"><table><thead><tr>${headings.map((heading) => html`<th scope="col">${heading}</th>`)}</tr></thead><tbody>
+${rows.map(
+  (
+    row,
+  ) => html`<tr>${row.map((cell, i) => (i === 0 ? html`<th scope="row">${cell}</th>` : html`<td>${cell}</td>`))}</tr>
+`,
+)}</tbody></table></div>`
+}
+
+function card(sql: SqlLink, title: string, count: string, body: Markup): Markup {
+  return html`<section class="card"><h2>${title} <span class="count">${count}</span></h2>${body}<p class="source"><a href="#sql-${sql}">SQL<span class="hidden"> of ${title}</span></a></p></section>
+`
+}
+
+/** The open or the stuck jobs, with their progress. */
+function jobsTable(data: DashboardData, which: 'open' | 'stuck'): Markup {
+  const jobs = data[which]
+  const rows = jobs.map((job) => [
+    uuid(job.uuid),
+    html`<progress max="1" value="${job.progress ?? 0}" aria-label="Progress of ${job.uuid}">${toPercent(job.progress)}</progress> <span class="nowrap">${toCount(job.completed_count + job.failed_count)} / ${toCount(job.total_urls)}</span>`,
+    html`<span class="clamp" title="${job.status}">${job.status}</span>`,
+    nowrap(toAge(which === 'open' ? job.age_seconds : job.seconds_without_progress)),
+  ])
+  const headings = ['Job', 'URLs finished', 'Status', which === 'open' ? 'Age' : 'Idle']
+  return card(
+    which,
+    which === 'open' ? 'Open jobs' : 'Stuck jobs',
+    countOf(jobs[0]?.jobs_in_all ?? 0, jobs.length),
+    tableOf(headings, rows),
+  )
+}
+
+/** The latest changes of status. */
+function changesTable({ changes, freshness }: DashboardData): Markup {
+  const rows = changes.map((change) => [
+    uuid(change.uuid),
+    html`${change.from_status} → ${change.to_status}${change.is_reopened ? html` <span class="badge partly">reopened</span>` : null}`,
+    nowrap(toShortTime(change.changed_at, freshness.read_at)),
+    nowrap(toDuration(change.seconds_in_from_status)),
+  ])
+  return card('changes', 'Latest changes', '', tableOf(['Job', 'Status', 'Seen', 'After'], rows))
+}
+
+/** The items that could not be stored, with the reason. */
+function rejectionsTable({ rejections, freshness }: DashboardData): Markup {
+  const rows = rejections.map((item) => [
+    item.uuid === null ? 'no uuid' : uuid(item.uuid),
+    item.copies > 1 ? `${item.reason} (${item.copies} copies)` : item.reason,
+    nowrap(toShortTime(item.last_rejected_at, freshness.read_at)),
+  ])
+  const count = countOf(rejections[0]?.items_in_all ?? 0, rejections.length)
+  return card('rejections', 'Rejections', count, tableOf(['Item', 'Reason', 'Last seen'], rows))
+}
+
+/** The last runs. */
+function runsTable({ runs, freshness }: DashboardData): Markup {
+  const rows = runs
+    .slice(0, 15)
+    .map((run) => [
+      toShortTime(run.started_at, freshness.read_at),
+      html`<span class="badge ${statusColor(run.status)}">${run.status}</span>${run.reason === null ? null : html` ${run.reason}`}`,
+      run.mode,
+      nowrap(toDuration(run.duration_seconds)),
+      toCount(run.requests),
+      toCount(run.jobs_read),
+      toCount(run.inserted),
+      toCount(run.updated),
+      toCount(run.removed),
+    ])
+  const headings = ['Started', 'Status', 'Mode', 'Took', 'Requests', 'Read', 'New', 'Changed', 'Removed']
+  return card('runs', 'Last runs', '', tableOf(headings, rows))
+}
+
+function countOf(all: number, shown: number): string {
+  return all > shown ? `${toCount(all)}, ${shown} shown` : toCount(all)
+}
+
+/** Shows eight characters of a uuid, which tell jobs apart; the rest is invisible, but it is copied with them. */
+function uuid(value: string): Markup {
+  return html`<code title="${value}">${value.slice(0, 8)}<span class="hidden">${value.slice(8)}</span></code>`
+}
+
+function toAge(seconds: number | null): string {
+  return seconds === null ? '' : toRoughDuration(seconds)
+}
+
+function nowrap(text: string): Markup {
+  return html`<span class="nowrap">${text}</span>`
+}
+
+function statusColor(status: string): string {
+  switch (status) {
+    case 'complete':
+      return 'succeeded'
+    case 'partial':
+      return 'partly'
+    case 'failed':
+      return 'failed'
+    case 'running':
+      return 'open'
+    default:
+      return 'cancelled'
+  }
 }

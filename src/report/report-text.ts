@@ -1,12 +1,12 @@
-import { getBorderCharacters, table } from 'table'
 import { toSentence, wrapSentence } from '../logging/printable.js'
 import type { DashboardData } from './dashboard-data.js'
 import { toCount, toDuration, toMinute, toPercent } from './format.js'
 import { toFreshness } from './freshness.js'
+import { joinBlocks, toPlainTable } from './terminal.js'
 
 const BAR_WIDTH = 16
 
-/** The report for a terminal of 80 columns. */
+/** Formats the report for a terminal of 80 columns. */
 export function toReportText(data: DashboardData): string {
   const { filters, total, totalDuration } = data
   const { headline, details } = toFreshness(data)
@@ -23,10 +23,7 @@ export function toReportText(data: DashboardData): string {
     openTable(data),
     runsTable(data),
   ]
-  return blocks
-    .filter((lines) => lines.length > 0)
-    .map((lines) => lines.map((line) => `${line}\n`).join(''))
-    .join('\n')
+  return joinBlocks(blocks)
 }
 
 function daysTable({ days, durations }: DashboardData): string[] {
@@ -77,32 +74,24 @@ function runsTable({ runs }: DashboardData): string[] {
   return toLines(['Started (UTC)', 'Mode', 'Status', 'Took', 'Requests', 'New', 'Changed'], rows, 3)
 }
 
-/** @param left so many columns are set left, the others right. */
+/** @param left the number of columns that are aligned left; the others are aligned right */
 function toLines(headings: readonly string[], rows: readonly (readonly string[])[], left: number): string[] {
   if (rows.length === 0) return []
-  return table(
+  return toPlainTable(
     [headings, ...rows].map((row) => row.map(toSentence)),
-    {
-      border: getBorderCharacters('void'),
-      drawHorizontalLine: () => false,
-      columnDefault: { paddingLeft: 0, paddingRight: 2 },
-      columns: headings.map((_heading, column) => ({ alignment: column < left ? 'left' : 'right' })),
-    },
+    { left, gap: 2 },
   )
-    .trimEnd()
-    .split('\n')
-    .map((line) => line.trimEnd())
 }
 
 const EIGHTHS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉']
 
-/** A bar in eighths of a character; whatever is not nothing shows. */
+/** Draws a bar in eighths of a character. Every share above 0 is visible. */
 function toBar(share: number, width = BAR_WIDTH): string {
   const eighths = share > 0 ? Math.max(1, Math.round(Math.min(1, share) * width * 8)) : 0
   return '█'.repeat(Math.floor(eighths / 8)) + (EIGHTHS[eighths % 8] ?? '')
 }
 
-/** Breaks a sentence between words. A message may quote what a server sent, and a terminal obeys control characters. */
+/** Wraps a sentence, without control characters, which a message quoted from a server may contain. */
 function wrap(text: string): string[] {
   return wrapSentence(toSentence(text)).split('\n')
 }

@@ -1,38 +1,57 @@
 import { counted, toSentence, wrapSentence } from '../logging/printable.js'
-import { toInstant } from './format.js'
-import { toPlainTable } from './plain-table.js'
+import { toAge, toCount, toInstant, toMinute, toShortDuration } from './format.js'
 import type { AlertReport, RunReport, StatusReport } from './status.js'
+import { joinBlocks, toPlainTable } from './terminal.js'
 
 const HEADINGS = ['Started (UTC)', 'Mode', 'Status', 'Took', 'Read', 'New', 'Changed', 'Removed']
 
-/** Colours a text, or leaves it as it is. */
+/** Longer account names are cut off, so that a line fits into 80 columns. */
+const MAX_NAME = 36
+
+const LINE_HEADINGS = ['Account', 'Last run', 'Complete as of', 'Jobs', 'Alerts']
+
+/** Colours a text. */
 export type Paint = (colour: 'green' | 'yellow' | 'red', text: string) => string
 
 /**
- * The status for a terminal of 80 columns. The first line says in words how fresh the table is.
+ * Formats the status of one account for a terminal of 80 columns. The first line says how fresh the table is.
  *
  * @param paint default: no colours
  */
 export function toStatusText(report: StatusReport, paint: Paint = (_colour, text) => text): string {
   const { alerts, runs } = report
   const summary = [
-    ...[toFreshness(report), ...toAgeOfRest(report), ...toLastEnding(report)],
+    ...[toCompleteness(report), ...toAgeOfRest(report), ...toLastEnding(report)],
     ...[...toStock(report), ...toOutlook(report), ...toSpending(report)],
   ]
   const blocks = [
     summary.map(wrapSentence),
-    // Line by line: what colours a line must end with it.
+    // Painted line by line, because a colour must end in the line in which it begins.
     alerts.flatMap((alert) => wrapSentence(toAlarm(alert)).split('\n')).map((line) => paint('red', line)),
     runs.length > 0 ? toTable(runs, paint) : [],
     toTrouble(report).map(wrapSentence),
   ]
-  return blocks
-    .filter((lines) => lines.length > 0)
-    .map((lines) => lines.map((line) => `${line}\n`).join(''))
-    .join('\n')
+  return joinBlocks(blocks)
 }
 
-function toFreshness({ lastCompleteAt, lagSeconds, runs }: StatusReport): string {
+/**
+ * Formats several accounts for a terminal of 80 columns, one line each: the last run, the freshness, and firing alerts.
+ *
+ * @param paint default: no colours
+ */
+export function toStatusLines(reports: readonly StatusReport[], paint: Paint = (_colour, text) => text): string {
+  const rows = reports.map(({ account, runs: [last], lagSeconds, liveJobs, alerts }) => [
+    account.length > MAX_NAME ? `${account.slice(0, MAX_NAME - 1)}…` : account,
+    last === undefined ? 'no run yet' : paintStatus(last, paint),
+    lagSeconds !== null ? toAge(lagSeconds) : last !== undefined && isHandedOn(last) ? 'not yet' : 'never',
+    liveJobs,
+    alerts.length === 0 ? 0 : paint('red', String(alerts.length)),
+  ])
+  const hint = wrapSentence('`spidra-sync status --account NAME` shows one account in full.')
+  return `${[...toPlainTable([LINE_HEADINGS, ...rows], { left: 3 }), '', hint].join('\n')}\n`
+}
+
+function toCompleteness({ lastCompleteAt, lagSeconds, runs }: StatusReport): string {
   if (lastCompleteAt !== null && lagSeconds !== null) {
     return `Complete as of ${toAge(lagSeconds)} (${toInstant(lastCompleteAt)}).`
   }
@@ -52,8 +71,8 @@ function toLastEnding({ runs }: StatusReport): string[] {
 }
 
 function toStock({ account, liveJobs, stuckJobs, openRejections, outdatedJobs }: StatusReport): string[] {
-  const stuck = stuckJobs === 0 ? '' : `, ${stuckJobs.toLocaleString('en')} of them stuck`
-  const stock = `Account ${account}: ${liveJobs.toLocaleString('en')} jobs stored${stuck}.`
+  const stuck = stuckJobs === 0 ? '' : `, ${toCount(stuckJobs)} of them stuck`
+  const stock = `Account ${account}: ${toCount(liveJobs)} jobs stored${stuck}.`
   const unstored = openRejections - outdatedJobs
   const kept = [
     ...(unstored === 0
@@ -71,12 +90,12 @@ function toOutlook({ nextRunAt, rateLimit }: StatusReport): string[] {
   return [...next, `Requests left: ${rateLimit.remaining} of ${rateLimit.limit}${until}.`]
 }
 
-/** What the day has cost. */
+/** The requests of the day. */
 function toSpending({ today }: StatusReport): string[] {
   if (today.runs === 0) return []
-  const waited = today.waitedMs < 1000 ? '' : `, ${toDuration(today.waitedMs)} waited`
+  const waited = today.waitedMs < 1000 ? '' : `, ${toShortDuration(today.waitedMs)} waited`
   const runs = counted(today.runs, 'run')
-  return [`Requests today (UTC): ${today.requests.toLocaleString('en')} in ${runs}${waited}.`]
+  return [`Requests today (UTC): ${toCount(today.requests)} in ${runs}${waited}.`]
 }
 
 function toAlarm({ kind, since, summary }: AlertReport): string {
@@ -85,22 +104,22 @@ function toAlarm({ kind, since, summary }: AlertReport): string {
 
 function toTable(runs: readonly RunReport[], paint: Paint): string[] {
   const rows = runs.map((run) => [
-    run.startedAt.slice(0, 16).replace('T', ' '),
+    toMinute(new Date(run.startedAt)),
     run.mode,
     paintStatus(run, paint),
-    toDuration(run.durationMs),
+    toShortDuration(run.durationMs),
     ...toCounts(run),
   ])
-  return toPlainTable([HEADINGS, ...rows], 3)
+  return toPlainTable([HEADINGS, ...rows], { left: 3 })
 }
 
-/** Whether the run is at an end only because another one goes on with it: it is stored as aborted, which alarms people. */
-export function isHandedOn({ status, reason }: Pick<RunReport, 'status' | 'reason'>): boolean {
+/** Whether the run ended so that another worker continues it. It is stored as aborted, which would look like a fault. */
+function isHandedOn({ status, reason }: Pick<RunReport, 'status' | 'reason'>): boolean {
   return status === 'aborted' && reason === 'handed_on'
 }
 
-/** A status in its colour. */
-export function paintStatus(run: Pick<RunReport, 'status' | 'reason'>, paint: Paint): string {
+/** Formats a status in its colour. */
+function paintStatus(run: Pick<RunReport, 'status' | 'reason'>, paint: Paint): string {
   const { status } = run
   if (isHandedOn(run)) return 'handed on'
   if (status === 'complete') return paint('green', status)
@@ -108,13 +127,13 @@ export function paintStatus(run: Pick<RunReport, 'status' | 'reason'>, paint: Pa
   return status === 'running' ? status : paint('yellow', status)
 }
 
-/** A run under way tells its counters with its heartbeat: before the first, they are not 0 but unknown. */
+/** Formats the counters. A run under way stores them with its heartbeat: before the first they are unknown, not 0. */
 function toCounts(run: RunReport): readonly (number | string)[] {
   const isUnknown = run.status === 'running' && run.heartbeatAt === run.startedAt
   return [run.jobsRead, run.inserted, run.updated, run.removed].map((count) => (isUnknown ? '-' : count))
 }
 
-/** What went wrong in runs, if their records say it. Words that several share, or an alert has, are said once. */
+/** Lists the reasons and errors of the runs. A text that several runs share, or that an alert contains, is shown once. */
 function toTrouble({ alerts, runs }: StatusReport): string[] {
   const idsByEnding = new Map<string, string[]>()
   for (const run of runs) {
@@ -123,27 +142,10 @@ function toTrouble({ alerts, runs }: StatusReport): string[] {
     const isSaid = errorMessage !== null && alerts.some(({ summary }) => summary.includes(errorMessage))
     const details = [reason, isSaid ? null : errorMessage].filter((detail) => detail !== null)
     if (details.length === 0) continue
-    // A message may quote what a server sent, and a terminal obeys control characters.
+    // A message may quote a server, whose control characters the terminal would obey.
     const ending = `${status}: ${toSentence(details.join(': '))}`
     idsByEnding.set(ending, [...(idsByEnding.get(ending) ?? []), id])
   }
   const list = new Intl.ListFormat('en-GB')
   return [...idsByEnding].map(([ending, ids]) => `${ids.length === 1 ? 'Run' : 'Runs'} ${list.format(ids)} ${ending}`)
-}
-
-/** How long ago, in one unit. */
-export function toAge(seconds: number): string {
-  const ago = new Intl.RelativeTimeFormat('en')
-  if (seconds < 90) return ago.format(-seconds, 'second')
-  if (seconds < 90 * 60) return ago.format(-Math.round(seconds / 60), 'minute')
-  if (seconds < 48 * 3600) return ago.format(-Math.round(seconds / 3600), 'hour')
-  return ago.format(-Math.round(seconds / 86_400), 'day')
-}
-
-function toDuration(ms: number): string {
-  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`
-  const minutes = Math.floor(ms / 60_000)
-  return minutes < 60
-    ? `${minutes}m ${Math.floor((ms % 60_000) / 1000)}s`
-    : `${Math.floor(minutes / 60)}h ${minutes % 60}m`
 }

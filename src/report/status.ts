@@ -1,36 +1,38 @@
 import { type FiringAlert, readFiringAlerts } from '../db/alerts.js'
 import type { Database } from '../db/client.js'
+import { readDatabaseTime } from '../db/clock.js'
 import type { SyncRun, SyncState } from '../db/generated/client.js'
 import { type OpenRejections, readOpenRejections } from '../db/rejected-jobs.js'
 import type { RunCounters } from '../db/sync-runs.js'
+import { type FleetReport, readFleet } from './fleet.js'
 
-/** A run of `spidra.sync_runs`. Instants are ISO 8601, the id is a string: all of it survives JSON. */
+/** A run of `spidra.sync_runs`. Instants are ISO 8601 and the id is a string, so that JSON keeps them. */
 export interface RunReport extends RunCounters {
   readonly id: string
   readonly mode: string
   readonly trigger: string
   readonly status: string
-  /** Why it is partial, or what failed; null for a run in order. */
+  /** Why it is partial, or the code of its error; null for a complete run. */
   readonly reason: string | null
   readonly errorMessage: string | null
   readonly startedAt: string
   readonly finishedAt: string | null
-  /** While it runs, its counters are as of this moment; at first, when it started. */
+  /** The counters of a run under way are as of this moment. Before the first heartbeat it is the start. */
   readonly heartbeatAt: string
   readonly durationMs: number
   readonly listedTotal: number | null
-  /** Jobs, and rejected items that are no version of a stored job. */
+  /** Stored jobs plus rejected items that are not versions of a stored job. */
   readonly storedTotal: number | null
 }
 
-/** Something that is wrong now, by the last look of a service. */
+/** An alert that fires, by the last check of a service. */
 export interface AlertReport {
   readonly kind: string
   readonly since: string
   readonly summary: string
 }
 
-/** What the runs that started on a day have cost. */
+/** The requests of the runs that started on a day. */
 export interface DayReport {
   /** UTC, as in `2026-03-01`. */
   readonly day: string
@@ -40,42 +42,52 @@ export interface DayReport {
   readonly waitedMs: number
 }
 
-/** How fresh the table is and what the worker did last: `status --json` and `/api/status`. */
+/** Freshness and last runs of an account, as in `status --json` and `/api/status`. */
 export interface StatusReport {
   readonly account: string
-  /** When the database was last proved to hold what the API lists, as jobs or as rejected items; null before the first time. */
+  /** When the database was last proved to hold all listed items, as jobs or as rejected items; null before that. */
   readonly lastCompleteAt: string | null
   readonly lagSeconds: number | null
   /**
-   * Every listed job has been read again at or after this moment; null before the first whole pass. `lastCompleteAt`
-   * speaks of the set of jobs and of the open ones, this of the rest.
+   * Every listed job has been read again at or after this moment; null before the first complete pass. `lastCompleteAt` is
+   * about the set of jobs and the fields of open ones, this is about the fields of all others.
    */
   readonly rereadSince: string | null
   readonly nextRunAt: string | null
-  /** The request budget as the API last told it; null until it did. */
+  /** The request budget as the API last reported it; null before that. */
   readonly rateLimit: {
     readonly limit: number
     readonly remaining: number | null
     readonly resetAt: string | null
   } | null
   readonly today: DayReport
-  /** What fires, longest first. */
+  /** Firing alerts, oldest first. */
   readonly alerts: readonly AlertReport[]
   /** Stored jobs that are still listed. */
   readonly liveJobs: number
-  /** Open ones without progress for longer than `STUCK_AFTER_HOURS`. */
+  /** Open jobs without progress for longer than `STUCK_AFTER_HOURS`. */
   readonly stuckJobs: number
-  /** Listed items that could not be stored as they are: neither as jobs, nor as new versions of stored jobs. */
+  /** Listed items that could not be stored, neither as jobs nor as new versions of stored jobs. */
   readonly openRejections: number
-  /** Stored jobs whose newest version is among them. */
+  /** Stored jobs whose newest version is among those items. */
   readonly outdatedJobs: number
   /** The last ten, newest first. */
   readonly runs: readonly RunReport[]
 }
 
+/** The document of `/api/status` and `status --json`, the same for one account and for many. */
+export interface StatusDocument {
+  /** Is raised when a field is removed, moved, or changes its meaning or type. New fields do not raise it. */
+  readonly version: 1
+  /** In the order of the accounts file. */
+  readonly accounts: readonly StatusReport[]
+  /** Null if no fleet has ever used this database. */
+  readonly fleet: FleetReport | null
+}
+
 const RUNS_SHOWN = 10
 
-/** Reads the status of an account. A database without our tables counts as one in which nothing has run yet. */
+/** Reads the status of an account. A database without our tables gives the status of an account without runs. */
 export async function readStatus(db: Database, options: { account: string; now: Date }): Promise<StatusReport> {
   const { account, now } = options
   const records = (await isMigrated(db)) ? await readRecords(db, account, now) : NO_RECORDS
@@ -84,7 +96,7 @@ export async function readStatus(db: Database, options: { account: string; now: 
   return {
     account,
     lastCompleteAt: toText(lastCompleteAt),
-    // Another machine's clock may be ahead of ours; a table cannot be fresher than fresh.
+    // Never negative, although another machine's clock may be ahead of ours.
     lagSeconds: lastCompleteAt && Math.max(0, Math.round((now.getTime() - lastCompleteAt.getTime()) / 1000)),
     rereadSince: toText(state?.rereadSince),
     nextRunAt: toText(state?.nextRunAt),
@@ -97,6 +109,34 @@ export async function readStatus(db: Database, options: { account: string; now: 
     outdatedJobs: rejections.outdated,
     runs: runs.map((run) => toRunReport(run, now)),
   }
+}
+
+/** Reads the status of these accounts, one after the other, so that runs and probes keep their connections. */
+export async function readStatusDocument(db: Database, accounts: readonly string[]): Promise<StatusDocument> {
+  const reports: StatusReport[] = []
+  for (const account of accounts) reports.push(await readStatus(db, { account, now: await readDatabaseTime(db) }))
+  return { version: 1, accounts: reports, fleet: await readFleet(db) }
+}
+
+/** Freshness and totals of an account, whichever process runs it. */
+export interface AccountProgress {
+  readonly account: string
+  readonly lastCompleteAt: Date | null
+  readonly rereadSince: Date | null
+  /** Jobs listed at the last verdict; null before the first. */
+  readonly listedTotal: number | null
+  /** Stored live jobs plus open rejections, at the same verdict. */
+  readonly storedTotal: number | null
+  /** Listed items that could not be stored as listed, now. */
+  readonly openRejections: number
+}
+
+/** Reads freshness and totals of all accounts that have ever run. */
+export function readProgress(db: Database): Promise<readonly AccountProgress[]> {
+  return db.$queryRaw<AccountProgress[]>`
+    SELECT account, complete_as_of AS "lastCompleteAt", every_job_reread_since AS "rereadSince",
+      listed_jobs AS "listedTotal", stored_jobs AS "storedTotal", open_rejections::double precision AS "openRejections"
+    FROM spidra_reporting.sync_freshness`
 }
 
 interface Records {

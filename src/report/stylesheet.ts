@@ -1,4 +1,4 @@
-/** Of the page and of the file; colours by the reader's scheme, all text at least 4.5 : 1 on its ground. */
+/** The stylesheet of the page and of the file. Colours follow the reader's scheme; text has a contrast of at least 4.5 : 1. */
 export const STYLESHEET = `:root {
   color-scheme: light dark;
   --ground: #f5f6f8; --card: #ffffff; --text: #1b2330; --muted: #586274; --line: #e6e9ee; --axis: #8e97a6; --link: #1a56c4;

@@ -3,8 +3,8 @@ import { databaseErrorCode } from '../db/connection-error.js'
 import { type FreshnessFacts, readFreshnessFacts } from '../db/freshness-facts.js'
 import { MigrationError, pendingMigrations } from '../db/migrate.js'
 import { isReadOnly } from '../db/write-mode.js'
-import type { Readiness } from '../http/readiness.js'
-import { FRESH_LIMITS, type FreshLimits, toFreshLimitMs } from '../report/fresh-limit.js'
+import type { Readiness } from '../http/server.js'
+import { FRESH_LIMITS, type FreshLimits, toFreshLimitMs } from '../report/freshness.js'
 
 /** How freshness is judged. */
 export interface FreshnessRule {

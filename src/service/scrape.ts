@@ -1,8 +1,8 @@
 import type { Database } from '../db/client.js'
-import { bound } from '../http/bound.js'
 import type { Metrics } from '../http/metrics.js'
+import { bound } from '../http/shared-reads.js'
 import type { Logger } from '../logging/logger.js'
-import { readProgress } from '../report/fleet.js'
+import { readProgress } from '../report/status.js'
 
 /** Prometheus gives up after 10 seconds by default. Long before that, what is known is shown as it is, in milliseconds. */
 const LIMIT_MS = 2_000

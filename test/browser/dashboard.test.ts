@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readDashboard } from '../../src/report/dashboard-data.js'
-import { toReportFile } from '../../src/report/report-file.js'
+import { toReportFile } from '../../src/report/page.js'
 import { fillDashboard } from '../support/dashboard-example.js'
 import { serveDashboard } from '../support/dashboard-server.js'
 import { createTestDatabase } from '../support/test-database.js'
@@ -14,8 +14,10 @@ const CHROMIUM = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium'
 const SCREENSHOTS = fileURLToPath(new URL('screenshots/', import.meta.url))
 const isThere = existsSync(CHROMIUM)
 
-/** Where there is no Chromium the tests say so in their names. */
-const title = isThere ? 'in Chromium' : `SKIPPED, for want of ${CHROMIUM} (apt-get install chromium, or CHROMIUM_PATH)`
+/** Without Chromium the tests are skipped, and their name says so. */
+const title = isThere
+  ? 'in Chromium'
+  : `SKIPPED, because ${CHROMIUM} does not exist (apt-get install chromium, or set CHROMIUM_PATH)`
 
 describe.skipIf(!isThere)(title, async () => {
   const database = await createTestDatabase()
@@ -37,7 +39,7 @@ describe.skipIf(!isThere)(title, async () => {
     await database[Symbol.asyncDispose]()
   })
 
-  /** The page as a reader has it; `faults` are what the console says and requests to other hosts. */
+  /** Opens the page; `faults` are messages of its console and requests to other hosts. */
   async function opened(url: string, options: BrowserContextOptions = {}) {
     const context = await browser.newContext(options)
     const page = await context.newPage()
@@ -63,7 +65,7 @@ describe.skipIf(!isThere)(title, async () => {
   ] as const
 
   test.each(VIEWS)(
-    '$name: five charts show, nothing scrolls sideways, no error, no other host',
+    '$name: shows five charts, without horizontal scrolling, errors or requests to other hosts',
     async ({ name, options }) => {
       await using view = await opened(server.url, options)
 
@@ -75,7 +77,7 @@ describe.skipIf(!isThere)(title, async () => {
     },
   )
 
-  test('colours of the charts are those of the scheme, and change with it', async () => {
+  test('the colours of the charts follow the scheme', async () => {
     const fillOf = async (colorScheme: 'light' | 'dark') => {
       await using view = await opened(server.url, { colorScheme })
       const bar = `svg.chart.wide path[fill="var(--succeeded)"]`
@@ -86,7 +88,7 @@ describe.skipIf(!isThere)(title, async () => {
     expect([await fillOf('light'), await fillOf('dark')]).toEqual(['rgb(42, 157, 127)', 'rgb(63, 185, 150)'])
   })
 
-  test('the SQL that a number links to gives that number', async () => {
+  test('the SQL that a number links to returns that number', async () => {
     await using view = await opened(`${server.url}/?channel=api&days=7`)
     const answerTo = async (number: string) => {
       const link = view.page.locator(`[data-number="${number}"]`)
@@ -112,7 +114,7 @@ describe.skipIf(!isThere)(title, async () => {
     expect((await answerTo('jobs')).total.jobs).toBe(views[0]?.jobs)
   })
 
-  test('the form filters without script, and puts the filters into the URL', async () => {
+  test('the form filters without a script, and puts the filters into the URL', async () => {
     await using view = await opened(server.url)
 
     await view.page.getByLabel('Channel').selectOption('playground')
@@ -136,7 +138,7 @@ describe.skipIf(!isThere)(title, async () => {
     expect(await view.page.locator('details[open] table').count()).toBe(1)
   })
 
-  test('the file of "report --html" shows the same charts from disk, and asks for nothing', async () => {
+  test('the file of "report --html" shows the same charts from disk, without any request', async () => {
     const path = join(SCREENSHOTS, 'report.html')
     const data = await readDashboard(database.db, { account: 'default', channel: null, days: 30 }, { isExact: true })
     await writeFile(path, toReportFile(data))

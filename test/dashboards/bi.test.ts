@@ -27,7 +27,7 @@ test('the first chart of docs/bi.md shows every day, and the jobs of today', asy
   expect(await database.sql(trust)).toMatchObject([{ account: 'default', complete_as_of: null }])
 })
 
-test('docs/bi.md names the role, the files and the variables of compose.yaml as they are', () => {
+test('docs/bi.md names the role, the files and the variables of compose.yaml correctly', () => {
   const compose = readFileSync('compose.yaml', 'utf8')
   const variables = [
     ...new Set(

@@ -19,7 +19,7 @@ sources:
     description: "Batch jobs of Spidra accounts, kept complete and fresh by spidra-sync."
     tables:`
 
-/** What dbt can check and watch, beyond names. */
+/** The checks that dbt runs, by view and column. */
 const EXTRA: Readonly<Record<string, string>> = {
   sync_freshness: `
         loaded_at_field: complete_as_of

@@ -1,4 +1,4 @@
-/** A span of time and what the viewer chose, as Grafana fills them into a query. */
+/** A time range and the chosen variables, as Grafana fills them into a query. */
 export interface View {
   readonly from: Date
   readonly to: Date
@@ -10,7 +10,7 @@ export interface View {
 const SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 }
 
 /**
- * Fills in Grafana's macros for Postgres and its variables. Knows those in use, and throws on any other.
+ * Fills in Grafana's macros for Postgres and its variables. Throws on a macro that the dashboards do not use.
  *
  * @see https://grafana.com/docs/grafana/latest/datasources/postgres/query-editor/#macros
  */
@@ -20,7 +20,7 @@ export function toPlainSql(sql: string, { from, to, interval, variables }: View)
     .replaceAll('$__interval', interval)
     .replace(/\$\{(\w+):sqlstring\}/g, (_, name: string) => {
       const values = variables[name]
-      if (values === undefined) throw new Error(`there is no variable ${name}`)
+      if (values === undefined) throw new Error(`the view has no variable ${name}`)
       return values.map((value) => `'${value.replaceAll("'", "''")}'`).join(',')
     })
     .replace(/\$__timeFilter\((\w+)\)/g, (_, column: string) => `${column} BETWEEN ${begin} AND ${end}`)
@@ -31,6 +31,6 @@ export function toPlainSql(sql: string, { from, to, interval, variables }: View)
     .replaceAll('$__timeFrom()', begin)
     .replaceAll('$__timeTo()', end)
   const left = /\$[_{\w]+/.exec(plain)
-  if (left !== null) throw new Error(`Grafana would not fill in ${left[0]}`)
+  if (left !== null) throw new Error(`${left[0]} is not filled in`)
   return plain
 }

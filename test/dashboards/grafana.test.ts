@@ -43,7 +43,7 @@ const charts = dashboard.panels.filter(({ type }) => type !== 'row')
 const named = charts.map((panel) => ({ title: panel.title, panel }))
 const panelOf = (title: string) => charts.find((panel) => panel.title === title) as Panel
 
-/** Type numbers of Postgres. */
+/** Type OIDs of Postgres. */
 const NUMBERS = [20, 23, 701]
 const TIMESTAMPTZ = 1184
 const PLAIN = [...NUMBERS, TIMESTAMPTZ, 16, 25]
@@ -58,7 +58,7 @@ const view: View = {
 }
 let grafana: Client
 
-/** The statements of reader.sql, for a role of the test's own, with the password filled in as psql does. */
+/** The statements of reader.sql for a role of this test, with the password filled in as psql does. */
 const readerSql = () =>
   read('dashboards/grafana/reader.sql').replaceAll('spidra_grafana', role).replaceAll(":'password'", "'quite secret'")
 
@@ -121,7 +121,7 @@ const ask = (sql: string) => grafana.query(toPlainSql(sql, view))
 const rowsOf = async (title: string) => (await ask(panelOf(title).targets?.[0]?.rawSql ?? '')).rows
 
 describe('each panel', () => {
-  test.each(named)('$title: its query runs as the reader, and gives columns of plain types', async ({ panel }) => {
+  test.each(named)('$title: its query runs as the reader, and returns columns of plain types', async ({ panel }) => {
     expect(panel.targets?.length).toBeGreaterThan(0)
     for (const { rawSql, format } of panel.targets ?? []) {
       const { fields } = await ask(rawSql)
@@ -143,7 +143,7 @@ describe('each panel', () => {
   })
 
   test.each(named)(
-    '$title: has a title, words about it, a unit, and overrides for columns that it has',
+    '$title: has a title, a description, a unit, and overrides for existing columns only',
     async ({ panel }) => {
       expect(panel.title).not.toBe('')
       expect(panel.description).toMatch(/\.$/)
@@ -158,12 +158,12 @@ describe('each panel', () => {
     },
   )
 
-  test.each(named)('$title: keeps to the chosen accounts', async ({ panel }) => {
+  test.each(named)('$title: filters by the chosen accounts', async ({ panel }) => {
     for (const { rawSql } of panel.targets ?? []) expect(rawSql).toMatch(/account IN \(\$\{account:sqlstring\}\)/)
   })
 })
 
-test('no two panels share an id or a place, and none reaches over the edge', () => {
+test('no two panels share an id or a cell, and none is wider than the grid', () => {
   expect(new Set(dashboard.panels.map(({ id }) => id)).size).toBe(dashboard.panels.length)
   const cells = dashboard.panels.flatMap(({ gridPos: { x, y, w, h } }) =>
     Array.from({ length: w * h }, (_, i) => `${x + (i % w)},${y + Math.floor(i / w)}`),
@@ -172,7 +172,7 @@ test('no two panels share an id or a place, and none reaches over the edge', () 
   for (const { gridPos } of dashboard.panels) expect(gridPos.x + gridPos.w).toBeLessThanOrEqual(24)
 })
 
-test('every target has a name of its own in its panel, and the provisioned data source', () => {
+test('every target has a unique name in its panel, and the provisioned data source', () => {
   const source = read('dashboards/grafana/provisioning/datasources/spidra-sync.yaml')
   const datasource = { type: /^ {4}type: (.+)$/m.exec(source)?.[1], uid: /^ {4}uid: (.+)$/m.exec(source)?.[1] }
   for (const { datasource: ofPanel, targets = [] } of charts) {
@@ -183,7 +183,7 @@ test('every target has a name of its own in its panel, and the provisioned data 
   for (const variable of dashboard.templating.list) expect(variable.datasource).toEqual(datasource)
 })
 
-test('every variable is asked for by its query, gives one column of text, and is never without a choice', async () => {
+test('the query of every variable returns one column of text, and at least one choice even without jobs', async () => {
   const empty = await createTestDatabase()
   for (const { name, query } of dashboard.templating.list) {
     const { fields, rows } = await ask(query)
@@ -198,7 +198,7 @@ test('every variable is asked for by its query, gives one column of text, and is
   expect(dashboard.templating.list.map(({ name }) => name)).toEqual(Object.keys(view.variables))
 })
 
-test('the numbers are those of the jobs in the period and of the chosen channels', async () => {
+test('the numbers are those of the jobs in the time range and of the chosen channels', async () => {
   expect(await rowsOf('Jobs')).toEqual([{ jobs: '3' }])
   expect(await rowsOf('URLs')).toEqual([{ urls: '30' }])
   expect(await rowsOf('URL success rate')).toEqual([{ success_rate: 18 / 24 }])
@@ -236,7 +236,7 @@ test('the numbers are those of the jobs in the period and of the chosen channels
   expect(await rowsOf('Last runs')).toMatchObject([{ status: 'complete', requests: 1 }])
 })
 
-test('compose.yaml gives Grafana every variable of the data source, and mounts what is provisioned', () => {
+test('compose.yaml sets every variable of the data source for Grafana, and mounts the provisioned files', () => {
   const [, service = ''] = read('compose.yaml').split('\n  grafana:\n')
   const given = [...service.matchAll(/^ {6}(SPIDRA_DB_\w+):/gm)].map(([, name]) => name)
   const source = read('dashboards/grafana/provisioning/datasources/spidra-sync.yaml')
@@ -254,7 +254,7 @@ test('compose.yaml gives Grafana every variable of the data source, and mounts w
   )
 })
 
-test('the reader reads every view, and no table, and writes nothing', async () => {
+test('the reader can read every view, no table, and can write nothing', async () => {
   const views = await database.sql<{ name: string }>(
     `SELECT relname AS name FROM pg_class WHERE relkind = 'v' AND relnamespace = 'spidra_reporting'::regnamespace`,
   )
@@ -267,7 +267,7 @@ test('the reader reads every view, and no table, and writes nothing', async () =
   })
 })
 
-test('the reader may be made before the worker has made the views, and again after', async () => {
+test('reader.sql can run before the worker has created the views, and again after that', async () => {
   await using own = await createCliDatabase()
   const { adminUrl } = inject('testServer')
   await asAdmin(adminUrl, (admin) => admin.query(`ALTER ROLE "${new URL(own.url).username}" CREATEROLE`))

@@ -124,6 +124,30 @@ describe('src', () => {
   })
 })
 
+describe('bench', () => {
+  test('no file imports itself through others', () => {
+    const folders = readdirSync('bench', { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
+      .map(({ name }) => name)
+    const paths = ['', ...folders].flatMap((folder) =>
+      readdirSync(posix.join('bench', folder)).map((name) => posix.join(folder, name)),
+    )
+    const graph = new Map(
+      paths
+        .filter((path) => path.endsWith('.ts'))
+        .map((path) => [
+          path,
+          importsIn(readFileSync(posix.join('bench', path), 'utf8')).map((target) =>
+            posix.join(posix.dirname(path), target).replace(/\.js$/, '.ts'),
+          ),
+        ]),
+    )
+
+    expect(graph.size).toBeGreaterThan(15)
+    expect(findCycle(graph)).toBeNull()
+  })
+})
+
 describe('the checks themselves', () => {
   test('see every form of import, and none in comments', () => {
     const text = [

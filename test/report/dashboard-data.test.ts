@@ -16,7 +16,7 @@ describe('numbers', () => {
     ['playground', 400],
     ['(none)', 90],
     ['no such', 30],
-  ])('of channel %s over %s days are those of the jobs themselves', async (channel, days) => {
+  ])('of channel %s over %s days equal those of the jobs', async (channel, days) => {
     const { total, totalDuration, durations, days: byDay } = await read({ channel, days })
     const jobs = await database.sql(
       `SELECT count(*)::int AS jobs, sum(total_urls)::int AS urls, sum(completed_count)::int AS completed,
@@ -40,7 +40,7 @@ describe('numbers', () => {
     expect(finished).toBe(totalDuration?.finished_jobs ?? 0)
   })
 
-  test('days without jobs are there, and the oldest day comes first', async () => {
+  test('include days without jobs, oldest day first', async () => {
     const { days } = await read()
 
     expect(days).toHaveLength(30)
@@ -48,7 +48,7 @@ describe('numbers', () => {
     expect(days.filter(({ jobs }) => jobs === 0)).toHaveLength(2)
   })
 
-  test('what is shown in part is counted in whole', async () => {
+  test('of lists that are cut off count all rows', async () => {
     const { open, stuck, changes, rejections, runs } = await read()
 
     expect([open.length, open[0]?.jobs_in_all, stuck.length, rejections[0]?.items_in_all]).toEqual([10, 10, 2, 2])
@@ -56,14 +56,14 @@ describe('numbers', () => {
     expect(changes.filter((change) => change.is_reopened)).toHaveLength(1)
   })
 
-  test('accounts and channels are offered, the one in use too', async () => {
+  test('come with the accounts and channels to choose from, the chosen one included', async () => {
     expect(await read({ channel: 'other' })).toMatchObject({
       accounts: ['default'],
       channels: expect.arrayContaining(['(none)', 'api', 'other', 'playground']),
     })
   })
 
-  test('of an account without jobs are none, and it is no error', async () => {
+  test('of an account without jobs are empty, without an error', async () => {
     expect(await read({ account: 'nobody' })).toMatchObject({
       freshness: { complete_as_of: null, status: null },
       budget: null,
@@ -74,7 +74,7 @@ describe('numbers', () => {
   })
 })
 
-test('reading can change nothing, whatever a view would do', async () => {
+test('reading runs in a read-only transaction, so that not even a view can write', async () => {
   await using trap = await createTestDatabase()
   await fillDashboard(trap)
   await trap.sql(`
@@ -88,7 +88,7 @@ test('reading can change nothing, whatever a view would do', async () => {
   await expect(reading).rejects.toThrow(/read-only transaction/)
 })
 
-test('more durations than a reader waits for are estimated from every seventh minute, near the exact ones', async () => {
+test('above 50,000 jobs, durations are estimated from every seventh minute, close to the exact ones', async () => {
   await using large = await createTestDatabase()
   await large.sql(`
     INSERT INTO spidra.batch_jobs (uuid, status, total_urls, completed_count, failed_count, created_at, finished_at)

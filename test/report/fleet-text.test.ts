@@ -5,8 +5,7 @@ import { openRunQueue } from '../../src/fleet/run-queue.js'
 import { readFleet } from '../../src/report/fleet.js'
 import { toFleetText } from '../../src/report/fleet-text.js'
 import { readStatus } from '../../src/report/status.js'
-import { toStatusLines } from '../../src/report/status-lines.js'
-import { toStatusText } from '../../src/report/status-text.js'
+import { toStatusLines, toStatusText } from '../../src/report/status-text.js'
 import { createTestDatabase } from '../support/test-database.js'
 
 const SIGN: WorkerSign = {
@@ -14,7 +13,7 @@ const SIGN: WorkerSign = {
   ...{ budget: { limit: 300, remaining: 150, resetAt: null }, pausedForMs: 0 },
 }
 
-test('a run that was handed on alarms nobody: the texts say so, JSON keeps what is stored', async () => {
+test('a run that was handed on is not shown as aborted in texts; JSON keeps the stored status', async () => {
   await using database = await createTestDatabase()
   await database.sql(`
     INSERT INTO spidra.sync_runs (account, mode, trigger, status, error_code, error_message, worker, finished_at)
@@ -33,7 +32,7 @@ test('a run that was handed on alarms nobody: the texts say so, JSON keeps what 
   expect(text).not.toMatch(/aborted|words of/)
 })
 
-test('a worker that is gone has no runs and waits for nothing', async () => {
+test('a worker without a heartbeat is shown with no runs and no pause', async () => {
   await using database = await createTestDatabase()
   const queue = await openRunQueue(database.url, pino({ level: 'silent' }))
   await queue.close()
@@ -43,7 +42,7 @@ test('a worker that is gone has no runs and waits for nothing', async () => {
 
   const fleet = await readFleet(database.db)
 
-  if (fleet === null) throw new Error('the fleet is not seen')
+  if (fleet === null) throw new Error('the fleet was not found')
   expect(fleet.workers).toMatchObject([{ running: 4 }, { running: 4, isAlive: false }])
   const text = toFleetText(fleet)
   expect(text).toMatch(/^here:1 +worker +4 of 4 +150 of 300 +0 s ago$/m)

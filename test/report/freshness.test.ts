@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { DashboardData } from '../../src/report/dashboard-data.js'
-import { toFreshness } from '../../src/report/freshness.js'
+import { toFreshLimitMs, toFreshness } from '../../src/report/freshness.js'
 
 const at = (clock: string) => new Date(`2026-03-01T${clock}Z`)
 
@@ -45,7 +45,7 @@ function words(change: Partial<DashboardData['freshness']>, budget: DashboardDat
   return { tone, headline, details: details.join(' '), progress }
 }
 
-test('fresh', () => {
+test('a fresh account is good, with the time of the verdict and of the next run', () => {
   expect(words({})).toEqual({
     tone: 'good',
     headline: 'Complete as of 12:03:11 UTC, 4 s ago; next run in 4 min',
@@ -54,7 +54,7 @@ test('fresh', () => {
   })
 })
 
-test('no run yet', () => {
+test('an account without any run says so', () => {
   const nothing = { ...NEVER, status: null, next_run_at: null, started_at: null, listed_jobs: null, jobs_read: null }
 
   expect(words(nothing)).toMatchObject({
@@ -63,7 +63,7 @@ test('no run yet', () => {
   })
 })
 
-test('a first pass under way, with its progress as far as it is known', () => {
+test('a first pass under way shows its progress, if the total is known', () => {
   const running = { ...NEVER, status: 'running', jobs_read: 1_250, pages_read: 25 }
 
   expect(words({ ...running, listed_jobs: 5_000 })).toMatchObject({
@@ -75,7 +75,7 @@ test('a first pass under way, with its progress as far as it is known', () => {
   expect(words({ ...running, listed_jobs: null }).progress).toBeNull()
 })
 
-test('a first pass that was cut off goes on', () => {
+test('a first pass that was cut off announces that the next run goes on', () => {
   const partial = { ...NEVER, status: 'partial', reason: 'first_pass_unfinished' }
 
   expect(words(partial)).toMatchObject({
@@ -87,7 +87,7 @@ test('a first pass that was cut off goes on', () => {
   })
 })
 
-test('a failed run is bad news though the table is fresh, and says what to do', () => {
+test('a failed run is bad even if the table is fresh, and says what to do', () => {
   const message = 'Spidra answered 401: it saw no key. Check SPIDRA_API_KEY.'
   const failed = { status: 'failed', reason: 'unauthorized', error_message: message }
 
@@ -100,15 +100,22 @@ test('a failed run is bad news though the table is fresh, and says what to do', 
   })
 })
 
-test('stale after three intervals and 15 minutes, an hour where no run is scheduled', () => {
+test('the limit of freshness is three intervals, and at least 15 minutes', () => {
+  expect(toFreshLimitMs(10 * 60_000)).toBe(30 * 60_000)
+  expect(toFreshLimitMs(1_000)).toBe(15 * 60_000)
+})
+
+test('an account is stale after that limit, or after an hour if no run is scheduled', () => {
   const toneAfter = (minutes: number, next: Date | null) => words({ lag_seconds: minutes * 60, next_run_at: next }).tone
 
   expect([toneAfter(14, FRESH.next_run_at), toneAfter(16, FRESH.next_run_at)]).toEqual(['good', 'warning'])
+  // The last run started at 12:02:15, so the interval is ten minutes.
+  expect([toneAfter(29, at('12:12:15')), toneAfter(31, at('12:12:15'))]).toEqual(['good', 'warning'])
   expect([toneAfter(59, null), toneAfter(61, null)]).toEqual(['good', 'warning'])
   expect(words({ lag_seconds: 7_200 }).details).toContain('older than it should be')
 })
 
-test('a run that was due and did not come is told, and one under way is not late', () => {
+test('a run that was due and did not start is reported, and one under way is not late', () => {
   expect(words({ next_run_at: at('12:00:00') })).toMatchObject({
     tone: 'warning',
     headline: expect.stringContaining('the next run was due at 12:00:00 UTC: is the service running?'),
@@ -127,7 +134,7 @@ test('a run that may wait for the budget says until when', () => {
   expect(words({ status: 'running' }, { ...budget, rate_reset_at: at('12:03:00') }).details).not.toContain('budget')
 })
 
-test('items in quarantine are said not to be in the numbers', () => {
+test('items in quarantine are reported as missing in the numbers', () => {
   expect(words({ open_rejections: 0 }).details).not.toContain('quarantine')
   expect(words({ open_rejections: 1 }).details).toContain(
     '1 listed item could not be stored as listed: in quarantine (spidra.rejected_jobs), not in these numbers.',
@@ -137,7 +144,7 @@ test('items in quarantine are said not to be in the numbers', () => {
   )
 })
 
-test('yesterday is named', () => {
+test('a time of another day is shown with its date', () => {
   expect(words({ complete_as_of: new Date('2026-02-28T23:59:00Z'), lag_seconds: 43_455 }).headline).toContain(
     '2026-02-28 23:59:00 UTC, 12 h ago',
   )

@@ -57,7 +57,7 @@ const EMPTY: StatusReport = {
 
 const firstLine = (report: StatusReport) => toStatusText(report).split('\n')[0]
 
-test('reads as a page: freshness, stock, outlook, runs', () => {
+test('shows freshness, stored jobs, next run and the last runs, in this order', () => {
   expect(toStatusText(REPORT)).toBe(
     `Complete as of 4 minutes ago (2026-03-01 12:00:01 UTC).
 Every job read again since 2026-03-01 03:00:00 UTC.
@@ -93,7 +93,7 @@ describe('the first line says how fresh the table is', () => {
   })
 })
 
-test('a last run that is not complete is named, with its reason', () => {
+test('a last run that is not complete is shown with its reason', () => {
   const failed = { ...RUN, status: 'failed', reason: 'unauthorized', errorMessage: 'Check SPIDRA_API_KEY' }
 
   const text = toStatusText({ ...REPORT, runs: [failed, RUN] })
@@ -103,10 +103,10 @@ test('a last run that is not complete is named, with its reason', () => {
   expect(toStatusText({ ...REPORT, runs: [{ ...RUN, status: 'running' }] })).toContain('\nA run is under way.\n')
 })
 
-describe('words of an error are said once', () => {
+describe('an error message is shown once', () => {
   const failed = { ...RUN, status: 'failed', reason: 'forbidden', errorMessage: 'Spidra answered 403' }
 
-  test('of several runs that failed with the same', () => {
+  test('for several runs that failed with the same', () => {
     const other = { ...RUN, id: '10', status: 'partial', reason: 'list_moving' }
 
     const text = toStatusText({ ...REPORT, runs: [failed, { ...failed, id: '11' }, other, { ...failed, id: '9' }] })
@@ -114,7 +114,7 @@ describe('words of an error are said once', () => {
     expect(text).toMatch(/\n\nRuns 12, 11 and 9 failed: forbidden: Spidra answered 403\nRun 10 partial: list_moving\n$/)
   })
 
-  test('where an alert says them already', () => {
+  test('if an alert contains it already', () => {
     const summary = 'Run 12 was refused: Spidra answered 403'
     const alerts = [{ kind: 'key_refused', since: '2026-03-01T11:00:00.000Z', summary }]
 
@@ -129,11 +129,11 @@ describe('a run under way', () => {
   const running = { ...RUN, status: 'running', finishedAt: null }
   const rowOf = (run: RunReport) => toStatusText({ ...REPORT, runs: [run] }).match(/^2026-03-01 12:00 .*$/m)?.[0]
 
-  test('has no counters before its first heartbeat', () => {
+  test('shows no counters before its first heartbeat', () => {
     expect(rowOf({ ...running, heartbeatAt: running.startedAt })).toMatch(/ s +- +- +- +-$/)
   })
 
-  test('shows those of its last heartbeat', () => {
+  test('shows the counters of its last heartbeat', () => {
     expect(rowOf(running)).toMatch(/ s +50 +3 +2 +0$/)
   })
 })
@@ -141,7 +141,7 @@ describe('a run under way', () => {
 describe('trouble', () => {
   const alert = { kind: 'stale', since: '2026-03-01T11:00:00.000Z', summary: 'No run\u001b[2J has been complete.' }
 
-  test('that fires stands above the runs, and obeys no control character', () => {
+  test('that raised an alert is shown above the runs, without control characters', () => {
     const text = toStatusText({
       ...REPORT,
       alerts: [alert, { ...alert, kind: 'stuck_jobs', summary: 'A job is stuck.' }],
@@ -189,14 +189,14 @@ describe('colours', () => {
     for (const line of lines) expect(line).toMatch(/^<red>[^<]+<\/red>$/)
   })
 
-  test('change nothing else', () => {
+  test('do not change the text', () => {
     const coloured = toStatusText(REPORT, (_colour, text) => `\u001b[32m${text}\u001b[39m`)
 
     expect(coloured.replaceAll(/\p{Cc}\[\d+m/gu, '')).toBe(toStatusText(REPORT))
   })
 })
 
-test('fits 80 columns with an account of millions, and obeys no message', () => {
+test('fits 80 columns with millions of jobs, and shows no control character of a message', () => {
   const big = { jobsRead: 9_999_999, inserted: 9_999_999, updated: 9_999_999, removed: 9_999_999 }
   const runs = [
     { ...RUN, ...big, durationMs: 45_296_000 },

@@ -26,13 +26,13 @@ test('an empty database has had no run yet', async () => {
   await expect(readStatus(database.db, OPTIONS)).resolves.toEqual(NOTHING)
 })
 
-test('neither has a database without our tables', async () => {
+test('a database without our tables has had no run yet', async () => {
   await using database = await createTestDatabase({ isMigrated: false })
 
   await expect(readStatus(database.db, OPTIONS)).resolves.toEqual(NOTHING)
 })
 
-test('tells freshness, outlook and stock of the account, and of no other', async () => {
+test('reads freshness, next run and totals of the account, and of no other', async () => {
   await using database = await createTestDatabase()
   await database.sql(`
     INSERT INTO spidra.sync_state
@@ -56,13 +56,13 @@ test('tells freshness, outlook and stock of the account, and of no other', async
     nextRunAt: '2026-03-01T12:05:00.000Z',
     rateLimit: { limit: 300, remaining: 240, resetAt: '2026-03-01T12:10:00.000Z' },
     liveJobs: 2,
-    // Three that are the same, one of a job that was removed, and two of jobs that are stored as they were.
+    // Three equal ones, one of a job that was removed, and two of jobs that are stored in an older version.
     openRejections: 6,
     outdatedJobs: 2,
   })
 })
 
-test('a database whose clock is ahead is fresh, not fresher than that', async () => {
+test('a database whose clock is ahead has a lag of 0', async () => {
   await using database = await createTestDatabase()
   await database.sql(
     `INSERT INTO spidra.sync_state (account, last_complete_at) VALUES ('default', '2026-03-01T12:00:09Z')`,
@@ -71,7 +71,7 @@ test('a database whose clock is ahead is fresh, not fresher than that', async ()
   await expect(readStatus(database.db, OPTIONS)).resolves.toMatchObject({ lagSeconds: 0, rateLimit: null })
 })
 
-test('shows the last ten runs, newest first, in a form that JSON keeps', async () => {
+test('reads the last ten runs, newest first, in a form that JSON keeps', async () => {
   await using database = await createTestDatabase()
   await database.sql(`
     INSERT INTO spidra.sync_runs (account, mode, trigger, status, started_at, finished_at, worker)
@@ -133,7 +133,7 @@ test('counts the stuck jobs of the account', async () => {
   await expect(readStatus(database.db, OPTIONS)).resolves.toMatchObject({ liveJobs: 2, stuckJobs: 1 })
 })
 
-test('tells what fires for the account, longest first, and nothing that is over', async () => {
+test('reads the firing alerts of the account, oldest first, and no resolved ones', async () => {
   await using database = await createTestDatabase()
   await database.sql(`
     INSERT INTO spidra.alerts (account, kind, state, since, summary, details) VALUES
@@ -148,7 +148,7 @@ test('tells what fires for the account, longest first, and nothing that is over'
   ])
 })
 
-test('sums up what the runs of the UTC day have cost', async () => {
+test('sums up the requests of the runs of the UTC day', async () => {
   await using database = await createTestDatabase()
   await database.sql(`
     INSERT INTO spidra.sync_runs (account, mode, trigger, worker, started_at, requests, retries, waited_ms)

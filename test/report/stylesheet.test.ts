@@ -41,7 +41,7 @@ describe.each([
     }
   })
 
-  test('all marks of the charts have one of 3 : 1', () => {
+  test('all marks of the charts have a contrast of 3 : 1', () => {
     for (const mark of ['succeeded', 'partly', 'failed', 'cancelled', 'open', 'p50', 'p95'])
       expect([mark, on(mark, 'card') >= 3]).toEqual([mark, true])
   })
