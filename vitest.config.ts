@@ -1,15 +1,23 @@
 import { defineConfig } from 'vitest/config'
 import { choosePostgres, describeChoice } from './test/support/postgres-choice.js'
 
+const ALL = 'test/**/*.test.ts'
+/** What is long by nature: `npm run test:slow`. */
+const SLOW = 'test/**/*.slow.test.ts'
+/** What needs a container engine and minutes, such as the image and compose.yaml: `npm run test:containers`. */
+const CONTAINERS = 'test/containers/*.test.ts'
+
+const { TEST_CONTAINERS, TEST_SLOW } = process.env
+const include = TEST_CONTAINERS ? CONTAINERS : TEST_SLOW ? SLOW : ALL
+
 export default defineConfig(async () => {
   const postgresChoice = await choosePostgres(process.env)
   // Before vitest's own first line: which Postgres a result holds for should be the first thing to see.
   process.stdout.write(`${describeChoice(postgresChoice)}\n`)
   return {
     test: {
-      // The image and compose.yaml need an engine and minutes: `npm run test:containers`.
-      include: [process.env.TEST_CONTAINERS === undefined ? 'test/**/*.test.ts' : 'test/containers/*.test.ts'],
-      exclude: process.env.TEST_CONTAINERS === undefined ? ['test/containers/**'] : [],
+      include: [include],
+      exclude: [SLOW, CONTAINERS].filter((pattern) => pattern !== include),
       globalSetup: ['test/support/postgres-server.ts'],
       provide: { postgresChoice },
       pool: 'forks',

@@ -19,7 +19,7 @@ export function handWritten(kind: 'row' | 'transaction'): Subject {
   return {
     name: kind === 'row' ? 'prisma.upsert, row by row' : 'prisma.upsert, 50 in a $transaction',
     role: 'script',
-    versions: `Prisma ${manifest.devDependencies['@prisma/client']}`,
+    versions: `Prisma ${manifest.dependencies['@prisma/client']}`,
     prepare: async () => null,
     setUp: async (database) => void (await database.sql(TABLE)),
     command: ({ apiUrl, apiKey, databaseUrl }) => ({

@@ -11,7 +11,7 @@ const script = (name: string) => fileURLToPath(new URL(`../peers/${name}`, impor
 export const fetchLimit: Subject = {
   name: 'limit: fetch and JSON.parse',
   role: 'limit',
-  versions: `undici ${manifest.devDependencies.undici}`,
+  versions: `undici ${manifest.dependencies.undici}`,
   prepare: async () => null,
   setUp: async () => {},
   command: ({ apiUrl, apiKey, concurrency }) => ({
@@ -27,7 +27,7 @@ export const fetchLimit: Subject = {
 export const copyLimit: Subject = {
   name: 'limit: COPY and one merge',
   role: 'limit',
-  versions: `pg ${manifest.devDependencies.pg}`,
+  versions: `pg ${manifest.dependencies.pg}`,
   prepare: async () => null,
   async setUp(database, target) {
     await database.sql(`

@@ -10,7 +10,7 @@ export interface Migration {
   readonly checksum: string
 }
 
-/** `dist/chunks/` and `src/db/` lie at the same depth, in a checkout as in the npm package. */
+/** `dist/db/` and `src/db/` lie at the same depth, in a checkout as in the npm package. */
 const MIGRATIONS = new URL('../../prisma/migrations/', import.meta.url)
 
 /** Reads the migrations that belong to this version, oldest first. `directory` must end in a slash. */

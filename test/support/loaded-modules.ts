@@ -1,6 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 
 /** What V8 notes of a process that ends in order, in the folder that `NODE_V8_COVERAGE` names. */
 interface Coverage {
@@ -12,16 +11,12 @@ export async function loadedModules(folder: string): Promise<readonly string[]> 
   const files = (await readdir(folder)).filter((name) => name.startsWith('coverage-'))
   const texts = await Promise.all(files.map((name) => readFile(join(folder, name), 'utf8')))
   const urls = texts.flatMap((text) => (JSON.parse(text) as Coverage).result.map(({ url }) => url))
-  const chunks = new Set(urls.filter((url) => url.startsWith('file:') && url.includes('/dist/')))
-  const names = await Promise.all([...chunks].map((url) => modulesIn(fileURLToPath(url))))
-  return [...new Set(names.flat())]
+  return [...new Set(urls.flatMap((url) => moduleAt(url) ?? []))]
 }
 
-/** The bundler writes above each module where it comes from. */
-async function modulesIn(chunk: string): Promise<string[]> {
-  const text = await readFile(chunk, 'utf8')
-  return Array.from(
-    text.matchAll(/^ *\/\/ (?:(src\/\S+)|.*(node_modules\/(?:@[^/\s]+\/)?[^/\s]+)\/\S+)$/gm),
-    ([, own, other]) => own ?? other ?? '',
-  )
+/** A package by its folder, a file of ours by its source; null for Node's own modules. */
+function moduleAt(url: string): string | null {
+  const [installed] = /node_modules\/(?:@[^/]+\/)?[^/]+(?!.*\/node_modules\/)/.exec(url) ?? []
+  const [, own] = /\/dist\/(.+)\.js$/.exec(url) ?? []
+  return installed ?? (own === undefined ? null : `src/${own}.ts`)
 }

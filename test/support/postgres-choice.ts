@@ -11,6 +11,14 @@ export interface PostgresChoice {
   readonly reason: string
 }
 
+/** What a container engine offers. */
+export interface ContainerProbe {
+  /** Why no container can be started, or null. */
+  readonly obstacle: string | null
+  /** Whether Ryuk, which removes the container of a test run that was killed, can be started as well. */
+  readonly hasReaper: boolean
+}
+
 export const CONTAINER_IMAGE = 'postgres:17-alpine'
 
 const PROBE = fileURLToPath(new URL('probe-container-engine.ts', import.meta.url))
@@ -18,13 +26,15 @@ const PROBE = fileURLToPath(new URL('probe-container-engine.ts', import.meta.url
 /** `TEST_DATABASE_URL`, else a container where an engine answers and has or gets the image, else the embedded server. */
 export async function choosePostgres(env: NodeJS.ProcessEnv): Promise<PostgresChoice> {
   if (env.TEST_DATABASE_URL) return { kind: 'given', url: env.TEST_DATABASE_URL, reason: 'TEST_DATABASE_URL is set' }
-  // The reaper would be a second image to pull. The tests have one container, and stop it themselves.
-  env.TESTCONTAINERS_RYUK_DISABLED ??= 'true'
-  // Testcontainers would pull a third image to find out how an engine is reached from inside a container.
+  // Testcontainers would pull another image to find out how an engine is reached from inside a container.
   if (existsSync('/.dockerenv')) env.TESTCONTAINERS_HOST_OVERRIDE ??= 'localhost'
-  const probe = await promisify(execFile)(process.execPath, ['--import', 'tsx', PROBE, CONTAINER_IMAGE], { env })
-  if (probe.stdout !== '') return { kind: 'embedded', url: null, reason: probe.stdout }
-  return { kind: 'container', url: null, reason: 'a container engine answers' }
+  const { stdout } = await promisify(execFile)(process.execPath, ['--import', 'tsx', PROBE, CONTAINER_IMAGE], { env })
+  const { obstacle, hasReaper }: ContainerProbe = JSON.parse(stdout)
+  if (obstacle !== null) return { kind: 'embedded', url: null, reason: obstacle }
+  if (hasReaper) return { kind: 'container', url: null, reason: 'a container engine answers' }
+  env.TESTCONTAINERS_RYUK_DISABLED ??= 'true'
+  const reason = 'a container engine answers; it cannot pull Ryuk, so a killed test run leaves the container behind'
+  return { kind: 'container', url: null, reason }
 }
 
 /** The choice as the first line of the test run. */
