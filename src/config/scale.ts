@@ -37,7 +37,7 @@ export interface Timing {
   /** No backoff of our own is longer. What the API asks for may be. */
   readonly maxBackoffMs: number
   /** Jitter on top of a wait that the API asks for. */
-  readonly toldWaitJitterMs: number
+  readonly retryAfterJitterMs: number
 }
 
 export const TIMING: Timing = Object.freeze({
@@ -58,7 +58,7 @@ export const TIMING: Timing = Object.freeze({
   resetBlurMs: 2_000,
   doubtPauseMs: 1_000,
   maxBackoffMs: 30_000,
-  toldWaitJitterMs: 500,
+  retryAfterJitterMs: 500,
 })
 
 /** The same durations, each multiplied by `factor`; below 1 the service runs faster than real time. */
