@@ -50,13 +50,6 @@ export interface BudgetRest {
   readonly endsInMs: number
 }
 
-/** The budget as the API told it last. */
-export interface ToldBudget {
-  readonly limit: number
-  readonly remaining: number
-  readonly resetAt: Date | null
-}
-
 /**
  * Grants the right to send requests. All who send from the same address share one. It must outlive a single run,
  * because it counts the requests of the window.
@@ -85,13 +78,13 @@ export interface RequestBudget {
   rest(): BudgetRest | null
   /** Records how a request ended. For one without an answer, or cut off by an abort, pass nulls. */
   observe(rateLimit: RateLimit | null, outcome: Omit<BudgetAnswer, 'rateLimit'>): void
-  /** Null: nothing told yet. */
-  told(): ToldBudget | null
+  /** The budget that the API last reported, its reset counted from now (below 0: it has passed). Null: none yet. */
+  reported(): RateLimit | null
   /**
-   * The same; where the API tells none, the configured limit less our own requests in the window. Null: nothing was
-   * asked yet, or there is no limit.
+   * The same. If the API reports none, the configured limit less our own requests in the window. Null: no request was
+   * sent yet, or there is no limit.
    */
-  toldOrCounted(): ToldBudget | null
+  known(): RateLimit | null
 }
 
 /**
@@ -110,7 +103,7 @@ export function createRequestBudget(options: RequestBudgetOptions): RequestBudge
   let timer: NodeJS.Timeout | undefined
   let window = firstWindow(requests, timing)
   let announced = 0
-  let told: ToldBudget | null = null
+  let lastReport: { readonly rateLimit: RateLimit; readonly at: number } | null = null
 
   function check() {
     const instant = now()
@@ -160,6 +153,12 @@ export function createRequestBudget(options: RequestBudgetOptions): RequestBudge
     onWait?.({ waitMs, resumeAt: new Date(instant + waitMs) })
   }
 
+  function reported(): RateLimit | null {
+    if (lastReport === null) return null
+    const { rateLimit, at } = lastReport
+    return { ...rateLimit, resetInMs: rateLimit.resetInMs === null ? null : rateLimit.resetInMs - (now() - at) }
+  }
+
   return {
     acquire,
     mayGo: () => check().decision.mayGo && waiting.size === 0,
@@ -181,19 +180,16 @@ export function createRequestBudget(options: RequestBudgetOptions): RequestBudge
     observe(rateLimit, outcome) {
       const instant = now()
       window = afterAnswer(window, { rateLimit, ...outcome }, instant, windowMs)
-      if (rateLimit !== null) {
-        const { limit, remaining, resetInMs } = rateLimit
-        told = { limit, remaining, resetAt: resetInMs === null ? null : new Date(instant + resetInMs) }
-      }
+      if (rateLimit !== null) lastReport = { rateLimit, at: instant }
       serve()
     },
-    told: () => told,
-    toldOrCounted() {
-      check()
+    reported,
+    known() {
+      const { instant } = check()
       const { limit, ours, endsAt, number, needsProbe } = window
       const isUnused = number === 1 && needsProbe
-      if (told !== null || limit === null || isUnused) return told
-      return { limit, remaining: Math.max(0, limit - ours), resetAt: endsAt === null ? null : new Date(endsAt) }
+      if (lastReport !== null || limit === null || isUnused) return reported()
+      return { limit, remaining: Math.max(0, limit - ours), resetInMs: endsAt === null ? null : endsAt - instant }
     },
   }
 }

@@ -94,7 +94,7 @@ describe('against a server with a rate limit', () => {
 
     expect(answers.map(({ status }) => status)).toEqual(Array(35).fill(200))
     expect(waits.length).toBeLessThanOrEqual(3)
-    expect(budget.told()).toBeNull()
+    expect(budget.reported()).toBeNull()
   })
 })
 
@@ -157,15 +157,17 @@ test('reports a wait once a window, with the time when it ends', async () => {
 })
 
 test('shows what the API last reported', async () => {
-  const { budget } = stopped({ requests: 300 })
-  expect(budget.told()).toBeNull()
+  const { budget, clock } = stopped({ requests: 300 })
+  expect(budget.reported()).toBeNull()
 
   budget.observe({ limit: 300, remaining: 120, resetInMs: 30_000 }, SILENCE)
   budget.observe(null, SILENCE)
-  expect(budget.told()).toEqual({ limit: 300, remaining: 120, resetAt: new Date(NOON + 30_000) })
+  expect(budget.reported()).toEqual({ limit: 300, remaining: 120, resetInMs: 30_000 })
+  clock.now += 40_000
+  expect(budget.reported()).toEqual({ limit: 300, remaining: 120, resetInMs: -10_000 })
 
   budget.observe({ limit: 300, remaining: 119, resetInMs: null }, SILENCE)
-  expect(budget.told()).toEqual({ limit: 300, remaining: 119, resetAt: null })
+  expect(budget.reported()).toEqual({ limit: 300, remaining: 119, resetInMs: null })
 })
 
 test('an abort by the onWait listener ends the wait at once', async () => {
@@ -239,11 +241,11 @@ describe('room for a run', () => {
 describe('the budget as shown to others', () => {
   test('is what the API last reported', async () => {
     const { budget } = stopped({ requests: 300 })
-    expect(budget.toldOrCounted()).toBeNull()
+    expect(budget.known()).toBeNull()
     await budget.acquire(signal)
     budget.observe({ limit: 200, remaining: 17, resetInMs: 10_000 }, SILENCE)
 
-    expect(budget.toldOrCounted()).toEqual({ limit: 200, remaining: 17, resetAt: new Date(NOON + 10_000) })
+    expect(budget.known()).toEqual({ limit: 200, remaining: 17, resetInMs: 10_000 })
   })
 
   test('is our own count if the API reports nothing, and null if there is no limit', async () => {
@@ -254,9 +256,9 @@ describe('the budget as shown to others', () => {
       one.observe(null, SILENCE)
     }
 
-    expect(budget.toldOrCounted()).toEqual({ limit: 300, remaining: 298, resetAt: new Date(NOON + 60_000) })
-    expect(unlimited.toldOrCounted()).toBeNull()
+    expect(budget.known()).toEqual({ limit: 300, remaining: 298, resetInMs: 60_000 })
+    expect(unlimited.known()).toBeNull()
     clock.now += 60_000
-    expect(budget.toldOrCounted()).toMatchObject({ limit: 300, remaining: 300 })
+    expect(budget.known()).toMatchObject({ limit: 300, remaining: 300 })
   })
 })
