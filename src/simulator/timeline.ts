@@ -39,7 +39,8 @@ const LONGEST_TIE = 64
  */
 export function createTimeline(options: TimelineOptions): Timeline {
   const { seedKey, jobs, epoch, arrivalsPerMinute, ties, fractions } = options
-  const historyEnd = epoch - Math.ceil((LONGEST_LIFE_MS * 1000) / options.speed)
+  // A whole second: then a slot of whole seconds always contains one, and `fractions: 0` gives no fraction.
+  const historyEnd = wholeSecond(epoch - Math.ceil((LONGEST_LIFE_MS * 1000) / options.speed))
   // After the epoch, so that the account begins with its history only.
   const firstArrival = epoch + 1
   const historySlot = slotOf(Math.min(WIDEST_SLOT, (options.historyDays * 24 * 60 * MINUTE) / Math.max(1, jobs)))
