@@ -226,7 +226,7 @@ test('a database that is away is told from memory, and told to be back', async (
   watch.runEnded(UNRECORDED)
   await receiver.receives(1)
   watch.runEnded(UNRECORDED)
-  await relay.mend()
+  await relay.restore()
   watch.runEnded(COMPLETE)
   await receiver.receives(2)
 

@@ -1,5 +1,5 @@
-// Writes to standard output why containers cannot be used, or nothing. A process of its own, because a dead socket
-// accepts a connection, never answers, and would keep the test run from ending.
+// Writes to standard output why containers cannot be used, or nothing. It is a separate process, because a dead socket
+// accepts a connection and never answers, and would keep the test run from ending.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { getContainerRuntimeClient, ImageName } from 'testcontainers'
 
@@ -20,7 +20,7 @@ async function findObstacle(name: ImageName): Promise<string> {
   return isPulled ? '' : `the container engine cannot pull ${image}`
 }
 
-/** Null when it takes longer, or fails. */
+/** Resolves with null if the attempt takes longer, or fails. */
 function within<T>(timeoutMs: number, attempt: Promise<T>): Promise<T | null> {
   return Promise.race([attempt.catch(() => null), sleep(timeoutMs, null)])
 }
