@@ -2,7 +2,7 @@ import { createMetrics } from '../http/metrics.js'
 import type { CommandContext } from '../service/command.js'
 import type { OpenDatabase } from '../service/open-database.js'
 import type { Service } from '../service/service.js'
-import { createSharedBudget } from '../service/shared-budget.js'
+import { createSharedBudget, toReportedBudget } from '../service/shared-budget.js'
 import { startSigns } from './heartbeats.js'
 import { startKeeping } from './housekeeping.js'
 import { startFleetHttp } from './http.js'
@@ -57,7 +57,7 @@ export async function startFleet(
     ...{ db, log, worker: context.worker },
     sign: () => ({
       ...{ role, sourceAddress: config.spidra.sourceAddress, runsInParallel, running: worker?.running ?? 0 },
-      budget: budget.toldOrCounted(),
+      budget: toReportedBudget(budget.known()),
       pausedForMs: worker?.pauseMs ?? 0,
     }),
   })

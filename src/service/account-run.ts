@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.js'
 import { toListSource } from '../config/list-source.js'
 import type { Database } from '../db/client.js'
-import { saveBudget, saveStuckAfter, type ToldBudget } from '../db/sync-state.js'
+import { saveBudget, saveStuckAfter } from '../db/sync-state.js'
 import type { Logger } from '../logging/logger.js'
 import { createCron, shortestInterval } from '../scheduler/cron.js'
 import { createSpidraClient, type RequestEvent, type WaitEvent } from '../spidra/client.js'
@@ -9,7 +9,7 @@ import { HandedOnError } from '../sync/interruptions.js'
 import type { Page } from '../sync/page.js'
 import { type RecordedRun, recordRun } from '../sync/recorded-run.js'
 import type { RunMode, RunSummary, RunTrigger } from '../sync/run-summary.js'
-import type { SharedBudget } from './shared-budget.js'
+import { type SharedBudget, toReportedBudget } from './shared-budget.js'
 
 export interface AccountRunOptions {
   readonly config: Config
@@ -87,16 +87,17 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
       })
     },
   }).finally(() => stopListening())
-  if (outcome.summary.runId !== null) await noteForOthers(options, budget.told())
+  if (outcome.summary.runId !== null) await noteForOthers(options)
   if (options.isTold) log.debug({ ...outcome.summary, err: outcome.error }, 'run finished')
   else logSummary(log, outcome)
   return outcome
 }
 
 /** Notes what other processes show: the budget that is left, and what counts as stuck. */
-async function noteForOthers({ db, account, config, log }: AccountRunOptions, told: ToldBudget | null): Promise<void> {
+async function noteForOthers({ db, account, config, sharedBudget, log }: AccountRunOptions): Promise<void> {
+  const reported = toReportedBudget(sharedBudget.budget.reported())
   try {
-    if (told !== null) await saveBudget(db, account, told)
+    if (reported !== null) await saveBudget(db, account, reported)
     await saveStuckAfter(db, account, config.stuckAfterHours)
   } catch (err) {
     log.warn({ err }, 'budget and settings could not be noted')

@@ -1,4 +1,6 @@
 import type { Config } from '../config/config.js'
+import type { ReportedBudget } from '../db/sync-state.js'
+import type { RateLimit } from '../spidra/rate-limit-headers.js'
 import { type BudgetWait, createRequestBudget, type RequestBudget } from '../spidra/request-budget.js'
 
 /** The request budget of this process: it outlives a run, and tells its waits to the runs under way. */
@@ -29,4 +31,11 @@ export function createSharedBudget({ rateLimit, timing }: Pick<Config, 'rateLimi
       return () => void listeners.delete(listener)
     },
   }
+}
+
+/** Converts a budget for storing: other processes need the time of its reset, not the duration until then. */
+export function toReportedBudget(rateLimit: RateLimit | null): ReportedBudget | null {
+  if (rateLimit === null) return null
+  const { limit, remaining, resetInMs } = rateLimit
+  return { limit, remaining, resetAt: resetInMs === null ? null : new Date(Date.now() + resetInMs) }
 }

@@ -1,14 +1,17 @@
+import type { ListPage, Pagination } from './account.js'
+import { type Answer, TOO_MANY_REQUESTS, toAnswer, tooManyRequests, toRefusal } from './answer.js'
+import type { ListedJob } from './job.js'
 import { drawShare, TRAIT, toIdentity, toSeedKey } from './random.js'
 
-/** Everything that can go wrong with an answer on request. */
+/** The faults that an answer can have. */
 export const FAULT_KINDS = [
   /** 402 with `PAYMENT_OVERDUE`. */
   'http402',
-  /** 429 as if others had used up the budget, with a `Retry-After` in the form that the rate limit's answers have. */
+  /** 429 as if others had used up the budget, with `Retry-After` in the form that the rate limiter uses. */
   'http429',
-  /** The same with a date. */
+  /** The same, with `Retry-After` as a date. */
   'http429Date',
-  /** The same with `retry_after` in the body, and no such header. */
+  /** The same, with `retry_after` in the body and without the header. */
   'http429Body',
   'http500',
   /** 502 of a gateway, in HTML. */
@@ -19,17 +22,17 @@ export const FAULT_KINDS = [
   'dropped',
   /** The connection ends in the middle of the body. */
   'cutBody',
-  /** The body comes in pieces, over `slowBodyMs`. */
+  /** The body is sent in pieces, over `slowBodyMs`. */
   'slowBody',
   /** No answer, and the connection stays open. */
   'hang',
   /** 200 with HTML. */
   'notJson',
-  /** Every fourth item, beginning with the first, is one that no schema should let pass. */
+  /** Every fourth item, beginning with the first, is invalid. */
   'malformedItems',
-  /** `pagination.page` is one more than asked. */
+  /** `pagination.page` is one more than requested. */
   'wrongPage',
-  /** `pagination.limit` is one less than asked. */
+  /** `pagination.limit` is one less than requested. */
   'wrongLimit',
   /** `totalPages` is two more than the total needs. */
   'totalPagesHigh',
@@ -37,37 +40,40 @@ export const FAULT_KINDS = [
   'totalPagesLow',
   /** `jobs` is empty. */
   'emptyPage',
-  /** The first item comes twice, and the last one not at all. */
+  /** The first item is listed twice, and the last one is missing. */
   'duplicatedItems',
-  /** `total` and `totalPages` are those of a list with seven jobs more. */
+  /** `total` and `totalPages` are those of a list with seven more jobs. */
   'wrongTotal',
 ] as const
 
 export type FaultKind = (typeof FAULT_KINDS)[number]
 
 export interface FaultOptions {
-  /** Share of the answers that each kind befalls; together at most 1. Drawn from the seed. Default none. */
+  /** Share of the answers with each fault; together at most 1. Drawn from the seed. Default none. */
   readonly rates?: Readonly<Partial<Record<FaultKind, number>>>
-  /** How long a slow body takes. Default 1000. */
+  /** How long a slow body takes, in milliseconds. Default 1000. */
   readonly slowBodyMs?: number
-  /** What the 429 and 503 faults ask to wait. Default 60. */
+  /** The wait that the 429 and 503 faults ask for. Default 60. */
   readonly retryAfterSeconds?: number
 }
 
 export interface Faults {
-  /** Lets the next answer fail, or as many; those for one page alone if it is given. Goes before the random ones. */
+  /**
+   * Gives the next `times` answers (default 1) a fault; only those for `page`, if given. Takes precedence over random
+   * faults.
+   */
   next(kind: FaultKind, options?: { readonly times?: number; readonly page?: number }): void
-  /** Scripted faults that have not befallen an answer yet. */
+  /** Number of faults set by `next` and not used yet. */
   readonly pending: number
-  /** Takes back all scripted faults. */
+  /** Cancels them. */
   clear(): void
-  /** From the next answer on, random faults come at these rates. */
+  /** Sets the rates of random faults, from the next answer on. */
   setRates(rates: NonNullable<FaultOptions['rates']>): void
 }
 
-/** What the server asks before each answer. */
+/** The side of the faults that the server uses. */
 export interface FaultSource extends Faults {
-  /** The fault of the answer to a request, null for none. A scripted one is used up by it. */
+  /** The fault of the answer to a request; null for none. It uses up a fault set by `next`. */
   take(request: { readonly number: number; readonly page: number }): FaultKind | null
 }
 
@@ -112,4 +118,90 @@ export function createFaults(seed: number, firstRates: NonNullable<FaultOptions[
     },
     take: ({ number, page }) => takeScripted(page) ?? drawRandom(number),
   }
+}
+
+/** Turns a correct page into an answer with a fault. */
+export function toFaultyAnswer(kind: FaultKind, pageText: string, retryAfterSeconds: number): Answer {
+  const whole = toAnswer(200, pageText)
+  const { jobs, pagination }: ListPage = JSON.parse(pageText)
+  const { page, limit, total, totalPages } = pagination
+  const toPage = (changed: { readonly jobs?: readonly unknown[]; readonly pagination?: Partial<Pagination> }) =>
+    toAnswer(200, JSON.stringify({ jobs, ...changed, pagination: { ...pagination, ...changed.pagination } }))
+  switch (kind) {
+    case 'http402':
+      return toRefusal(402, 'Your last payment failed. Please update your billing details.', {
+        code: 'PAYMENT_OVERDUE',
+      })
+    case 'http429':
+      return tooManyRequests(retryAfterSeconds)
+    case 'http429Date':
+      return { ...tooManyRequests(retryAfterSeconds), retryAfterForm: 'date' }
+    case 'http429Body':
+      return toRefusal(429, TOO_MANY_REQUESTS, { retry_after: retryAfterSeconds })
+    case 'http500':
+      return toRefusal(500, 'Internal server error')
+    case 'http502':
+      return { ...whole, status: 502, contentType: 'text/html', body: toHtml('502 Bad Gateway') }
+    case 'http503':
+      return toRefusal(503, 'Service is busy.', { code: 'SERVICE_BUSY', retry_after: retryAfterSeconds })
+    case 'notJson':
+      return { ...whole, contentType: 'text/html', body: toHtml('We will be back soon') }
+    case 'dropped':
+    case 'hang':
+      return { ...whole, delivery: kind }
+    case 'cutBody':
+      return { ...whole, delivery: 'cut' }
+    case 'slowBody':
+      return { ...whole, delivery: 'slow' }
+    case 'malformedItems':
+      return toPage({ jobs: spoilItems(jobs) })
+    case 'wrongPage':
+      return toPage({ pagination: { page: page + 1 } })
+    case 'wrongLimit':
+      return toPage({ pagination: { limit: limit - 1 } })
+    case 'totalPagesHigh':
+      return toPage({ pagination: { totalPages: totalPages + 2 } })
+    case 'totalPagesLow':
+      return toPage({ pagination: { totalPages: Math.max(0, totalPages - 1) } })
+    case 'emptyPage':
+      return toPage({ jobs: [] })
+    case 'duplicatedItems':
+      return toPage({ jobs: [...jobs.slice(0, 1), ...jobs.slice(0, Math.max(1, jobs.length - 1))] })
+    case 'wrongTotal':
+      return toPage({ pagination: { total: total + 7, totalPages: Math.ceil((total + 7) / limit) } })
+    default:
+      return kind satisfies never
+  }
+}
+
+function toHtml(title: string): string {
+  return `<html>\r\n<head><title>${title}</title></head>\r\n<body><center><h1>${title}</h1></center></body>\r\n</html>\r\n`
+}
+
+/** Makes an item invalid. A real API must never send such an item, and a sync must survive it. */
+type Malformation = (job: ListedJob) => unknown
+
+/** Some values would pass a simple schema, but Postgres refuses them. */
+const MALFORMATIONS: readonly Malformation[] = [
+  ({ uuid: _, ...rest }) => rest,
+  (job) => ({ ...job, uuid: 'not-a-uuid' }),
+  (job) => ({ ...job, createdAt: 'yesterday' }),
+  (job) => ({ ...job, completedCount: -1 }),
+  (job) => ({ ...job, totalUrls: 2.5 }),
+  (job) => ({ ...job, totalUrls: 2 ** 31 }),
+  (job) => ({ ...job, status: 'comp\u0000leted' }),
+  (job) => ({ ...job, outputFormat: '\ud800' }),
+  (job) => ({ ...job, createdAt: '0000-01-01T00:00:00Z' }),
+  (job) => ({ ...job, status: null }),
+  (job) => ({ ...job, totalUrls: '12' }),
+  () => null,
+  () => 'a text where a job should be',
+]
+
+/** Makes every fourth item invalid, each in another way. */
+export function spoilItems(jobs: readonly ListedJob[]): readonly unknown[] {
+  return jobs.map((job, index) => {
+    const spoil = index % 4 === 0 ? MALFORMATIONS[(index / 4) % MALFORMATIONS.length] : undefined
+    return spoil === undefined ? job : spoil(job)
+  })
 }

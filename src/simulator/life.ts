@@ -1,12 +1,12 @@
 import { draw, drawBetween, drawShare, TRAIT } from './random.js'
 
-/** A job at one instant of its life. */
+/** The state of a job at one instant. */
 export interface LifeState {
   readonly status: 'pending' | 'running' | 'completed' | 'failed' | 'cancelled'
   readonly totalUrls: number
   readonly completedCount: number
   readonly failedCount: number
-  /** Age at which it finished, in milliseconds of its life; null while it is open. */
+  /** Age at which it finished, in milliseconds; null while it is open. */
   readonly finishedMs: number | null
 }
 
@@ -15,7 +15,7 @@ const LONGEST_QUEUE_MS = 30_000
 const SLOWEST_URL_MS = 4_000
 const LONGEST_PAUSE_MS = 300_000
 
-/** At this age every job is in its final state. */
+/** Age in milliseconds at which every job is in its final state. */
 export const LONGEST_LIFE_MS = LONGEST_QUEUE_MS + LONGEST_PAUSE_MS + 2 * MOST_URLS * SLOWEST_URL_MS
 
 const CANCELLED_SHARE = 0.06
@@ -24,11 +24,11 @@ const IMPERFECT_SHARE = 0.3
 const RETRIED_SHARE = 0.5
 
 /**
- * The state of a job at an age, and of that job alone: asked twice, the answer is the same.
+ * Computes the state of a job at an age. It depends on nothing else, so the same call always gives the same state.
  *
- * pending -> running with rising counts -> completed, failed (every URL) or cancelled (some URLs never tried; those
- * under way still finish, so its counts move a little longer). Some completed jobs with failures are retried after a
- * pause: running again with their failures taken back, then completed for good.
+ * A job goes from pending to running with rising counts, and then to completed, failed (every URL failed) or cancelled
+ * (some URLs were never tried; those in progress still finish, so the counts change a little longer). Some completed
+ * jobs with failures are retried after a pause: they run again without these failures, and then stay completed.
  */
 export function lifeAt(identity: number, ageMs: number): LifeState {
   const totalUrls = drawBetween(identity, TRAIT.totalUrls, 1, MOST_URLS)
@@ -68,7 +68,7 @@ export function lifeAt(identity: number, ageMs: number): LifeState {
   return counted('running', totalUrls, totalUrls - failures + triedAgain, failedAgain, null)
 }
 
-/** Fewer than all: a job whose every URL fails is `failed`, not completed. */
+/** The failures of a completed job: fewer than its URLs, because a job without a success is `failed`. */
 function failuresOf(identity: number, totalUrls: number): number {
   if (totalUrls === 1 || drawShare(identity, TRAIT.failures) >= IMPERFECT_SHARE) return 0
   return 1 + (draw(identity, TRAIT.failures) % Math.ceil((totalUrls - 1) / 3))

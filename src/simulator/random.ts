@@ -1,9 +1,9 @@
 /**
- * Randomness without a state: what is drawn depends on nothing but the seed, a job's number and the trait drawn.
- * So a job need not be kept to be the same when it is asked for again.
+ * Random numbers without state: a number depends only on the seed, a job's number and the trait drawn. So a job need
+ * not be stored to be the same the next time.
  */
 
-/** One number for each thing drawn, so that no two traits of a job go together. */
+/** A number for each trait, so that the traits of a job are drawn independently. */
 export const TRAIT = {
   uuidSecond: 1,
   uuidThird: 2,
@@ -29,32 +29,32 @@ export const TRAIT = {
   backend: 22,
 } as const
 
-/** A seed spread over 32 bits, as the other functions take it. */
+/** Spreads a seed over 32 bits, for the other functions. */
 export function toSeedKey(seed: number): number {
   return mix(seed ^ 0x5b1d8a)
 }
 
-/** The 32 bits a job is drawn from. Different numbers below 2^32 never share them: `mix` is one to one. */
+/** The 32 bits that all traits of a job are drawn from. They differ for all numbers below 2^32: `mix` is one to one. */
 export function toIdentity(seedKey: number, number: number): number {
   return mix(number ^ seedKey)
 }
 
-/** The number that `toIdentity` made an identity of. */
+/** The inverse of `toIdentity`. */
 export function fromIdentity(seedKey: number, identity: number): number {
   return (unmix(identity) ^ seedKey) >>> 0
 }
 
-/** 32 even bits for one trait of one job. */
+/** Draws 32 bits for one trait of one job. */
 export function draw(identity: number, trait: number): number {
   return mix(identity + Math.imul(trait, 0x9e3779b9))
 }
 
-/** A number from 0 up to, but not including, 1. */
+/** Draws a number from 0 to less than 1. */
 export function drawShare(identity: number, trait: number): number {
   return draw(identity, trait) / 2 ** 32
 }
 
-/** A whole number from `low` to `high`, both included. */
+/** Draws a whole number from `low` to `high`, both included. */
 export function drawBetween(identity: number, trait: number, low: number, high: number): number {
   return low + Math.floor(drawShare(identity, trait) * (high - low + 1))
 }
@@ -67,7 +67,7 @@ function mix(value: number): number {
   return (bits ^ (bits >>> 16)) >>> 0
 }
 
-/** Each step of `mix` undone, last first: the factors are the inverses modulo 2^32. */
+/** Undoes the steps of `mix` in reverse order: the factors are the inverses modulo 2^32. */
 function unmix(value: number): number {
   let bits = value ^ (value >>> 16)
   bits = Math.imul(bits, 0x7ed1b41d)

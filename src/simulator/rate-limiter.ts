@@ -6,16 +6,16 @@ export interface RateLimitOptions {
   /** Length of a window, which begins with a client's first request. Default 900000. */
   readonly windowMs?: number
   /**
-   * The reset in the forms of three headers: seconds from now (as sent), a Unix timestamp (as documented), or one in
-   * milliseconds, which alone tells the end of a window shorter than a second. Default `seconds`.
+   * Form of the reset in the forms with three headers: seconds from now (as the API sends it), a Unix timestamp (as it
+   * is documented), or one in milliseconds, for windows shorter than a second. Default `seconds`.
    */
   readonly reset?: 'seconds' | 'epoch' | 'epochMs'
   /**
-   * Three headers `RateLimit-*`, the one header of IETF draft 7, that of draft 8, or three headers `X-RateLimit-*`.
-   * Default `legacy`. With `none` here and for `retryAfter` a 429 gives no hint of how long to wait.
+   * Three headers `RateLimit-*` (`legacy`), the single header of IETF draft 7 or 8, or three headers `X-RateLimit-*`.
+   * Default `legacy`. With `none` here and for `retryAfter`, a 429 does not say how long to wait.
    */
   readonly headers?: 'legacy' | 'draft7' | 'draft8' | 'x' | 'none'
-  /** Form of the `Retry-After` that goes with a 429. Default `seconds`. */
+  /** Form of the `Retry-After` header of a 429. Default `seconds`. */
   readonly retryAfter?: 'seconds' | 'date' | 'none'
 }
 
@@ -31,14 +31,14 @@ export interface Budget {
 }
 
 export interface RateLimiter {
-  /** Counts requests of an address; null where no limit is set. */
+  /** Counts requests of an address; null if the limit is off. */
   take(address: string, requests: number): Budget | null
   budgetHeaders(budget: Budget | null): OutgoingHttpHeaders
-  /** @param form of this one answer; null for the usual one. */
+  /** @param form for this answer; null for the configured one. */
   retryAfterHeaders(seconds: number | null, form?: 'date' | null): OutgoingHttpHeaders
 }
 
-/** A fixed window per client address, as express-rate-limit keeps it (https://github.com/express-rate-limit). */
+/** Creates a fixed window per client address, as express-rate-limit has it (https://github.com/express-rate-limit). */
 export function createRateLimiter(options: RateLimitOptions | 'off', now: () => number): RateLimiter {
   const isOff = options === 'off'
   const {

@@ -1,77 +1,95 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Account, AccountOptions } from './account.js'
-import { type Answer, toAnswer, toFaultyAnswer, tooManyRequests, toRefusal } from './answer.js'
-import { type BackendOptions, createBackends } from './backends.js'
-import { deliver } from './deliver.js'
-import { createFaults, type FaultKind, type FaultOptions, type Faults } from './faults.js'
-import type { KeyedAccount } from './keyed-accounts.js'
-import type { PageAsked } from './list-page.js'
-import { type ListAsked, readListRequest } from './list-request.js'
+import type { Account, AccountOptions, PageAsked } from './account.js'
+import { type Answer, deliver, toAnswer, tooManyRequests, toRefusal } from './answer.js'
+import { type BackendOptions, createBackends, type KeyedAccount } from './backends.js'
+import { createFaults, type FaultKind, type FaultOptions, type Faults, toFaultyAnswer } from './faults.js'
 import { type Budget, createRateLimiter, type RateLimitOptions } from './rate-limiter.js'
-import { createRequestLog, type LoggedRequest } from './request-log.js'
 
 export interface SimulatorOptions extends AccountOptions {
-  /** 0 for any free one. Default 0. */
+  /** 0 for any free port. Default 0. */
   readonly port?: number
   /** Default `127.0.0.1`. */
   readonly host?: string
-  /** The key that opens the account. Default `spd_demo`. */
+  /** The API key of the first account. Default `spd_demo`. */
   readonly key?: string
-  /** How many there are, all at the same rate limit: see `createKeyedAccounts`. Default 1. */
+  /** Number of accounts, which share the rate limit. The n-th has the key `<key>_<n>`. Default 1. */
   readonly accounts?: number
-  /** Servers behind the URL, one of which is drawn for each answer. Default one, up to date. */
+  /** Servers behind the URL. One is drawn for each answer. Default one, up to date. */
   readonly backends?: BackendOptions
   /**
-   * Whose list an answer shows: that of the key's account, or of each account in turn, whatever the key, as behind a proxy
-   * that misroutes. Default `key`.
+   * Whose list an answer shows: that of the key's account, or each account's in turn, as behind a proxy that misroutes.
+   * Default `key`.
    */
   readonly routing?: 'key' | 'turns'
-  /** Before each answer, in real milliseconds. Default 0. */
+  /** Delay before each answer, in real milliseconds. Default 0. */
   readonly latencyMs?: number
   /** Default: 300 requests per 15 minutes. */
   readonly rateLimit?: RateLimitOptions | 'off'
-  /** What happens to a limit over 50. Default `clamp`. */
+  /** What happens to a limit over 50: it is reduced to 50, or refused with 422. Default `clamp`. */
   readonly overLimit?: 'clamp' | 'error'
-  /** The limit of every page, whatever limit is asked for, as of a server that ignores it. Default none. */
+  /** The limit of every page, as of a server that ignores the requested one. Default none. */
   readonly fixedLimit?: number
   readonly faults?: FaultOptions
-  /** Called when a request is about to be answered, its page not read yet. */
+  /** Called before a request is answered and its page is read. */
   readonly beforeAnswer?: (request: AnsweredRequest) => void | Promise<void>
-  /** How many of the last requests are remembered. Default 1000. */
+  /** How many of the last requests are kept in `requests`. Default 1000. */
   readonly requestsKept?: number
 }
 
 export interface AnsweredRequest extends PageAsked {
-  /** From 1, in the order in which requests came. */
+  /** From 1, in order of arrival. */
   readonly number: number
   readonly address: string
+}
+
+/** A request as the simulator answered it. */
+export interface LoggedRequest {
+  /** From 1, in order of arrival. */
+  readonly number: number
+  /**
+   * Number of the account whose list was shown, else requested. Null, like page and limit, if the request was refused
+   * earlier.
+   */
+  readonly account: number | null
+  /** Which backend answered, from 1: the first is up to date. Null if none was needed. */
+  readonly backend: number | null
+  readonly page: number | null
+  readonly limit: number | null
+  /** When it was answered, epoch ms of the simulator's clock. */
+  readonly at: number
+  /** Null if no status line was sent: the request was dropped or left hanging. */
+  readonly status: number | null
+  readonly address: string
+  readonly fault: FaultKind | null
+  /** When the rate limit window of this request ends, epoch ms; null if the limit is off. */
+  readonly windowEndsAt: number | null
 }
 
 export interface Simulator extends AsyncDisposable {
   /** Base URL, ending in `/api`. */
   readonly url: string
   readonly port: number
-  /** Of the first account. */
+  /** The key of the first account. */
   readonly key: string
   /** The first account. */
   readonly account: Account
-  /** All accounts, in the order of their numbers. */
+  /** All accounts, by number. */
   readonly accounts: readonly KeyedAccount[]
   readonly faults: Faults
   /** The last requests, oldest first. */
   readonly requests: readonly LoggedRequest[]
-  /** All requests since the start. */
+  /** Number of requests since the start. */
   readonly requestCount: number
-  /** Uses up budget, as other programs at the same address (default `127.0.0.1`) would. */
+  /** Uses up budget as other programs at an address would. Default `127.0.0.1`. */
   spend(requests: number, address?: string): void
-  /** Stops listening and ends every connection at once, hanging ones too. */
+  /** Stops listening and ends every connection at once, even those that hang. */
   close(): Promise<void>
 }
 
 /**
- * Starts Spidra accounts, one unless told otherwise, on a port of their own: `GET {url}/batch/scrape?page=&limit=`, as
- * the public documentation describes it, for any HTTP client. Rejects if it cannot listen.
+ * Starts a server that simulates Spidra accounts for any HTTP client: `GET {url}/batch/scrape?page=&limit=` as the
+ * public documentation describes it. Rejects if it cannot listen.
  */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const { port = 0, host = '127.0.0.1', key = 'spd_demo', overLimit = 'clamp', now = Date.now, seed = 1 } = options
@@ -146,7 +164,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
 
   const server = createServer((request, response) => {
     answer(request, response).catch((error: unknown) => {
-      // A hook of a test that throws should be seen by the test; a connection that close() ended needs no answer.
+      // If a test's beforeAnswer throws, the answer shows it to the test. A connection that close() ended needs none.
       if (closing.signal.aborted || response.headersSent) response.destroy()
       else
         void deliver(response, toRefusal(500, `simulator: ${error}`), {
@@ -156,7 +174,8 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
         })
     })
   })
-  // Behind a load balancer connections stay open; with Node's 5 s, one reused at that moment fails.
+  // As behind a load balancer, connections stay open. With Node's default of 5 s, a client may reuse one that is just
+  // closing.
   server.keepAliveTimeout = 65_000
 
   await new Promise<void>((resolve, reject) => {
@@ -193,7 +212,80 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   }
 }
 
-/** IPv4 clients of a socket that listens on both families come as `::ffff:127.0.0.1`. */
+/** Normalises an address: a socket that listens on both families shows IPv4 clients as `::ffff:127.0.0.1`. */
 function toAddress(remote: string | undefined): string {
   return (remote ?? 'unknown').replace(/^::ffff:/, '')
+}
+
+interface ListRules {
+  readonly accountOf: (key: string) => KeyedAccount | undefined
+  /** What happens to a limit over 50: it is reduced to 50, or refused. */
+  readonly overLimit: 'clamp' | 'error'
+  /** The limit of every page; null: the requested one. */
+  readonly fixedLimit: number | null
+}
+
+/** A request for a page of one account's list. */
+interface ListAsked extends PageAsked {
+  readonly from: KeyedAccount
+}
+
+const BASE_PATH = '/api'
+const LIST_PATH = `${BASE_PATH}/batch/scrape`
+const DEFAULT_LIMIT = 20
+const MAX_LIMIT = 50
+const WHOLE_NUMBER = /^\d{1,9}$/
+
+/**
+ * Reads which page of which list a request asks for. Otherwise returns the error: 404, 401 (no key), 403 (wrong key) or
+ * 422.
+ */
+function readListRequest(request: IncomingMessage, rules: ListRules): ListAsked | Answer {
+  const [path, query = ''] = (request.url ?? '').split('?', 2)
+  if (request.method !== 'GET' || path !== LIST_PATH) return toRefusal(404, 'Not found')
+
+  const key = readKey(request)
+  if (key === null) return toRefusal(401, 'Missing x-api-key header')
+  const from = rules.accountOf(key)
+  if (from === undefined) return toRefusal(403, 'Invalid, expired or disabled API key')
+
+  const parameters = new URLSearchParams(query)
+  const page = readPositive(parameters.get('page'), 1)
+  const limit = readPositive(parameters.get('limit'), DEFAULT_LIMIT)
+  if (page === null) return invalid('page must be a whole number from 1')
+  if (rules.fixedLimit !== null) return { from, page, limit: rules.fixedLimit }
+  if (limit === null || (limit > MAX_LIMIT && rules.overLimit === 'error')) {
+    return invalid(`limit must be a whole number from 1 to ${MAX_LIMIT}`)
+  }
+  return { from, page, limit: Math.min(limit, MAX_LIMIT) }
+}
+
+function readKey(request: IncomingMessage): string | null {
+  const header = request.headers['x-api-key']
+  if (typeof header === 'string') return header
+  return /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1] ?? null
+}
+
+function readPositive(text: string | null, missing: number): number | null {
+  if (text === null) return missing
+  return WHOLE_NUMBER.test(text) && Number(text) > 0 ? Number(text) : null
+}
+
+function invalid(message: string): Answer {
+  return toRefusal(422, message, { errors: [message] })
+}
+
+/** Keeps the last `kept` requests. */
+function createRequestLog(kept: number) {
+  let requests: LoggedRequest[] = []
+  return {
+    get last(): readonly LoggedRequest[] {
+      return requests.slice(-kept)
+    },
+    add(request: LoggedRequest): void {
+      // Trimmed only at twice the length, so that adding a request stays cheap however many are kept.
+      if (requests.length >= 2 * kept) requests = requests.slice(-kept)
+      requests.push(request)
+    },
+  }
 }

@@ -226,7 +226,7 @@ test('an unreachable database is reported from memory, and its return too', asyn
   watch.runEnded(UNRECORDED)
   await receiver.receives(1)
   watch.runEnded(UNRECORDED)
-  await relay.mend()
+  await relay.restore()
   watch.runEnded(COMPLETE)
   await receiver.receives(2)
 

@@ -1,9 +1,9 @@
 import { createServer } from 'node:http'
 import { describe, expect, test } from 'vitest'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/server.js'
+import { hold, untilBlocked } from '../support/blocking.js'
 import { API_KEY, AT_ONCE_MS, type CliProcess, DATABASE_PASSWORD, runCli, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
-import { hold, untilWaiting } from '../support/held-lock.js'
 import { openRelay } from '../support/relay.js'
 import type { TestDatabase } from '../support/test-database.js'
 
@@ -104,7 +104,7 @@ describe('SIGTERM', () => {
     await using api = await simulate()
     await using _lock = await hold(database, 'SELECT pg_advisory_xact_lock(72707369)')
     await using service = await startCli(['start'], { env: envOf(api, database) })
-    await untilWaiting(database)
+    await untilBlocked(database)
 
     const { code, stderr } = await terminate(service)
 
@@ -117,7 +117,7 @@ describe('SIGTERM', () => {
     await runCli(['migrate'], { env: envOf(api, database) })
     await using lock = await hold(database, 'LOCK TABLE spidra.batch_jobs IN ACCESS EXCLUSIVE MODE')
     await using service = await startCli(['start'], { env: envOf(api, database) })
-    await untilWaiting(database)
+    await untilBlocked(database)
 
     const signalling = setInterval(() => service.kill('SIGTERM'), 100)
     const { code, stdout } = await service.ended.finally(() => clearInterval(signalling))
@@ -158,7 +158,7 @@ describe('the database', () => {
     expect(await ask(service, '/metrics')).toMatchObject({ status: 200 })
     expect(await ask(service, '/api/status')).toMatchObject({ status: 503 })
 
-    await relay.mend()
+    await relay.restore()
     api.account.addJob()
 
     await expect
@@ -175,7 +175,7 @@ describe('the database', () => {
     await using service = await startCli(['start'], { env: { ...envOf(api, relay), SYNC_SCHEDULE: '* * * * * *' } })
     await service.says(/"msg":"run failed"/)
 
-    await relay.mend()
+    await relay.restore()
 
     await service.says(/"status":"complete"/)
     const [first, ...others] = await runs(database)

@@ -1,9 +1,9 @@
 import { createServer, type Socket } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/server.js'
+import { hold, untilBlocked } from '../support/blocking.js'
 import { API_KEY, AT_ONCE_MS, type CliProcess, runCli, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
-import { hold, untilWaiting } from '../support/held-lock.js'
 import type { TestDatabase } from '../support/test-database.js'
 
 const JOBS = 700
@@ -76,7 +76,7 @@ describe('a signal', () => {
     await using api = await simulate()
     await using _lock = await hold(database, `SELECT pg_advisory_xact_lock(${MIGRATION_LOCK})`)
     await using cli = await startCli(['sync'], { env: envOf(api, database) })
-    await untilWaiting(database)
+    await untilBlocked(database)
 
     cli.kill('SIGTERM')
 
@@ -110,7 +110,7 @@ describe('a signal', () => {
     await runCli(['migrate'], { env: envOf(api, database) })
     await using lock = await hold(database, 'LOCK TABLE spidra.batch_jobs IN ACCESS EXCLUSIVE MODE')
     await using cli = await startCli(['sync', '--json'], { env: envOf(api, database) })
-    await untilWaiting(database)
+    await untilBlocked(database)
 
     const signalling = setInterval(() => cli.kill('SIGTERM'), 100)
     const { code, stdout } = await cli.ended.finally(() => clearInterval(signalling))
@@ -126,7 +126,7 @@ describe('a signal', () => {
     await runCli(['migrate'], { env: envOf(api, database) })
     await using _lock = await hold(database, 'LOCK TABLE spidra.batch_jobs IN ACCESS EXCLUSIVE MODE')
     await using cli = await startCli(['sync'], { env: { ...envOf(api, database), SHUTDOWN_GRACE_MS: '300' } })
-    await untilWaiting(database)
+    await untilBlocked(database)
 
     const signalledAt = performance.now()
     cli.kill('SIGTERM')
@@ -163,7 +163,7 @@ describe('kill -9', () => {
     await runCli(['migrate'], { env })
     const lock = await hold(database, 'LOCK TABLE spidra.batch_jobs IN ACCESS EXCLUSIVE MODE')
     await using killed = await startCli(['sync'], { env })
-    await untilWaiting(database)
+    await untilBlocked(database)
     killed.kill('SIGKILL')
     await killed.ended
 

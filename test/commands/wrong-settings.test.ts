@@ -1,10 +1,10 @@
+import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/server.js'
 import { type CliResult, createFolder, runCli, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
-import { sqlOfOperations } from '../support/docs.js'
 import type { TestDatabase } from '../support/test-database.js'
 
 const KEY = 'spd_canary-of-the-account'
@@ -468,3 +468,12 @@ describe('an account that is renamed as the documentation says', () => {
     expect(await scene.stored()).toEqual(before)
   })
 })
+
+/** Reads the first block of SQL under a heading of docs/operations.md, and replaces words in it. */
+function sqlOfOperations(heading: string, replace: Readonly<Record<string, string>> = {}): string {
+  const text = readFileSync('docs/operations.md', 'utf8')
+  const section = text.slice(text.indexOf(`# ${heading}\n`))
+  const sql = /```sql\n([\s\S]*?)```/.exec(section)?.[1]
+  if (sql === undefined || !text.includes(`# ${heading}\n`)) throw new Error(`no SQL under ${heading}`)
+  return Object.entries(replace).reduce((changed, [word, by]) => changed.replaceAll(word, by), sql)
+}

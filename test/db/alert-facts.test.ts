@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { readAlertFacts } from '../../src/db/alert-facts.js'
-import { hold } from '../support/held-lock.js'
+import { hold } from '../support/blocking.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 
 const database = await shareTestDatabase()

@@ -4,7 +4,7 @@ import { Client } from 'pg'
 import { expect, inject, test } from 'vitest'
 import { openDatabase } from '../../src/db/client.js'
 import { assertSupportedVersion, DatabaseError, toDatabaseError } from '../../src/db/connection-error.js'
-import { hold, untilWaiting } from '../support/held-lock.js'
+import { hold, untilBlocked } from '../support/blocking.js'
 import { createTestDatabase } from '../support/test-database.js'
 
 const { adminUrl } = inject('testServer')
@@ -88,7 +88,7 @@ test('tells connections that are all in use, and a transaction that outlives its
   const db = openDatabase(database.url, { connectTimeoutMs: 2_000 })
   const lock = await hold(database, 'LOCK TABLE spidra.alerts IN ACCESS EXCLUSIVE MODE')
   const inUse = Promise.all([1, 2, 3, 4].map(() => db.alert.count().then((count) => count)))
-  await untilWaiting(database, 4)
+  await untilBlocked(database, 4)
   const transaction = db.$transaction((tx) => tx.$queryRaw`SELECT 1`, { maxWait: 50 })
   const [waited, gaveUp] = await Promise.all([rejection(db.$queryRaw`SELECT 1`), rejection(transaction)])
   await lock.release()

@@ -2,9 +2,9 @@ import { EventEmitter, once } from 'node:events'
 import { describe, expect, test } from 'vitest'
 import { type Database, openDatabase } from '../../src/db/client.js'
 import { readDashboard } from '../../src/report/dashboard-data.js'
+import { hold, untilBlocked } from '../support/blocking.js'
 import { fillDashboard, HOSTILE } from '../support/dashboard-example.js'
 import { serveDashboard } from '../support/dashboard-server.js'
-import { hold, untilWaiting } from '../support/held-lock.js'
 import { openRelay } from '../support/relay.js'
 import { createTestDatabase } from '../support/test-database.js'
 
@@ -162,7 +162,7 @@ describe('the routes', () => {
     await using busy = pool(database.url, { connectTimeoutMs: 2_000 })
     await using lock = await hold(database, 'LOCK TABLE spidra.alerts IN ACCESS EXCLUSIVE MODE')
     const waiting = Promise.all([1, 2, 3, 4].map(() => busy.db.alert.count().then((count) => count)))
-    await untilWaiting(database, 4)
+    await untilBlocked(database, 4)
 
     const { status, title, page } = await absenceOn(busy.db)
     await lock.release()

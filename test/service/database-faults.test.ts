@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import type { Simulator } from '../../src/simulator/server.js'
+import { hold, untilBlocked } from '../support/blocking.js'
 import { AT_ONCE_MS } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
 import { type FaultedService, startFaultedService } from '../support/faulted-service.js'
-import { hold, untilWaiting } from '../support/held-lock.js'
 import { startOwnPostgres } from '../support/own-postgres.js'
 import { raiseOn } from '../support/raising-trigger.js'
 import type { TestDatabase } from '../support/test-database.js'
@@ -172,7 +172,7 @@ test('a probe that is under way at the stop does not keep the process alive', { 
   await using service = await startFaultedService(database, async () => undefined)
   await service.process.says(/"msg":"run finished"/)
   await using ledger = await hold(database, 'LOCK TABLE spidra._prisma_migrations IN ACCESS EXCLUSIVE MODE')
-  await untilWaiting(database)
+  await untilBlocked(database)
 
   service.process.kill('SIGTERM')
   await service.process.says(/"msg":"service stopping"/)

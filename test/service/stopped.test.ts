@@ -1,8 +1,8 @@
 import { EventEmitter, once } from 'node:events'
 import { expect, test } from 'vitest'
-import { compareWithList } from '../soak/compare.js'
 import { startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
+import { compareWithList } from '../support/job-rows.js'
 import { crookedRuns, PATIENCE, runningWorker, runsOf, serviceEnv, simulateFor } from '../support/service.js'
 import { SILENCE_NOTE, untilSilent } from '../support/silence.js'
 

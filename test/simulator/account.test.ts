@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type Account, type AccountOptions, createAccount } from '../../src/simulator/account.js'
 import { fromIsoText } from '../../src/simulator/instant.js'
-import type { ListedJob } from '../../src/simulator/job-text.js'
+import type { ListedJob } from '../../src/simulator/job.js'
 
 const EPOCH = Date.parse('2026-01-15T12:00:00Z')
 const UUID_V4 = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
@@ -17,7 +17,7 @@ function clocked(options: AccountOptions) {
   return { account, clock }
 }
 
-/** A function that collects garbage at once, so that what is measured is what is held. */
+/** Returns a function that collects garbage, so that only memory in use is measured. */
 function forceableGarbageCollection(): () => void {
   setFlagsFromString('--expose-gc')
   return runInNewContext('gc')
@@ -41,7 +41,7 @@ test('has the same jobs for the same seed, in every process and on every machine
   expect(digest.slice(0, 16)).toBe('6bb56309af7bd237')
 })
 
-test('is the same however often someone looked', () => {
+test('does not depend on how often it is read', () => {
   const options: AccountOptions = { jobs: 300, arrivalsPerMinute: 7, removalsPerMinute: 3, ties: 0.3 }
   const seldom = clocked(options)
   const often = clocked(options)
@@ -53,13 +53,13 @@ test('is the same however often someone looked', () => {
   expect(allJobs(often.account)).toEqual(allJobs(seldom.account))
 })
 
-test('shares no uuid, and none with another seed', () => {
+test('has no uuid twice, and none in common with another seed', () => {
   const uuids = [1, 2].flatMap((seed) => [...clocked({ seed, jobs: 100_000 }).account.allUuids()])
   expect(new Set(uuids).size).toBe(200_000)
   for (const uuid of uuids.slice(0, 1000)) expect(uuid).toMatch(UUID_V4)
 })
 
-test('lists the newest first, with ties and fractions in the shares asked for', () => {
+test('lists the newest first, with ties and fractions in the configured shares', () => {
   fc.assert(
     fc.property(
       fc.record({
@@ -97,7 +97,7 @@ test('begins with a history of finished jobs', () => {
   }
 })
 
-test('lets jobs arrive at the head, live, finish and be retried as the clock goes on', () => {
+test('lets jobs arrive at the head, progress, finish and be retried as time passes', () => {
   const { account, clock } = clocked({ jobs: 100, arrivalsPerMinute: 30 })
   const history = [...account.allUuids()]
   const statuses = new Map<string, Set<string>>()
@@ -117,7 +117,7 @@ test('lets jobs arrive at the head, live, finish and be retried as the clock goe
   )
 })
 
-test('never shows a job that a clock set back has not seen yet', () => {
+test('never shows a job from the future after the clock was set back', () => {
   const { account, clock } = clocked({ jobs: 10, arrivalsPerMinute: 60 })
   clock.minutes = 5
   const before = allJobs(account)
@@ -125,7 +125,7 @@ test('never shows a job that a clock set back has not seen yet', () => {
   expect(allJobs(account)).toEqual(before)
 })
 
-test('removes the oldest where it keeps for a time only, else any', () => {
+test('removes the oldest jobs with removals from the tail, else any', () => {
   const tail = clocked({ jobs: 100, removalsPerMinute: 2, removalsFrom: 'tail' })
   const anywhere = clocked({ jobs: 100, removalsPerMinute: 2 })
   const before = [...tail.account.allUuids()]
@@ -164,7 +164,7 @@ test('a capped list fills up with arrivals before it drops any', () => {
   expect(totals.slice(3)).toEqual([40, 40])
 })
 
-test('what a capped list dropped stays gone when a job above it is removed, and makes room for the next', () => {
+test('a job that a capped list dropped stays gone when a job above it is removed, which makes room for the next', () => {
   const { account } = clocked({ jobs: 3, cap: 3 })
   const [newest, middle, oldest] = [...account.allUuids()]
   const added = account.addJob()
@@ -180,7 +180,7 @@ test('what a capped list dropped stays gone when a job above it is removed, and 
   expect([...account.allUuids()]).not.toContain(middle)
 })
 
-test('a capped list is the same however often someone looked', () => {
+test('a capped list does not depend on how often it is read', () => {
   const options: AccountOptions = { jobs: 60, cap: 60, arrivalsPerMinute: 9, removalsPerMinute: 4, ties: 0.3 }
   const seldom = clocked(options)
   const often = clocked(options)
@@ -213,7 +213,7 @@ test('a new job moves all others down by one, a removed one moves those below it
   expect(account.total).toBe(31)
 })
 
-test('an added job lives, unless its fields were set', () => {
+test('an added job progresses, unless its fields were set', () => {
   const { account, clock } = clocked({ jobs: 3 })
   const living = account.addJob()
   const still = account.addJob({ status: 'running', completedCount: 2, totalUrls: 9, note: 'mine' })
@@ -223,7 +223,7 @@ test('an added job lives, unless its fields were set', () => {
   expect(account.job(still.uuid)).toEqual(still)
 })
 
-test('puts an added job where its createdAt belongs', () => {
+test('lists an added job at the position of its createdAt', () => {
   const { account } = clocked({ jobs: 30, ties: 0 })
   const jobs = allJobs(account)
   const { createdAt = '' } = jobs[10] ?? {}
@@ -233,7 +233,7 @@ test('puts an added job where its createdAt belongs', () => {
   expect(allJobs(account)).toEqual(jobs)
 })
 
-test('an updated job agrees with its new status and keeps its place', () => {
+test('an updated job has counts that fit its new status, and keeps its position', () => {
   const { account } = clocked({ jobs: 30 })
   const uuids = [...account.allUuids()]
   const job = account.list({ page: 5, limit: 1 }).jobs[0]
@@ -246,7 +246,7 @@ test('an updated job agrees with its new status and keeps its place', () => {
   expect([...account.allUuids()]).toEqual(uuids)
 })
 
-test('lists fixed items as they are and in their order, and new jobs above them', () => {
+test('lists raw items unchanged and in their order, and new jobs above them', () => {
   const items = [{ uuid: 'b', createdAt: '2026-01-01T00:00:00Z' }, null, { createdAt: 'never' }, { uuid: 'a' }]
   const { account } = clocked({ items })
   expect(account.list({ page: 1, limit: 50 }).jobs).toEqual(items)
@@ -257,7 +257,7 @@ test('lists fixed items as they are and in their order, and new jobs above them'
   expect([...account.allUuids()]).toEqual([added.uuid, 'a'])
 })
 
-test('counts its pages, and an empty list as it is told to', () => {
+test('counts its pages, those of an empty list as configured', () => {
   const { account } = clocked({ jobs: 101 })
   expect(account.list({ page: 3, limit: 50 })).toMatchObject({
     jobs: [expect.anything()],
@@ -268,7 +268,7 @@ test('counts its pages, and an empty list as it is told to', () => {
   expect(clocked({ totalPagesWhenEmpty: 1 }).account.list({ page: 1, limit: 50 }).pagination.totalPages).toBe(1)
 })
 
-test('sends what no documentation knows when asked to', () => {
+test('sends undocumented fields and values with oddities', () => {
   const jobs = allJobs(clocked({ jobs: 400, oddities: 0.5 }).account)
   expect(jobs.some((job) => 'labels' in job)).toBe(true)
   expect(jobs.some((job) => job.status === 'expired')).toBe(true)
@@ -278,13 +278,13 @@ test('sends what no documentation knows when asked to', () => {
   expect(instants).toEqual(instants.toSorted((one, other) => other - one))
 })
 
-test('holds a million jobs in no memory, and shows each page without building the others', () => {
+test('a million jobs take no memory, and a page is made without the others', () => {
   const collectGarbage = forceableGarbageCollection()
   collectGarbage()
   const before = process.memoryUsage().heapUsed
   const { account } = clocked({ jobs: 1_000_000, arrivalsPerMinute: 10 })
   for (const uuid of account.list({ page: 9000, limit: 50 }).jobs.map((job) => job.uuid)) account.removeJob(uuid)
-  // 500 pages take 0.03 s. Pages that built a million jobs would take minutes, and end in the timeout of the test.
+  // 500 pages take 0.03 s. If each page made a million jobs, they would take minutes and the test would time out.
   for (let page = 1; page <= 20_000; page += 40)
     expect(account.listText({ page, limit: 50 })).toContain('"total":999950')
   collectGarbage()

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
+import type { ListPage } from '../../src/simulator/account.js'
 import { FAULT_KINDS, type FaultKind } from '../../src/simulator/faults.js'
-import type { ListPage } from '../../src/simulator/list-page.js'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/server.js'
 
 function get(api: Simulator, page = 1, timeoutMs = 5000) {
@@ -16,7 +16,7 @@ function start(options: SimulatorOptions = {}): Promise<Simulator> {
   return startSimulator({ jobs: 120, rateLimit: 'off', ...options })
 }
 
-/** What a plain client sees of each fault, beside the page as it should be. */
+/** Checks what a plain client receives for each fault. `good` is the correct page. */
 const SEEN: Readonly<Record<FaultKind, (api: Simulator, good: ListPage) => Promise<void>>> = {
   async http402(api) {
     const answer = await get(api)
@@ -32,9 +32,9 @@ const SEEN: Readonly<Record<FaultKind, (api: Simulator, good: ListPage) => Promi
     const before = Date.now()
     const answer = await get(api)
     expect(answer.status).toBe(429)
-    const told = Date.parse(answer.headers.get('retry-after') ?? '')
-    expect(told).toBeGreaterThan(before + 1000) // an HTTP date drops the fraction of its second
-    expect(told).toBeLessThanOrEqual(Date.now() + 3000)
+    const retryAfter = Date.parse(answer.headers.get('retry-after') ?? '')
+    expect(retryAfter).toBeGreaterThan(before + 1000) // an HTTP date drops the fraction of its second
+    expect(retryAfter).toBeLessThanOrEqual(Date.now() + 3000)
   },
   async http429Body(api) {
     const answer = await get(api)
@@ -113,7 +113,7 @@ const SEEN: Readonly<Record<FaultKind, (api: Simulator, good: ListPage) => Promi
   },
 }
 
-test.each(FAULT_KINDS)('a plain client sees %s once, and is well after it', async (kind) => {
+test.each(FAULT_KINDS)('a plain client sees %s once, and a correct page after it', async (kind) => {
   await using api = await start({ faults: { slowBodyMs: 100, retryAfterSeconds: 3 } })
   const good = api.account.list({ page: 1, limit: 50 })
   api.faults.next(kind)
@@ -123,7 +123,7 @@ test.each(FAULT_KINDS)('a plain client sees %s once, and is well after it', asyn
   expect(api.requests.at(-1)).toMatchObject({ status: 200, fault: null })
 })
 
-test('scripted faults come in their order, as often as asked, on the page asked', async () => {
+test('faults set by next come in order, as often as requested and only on their page', async () => {
   await using api = await start()
   api.faults.next('http500', { times: 2, page: 2 })
   api.faults.next('http503')
@@ -138,7 +138,7 @@ test('scripted faults come in their order, as often as asked, on the page asked'
   expect((await get(api)).status).toBe(200)
 })
 
-test('random faults come in the shares asked for, the same for the same seed', async () => {
+test('random faults come at the configured rates, the same for the same seed', async () => {
   async function faultsOf(seed: number) {
     await using api = await start({ seed, faults: { rates: { http500: 0.2, emptyPage: 0.1 } } })
     for (let request = 0; request < 300; request += 1) await (await get(api)).text()
@@ -155,7 +155,7 @@ test('random faults come in the shares asked for, the same for the same seed', a
   expect(await faultsOf(6)).not.toEqual(seen)
 })
 
-test('the rates of random faults can be changed, and taken to none', async () => {
+test('the rates of random faults can be changed and set to none', async () => {
   await using api = await start({ faults: { rates: { http500: 1 } } })
   expect((await get(api)).status).toBe(500)
   api.faults.setRates({ http502: 1 })
@@ -164,7 +164,7 @@ test('the rates of random faults can be changed, and taken to none', async () =>
   expect((await get(api)).status).toBe(200)
 })
 
-test('closes at once under a hanging and a slow answer', async () => {
+test('closes at once during a hanging and a slow answer', async () => {
   const api = await start({ faults: { slowBodyMs: 60_000 } })
   api.faults.next('slowBody')
   const slow = await get(api)

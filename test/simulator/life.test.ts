@@ -10,7 +10,7 @@ function done(state: LifeState): number {
   return state.completedCount + state.failedCount
 }
 
-test('never lets a status contradict the counts', () => {
+test('the status never contradicts the counts', () => {
   fc.assert(
     fc.property(identities, ages, (identity, ageMs) => {
       const state = lifeAt(identity, ageMs)
@@ -30,7 +30,7 @@ test('never lets a status contradict the counts', () => {
   )
 })
 
-test('goes forward only, but for a completed job with failures that is retried', () => {
+test('a job only goes forward, except a completed one with failures that is retried', () => {
   const rank = { pending: 0, running: 1, completed: 2, failed: 2, cancelled: 2 }
   fc.assert(
     fc.property(identities, ages, ages, (identity, one, other) => {
@@ -46,7 +46,7 @@ test('goes forward only, but for a completed job with failures that is retried',
   )
 })
 
-test('is over at the longest life', () => {
+test('every job is in its final state at LONGEST_LIFE_MS', () => {
   fc.assert(
     fc.property(identities, fc.integer({ min: 0, max: 10 ** 9 }), (identity, laterMs) => {
       expect(lifeAt(identity, LONGEST_LIFE_MS + laterMs)).toEqual(lifeAt(identity, LONGEST_LIFE_MS))
@@ -54,7 +54,7 @@ test('is over at the longest life', () => {
   )
 })
 
-test('has every end, and retries, among few hundred jobs', () => {
+test('a few hundred jobs include every final state, and retries', () => {
   const ends = { completed: 0, failed: 0, cancelled: 0, imperfect: 0, retried: 0 }
   for (let number = 0; number < 500; number += 1) {
     const identity = toIdentity(toSeedKey(1), number)

@@ -5,7 +5,7 @@ import { readRateLimit, readRetryAfterMs } from '../../src/spidra/rate-limit-hea
 
 const NOON = Date.parse('2026-01-15T12:00:00Z')
 
-/** A simulator whose clock stands until the test moves it. */
+/** A simulator whose clock moves only when the test sets it. */
 async function limited(rateLimit: RateLimitOptions | 'off') {
   const clock = { now: NOON }
   return { api: await startSimulator({ jobs: 1, rateLimit, now: () => clock.now }), clock }
@@ -19,7 +19,7 @@ function rateHeaders(answer: Response): Record<string, string> {
   return Object.fromEntries([...answer.headers].filter(([name]) => /^(x-)?(ratelimit|retry-after)/.test(name)))
 }
 
-test('counts down in a fixed window, refuses what exceeds it, and begins anew', async () => {
+test('counts down in a fixed window, refuses requests above the limit, and starts again', async () => {
   const { api, clock } = await limited({ limit: 2, windowMs: 60_000 })
   await using _ = api
   expect(rateHeaders(await get(api))).toEqual({
@@ -40,7 +40,7 @@ test('counts down in a fixed window, refuses what exceeds it, and begins anew', 
   expect(rateHeaders(await get(api))).toMatchObject({ 'ratelimit-remaining': '1', 'ratelimit-reset': '60' })
 })
 
-test('tells 300 requests per 15 minutes by default, refusals counted too', async () => {
+test('allows 300 requests per 15 minutes by default, and counts refused ones too', async () => {
   await using api = await startSimulator()
   await get(api, {})
   expect(rateHeaders(await get(api))).toEqual({
@@ -56,7 +56,7 @@ test.each([
   ['draft8', { 'ratelimit-policy': '"default";q=60;w=12', ratelimit: '"default";r=59;t=12' }],
   ['x', { 'x-ratelimit-limit': '60', 'x-ratelimit-remaining': '59', 'x-ratelimit-reset': '12' }],
   ['none', {}],
-] as const)('tells the budget in the form %s', async (headers, expected) => {
+] as const)('reports the budget in the form %s', async (headers, expected) => {
   const { api } = await limited({ limit: 60, windowMs: 12_000, headers })
   await using _ = api
   expect(rateHeaders(await get(api))).toEqual(expected)
@@ -68,7 +68,7 @@ test.each([
   ['x', 'epoch', { 'x-ratelimit-reset': String(NOON / 1000 + 13) }],
   ['x', 'epochMs', { 'x-ratelimit-reset': String(NOON + 12_345) }],
 ] as const)(
-  'tells the end of the window as a Unix timestamp when asked to: %s, %s',
+  'reports the end of the window as a Unix timestamp if configured: %s, %s',
   async (headers, reset, expected) => {
     const { api } = await limited({ windowMs: 12_345, headers, reset })
     await using _ = api
@@ -77,7 +77,7 @@ test.each([
 )
 
 test.each(['legacy', 'x', 'draft7', 'draft8'] as const)(
-  'a reader finds limit, rest and reset in the form %s',
+  'the client reads limit, remaining and reset in the form %s',
   async (headers) => {
     const { api } = await limited({ limit: 60, windowMs: 12_000, headers })
     await using _ = api
@@ -87,7 +87,7 @@ test.each(['legacy', 'x', 'draft7', 'draft8'] as const)(
   },
 )
 
-test('a reader finds windows of less than a second in resets of milliseconds', async () => {
+test('the client reads a reset in milliseconds for windows of less than a second', async () => {
   const { api } = await limited({ limit: 60, windowMs: 250, reset: 'epochMs' })
   await using _ = api
   const answer = await get(api)
@@ -95,7 +95,7 @@ test('a reader finds windows of less than a second in resets of milliseconds', a
   expect(read).toEqual({ limit: 60, remaining: 59, resetInMs: 250 })
 })
 
-test('a 429 can be without any hint of how long to wait', async () => {
+test('a 429 can be configured not to say how long to wait', async () => {
   const { api } = await limited({ limit: 1, headers: 'none', retryAfter: 'none' })
   await using _ = api
   api.spend(1)
@@ -111,14 +111,14 @@ test.each([
   ['seconds', '12'],
   ['date', 'Thu, 15 Jan 2026 12:00:12 GMT'],
   ['none', undefined],
-] as const)('asks to wait with Retry-After as %s', async (retryAfter, expected) => {
+] as const)('asks for a wait with Retry-After as %s', async (retryAfter, expected) => {
   const { api } = await limited({ limit: 1, windowMs: 12_000, retryAfter })
   await using _ = api
   api.spend(1)
   expect(rateHeaders(await get(api))['retry-after']).toBe(expected)
 })
 
-test('lets others at the same address use up the budget, and no one elsewhere', async () => {
+test('others at the same address use up the budget, those at other addresses do not', async () => {
   const { api } = await limited({ limit: 10 })
   await using _ = api
   api.spend(7, '10.0.0.1')
@@ -127,7 +127,7 @@ test('lets others at the same address use up the budget, and no one elsewhere', 
   expect(rateHeaders(await get(api))).toMatchObject({ 'ratelimit-remaining': '1' })
 })
 
-test('tells nothing and refuses nothing when off', async () => {
+test('reports nothing and refuses nothing when off', async () => {
   const { api } = await limited('off')
   await using _ = api
   api.spend(1_000_000)

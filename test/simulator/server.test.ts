@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import { expect, test } from 'vitest'
-import type { ListPage } from '../../src/simulator/list-page.js'
+import type { ListPage } from '../../src/simulator/account.js'
 import { type Simulator, startSimulator } from '../../src/simulator/server.js'
 
 function get(api: Simulator, query = '', headers: Record<string, string> = { 'x-api-key': api.key }) {
@@ -23,7 +23,7 @@ test('serves every job once to a client that follows totalPages', async () => {
   expect(uuids).toEqual([...api.account.allUuids()])
 })
 
-test('gives the first 20 where nothing is asked, and an empty page past the end', async () => {
+test('returns the first 20 without parameters, and an empty page past the end', async () => {
   await using api = await startSimulator({ jobs: 30 })
   const first = await getPage(api)
   expect(first.pagination).toEqual({ page: 1, limit: 20, total: 30, totalPages: 2 })
@@ -34,7 +34,7 @@ test('gives the first 20 where nothing is asked, and an empty page past the end'
   })
 })
 
-test('opens to its key in either header, and to no other', async () => {
+test('accepts its key in either header, and no other key', async () => {
   await using api = await startSimulator({ key: 'spd_mine' })
   expect((await get(api, '', { 'x-api-key': 'spd_mine' })).status).toBe(200)
   expect((await get(api, '', { authorization: 'Bearer spd_mine' })).status).toBe(200)
@@ -48,7 +48,7 @@ test('opens to its key in either header, and to no other', async () => {
   expect(await wrong.json()).toEqual({ status: 'error', message: 'Invalid, expired or disabled API key' })
 })
 
-test('refuses a page or limit that is no positive whole number', async () => {
+test('refuses a page or limit that is not a positive whole number', async () => {
   await using api = await startSimulator({ jobs: 3 })
   for (const query of ['?page=0', '?page=-1', '?page=1.5', '?page=', '?page=one', '?limit=0', '?limit=x']) {
     const answer = await get(api, query)
@@ -57,7 +57,7 @@ test('refuses a page or limit that is no positive whole number', async () => {
   }
 })
 
-test('cuts a limit over 50 to 50 and says so, or refuses it', async () => {
+test('reduces a limit over 50 to 50 and reports that limit, or refuses it', async () => {
   await using clamping = await startSimulator({ jobs: 60 })
   const page = await getPage(clamping, '?limit=100')
   expect(page.pagination).toEqual({ page: 1, limit: 50, total: 60, totalPages: 2 })
@@ -68,7 +68,7 @@ test('cuts a limit over 50 to 50 and says so, or refuses it', async () => {
   expect((await get(strict, '?limit=50')).status).toBe(200)
 })
 
-test('can ignore the limit asked for, and says so', async () => {
+test('can ignore the requested limit, and reports its own', async () => {
   await using api = await startSimulator({ jobs: 60, fixedLimit: 25 })
   for (const query of ['', '?limit=50', '?limit=7', '?limit=100', '?limit=x']) {
     const page = await getPage(api, query)
@@ -78,13 +78,13 @@ test('can ignore the limit asked for, and says so', async () => {
   expect((await get(api, '?page=0')).status).toBe(422)
 })
 
-test('has nothing at any other path or method', async () => {
+test('answers 404 for any other path or method', async () => {
   await using api = await startSimulator()
   expect((await fetch(`${api.url}/scrape`)).status).toBe(404)
   expect((await fetch(`${api.url}/batch/scrape`, { method: 'POST', body: '{}' })).status).toBe(404)
 })
 
-test('remembers what was asked, the last requests only, and counts all', async () => {
+test('keeps the last requests, and counts all', async () => {
   await using api = await startSimulator({ jobs: 3, requestsKept: 2, now: () => 1_000_000 })
   await get(api, '?page=1')
   await get(api, '?page=1', {})
@@ -97,7 +97,7 @@ test('remembers what was asked, the last requests only, and counts all', async (
   expect(api.requestCount).toBe(3)
 })
 
-test('lets a test change the list between two answers', async () => {
+test('allows a test to change the list between two answers', async () => {
   await using api = await startSimulator({
     jobs: 100,
     beforeAnswer: ({ page }) => {
@@ -112,14 +112,14 @@ test('lets a test change the list between two answers', async () => {
   expect(lower.jobs).not.toContainEqual(missed)
 })
 
-test('shows a hook that fails', async () => {
+test('answers 500 if beforeAnswer throws', async () => {
   await using api = await startSimulator({ beforeAnswer: () => Promise.reject(new Error('my mistake')) })
   const answer = await get(api)
   expect(answer.status).toBe(500)
   expect(await answer.text()).toContain('my mistake')
 })
 
-test('takes the time it was told to', async () => {
+test('delays answers by the latency', async () => {
   await using api = await startSimulator({ latencyMs: 60 })
   const startedAt = performance.now()
   await get(api)
@@ -127,7 +127,7 @@ test('takes the time it was told to', async () => {
   expect(performance.now() - startedAt).toBeGreaterThanOrEqual(59)
 })
 
-test('ends every connection when it closes: idle, hanging and waiting ones', async () => {
+test('ends idle, hanging and waiting connections when it closes', async () => {
   const api = await startSimulator({ jobs: 3, latencyMs: 60_000 })
   const idle = connect(api.port, '127.0.0.1')
   const idleClosed = new Promise((resolve) => idle.on('error', resolve).on('close', resolve))
@@ -138,7 +138,7 @@ test('ends every connection when it closes: idle, hanging and waiting ones', asy
   await expect(get(api)).rejects.toThrow()
 })
 
-test('does not start where it cannot listen', async () => {
+test('rejects if it cannot listen', async () => {
   await using api = await startSimulator()
   await expect(startSimulator({ port: api.port })).rejects.toMatchObject({ code: 'EADDRINUSE' })
 })

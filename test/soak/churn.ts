@@ -1,26 +1,25 @@
 import type { Account } from '../../src/simulator/account.js'
 import type { Dice } from './dice.js'
 
-/** Short enough that several changes fall into most runs. */
+/** Longest pause between two changes in milliseconds: short enough for several changes in most runs. */
 const LONGEST_PAUSE_MS = 600
 
 const TOTAL_URLS = 8
 
-/** A list that jobs come to and go from, and whose jobs progress, finish and are retried, until it is stopped. */
+/** Changes the list until it is stopped: jobs arrive, progress, finish, are retried and are removed. */
 export interface Churn extends Disposable {
-  /** What the account lists at this moment. Every change makes a new set, so one that is kept does not change. */
+  /** The uuids listed now. Every change makes a new set, so a set that was read before does not change. */
   readonly listed: ReadonlySet<string>
-  /** What was done so far. */
+  /** The changes so far. */
   readonly counts: Readonly<Record<'arrived' | 'progressed' | 'reopened' | 'removed', number>>
-  /** Whether jobs go. To begin with they do. */
+  /** Sets whether jobs are removed. Default true. */
   mayRemove(may: boolean): void
   stop(): void
 }
 
 /**
- * Changes the account every now and then. It is the only one to do so: the account itself lets nothing come or go, so
- * what is listed is known at every moment. The list stays about as long as it was, and no job that went comes back,
- * because assumption A1 leaves those to a whole pass.
+ * Starts to change the account at random times. Nothing else changes it, so the listed jobs are known at every moment.
+ * The list keeps about its length. No removed job is listed again: by assumption A1 only a whole pass must find those.
  */
 export function startChurn(account: Account, dice: Dice): Churn {
   const usualSize = account.total
@@ -31,7 +30,7 @@ export function startChurn(account: Account, dice: Dice): Churn {
   let timer: NodeJS.Timeout
 
   function arrive(): void {
-    // At times with the createdAt of the head: a tie grows at the head too.
+    // Sometimes with the createdAt of the newest job, so that there are ties at the head.
     const [head] = account.list({ page: 1, limit: 1 }).jobs
     const tie = head !== undefined && dice.share() < 0.2 ? { createdAt: head.createdAt } : {}
     const fresh = { status: 'pending', totalUrls: TOTAL_URLS, completedCount: 0, failedCount: 0, finishedAt: null }

@@ -1,10 +1,10 @@
 import { drawShare, TRAIT, toIdentity, toSeedKey } from '../../src/simulator/random.js'
 
-/** Random numbers of one seed. */
+/** A sequence of random numbers that depends only on the seed. */
 export interface Dice {
-  /** From 0 up to, but not including, 1. */
+  /** From 0 to less than 1. */
   share(): number
-  /** A whole number from 0 up to, but not including, `count`. */
+  /** A whole number from 0 to less than `count`. */
   below(count: number): number
 }
 

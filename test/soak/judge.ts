@@ -1,11 +1,20 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { AnsweredRequest, Simulator } from '../../src/simulator/server.js'
 import type { TestDatabase } from '../support/test-database.js'
-import { RUN_COLUMNS } from './runs.js'
 
-/** How a run may fail when the API fails. Anything else, `internal` above all, is a fault of ours. */
+/** Error codes with which a run may fail because of the API's faults. Any other, such as `internal`, is a bug. */
 const API_ERRORS = new Set(['payment_required', 'rate_limited', 'server_error', 'bad_payload', 'timeout', 'network'])
 
-/** A closed record of a run, and what the simulator knows of it. */
+/** How long to wait for a run to end, in milliseconds; far longer than any takes. */
+export const WAIT_MS = 180_000
+
+/** Interval for polling the table of runs, in milliseconds. */
+const POLL_MS = 100
+
+const RUN_COLUMNS = `id::integer AS id, mode, status, coalesce(status_reason, error_code) AS reason,
+  error_message AS message, requests, retries`
+
+/** The record of a run that has ended. */
 export interface JudgedRun {
   readonly id: number
   readonly mode: string
@@ -19,43 +28,49 @@ export interface JudgedRun {
 
 export interface Judge {
   readonly runs: readonly JudgedRun[]
-  /** Claims that did not hold, in words. */
+  /** Claims that did not hold, one sentence each. */
   readonly failures: readonly string[]
-  /** What a lying total made wrong: against assumption A2 nothing is promised. Told, and no failure. */
+  /**
+   * Claims that did not hold after answers with a wrong total. Assumption A2 excludes such answers, so these are no
+   * failures.
+   */
   readonly excused: readonly string[]
-  /** Runs that said complete while items that were no jobs stood in the quarantine for listed ones. */
+  /** Runs that were complete with invalid items of listed jobs in the quarantine. */
   readonly completeWithRejections: number
-  /** To be called with each request before its page is read. Whoever awaits it is answered with the list as it is then. */
+  /**
+   * Must be called with each request before its page is read, and awaited: the answer then shows the list as of that
+   * moment.
+   */
   beforeAnswer(request: AnsweredRequest): Promise<void>
-  /** Judges all that is closed, as long as nobody runs. */
+  /** Judges the last runs. No run may be under way. */
   finish(): Promise<void>
 }
 
-/** What a run was answered. */
+/** The requests of a run so far. */
 interface Seen {
   readonly firstRequest: number
   lastRequest: number
   lastPage: number
-  /** What was listed at its last answer. */
+  /** The uuids listed at its last answer. */
   listed: ReadonlySet<string>
 }
 
 interface StoredRows {
   readonly live: ReadonlySet<string>
   readonly removed: ReadonlySet<string>
-  /** Uuids of open rejections of jobs that are not stored live. */
+  /** Uuids of unresolved rejections of jobs that are not stored. */
   readonly rejected: readonly string[]
-  /** Copies of open rejections without a uuid. */
+  /** Number of items of unresolved rejections without a uuid. */
   readonly nameless: number
 }
 
 /**
- * Holds the runs of one worker against the truth.
+ * Checks the runs of one worker against the simulator's list.
  *
- * Each request asks the database which run is under way. The first one of a run finds the table as the run before it
- * left it, because a run writes nothing before its first answer: that is the moment to judge. A run that says complete
- * must have left exactly the set that was listed at its last answer; no run may have marked as removed what was listed
- * then, and thus, as no job comes back, all the time.
+ * At each request it reads from the database which run is under way. At the first request of a run, the table is as the
+ * run before left it, because a run writes nothing before its first answer. Then the run before is judged. If it was
+ * complete, the table must hold exactly the jobs that were listed at its last answer. No run may have marked a job as
+ * removed that was listed then; such a job was listed all the time, because removed jobs never come back.
  */
 export function createJudge(
   { sql }: TestDatabase,
@@ -65,8 +80,8 @@ export function createJudge(
   const runs: JudgedRun[] = []
   const failures: string[] = []
   const excused: string[] = []
-  /** Told once, by the run that did it. */
-  const wronged = new Set<string>()
+  /** Jobs already reported as wrongly removed. */
+  const reported = new Set<string>()
   let completeWithRejections = 0
   let turn = Promise.resolve()
 
@@ -74,7 +89,7 @@ export function createJudge(
     const [running] = await sql<{ id: number }>(
       `SELECT id::integer AS id FROM spidra.sync_runs WHERE status = 'running'`,
     )
-    // One that its run has given up: the worker is stopping.
+    // The worker is stopping, and its run has given up this request.
     if (running === undefined) return
     if (!seenBy.has(running.id)) await judgeClosed()
     const listed = truth.listed()
@@ -95,35 +110,35 @@ export function createJudge(
       const seen = seenBy.get(run.id)
       seenBy.delete(run.id)
       if (seen !== undefined) judge(run, seen, stored)
-      else if (run.status === 'complete') failures.push(`run ${run.id} said complete without having asked`)
+      else if (run.status === 'complete') failures.push(`run ${run.id} was complete without a request`)
     }
   }
 
   function judge(run: JudgedRun, seen: Seen, stored: StoredRows): void {
-    const lies = liesTo(seen)
+    const wrongTotals = wrongTotalsOf(seen)
     const wrong = (claim: string, isExcused: boolean) =>
       (isExcused ? excused : failures).push(`run ${run.id} (${run.mode}): ${claim}`)
-    const removed = [...stored.removed].filter((uuid) => seen.listed.has(uuid) && !wronged.has(uuid))
-    if (removed.length > 0) wrong(`marked as removed while listed: ${removed.length}`, lies.size > 0)
-    for (const uuid of removed) wronged.add(uuid)
+    const removed = [...stored.removed].filter((uuid) => seen.listed.has(uuid) && !reported.has(uuid))
+    if (removed.length > 0) wrong(`marked as removed while listed: ${removed.length}`, wrongTotals.size > 0)
+    for (const uuid of removed) reported.add(uuid)
     if (run.status !== 'complete') return
 
-    if (seen.lastPage !== 1) failures.push(`run ${run.id} said complete on page ${seen.lastPage}`)
+    if (seen.lastPage !== 1) failures.push(`run ${run.id} was complete after page ${seen.lastPage}`)
     const gone = [...stored.live].filter((uuid) => !seen.listed.has(uuid)).length
     const absent = [...seen.listed].filter((uuid) => !stored.live.has(uuid))
     const nameless = absent.filter((uuid) => !stored.rejected.includes(uuid)).length
     if (absent.length > 0) completeWithRejections += 1
-    const strange = stored.rejected.filter((uuid) => !seen.listed.has(uuid)).length
-    if (gone > 0 || strange > 0 || nameless !== stored.nameless) {
-      const rejections = `${stored.rejected.length} + ${stored.nameless} rejections, ${strange} of them not listed`
+    const unlisted = stored.rejected.filter((uuid) => !seen.listed.has(uuid)).length
+    if (gone > 0 || unlisted > 0 || nameless !== stored.nameless) {
+      const rejections = `${stored.rejected.length} + ${stored.nameless} rejections, ${unlisted} of them not listed`
       const sets = `${gone} stored and not listed, ${absent.length} listed and not stored`
-      // The verdict is taken on the last answer. Where that told the truth, lies before it are no excuse.
-      wrong(`said complete: ${sets}, ${rejections}`, lies.has(seen.lastRequest))
+      // The verdict depends on the last answer. If its total was right, earlier wrong totals are no excuse.
+      wrong(`was complete: ${sets}, ${rejections}`, wrongTotals.has(seen.lastRequest))
     }
   }
 
-  /** Requests of the run that were answered with a wrong total. */
-  function liesTo({ firstRequest, lastRequest }: Seen): ReadonlySet<number> {
+  /** The requests of the run that were answered with a wrong total. */
+  function wrongTotalsOf({ firstRequest, lastRequest }: Seen): ReadonlySet<number> {
     const own = truth.requests().filter(({ number }) => number >= firstRequest && number <= lastRequest)
     return new Set(own.filter(({ fault }) => fault === 'wrongTotal').map(({ number }) => number))
   }
@@ -144,7 +159,7 @@ export function createJudge(
     }
   }
 
-  /** One at a time: a request that gave up may still be looked at when it is repeated. */
+  /** Runs one task at a time: the check of a request that was given up may still run when it is repeated. */
   function inTurn(work: () => Promise<void>): Promise<void> {
     turn = turn.then(work).catch((error: unknown) => void failures.push(`the soak itself failed: ${error}`))
     return turn
@@ -160,4 +175,27 @@ export function createJudge(
     beforeAnswer: (request) => inTurn(() => attend(request)),
     finish: () => inTurn(judgeClosed),
   }
+}
+
+/**
+ * Waits for the end of the first run of a mode (null: any) that starts after this call. Null: it did not end in time.
+ *
+ * @throws the signal's reason when it aborts.
+ */
+export async function nextRun(
+  { sql }: TestDatabase,
+  mode: 'full' | null,
+  signal: AbortSignal,
+): Promise<JudgedRun | null> {
+  const [latest] = await sql<{ id: number }>('SELECT coalesce(max(id), 0)::integer AS id FROM spidra.sync_runs')
+  const giveUpAt = performance.now() + WAIT_MS
+  while (performance.now() < giveUpAt) {
+    const [run] = await sql<JudgedRun>(
+      `SELECT ${RUN_COLUMNS} FROM spidra.sync_runs WHERE id > $1 AND ($2::text IS NULL OR mode = $2) ORDER BY id LIMIT 1`,
+      [latest?.id ?? 0, mode],
+    )
+    if (run !== undefined && run.status !== 'running') return run
+    await sleep(POLL_MS, undefined, { signal })
+  }
+  return null
 }

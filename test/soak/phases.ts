@@ -2,10 +2,10 @@ import { FAULT_KINDS, type FaultKind } from '../../src/simulator/faults.js'
 import type { Dice } from './dice.js'
 
 /**
- * `quiet`: no fault. `faults`: every kind at once. `limited`: the same, and others use up most of the request budget.
- * `lying`: every answer tells a total that never balances, so that no run can be complete.
+ * `quiet`: no faults. `faults`: every kind at once. `limited`: the same, and others use up most of the request budget.
+ * `wrongTotals`: every answer has a wrong total, so that no run can be complete.
  */
-export type PhaseKind = 'quiet' | 'faults' | 'limited' | 'lying'
+export type PhaseKind = 'quiet' | 'faults' | 'limited' | 'wrongTotals'
 
 export interface Phase {
   readonly kind: PhaseKind
@@ -14,23 +14,25 @@ export interface Phase {
 
 export type Rates = Readonly<Partial<Record<FaultKind, number>>>
 
-/** A refusal without retries ends the run, so with more of it hardly a run would come to its verdict. */
+/** A 402 is not retried and ends the run. With more of them hardly any run would reach its verdict. */
 const HIGHEST_RATES: Rates = { http402: 0.01 }
 
-/** Of all answers; with more, hardly a page would come through in six attempts. */
+/** Largest share of faulty answers. With more, hardly any page would be read in six attempts. */
 const MOST_FAULTY = 0.55
 
-/** How the time is spent: after a warm-up faults of all forms, each followed by quiet, until the time is over. */
+/**
+ * Plans the phases of a soak: after a warm-up phases of faults, each followed by a quiet one, until the time is over.
+ */
 export function planPhases(minutes: number): readonly Phase[] {
   const totalMs = minutes * 60_000
-  // A soak of a minute sees every phase once; a long one stays longer in each, so that what is slow to show can show.
+  // A soak of a minute has every phase once. In a long one the phases are longer, so that slow effects can show.
   const unit = Math.min(60_000, totalMs / 4.6)
   const round: readonly Phase[] = [
     { kind: 'faults', ms: unit },
     { kind: 'quiet', ms: unit / 3 },
     { kind: 'limited', ms: unit },
     { kind: 'quiet', ms: unit / 3 },
-    { kind: 'lying', ms: unit / 3 },
+    { kind: 'wrongTotals', ms: unit / 3 },
     { kind: 'quiet', ms: unit / 6 },
     { kind: 'faults', ms: unit },
     { kind: 'quiet', ms: unit / 3 },
@@ -45,10 +47,10 @@ export function planPhases(minutes: number): readonly Phase[] {
   return phases
 }
 
-/** Shares of all kinds for a phase, each drawn anew. */
+/** Draws the rates of all faults for a phase. */
 export function drawRates(kind: PhaseKind, dice: Dice): Rates {
   if (kind === 'quiet') return {}
-  if (kind === 'lying') return { wrongTotal: 1 }
+  if (kind === 'wrongTotals') return { wrongTotal: 1 }
   const total = MOST_FAULTY * (0.3 + 0.7 * dice.share())
   const weights = FAULT_KINDS.map((fault) => [fault, 0.1 + dice.share()] as const)
   const sum = weights.reduce((all, [, weight]) => all + weight, 0)

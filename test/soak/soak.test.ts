@@ -2,20 +2,20 @@ import { expect, test } from 'vitest'
 import { runSoak } from './soak.js'
 import { toSummaryTable } from './summary.js'
 
-/** `npm run soak -- --minutes N` sets it. `npm run check` takes the short form: every phase once. */
+/** Set by `npm run soak -- --minutes N`. Without it the short form runs, with every phase once. */
 const MINUTES = process.env.SOAK_MINUTES === undefined ? null : Number(process.env.SOAK_MINUTES)
 const SEED = Number(process.env.SOAK_SEED ?? 1)
 
 /**
- * A service that has just started still fills its pools and caches; only growth by the half of it would stand out. After
- * some minutes what is left is the sawtooth of garbage, a few MB. A leak of one page a request, 50 jobs or some 30 kB as
- * they lie in memory, adds as many MB in a quarter of twenty minutes as there are requests by 30.
+ * How much memory may grow, in MB. In the short form the service still fills its pools and caches, so the margin is
+ * wide. After some minutes only the sawtooth of garbage collection remains, a few MB. A leak of one page per request
+ * (50 jobs, some 30 kB) adds 1 MB per 30 requests.
  */
 const RSS_MARGIN_MB = { short: 32, long: 16 }
 
 const say = (line: string) => void process.stdout.write(`${line}\n`)
 
-test('all faults at once: no wrong complete, no crash, no leak, no secret, and complete in the first run after', {
+test('with all faults at once: no wrong complete, no crash, no leak, no secret shown, and the first run after them is complete', {
   timeout: (MINUTES ?? 0) * 60_000 + 600_000,
 }, async () => {
   const result = await runSoak(

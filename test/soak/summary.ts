@@ -3,20 +3,20 @@ import type { Churn } from './churn.js'
 import type { JudgedRun } from './judge.js'
 import { quartersOf, type Vitals } from './vitals.js'
 
-/** All that a soak has seen. */
+/** The result of a soak. */
 export interface SoakResult {
   readonly minutes: number
   readonly seed: number
-  /** Claims that did not hold, in words. */
+  /** Claims that did not hold, one sentence each. */
   readonly failures: readonly string[]
-  /** What a lying total made wrong. */
+  /** Claims that did not hold after answers with a wrong total. */
   readonly excused: readonly string[]
   readonly runs: readonly JudgedRun[]
   readonly completeWithRejections: number
-  /** Runs that were the first to start after faults had stopped, all of them complete unless `failures` names them. */
+  /** Number of complete runs that were the first to start after a phase of faults. `failures` names the others. */
   readonly recoveries: number
   readonly requests: number
-  /** Faulty answers by kind; `rate limit` is no fault, but the simulator's own limit. */
+  /** Faulty answers by kind. `rate limit` counts the 429 of the simulator's own limit. */
   readonly faults: ReadonlyMap<string, number>
   readonly jobs: Readonly<Record<'listed' | 'stored' | 'removed' | 'quarantined', number>>
   readonly churn: Churn['counts']
@@ -25,7 +25,7 @@ export interface SoakResult {
   readonly samples: readonly Vitals[]
 }
 
-/** The figures as a table in Markdown. */
+/** Formats the figures as a Markdown table. */
 export function toSummaryTable(result: SoakResult): string {
   const { runs, faults, jobs, churn, samples, failures } = result
   const sum = (numbers: Iterable<number>) => [...numbers].reduce((all, number) => all + number, 0)
@@ -40,7 +40,7 @@ export function toSummaryTable(result: SoakResult): string {
     ['what the list did', pairs(Object.entries(churn))],
     ['first runs after faults, all complete', count(result.recoveries)],
     ['complete with items in quarantine', count(result.completeWithRejections)],
-    ['wrong under a lying total (A2 broken)', count(result.excused.length)],
+    ['claims broken after a wrong total (A2 excludes those)', count(result.excused.length)],
     ['MB resident, by quarter (median)', quarters(samples, 'rssMb')],
     ['open files, by quarter (median)', quarters(samples, 'descriptors')],
     ['Postgres connections, by quarter (median)', quarters(samples, 'connections')],
@@ -51,7 +51,7 @@ export function toSummaryTable(result: SoakResult): string {
   return ['| soak | |', '|---|---|', ...rows.map(([name, value]) => `| ${name} | ${value} |`), ''].join('\n')
 }
 
-/** Adds the faulty answers after request `counted`, by kind; returns the number of the last request. */
+/** Adds the faulty answers after request `counted` to the counts by kind. Returns the number of the last request. */
 export function tallyFaults(requests: Simulator['requests'], counted: number, into: Map<string, number>): number {
   for (const { number, fault, status } of requests) {
     const kind = fault ?? (status === 429 ? 'rate limit' : null)

@@ -3,11 +3,11 @@ import { growth, type Vitals } from './vitals.js'
 
 const MARGINS = { rssMb: 16, descriptors: 3, connections: 2 }
 
-/** A hundred samples; `at` says what the process holds in each. */
+/** A hundred samples. `at` gives the values that differ from the default. */
 const samplesOf = (at: (index: number) => Partial<Vitals>) =>
   Array.from({ length: 100 }, (_, index) => ({ rssMb: 200, descriptors: 30, connections: 5, ...at(index) }))
 
-test('what grows without end is named', () => {
+test('names what grows without end', () => {
   expect(
     growth(
       samplesOf((index) => ({ rssMb: 100 + index })),
@@ -22,7 +22,7 @@ test('what grows without end is named', () => {
   ).toEqual(['descriptors went from 62 to 87', 'connections went from 62 to 87'])
 })
 
-test('neither a start that settles nor a sawtooth is growth, nor what cannot be measured', () => {
+test('does not count as growth: a start that settles, a sawtooth, or what cannot be measured', () => {
   expect(
     growth(
       samplesOf((index) => ({ rssMb: 300 - 100 / (index + 1) + 10 * (index % 5) })),

@@ -1,20 +1,20 @@
 import { readdir, readFile } from 'node:fs/promises'
 import type { TestDatabase } from '../support/test-database.js'
 
-/** What a process holds at a moment. */
+/** The resources that a process uses at one moment. */
 export interface Vitals {
-  /** Resident memory in MB; null where there is no /proc. */
+  /** Resident memory in MB; null without /proc. */
   readonly rssMb: number | null
-  /** Open file descriptors; null where there is no /proc. */
+  /** Open file descriptors; null without /proc. */
   readonly descriptors: number | null
   /** Connections to Postgres. */
   readonly connections: number
 }
 
-/** The median of each quarter of the samples; null where nothing was measured. */
+/** The median of each quarter of the samples; null if nothing was measured. */
 export type Quarters = readonly (number | null)[]
 
-/** @param role of the process in the database. */
+/** @param role the database role that the process connects with. */
 export async function readVitals({ sql }: TestDatabase, pid: number, role: string): Promise<Vitals> {
   const [row] = await sql<{ connections: number }>(
     'SELECT count(*)::integer AS connections FROM pg_stat_activity WHERE usename = $1',
@@ -40,7 +40,7 @@ function median(samples: readonly Vitals[], what: keyof Vitals): number | null {
   return values[values.length >> 1] ?? null
 }
 
-/** Says in words what has grown from the third quarter to the fourth by more than its margin. */
+/** Names the resources whose median grew from the third quarter to the fourth by more than the margin. */
 export function growth(samples: readonly Vitals[], margins: Readonly<Record<keyof Vitals, number>>): readonly string[] {
   const kinds = ['rssMb', 'descriptors', 'connections'] as const
   return kinds.flatMap((what) => {

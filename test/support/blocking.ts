@@ -2,18 +2,18 @@ import { Client } from 'pg'
 import { expect } from 'vitest'
 import type { TestDatabase } from './test-database.js'
 
-/** Waits until `count` connections to the database wait for a lock. */
-export async function untilBlocked({ sql }: TestDatabase, count: number): Promise<void> {
+/** Resolves when this number of connections to the database wait for a lock. */
+export async function untilBlocked({ sql }: TestDatabase, count = 1): Promise<void> {
   const blocked = async () => {
     const rows = await sql(
       `SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
     )
     return rows.length
   }
-  await expect.poll(blocked, { timeout: 10_000, interval: 5 }).toBe(count)
+  await expect.poll(blocked, { timeout: 20_000, interval: 5 }).toBe(count)
 }
 
-/** A transaction on a connection of its own, to be in the way of others. Rolled back at the end of its block. */
+/** Opens a transaction on its own connection, to block others. It is rolled back at the end of its block. */
 export async function openTransaction({ url }: TestDatabase) {
   const client = new Client({ connectionString: url })
   client.on('error', () => undefined) // a test may end it from outside
@@ -26,7 +26,15 @@ export async function openTransaction({ url }: TestDatabase) {
   }
 }
 
-/** Listens on the channel of change events; `heard` gives the payloads so far, those of earlier statements included. */
+/** Holds the lock that a statement takes, in a transaction of its own. */
+export async function hold(database: TestDatabase, statement: string) {
+  const transaction = await openTransaction(database)
+  await transaction.query(statement)
+  const release = transaction[Symbol.asyncDispose]
+  return { release, [Symbol.asyncDispose]: release }
+}
+
+/** Listens for change events. `heard` returns all payloads so far, including those of every earlier statement. */
 export async function listenForEvents({ url }: TestDatabase) {
   const client = new Client({ connectionString: url })
   const payloads: (string | undefined)[] = []
@@ -35,7 +43,7 @@ export async function listenForEvents({ url }: TestDatabase) {
   await client.query('LISTEN spidra_batch_job_events')
   return {
     heard: async () => {
-      await client.query('SELECT') // notifications come before the answer to a later statement
+      await client.query('SELECT') // notifications arrive before the answer to a later statement
       return payloads
     },
     [Symbol.asyncDispose]: () => client.end(),

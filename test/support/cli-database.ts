@@ -5,8 +5,8 @@ import { DATABASE_PASSWORD } from './cli.js'
 import { createTestDatabase, type TestDatabase } from './test-database.js'
 
 /**
- * A database as a user would have it: nothing in it yet, and owned by a role that may nothing else, with a password
- * that is easy to find in an output.
+ * Creates a database as a user would have it: empty, and owned by a role without other rights. The role's password is
+ * easy to find in an output.
  */
 export async function createCliDatabase({ password = DATABASE_PASSWORD } = {}): Promise<TestDatabase> {
   const database = await createTestDatabase({ isMigrated: false })

@@ -1,7 +1,7 @@
 import { expect } from 'vitest'
 import { API_KEY, type CliResult, runCli } from './cli.js'
 
-/** `sync --json` of the list into the database; the one line on stdout as an object. */
+/** Runs `sync --json`. `summary` is the single line of its standard output, parsed. */
 export async function sync(
   api: { readonly url: string },
   { url }: { readonly url: string },
@@ -13,7 +13,7 @@ export async function sync(
   return { ...result, summary: summaryOf(result) }
 }
 
-/** The one line of JSON on standard output. */
+/** Parses standard output, which must be a single line of JSON. */
 export function summaryOf({ stdout, stderr }: CliResult): Record<string, unknown> {
   expect(stdout, stderr).toMatch(/^\{[^\n]*\}\n$/)
   return JSON.parse(stdout)

@@ -9,31 +9,31 @@ import { leaksIn, secretsIn } from './leaks.js'
 /** The built program, as users run it. */
 export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
 
-/** What no output may show, whatever the log level. */
+/** Secrets that no output may contain, at any log level. */
 export const API_KEY = 'spd_e2e-a-key-that-nobody-may-see'
 export const DATABASE_PASSWORD = 'e2e-a-password-that-nobody-may-see'
 
 /**
- * What ends at once takes less, in milliseconds, on a machine that does much else; half of the usual SHUTDOWN_GRACE_MS,
- * so whatever had to be cut off at its end takes more.
+ * The most that an immediate end takes on a busy machine, in milliseconds. It is half of the default SHUTDOWN_GRACE_MS,
+ * so a shutdown that had to wait for the end of the grace period takes longer.
  */
 export const AT_ONCE_MS = 5_000
 
 const leaks: string[] = []
 
-/** Every file that starts a process answers for what its processes said. */
+/** Fails the test file if a process that it started showed a secret. */
 afterAll(() => expect(leaks).toEqual([]))
 
 export interface CliOptions {
-  /** Beside `PATH` and `HOME`, which is all that the process inherits. */
+  /** Added to `PATH` and `HOME`, the only variables that the process inherits. */
   readonly env?: Readonly<Record<string, string | undefined>>
-  /** Default: a folder of its own, removed when the process is disposed of. */
+  /** Default: a new folder, removed when the process is disposed of. */
   readonly cwd?: string
   /** Flags for Node itself. */
   readonly nodeFlags?: readonly string[]
 }
 
-/** How a process ended, and what it said. */
+/** How a process ended, and its output. */
 export interface CliResult {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
@@ -41,14 +41,14 @@ export interface CliResult {
   readonly stderr: string
 }
 
-/** A process under way. Disposing of it kills it if it still runs. */
+/** A running process. Disposing of it kills it if it still runs. */
 export interface CliProcess extends AsyncDisposable {
   readonly pid: number
   readonly stdout: string
   readonly stderr: string
-  /** Once it has ended and closed its output. */
+  /** Resolves when it has ended and closed its output. */
   readonly ended: Promise<CliResult>
-  /** Resolves as soon as what it said so far, on either stream, matches; rejects if it ends without. */
+  /** Resolves as soon as the output so far, of either stream, matches. Rejects if the process ends without a match. */
   says(pattern: RegExp): Promise<RegExpExecArray>
   kill(signal: NodeJS.Signals): void
   /** Closes our end of its standard output, as `head` does. */
@@ -66,7 +66,7 @@ export async function startCli(args: readonly string[], options: CliOptions = {}
   return startProcess(process.execPath, [...(options.nodeFlags ?? []), CLI, ...args], options)
 }
 
-/** Starts any program the same way, such as a shell that pipes our output. */
+/** Starts any program in the same way, such as a shell that pipes our output. */
 export async function startProcess(
   file: string,
   args: readonly string[],
@@ -128,33 +128,33 @@ async function waitFor(
 ): Promise<RegExpExecArray> {
   const match = () => pattern.exec(said.stdout) ?? pattern.exec(said.stderr)
   const found = new Promise<RegExpExecArray>((resolve) => {
-    const look = () => {
+    const check = () => {
       const result = match()
       if (result === null) return
-      child.stdout?.off('data', look)
-      child.stderr?.off('data', look)
+      child.stdout?.off('data', check)
+      child.stderr?.off('data', check)
       resolve(result)
     }
-    child.stdout?.on('data', look)
-    child.stderr?.on('data', look)
-    look()
+    child.stdout?.on('data', check)
+    child.stderr?.on('data', check)
+    check()
   })
   const missed = ended.then(({ code, stdout, stderr }) => {
     const result = match()
     if (result !== null) return result
-    throw new Error(`ended with ${code} and never said ${pattern}:\n${stdout}${stderr}`)
+    throw new Error(`ended with ${code}, and its output never matched ${pattern}:\n${stdout}${stderr}`)
   })
   return Promise.race([found, missed])
 }
 
-/** A folder to work in. Nothing may be left behind in it: a Postgres that still runs is stopped, and is a failure. */
+/** A working folder. A Postgres that still runs in it at the end is stopped, and fails the test. */
 export interface Folder extends AsyncDisposable {
   readonly path: string
 }
 
 export async function createFolder(): Promise<Folder> {
   const path = await mkdtemp(join(tmpdir(), 'spidra-sync-cli-'))
-  await chmod(path, 0o755) // for root: the embedded server runs as another user, who has to pass
+  await chmod(path, 0o755) // if run by root: the embedded server runs as another user, who must be able to enter
   return {
     path,
     async [Symbol.asyncDispose]() {
@@ -166,7 +166,7 @@ export async function createFolder(): Promise<Folder> {
   }
 }
 
-/** Process numbers of embedded servers that run on data in the folder: those of the worker and of both demos. */
+/** Process ids of the embedded servers with data in the folder: those of the worker and of both demos. */
 export async function embeddedPostgresIn(folder: string): Promise<number[]> {
   const owners = ['', 'demo', 'demo-fleet']
   const files = owners.map((owner) => join(folder, '.spidra-sync', owner, 'data', 'postmaster.pid'))

@@ -5,7 +5,9 @@ import { loadConfig } from '../../src/config/config.js'
 import type { Environment } from '../../src/config/names.js'
 import type { CommandContext } from '../../src/service/command.js'
 
-/** What the process edge hands to a command in this environment; what the command writes is noted. */
+/**
+ * Creates the context that `cli.ts` gives to a command in this environment. `written` collects the command's output.
+ */
 export function commandContext(
   env: Environment,
   workingDirectory = '.',

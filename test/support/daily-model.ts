@@ -1,6 +1,6 @@
 import type { TestDatabase } from './test-database.js'
 
-/** A row of `daily_batch_jobs`, as JSON gives it: numbers as numbers, the day as text. */
+/** A row of `daily_batch_jobs` as JSON: numbers as numbers, the day as text. */
 export interface DailyRow {
   readonly day: string
   readonly account: string
@@ -35,10 +35,10 @@ interface RawJob {
 }
 
 const DAY_MICROS = 86_400_000_000n
-/** Gaps are filled so far back. */
+/** The longest gap that is filled, in days. */
 const MAX_GAP_DAYS = 3_653
 
-/** The view, and what it should be, by one snapshot of the database. */
+/** Reads the view and computes what it should contain, from one snapshot of the database. */
 export async function compareDays({ sql }: Pick<TestDatabase, 'sql'>) {
   const [found] = await sql<{ view: DailyRow[] | null; raw: RawJob[] | null; today: string }>(`
     SELECT (now() AT TIME ZONE 'UTC')::date::text AS today,
@@ -53,7 +53,7 @@ export async function compareDays({ sql }: Pick<TestDatabase, 'sql'>) {
   return { view: sorted(view ?? []), expected: sorted(recompute(raw ?? [], today)), today }
 }
 
-/** What the view should hold, from the jobs alone. */
+/** Computes what the view should contain, from the jobs only. */
 export function recompute(jobs: readonly RawJob[], today: string): DailyRow[] {
   return [...groupBy(jobs, (job) => job.account).values()].flatMap((ofAccount) => {
     const byDay = groupBy(ofAccount, (job) => dayOf(BigInt(job.created_at)))

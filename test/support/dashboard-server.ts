@@ -1,14 +1,14 @@
 import { type HttpServerOptions, startHttpServer } from '../../src/http/server.js'
 import { createLogger } from '../../src/logging/logger.js'
 
-/** The dashboard on a free port, as the service serves it. */
+/** Serves the dashboard on a free port, as the service does. */
 export async function serveDashboard(
   dashboard: NonNullable<HttpServerOptions['dashboard']>,
   config: Partial<HttpServerOptions['config']> = {},
 ) {
   const logged: string[] = []
   const destination = { write: (line: string) => logged.push(line) }
-  const unused = () => Promise.reject(new Error('nobody asks'))
+  const unused = () => Promise.reject(new Error('not used by these tests'))
   const server = await startHttpServer({
     config: { host: '127.0.0.1', port: 0, dashboardPassword: null, ...config },
     log: await createLogger({ level: 'info', format: 'json', secrets: [], destination }),
@@ -17,6 +17,6 @@ export async function serveDashboard(
     status: unused,
     dashboard,
   })
-  if (server === null) throw new Error('The server was to start')
+  if (server === null) throw new Error('The server did not start')
   return { url: server.url, logged, [Symbol.asyncDispose]: () => server.close() }
 }

@@ -1,7 +1,7 @@
 import type { Account } from '../../src/simulator/account.js'
 import type { TestDatabase } from './test-database.js'
 
-/** What change events speak of. */
+/** The state of a job as far as change events report it. */
 export interface JobState {
   readonly status: string
   readonly completed: number
@@ -19,15 +19,15 @@ interface EventRow {
 const toText = ({ status, completed, failed }: Omit<JobState, 'isRemoved'>) => `${status} ${completed}/${failed}`
 
 /**
- * Remembers how every job was first listed, and checks the change feed against that. The list may change between two
+ * Records how every job was first listed, and checks the change events against that. The list may change between two
  * checks, and not during one.
  */
 export function createEventHistory(account: Account) {
-  /** As of the last check, or when it was first listed. */
+  /** Each job as of the last check, or as first listed. */
   const known = new Map<string, JobState>()
   let lastEvent = 0n
 
-  /** Every job of the list as it is now. */
+  /** Every job as it is listed now. */
   function listed(): Map<string, JobState> {
     const { jobs } = account.list({ page: 1, limit: account.total })
     return new Map(
@@ -39,8 +39,8 @@ export function createEventHistory(account: Account) {
   }
 
   /**
-   * Replays the events since the last check, job by job, and tells in words what is lost, doubled or wrong: each must
-   * begin where the one before ended, the last must end in what is listed, and there is one for each change.
+   * Replays the events since the last check, job by job, and names those that are missing, duplicate or wrong. Each
+   * must start from the state before it and end in the listed state, and there must be one for each change.
    */
   async function check(database: TestDatabase): Promise<readonly string[]> {
     const now = listed()
@@ -53,11 +53,11 @@ export function createEventHistory(account: Account) {
     }
     for (const [uuid, { isRemoved }] of known) if (!isRemoved && !now.has(uuid)) changed.add(uuid)
 
-    const told = new Set<string>()
+    const reported = new Set<string>()
     for (const event of await readEvents(database)) {
       const before = known.get(event.uuid)
-      if (told.has(event.uuid)) faults.push(`${event.uuid}: a second event, ${event.kind}, for one change`)
-      told.add(event.uuid)
+      if (reported.has(event.uuid)) faults.push(`${event.uuid}: a second event, ${event.kind}, for one change`)
+      reported.add(event.uuid)
       if (before === undefined || toText(before) !== event.from) {
         faults.push(`${event.uuid}: ${event.kind} from ${event.from}, but it was ${before && toText(before)}`)
       }
@@ -68,7 +68,7 @@ export function createEventHistory(account: Account) {
         faults.push(`${event.uuid}: ${event.kind} to ${event.to}, but it is ${toText(state)}`)
       }
     }
-    for (const uuid of changed) if (!told.has(uuid)) faults.push(`${uuid}: changed without an event`)
+    for (const uuid of changed) if (!reported.has(uuid)) faults.push(`${uuid}: changed without an event`)
     for (const uuid of known.keys()) {
       const last = known.get(uuid)
       const state = now.get(uuid) ?? (last && { ...last, isRemoved: true })

@@ -1,12 +1,12 @@
 import type { QueryResultRow } from 'pg'
 import { uuidOf } from './job-rows.js'
 
-/** Runs one statement in the transaction that everything of an example happens in, so that `now()` stands still. */
+/** Runs a statement in the transaction of an example, in which `now()` does not change. */
 export type Ask = <Row extends QueryResultRow>(text: string) => Promise<{ rows: Row[] }>
 
 const TODAY = `date_trunc('day', now(), 'UTC')`
 
-/** Created so many days ago at 00:00 UTC, so that no query depends on the time of day; ended after so many seconds. */
+/** Created `ago` days ago at 00:00 UTC, so that no query depends on the time of day; finished after `seconds`. */
 const JOBS = [
   { ago: 0, status: 'running', counts: [10, 4, 1], channel: `'api'`, format: `'json'`, seconds: null },
   { ago: 1, status: 'pending', counts: [5, 0, 0], channel: `'playground'`, format: `'json'`, seconds: null },
@@ -17,7 +17,7 @@ const JOBS = [
   { ago: 5, status: 'running', counts: [20, 8, 2], channel: `'api'`, format: `'json'`, seconds: null },
 ] as const
 
-/** Seven jobs of a week, what happened to them, and the runs that saw it; all in relation to now. */
+/** Inserts seven jobs of a week, their events, and runs; all relative to now. */
 export async function insertExamples(ask: Ask): Promise<void> {
   for (const [i, { ago, status, counts, channel, format, seconds }] of JOBS.entries()) {
     const created = `${TODAY} - interval '${ago} days'`
@@ -53,7 +53,7 @@ export async function insertExamples(ask: Ask): Promise<void> {
       ('default', 'a', '{"uuid":7}', 'uuid: must be a uuid', 1, NULL), ('default', 'b', '[]', 'no object', 1, now())`)
 }
 
-/** A table as text in which nothing depends on when it is made: days count from today, other instants from now. */
+/** Formats a table as text that does not depend on the time: days count from today, other instants from now. */
 export function toStableText(rows: readonly QueryResultRow[], now: Date): string {
   return rows
     .map((row) =>

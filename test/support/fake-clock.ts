@@ -3,7 +3,7 @@ import { rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createFolder } from './cli.js'
 
-/** Where Debian, by processor, and others keep it; `FAKETIME_LIBRARY` names any other place. */
+/** Where Debian and other systems install it; `FAKETIME_LIBRARY` names any other path. */
 const PLACES = [
   process.env.FAKETIME_LIBRARY ?? '',
   '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1',
@@ -11,19 +11,19 @@ const PLACES = [
   '/usr/lib/faketime/libfaketime.so.1',
 ]
 
-/** libfaketime, by which a process sees another time; null where it is not installed. */
+/** The path of libfaketime, which shows a process another time; null if it is not installed. */
 export const FAKETIME = PLACES.find((path) => path !== '' && existsSync(path)) ?? null
 
-/** Stands behind the names of tests that cannot run without it. */
+/** Suffix for the names of tests that need it, on systems without it. */
 export const FAKETIME_NOTE =
   FAKETIME === null ? ' (NOT RUN: needs libfaketime, on Debian `apt-get install libfaketime`)' : ''
 
-/** The wall clock of processes that run with its environment. Their monotonic clock and their timers stay true. */
+/** A wall clock for processes that run with its environment. Their monotonic clock and timers are not changed. */
 export interface FakeClock extends AsyncDisposable {
   readonly env: Readonly<Record<string, string>>
-  /** Milliseconds that the clock is ahead. */
+  /** How far the clock is ahead of the true one, in milliseconds. */
   readonly aheadMs: number
-  /** Puts the clock that far ahead of the true one, or behind. */
+  /** Puts the clock this far ahead of the true one, or behind if negative. */
   put(aheadMs: number): Promise<void>
   /** Sets the clock to an instant; it goes on from there. */
   set(instant: string): Promise<void>
@@ -35,7 +35,7 @@ export async function createFakeClock(): Promise<FakeClock> {
   let aheadMs = 0
   async function put(ms: number): Promise<void> {
     aheadMs = ms
-    // In one step: no process may read half of it.
+    // In one step, so that no process reads a part of it.
     await writeFile(`${file}.new`, `${ms < 0 ? '-' : '+'}${(Math.abs(ms) / 1000).toFixed(3)}\n`)
     await rename(`${file}.new`, file)
   }

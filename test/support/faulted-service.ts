@@ -4,26 +4,27 @@ import { expect } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/server.js'
 import { API_KEY, type CliProcess, startCli } from './cli.js'
 
-/** A machine that does much else needs its time. */
+/** Long enough for a busy machine. */
 const PATIENCE = { timeout: 60_000, interval: 50 }
 
+/** The answers of both probes at one moment. */
 interface Asked {
   readonly healthz: number
   readonly readyz: number
-  /** The checks that fail, by name. */
+  /** Details of the failing checks, by name. */
   readonly failing: Readonly<Record<string, string>>
 }
 
 export interface FaultedService extends AsyncDisposable {
   readonly api: Simulator
   readonly process: CliProcess
-  /** What the probes have answered so far, asked all the time. */
+  /** All answers of the probes so far; they are polled all the time. */
   readonly answers: readonly Asked[]
-  /** Resolves when a probe answers like that. */
+  /** Resolves when `/readyz` answers with this status. */
   untilReadyz(status: number): Promise<void>
   /**
-   * Resolves when a run that began after this call is complete. Then: the table is the list, no record of an older run
-   * is `running`, and `/readyz` gives 200.
+   * Resolves when a run that began after this call is complete. Then the table must equal the list, no record of an
+   * older run may be `running`, and `/readyz` must answer 200.
    */
   recovered(): Promise<void>
 }
@@ -34,8 +35,8 @@ interface Where {
 }
 
 /**
- * The service on a list of 20 pages, which runs every second, and has `fault` happen to it while page 12 of its first
- * pass is answered. Both probes are asked all the time.
+ * Starts the service for a list of 20 pages, with a run every second, and calls `fault` while page 12 of its first pass
+ * is answered. Polls both probes all the time.
  */
 export async function startFaultedService(
   database: Where,
@@ -58,7 +59,7 @@ export async function startFaultedService(
   })
   const answers: Asked[] = []
   const probing = new AbortController()
-  const probe = service.says(/"url":"(http:[^"]+)"/).then(([, url]) => askOn(`${url}`, answers, probing.signal))
+  const probe = service.says(/"url":"(http:[^"]+)"/).then(([, url]) => pollProbes(`${url}`, answers, probing.signal))
   probe.catch(() => undefined)
 
   async function expectWhole(): Promise<void> {
@@ -67,7 +68,7 @@ export async function startFaultedService(
     )
     const listed = [...api.account.allUuids()].map((uuid) => [uuid, api.account.job(uuid)?.status] as const)
     expect(new Map(stored.map(({ uuid, status }) => [uuid, status]))).toEqual(new Map(listed))
-    // The newest may well be under way.
+    // The newest run may be under way.
     const open = await sql(
       `SELECT id FROM spidra.sync_runs WHERE status = 'running' AND id < (SELECT max(id) FROM spidra.sync_runs)`,
     )
@@ -102,7 +103,7 @@ export async function startFaultedService(
   }
 }
 
-async function askOn(url: string, answers: Asked[], signal: AbortSignal): Promise<void> {
+async function pollProbes(url: string, answers: Asked[], signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     const [healthz, readyz] = await Promise.all([fetch(`${url}/healthz`), fetch(`${url}/readyz`)])
     const { checks } = (await readyz.json()) as { checks: Record<string, { ok: boolean; detail: string }> }

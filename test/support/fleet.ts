@@ -4,9 +4,12 @@ import type { Simulator } from '../../src/simulator/server.js'
 import { type CliProcess, type CliResult, createFolder, runCli, startCli } from './cli.js'
 import type { TestDatabase } from './test-database.js'
 
-/** Processes of a fleet on one machine, each worker at an address of its own. Disposing of it kills what still runs. */
+/**
+ * The processes of a fleet on one machine, each worker with its own address. Disposing of it kills those that still
+ * run.
+ */
 export interface TestFleet extends AsyncDisposable {
-  /** Every process so far, ended ones too. */
+  /** Every process started so far, including ended ones. */
   readonly processes: readonly CliProcess[]
   startScheduler(): Promise<CliProcess>
   /**
@@ -14,15 +17,15 @@ export interface TestFleet extends AsyncDisposable {
    * @param databaseUrl default: that of the fleet.
    */
   startWorker(address: number, databaseUrl?: string): Promise<CliProcess>
-  /** Scheduler and worker in one. */
+  /** Starts a process that is scheduler and worker. */
   startBoth(): Promise<CliProcess>
-  /** `status` of everything, as a person sees it. */
+  /** Runs `status`. */
   status(...flags: readonly string[]): Promise<CliResult>
-  /** Replaces the accounts file, which at first has all accounts of the simulator. */
+  /** Replaces the accounts file. At first it has all accounts of the simulator. */
   write(content: readonly FileEntry[] | string): Promise<void>
 }
 
-/** An accounts file for all accounts of the simulator, and what starts processes with it. */
+/** Creates an accounts file for all accounts of the simulator, and functions that start processes with it. */
 export async function createFleet(
   simulator: Simulator,
   database: Pick<TestDatabase, 'url'>,
@@ -61,7 +64,7 @@ export async function createFleet(
   }
 }
 
-/** What a test writes into an accounts file. */
+/** An entry of an accounts file. */
 export interface FileEntry {
   readonly name: string
   readonly apiKey: string
@@ -72,10 +75,10 @@ export interface FileEntry {
 export const entriesOf = ({ accounts }: Simulator): FileEntry[] =>
   accounts.map(({ number, key }) => ({ name: nameOf(number), apiKey: key }))
 
-/** The name of the simulator's account of that number. */
+/** The name of an account of the simulator, by its number. */
 export const nameOf = (number: number) => `account ${number}`
 
-/** How many accounts a run has been complete for. */
+/** The number of accounts that have had a complete run. */
 export async function completeAccounts({ sql }: Pick<TestDatabase, 'sql'>): Promise<number> {
   const [row] = await sql<{ complete: number }>(
     'SELECT count(*)::integer AS complete FROM spidra.sync_state WHERE last_complete_at IS NOT NULL',
@@ -83,13 +86,13 @@ export async function completeAccounts({ sql }: Pick<TestDatabase, 'sql'>): Prom
   return row?.complete ?? 0
 }
 
-/** Runs of one account that were under way at the same time. */
+/** Finds runs of one account that were under way at the same time. */
 export const overlaps = ({ sql }: Pick<TestDatabase, 'sql'>) =>
   sql(`SELECT a.account, a.id, a.worker, a.status, b.id AS other, b.worker AS other_worker
        FROM spidra.sync_runs a JOIN spidra.sync_runs b
        ON b.account = a.account AND b.id > a.id AND b.started_at < coalesce(a.finished_at, now())`)
 
-/** How the table differs from what an account lists, by uuid. */
+/** Lists the uuids in which the table differs from the accounts' lists. */
 export async function differences({ sql }: Pick<TestDatabase, 'sql'>, simulator: Simulator): Promise<string[]> {
   const rows = await sql<{ account: string; uuid: string }>(
     'SELECT account, uuid::text AS uuid FROM spidra.batch_jobs WHERE removed_at IS NULL',

@@ -1,4 +1,4 @@
-// A process that opens the embedded Postgres in the directory of its argument, tells its URL, and stays until its
+// A process that opens the embedded Postgres in the directory given as argument, prints its URL, and runs until its
 // standard input ends.
 import { openEmbeddedPostgres } from '../../src/db/embedded/postgres.js'
 

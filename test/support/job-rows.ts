@@ -1,14 +1,15 @@
 import type { Database } from '../../src/db/client.js'
 import type { JobRow } from '../../src/db/job-row.js'
 import { type RunEnd, type RunKey, startRun } from '../../src/db/sync-runs.js'
+import type { Account } from '../../src/simulator/account.js'
 import type { TestDatabase } from './test-database.js'
 
-/** A uuid for each number, in the order of the numbers. */
+/** Returns a uuid for a number; uuids sort as their numbers do. */
 export function uuidOf(number: number): string {
   return `00000000-0000-4000-8000-${number.toString(16).padStart(12, '0')}`
 }
 
-/** A running job, with what the test says in place. */
+/** A running job, with the given fields changed. */
 export function jobRow(change: Partial<JobRow> = {}): JobRow {
   return {
     uuid: uuidOf(1),
@@ -30,12 +31,12 @@ export function jobRows(count: number, change: (number: number) => Partial<JobRo
   return Array.from({ length: count }, (_, i) => jobRow({ uuid: uuidOf(i + 1), ...change(i + 1) }))
 }
 
-/** Starts a run, which closes an older one of the account. */
+/** Starts a run. It closes an older one of the account. */
 export function openRun(db: Database, account = 'default'): Promise<RunKey> {
   return startRun(db, { account, mode: 'full', trigger: 'manual', worker: 'test:1' })
 }
 
-/** Takes the right to write from a run, as another worker would. */
+/** Closes a run, as another worker would, so that it can no longer write. */
 export async function closeRun({ sql }: TestDatabase, run: RunKey): Promise<void> {
   await sql(`UPDATE spidra.sync_runs SET status = 'aborted', finished_at = now() WHERE id = $1`, [run.id])
 }
@@ -61,13 +62,13 @@ export const RUN_END: RunEnd = {
   errorMessage: null,
 }
 
-/** A job of the table, as the merge would take it. */
+/** A job as stored in the table. */
 export interface StoredJob extends JobRow {
   readonly account: string
   readonly isRemoved: boolean
 }
 
-/** The table in the order of the uuids, timestamps in UTC with microseconds. */
+/** Reads the table in the order of the uuids, timestamps in UTC with microseconds. */
 export function readJobs({ sql }: TestDatabase): Promise<StoredJob[]> {
   return sql<StoredJob>(`
     SELECT uuid, status, total_urls AS "totalUrls", completed_count AS "completedCount", failed_count AS "failedCount",
@@ -76,4 +77,28 @@ export function readJobs({ sql }: TestDatabase): Promise<StoredJob[]> {
       to_char(finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "finishedAt",
       extra::text AS extra, account, removed_at IS NOT NULL AS "isRemoved"
     FROM spidra.batch_jobs ORDER BY uuid`)
+}
+
+/** Compares every field of every listed job with the table. Returns the differences. Neither may change meanwhile. */
+export async function compareWithList(database: TestDatabase, account: Account): Promise<readonly string[]> {
+  const stored = new Map((await readJobs(database)).filter((job) => !job.isRemoved).map((job) => [job.uuid, job]))
+  const listed = account.list({ page: 1, limit: account.total }).jobs
+  const differences = listed.flatMap((job) => {
+    const row = stored.get(job.uuid)
+    if (row === undefined) return [`${job.uuid} is listed and not stored`]
+    const { status, totalUrls, completedCount, failedCount, outputFormat, scrapingChannel } = job
+    const one = { status, totalUrls, completedCount, failedCount, outputFormat, scrapingChannel, ...instantsOf(job) }
+    const fields = Object.entries(one).filter(([name, value]) => ({ ...row, ...instantsOf(row) })[name] !== value)
+    return fields.map(([name, value]) => `${job.uuid} is listed with ${name} ${value}`)
+  })
+  const extra = stored.size - listed.length
+  return extra > 0 ? [...differences, `${extra} are stored and not listed`] : differences
+}
+
+/** Compares instants in milliseconds: the texts may differ in their offset and number of digits. */
+function instantsOf(job: { readonly createdAt: string; readonly finishedAt: string | null }): Record<string, unknown> {
+  return {
+    createdAt: Date.parse(job.createdAt),
+    finishedAt: job.finishedAt === null ? null : Date.parse(job.finishedAt),
+  }
 }

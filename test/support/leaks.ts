@@ -1,8 +1,8 @@
 const BASE64 = /[\w+/-]{12,}/g
 
 /**
- * The secrets that a text gives away: as they are, as a URL or JSON spells them, or inside something that is encoded in
- * base64, as an `Authorization` header is.
+ * Finds the secrets that a text contains: as they are, in their URL or JSON form, or inside base64, as in an
+ * `Authorization` header.
  */
 export function leaksIn(text: string, secrets: readonly string[]): string[] {
   const readings = [text, ...decoded(text)]
@@ -15,7 +15,7 @@ export function leaksIn(text: string, secrets: readonly string[]): string[] {
   )
 }
 
-/** Every run of base64 in the text, read from each of the places where a group of four may begin. */
+/** Decodes every base64 sequence in the text, from each of the four offsets at which a group may begin. */
 function decoded(text: string): string[] {
   const runs = Array.from(text.matchAll(BASE64), ([run]) => run)
   return [0, 1, 2, 3].map((start) =>
@@ -23,13 +23,13 @@ function decoded(text: string): string[] {
   )
 }
 
-/** Shorter ones are words that an output may hold for other reasons. */
+/** A shorter secret may occur in an output for other reasons. */
 const MIN_LENGTH = 12
 
 const SECRET_VARIABLES = ['SPIDRA_API_KEY', 'DASHBOARD_PASSWORD', 'ALERT_WEBHOOK_URL', 'PGPASSWORD']
 const URL_VARIABLES = ['DATABASE_URL', 'HTTPS_PROXY', 'https_proxy', 'ALERT_WEBHOOK_URL']
 
-/** The secrets of a process's environment that are long enough to be told from other text. */
+/** The secrets of a process's environment that are long enough to be recognised. */
 export function secretsIn(env: Readonly<Record<string, string | undefined>>): string[] {
   const passwords = URL_VARIABLES.map((name) => env[name] ?? '')
     .filter((text) => URL.canParse(text))

@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
-/** What V8 notes of a process that ends in order, in the folder that `NODE_V8_COVERAGE` names. */
+/** The coverage file that V8 writes at a normal exit, in the folder that `NODE_V8_COVERAGE` names. */
 interface Coverage {
   readonly result: readonly { readonly url: string }[]
 }

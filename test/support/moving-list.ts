@@ -10,31 +10,34 @@ export interface ListedJob {
   completedCount: number
 }
 
-/** What happens to the list between two answers. `index` is taken modulo the length of the list. */
+/** A change of the list between two answers. `index` is taken modulo the length of the list. */
 export type Move =
   | { readonly kind: 'come'; readonly tie: boolean; readonly count: number }
   | { readonly kind: 'go' | 'progress' | 'reopen'; readonly index: number }
 
-/** A run that asks so often never ends. */
+/** Limit for the requests of a run; one that sends more would never end. */
 const MAX_REQUESTS = 5_000
 
-/** The worker dies here: everything after this request is lost. */
+/** Thrown where the worker is to die: everything after this request is lost. */
 export class Died extends Error {}
 
 /**
- * A list of batch jobs with the semantics of the API, which moves between any two answers as planned. An answer is one
- * version of the list, the present one or one of a replica that lags behind.
+ * A list of batch jobs with the semantics of the API, which changes between two answers as planned. An answer shows one
+ * version of the list: the current one, or an older one as of a lagging replica.
  */
 export interface MovingList {
   readonly jobs: ListedJob[]
-  /** Every version that the list has had, the latest last. */
+  /** Every version of the list, the latest last. */
   readonly versions: readonly (readonly ListedJob[])[]
   /** The version that the last answer showed. */
   readonly lastAnswer: readonly ListedJob[]
   /** The most jobs that came or went between two answers since the last plan. */
   readonly mostMoves: number
   requests: number
-  /** Moves to come, `pace` of them before each answer, over and over. */
+  /**
+   * Sets the next changes, and how many are made before each answer; `pace` is repeated. The worker dies after
+   * `diesIn`.
+   */
   plan(moves: readonly Move[], pace: readonly number[], diesIn: number | null): void
   readonly client: SpidraClient
 }
@@ -42,12 +45,12 @@ export interface MovingList {
 export interface MovingListOptions {
   readonly name: string
   readonly size: number
-  /** Whether a job has the createdAt of the one before it, over and over. */
+  /** Whether a job has the createdAt of the one before; repeated. */
   readonly ties: readonly boolean[]
   readonly maxLimit: number
   /** Half of the answers come from a replica that is this number of versions behind. */
   readonly lag: number
-  /** Where the list ends: each job that comes drops the oldest. Null: nowhere. */
+  /** The most jobs listed: above that each new job drops the oldest. Null: no limit. */
   readonly cap: number | null
 }
 
@@ -111,7 +114,7 @@ export function createMovingList({ name, size, ties, maxLimit, lag, cap }: Movin
     list.requests += 1
     if (list.requests > MAX_REQUESTS) throw new Error(`a list of ${jobs.length} jobs took ${MAX_REQUESTS} requests`)
     if (diesIn !== null && --diesIn < 0) throw new Died()
-    // Some questions take longer on their way than others.
+    // Some requests take longer than others.
     for (let wait = (list.requests * 7) % 3; wait > 0; wait -= 1) await turn()
     for (let count = pace[list.requests % Math.max(1, pace.length)] ?? 0; count > 0; count -= 1) {
       const move = moves[moved]
@@ -131,7 +134,7 @@ export function createMovingList({ name, size, ties, maxLimit, lag, cap }: Movin
     Object.assign(list, { lastAnswer: shown })
     for (let wait = (list.requests * 5) % 4; wait > 0; wait -= 1) await turn()
     const body = parseListBody(text)
-    if (body === null) throw new Error('the moving list gave no list')
+    if (body === null) throw new Error('the moving list wrote no valid list')
     const answer = { ...body, askedAt, answeredAt: performance.now(), fault: null }
     return { ...answer, fault: faultOf?.(answer) ?? null }
   }

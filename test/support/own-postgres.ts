@@ -8,20 +8,20 @@ import { findPostgresBinaries } from '../../src/db/embedded/binaries.js'
 import { createData, startServer, stopServer } from '../../src/db/embedded/server.js'
 import { chooseServerUser } from '../../src/db/embedded/server-user.js'
 
-/** A server of the test's own, which it may stop, start and crash. */
+/** A Postgres server that belongs to one test, which may stop, start and crash it. */
 export interface OwnPostgres extends AsyncDisposable {
   readonly url: string
   sql<Row extends QueryResultRow = QueryResultRow>(text: string, params?: readonly unknown[]): Promise<Row[]>
-  /** As an administrator does it: open transactions are rolled back, connections closed. */
+  /** Stops it as an administrator does: open transactions are rolled back and connections closed. */
   stop(): Promise<void>
   start(): Promise<void>
-  /** Kills one of its processes, after which Postgres ends all others and recovers from its log. */
+  /** Kills one of its processes. Postgres then ends all others and recovers from its log. */
   crash(): Promise<void>
 }
 
 export async function startOwnPostgres(): Promise<OwnPostgres> {
   const directory = await mkdtemp(join(tmpdir(), 'spidra-sync-own-'))
-  await chmod(directory, 0o755) // for root: the server runs as another user, who has to pass
+  await chmod(directory, 0o755) // if run by root: the server runs as another user, who must be able to enter
   const data = join(directory, 'data')
   const user = await chooseServerUser(data)
   const place = { data, user, binaries: await findPostgresBinaries(user), settings: { fsync: 'off' } }
@@ -43,7 +43,7 @@ export async function startOwnPostgres(): Promise<OwnPostgres> {
       const [victim] = await sql<{ pid: number }>(
         `SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name = 'spidra-sync lock'`,
       )
-      if (victim === undefined) throw new Error('nobody to kill')
+      if (victim === undefined) throw new Error('no process to kill')
       process.kill(victim.pid, 'SIGKILL')
     },
     async [Symbol.asyncDispose]() {
@@ -54,7 +54,10 @@ export async function startOwnPostgres(): Promise<OwnPostgres> {
   }
 }
 
-/** While the server is away nobody else should take its port: neither other test servers nor outgoing connections. */
+/**
+ * Finds a port that stays free while the server is down: outside the ranges of other test servers and outgoing
+ * connections.
+ */
 async function reservePort(): Promise<number> {
   for (;;) {
     const port = randomInt(20_000, 30_000)

@@ -3,13 +3,13 @@ import { parseItem } from '../../src/spidra/wire.js'
 import { toMicros } from '../../src/sync/instant.js'
 import type { Page } from '../../src/sync/page.js'
 
-/** A uuid that is the same for the same name. */
+/** Computes a uuid from a name. */
 export function uuidOf(name: string | number): string {
   const hex = createHash('sha256').update(String(name)).digest('hex')
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`
 }
 
-/** An item of the list, as the API sends it; `second` places it in time. */
+/** An item of the list as the API sends it, created at `second`. */
 export function item(name: string | number, second: number, fields: Readonly<Record<string, unknown>> = {}): object {
   return {
     uuid: uuidOf(name),
@@ -25,7 +25,9 @@ export function item(name: string | number, second: number, fields: Readonly<Rec
   }
 }
 
-/** A page of jobs, given as [name, second] from the newest on. Asked and answered at once, `at` ms on the clock. */
+/**
+ * A page of jobs, given as [name, second] from the newest on. It is requested and answered at `at`, in milliseconds.
+ */
 export function page(
   number: number,
   jobs: readonly (readonly [name: string | number, second: number])[],
@@ -33,7 +35,7 @@ export function page(
 ): Page {
   const parsed = jobs.map(([name, second]) => {
     const result = parseItem(item(name, second))
-    if (!('job' in result)) throw new Error('the item is no job')
+    if (!('job' in result)) throw new Error('the item is not a valid job')
     return result.job
   })
   const instants = parsed.map((job) => toMicros(job.createdAt))

@@ -3,15 +3,15 @@ import { createServer } from 'node:http'
 export interface PlainList extends AsyncDisposable {
   /** Base URL for `SPIDRA_API_URL`. */
   readonly url: string
-  /** Paths with their queries, in order. */
+  /** Paths with queries, in order. */
   readonly requests: readonly string[]
 }
 
 /**
- * A list of batch jobs that shares no code with the simulator: items are JSON texts, sent byte for byte, and the paging
- * is written down here once more.
+ * Serves a list of batch jobs without any code of the simulator: items are JSON texts that are sent unchanged, and
+ * paging is implemented here again.
  *
- * @param options `largestPage`: where a limit over it is cut; `key`: what opens the list.
+ * @param options `largestPage`: the largest limit; `key`: the API key.
  */
 export async function servePlainList(
   items: readonly string[],
@@ -30,7 +30,7 @@ export async function servePlainList(
     const shown = items.filter((_, index) => Math.floor(index / limit) === page - 1)
     const totalPages = Math.ceil(items.length / limit)
     response.setHeader('content-type', 'application/json')
-    // No content-length: the body comes in chunks.
+    // Without content-length, so that the body is sent in chunks.
     response.write(
       `{"pagination":{"page":${page},"limit":${limit},"total":${items.length},"totalPages":${totalPages}},`,
     )
@@ -59,7 +59,7 @@ export const SAMPLE = [
     "outputFormat":"json","scrapingChannel":"api","createdAt":"2024-01-15T10:05:00Z","finishedAt":null}`,
 ]
 
-/** A good item with the uuid of the number, and what the test says in place. JSON texts, so that bytes can be chosen. */
+/** A valid item with the uuid of the number and the given fields changed, as JSON text. */
 export function item(number: number, change: Readonly<Record<string, unknown>> = {}): string {
   const createdAt = new Date(Date.UTC(2026, 1, number, 8)).toISOString()
   const counts = { totalUrls: 4, completedCount: 3, failedCount: 1 }

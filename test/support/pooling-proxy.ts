@@ -11,8 +11,9 @@ const TERMINATE = 0x58
 const READY = 0x5a
 
 /**
- * Puts a proxy before Postgres that lends one server connection to all its clients, a transaction at a time, as PgBouncer
- * does in transaction mode with a pool of one. It knows no transaction blocks. The first client authenticates.
+ * Starts a proxy for Postgres that shares one server connection among all its clients, one transaction at a time, as
+ * PgBouncer does in transaction mode with a pool of one. It does not support transaction blocks. The first client
+ * authenticates.
  *
  * @see https://www.postgresql.org/docs/current/protocol-message-formats.html
  */
@@ -42,7 +43,7 @@ export async function openPoolingProxy(databaseUrl: string) {
 
   const server = createServer((client) => {
     clients.add(client)
-    client.on('error', () => undefined) // a client that hangs up is not the proxy's business
+    client.on('error', () => undefined) // a client may disconnect at any time
     client.once('data', (startup: Buffer) => {
       let unit: Buffer[] = []
       const take = readMessages((type, message) => {
@@ -78,7 +79,7 @@ export async function openPoolingProxy(databaseUrl: string) {
   }
 }
 
-/** Cuts a stream of bytes into messages: a type, a length of four bytes that counts itself, the rest. */
+/** Splits a stream of bytes into messages: a type, a length of four bytes that includes itself, the rest. */
 function readMessages(onMessage: (type: number, message: Buffer) => void): (data: Buffer) => void {
   let rest: Buffer = Buffer.alloc(0)
   return (data) => {

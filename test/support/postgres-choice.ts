@@ -3,10 +3,10 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 
-/** The Postgres under the tests, and why this one. */
+/** The Postgres that the tests use, and why. */
 export interface PostgresChoice {
   readonly kind: 'given' | 'container' | 'embedded'
-  /** Connection string of a server that is there already; null: it is to be started. */
+  /** Connection string of a running server; null: one is to be started. */
   readonly url: string | null
   readonly reason: string
 }
@@ -23,7 +23,10 @@ export const CONTAINER_IMAGE = 'postgres:17-alpine'
 
 const PROBE = fileURLToPath(new URL('probe-container-engine.ts', import.meta.url))
 
-/** `TEST_DATABASE_URL`, else a container where an engine answers and has or gets the image, else the embedded server. */
+/**
+ * Chooses `TEST_DATABASE_URL`, else a container if an engine answers and has or pulls the image, else the embedded
+ * server.
+ */
 export async function choosePostgres(env: NodeJS.ProcessEnv): Promise<PostgresChoice> {
   if (env.TEST_DATABASE_URL) return { kind: 'given', url: env.TEST_DATABASE_URL, reason: 'TEST_DATABASE_URL is set' }
   // Testcontainers would pull another image to find out how an engine is reached from inside a container.
@@ -37,7 +40,7 @@ export async function choosePostgres(env: NodeJS.ProcessEnv): Promise<PostgresCh
   return { kind: 'container', url: null, reason }
 }
 
-/** The choice as the first line of the test run. */
+/** Describes the choice, for the first line of the test run. */
 export function describeChoice({ kind, url, reason }: PostgresChoice): string {
   switch (kind) {
     case 'given':

@@ -9,11 +9,11 @@ import { migrate } from '../../src/db/migrate.js'
 import { asAdmin, toDatabaseUrl } from './admin.js'
 import { CONTAINER_IMAGE, type PostgresChoice } from './postgres-choice.js'
 
-/** What a test file needs to make databases of its own. */
+/** What a test file needs to create its own databases. */
 export interface TestServer {
   /** Connection string of a role that may create databases. */
   readonly adminUrl: string
-  /** Every database of this test run has a name that begins so. */
+  /** The beginning of the name of every database of this test run. */
   readonly prefix: string
   /** Name of the migrated, empty database that is cloned. */
   readonly template: string
@@ -26,10 +26,10 @@ declare module 'vitest' {
   }
 }
 
-/** A test server may lose everything in a crash. Autovacuum would write WAL in the middle of a measurement. */
+/** A test server may lose everything in a crash. Autovacuum would write WAL during a measurement. */
 const SETTINGS = { fsync: 'off', full_page_writes: 'off', synchronous_commit: 'off', autovacuum: 'off' }
 
-/** Vitest's global set-up: starts the server, migrates the template once, and takes all down after the last test. */
+/** Vitest's global set-up: starts the server, migrates the template once, and stops it after the last test. */
 export default async function startTestServer(project: TestProject): Promise<() => Promise<void>> {
   const choice = project.config.provide.postgresChoice
   if (choice === undefined) throw new Error('vitest.config.ts provides no postgresChoice')
@@ -59,7 +59,7 @@ async function startPostgres(choice: PostgresChoice): Promise<{ adminUrl: string
     return { adminUrl: container.getConnectionUri(), stop: async () => void (await container.stop()) }
   }
   const directory = await mkdtemp(join(tmpdir(), 'spidra-sync-test-'))
-  await chmod(directory, 0o755) // for root: the server runs as another user, who has to pass
+  await chmod(directory, 0o755) // if run by root: the server runs as another user, who must be able to enter
   const server = await openEmbeddedPostgres({ directory, settings: SETTINGS })
   const stop = async () => {
     await server.close()
@@ -68,7 +68,7 @@ async function startPostgres(choice: PostgresChoice): Promise<{ adminUrl: string
   return { adminUrl: server.url, stop }
 }
 
-/** Also those of test files that were cut off. */
+/** Drops all databases of this run, also those of test files that were cut off. */
 async function dropDatabases(adminUrl: string, prefix: string): Promise<void> {
   await asAdmin(adminUrl, async (admin) => {
     const like = `${prefix.replaceAll('_', '\\_')}%`

@@ -32,7 +32,7 @@ async function canHave(client: ContainerRuntimeClient, text: string, timeoutMs: 
   return isPulled ?? false
 }
 
-/** Null when it takes longer, or fails. */
+/** Resolves with null if the attempt takes longer, or fails. */
 function within<T>(timeoutMs: number, attempt: Promise<T>): Promise<T | null> {
   return Promise.race([attempt.catch(() => null), sleep(timeoutMs, null)])
 }

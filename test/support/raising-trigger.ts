@@ -1,15 +1,15 @@
 import type { TestDatabase } from './test-database.js'
 
-/** A trigger in the way of a table, as a disk that is full or another client would be. */
+/** A trigger that makes writes to a table fail, as a full disk or another client would. */
 export interface RaisingTrigger extends AsyncDisposable {
-  /** How often it was asked. */
+  /** How often it was called. */
   attempts(): Promise<number>
   remove(): Promise<void>
 }
 
 /**
- * Raises `sqlState` before each statement that writes to the table, or before the first `times` of them. Counts by a
- * sequence, which the rollback of a statement does not turn back.
+ * Raises `sqlState` before each statement that writes to the table, or before the first `times` of them. It counts with
+ * a sequence, because a rollback does not undo that.
  */
 export async function raiseOn(
   { sql }: Pick<TestDatabase, 'sql'>,

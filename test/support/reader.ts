@@ -2,14 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { Client, escapeIdentifier, type QueryResultRow } from 'pg'
 import type { TestDatabase } from './test-database.js'
 
-/** A login role that may nothing yet. */
+/** A login role without any rights. */
 export interface Reader extends AsyncDisposable {
   readonly name: string
   /** Runs one statement as this role. */
   query<Row extends QueryResultRow = QueryResultRow>(text: string): Promise<Row[]>
 }
 
-/** Makes a role; dropped at the end of its block, which must lie inside that of the database. */
+/** Creates a role. It is dropped at the end of its block, which must lie inside that of the database. */
 export async function createReader({ name: database, url, sql }: TestDatabase, suffix = 'reader'): Promise<Reader> {
   const name = `${database}_${suffix}`
   const identifier = escapeIdentifier(name)

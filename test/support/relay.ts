@@ -1,16 +1,16 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 
-/** A line to a server that a test can cut and mend. */
+/** A TCP relay to a server. A test can cut and restore its connections. */
 export interface Relay extends AsyncDisposable {
-  /** The connection string, by way of the relay. */
+  /** The connection string that goes through the relay. */
   readonly url: string
-  /** Ends every connection and takes no more. */
+  /** Ends every connection and accepts no more. */
   cut(): Promise<void>
-  /** Takes connections again, on the same port. */
-  mend(): Promise<void>
-  /** Passes nothing on any more, and tells nobody: neither side hears of an end. */
+  /** Accepts connections again, on the same port. */
+  restore(): Promise<void>
+  /** Stops passing data on without closing connections, so that neither side notices. */
   freeze(): void
-  /** Passes on again what was held back. */
+  /** Passes data on again, also what was held back. */
   thaw(): void
 }
 
@@ -46,7 +46,7 @@ export async function openRelay(target: string): Promise<Relay> {
   return {
     url: url.href,
     cut,
-    mend: () => listen(address.port),
+    restore: () => listen(address.port),
     freeze() {
       isFrozen = true
       for (const socket of sockets) socket.pause()

@@ -2,8 +2,8 @@ import { afterAll, beforeEach } from 'vitest'
 import { createTestDatabase, type TestDatabase } from './test-database.js'
 
 /**
- * One database for all tests of a file, emptied before each: a tenth of the time of a database for every test. A test
- * that breaks the schema or measures the server makes its own.
+ * Creates one database for all tests of a file, and empties it before each: ten times faster than a database for every
+ * test. A test that changes the schema or measures the server needs its own.
  */
 export async function shareTestDatabase(): Promise<TestDatabase> {
   const database = await createTestDatabase()

@@ -3,18 +3,18 @@ import { type Simulator, type SimulatorOptions, startSimulator } from '../../src
 export interface SteppedOptions extends SimulatorOptions {
   /** Milliseconds of the simulator's clock that pass before each answer, in turn. */
   readonly steps: readonly number[]
-  /** Between two versions that are kept, at most, in milliseconds of the simulator's clock. */
+  /** Longest time between two stored versions, in milliseconds of the simulator's clock. */
   readonly resolutionMs: number
 }
 
-/** A simulator whose clock advances with its requests alone, and every version that its list has had. */
+/** A simulator whose clock advances only with its requests, with every version of its list. */
 export interface SteppedList extends AsyncDisposable {
   readonly simulator: Simulator
-  /** Lets time pass without a request. */
+  /** Advances the clock without a request. */
   pass(ms: number): void
-  /** Of the simulator's clock, epoch milliseconds. */
+  /** The time of the simulator's clock, epoch milliseconds. */
   readonly instant: number
-  /** Whether these jobs are the whole list in one of its versions since an instant. */
+  /** Whether a version of the list since an instant had exactly these jobs. */
   hasBeen(uuids: ReadonlySet<string>, since: number): boolean
   /** Jobs of the latest version. */
   readonly listed: ReadonlySet<string>
@@ -22,11 +22,11 @@ export interface SteppedList extends AsyncDisposable {
 
 const EPOCH = Date.UTC(2026, 0, 1)
 
-/** Starts the simulator of the options, `now` and `epoch` apart. */
+/** Starts a simulator with the options, except `now` and `epoch`. */
 export async function startSteppedList({ steps, resolutionMs, ...options }: SteppedOptions): Promise<SteppedList> {
   let now = EPOCH
   let requests = 0
-  /** Each version, with its newest job, and the instant at which it was last seen. */
+  /** Each version, its newest job, and the time at which it was last current. */
   const versions: { readonly uuids: ReadonlySet<string>; readonly newest: string | undefined; until: number }[] = []
 
   const simulator = await startSimulator({
@@ -45,7 +45,7 @@ export async function startSteppedList({ steps, resolutionMs, ...options }: Step
     const { total } = simulator.account
     const newest = simulator.account.allUuids().next().value
     const last = versions.at(-1)
-    // A job that came changes the newest one, and one that went changes the total.
+    // An added job changes the newest one, and a removed job changes the total.
     if (last !== undefined && last.newest === newest && last.uuids.size === total) last.until = now
     else versions.push({ uuids: new Set(simulator.account.allUuids()), newest, until: now })
   }

@@ -34,23 +34,23 @@ export interface RunOptions
   readonly timing?: Partial<Timing>
   /** Default: no limit. */
   readonly sharedBudget?: SharedBudget
-  /** Hears of every wait for the budget. */
+  /** Called before every wait for the budget. */
   readonly onWait?: () => void
 }
 
-/** What a run came to, as the simulator and the log saw it. */
+/** The result of a run, with what the simulator and the log recorded. */
 export interface ObservedRun {
   readonly summary: RecordedRun['summary']
   readonly error: Error | null
   /** Counted by the simulator. */
   readonly requests: number
-  /** Pages asked for, in order; of the last 1,000 requests. */
+  /** Requested pages, in order; of the last 1,000 requests. */
   readonly pages: readonly (number | null)[]
   /** Messages of level `warn` and above. */
   readonly warnings: readonly string[]
 }
 
-/** One recorded run against a simulator: incremental, one request at a time, unless told otherwise. */
+/** Makes one recorded run against a simulator. Default: incremental. */
 export async function runAgainst(
   simulator: Simulator,
   { db, url }: Pick<TestDatabase, 'db' | 'url'>,
@@ -59,7 +59,7 @@ export async function runAgainst(
   const before = simulator.requestCount
   const lines: { readonly level: number; readonly msg: string }[] = []
   const note = (line: string): void => {
-    // No redaction here: what a run logs holds no secret by itself.
+    // There is no redaction here: a run must not log any secret in the first place.
     expect(leaksIn(line, secretsIn({ DATABASE_URL: url, SPIDRA_API_KEY: simulator.key }))).toEqual([])
     lines.push(JSON.parse(line))
   }
@@ -68,7 +68,7 @@ export async function runAgainst(
     db,
     databaseUrl: url,
     account: 'default',
-    // The same for whatever simulator: what a run does with another account's list is its own business.
+    // The same for every simulator, so that no run takes its list for another account's.
     source: { apiUrl: 'https://list.test', keyOrigin: 'SPIDRA_API_KEY', fingerprint: options.account ?? 'default' },
     mode: 'incremental',
     trigger: 'manual',
@@ -107,8 +107,8 @@ export async function runAgainst(
 }
 
 /**
- * Fills the table with what the simulator lists, as a complete run would leave it, and no slice of the sweep due: a
- * hundred thousand jobs in seconds, because no page travels.
+ * Fills the table with the jobs of the simulator, as a complete run would leave it, with no slice of the sweep due. It
+ * loads a hundred thousand jobs in seconds, because it sends no requests.
  */
 export async function loadTable(
   simulator: Simulator,
@@ -135,7 +135,7 @@ export async function loadTable(
   )
 }
 
-/** Puts the last slice of the sweep into this moment, so that none is due. */
+/** Sets the time of the last slice of the sweep to now, so that none is due. */
 export async function noteSweep({ sql }: TestDatabase): Promise<void> {
   await sql('UPDATE spidra.sync_state SET last_sweep_at = now()')
 }
@@ -145,7 +145,7 @@ export async function makeSweepDue({ sql }: TestDatabase): Promise<void> {
   await sql("UPDATE spidra.sync_state SET last_sweep_at = now() - interval '1 hour'")
 }
 
-/** Uuids of the live jobs in the table. */
+/** Reads the uuids of the jobs in the table that are not removed. */
 export async function storedUuids({ sql }: TestDatabase): Promise<Set<string>> {
   const rows = await sql<{ uuid: string }>('SELECT uuid::text AS uuid FROM spidra.batch_jobs WHERE removed_at IS NULL')
   return new Set(rows.map(({ uuid }) => uuid))

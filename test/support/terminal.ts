@@ -2,12 +2,12 @@ import { CLI, type CliOptions, type CliProcess, startProcess } from './cli.js'
 
 const ESCAPE = '\u001b'
 
-/** What may come after ESC and `[`: parameters, and what to do. */
+/** Matches what follows ESC: `[`, parameters and the command. */
 const SEQUENCE = /^\[([?\d;]*)([A-Za-z])/
 
 /**
- * What a terminal of that width shows in the end: its rows, without blanks at their ends. Knows little, and throws on
- * anything else, so that nothing passes unseen.
+ * Computes what a terminal of that width shows at the end: its rows, without trailing blanks. It supports few commands,
+ * and throws on any other so that none is missed.
  */
 export function toScreen(output: string, columns: number): string[] {
   const rows: string[][] = []
@@ -44,9 +44,9 @@ export function toScreen(output: string, columns: number): string[] {
   return rows.map((line) => line.join('').trimEnd())
 }
 
-/** Starts `spidra-sync` on a terminal of 80 columns; what it shows arrives as standard output. */
+/** Starts `spidra-sync` on a terminal of 80 columns. What it shows is its standard output. */
 export function startOnTerminal(args: readonly string[], options: CliOptions): Promise<CliProcess> {
-  // `script` of util-linux or of BSD lends a terminal, which has no size until it gets one.
+  // `script` of util-linux or BSD provides a terminal, which has no size until it is set.
   const command = `stty cols 80 rows 24 && exec "${process.execPath}" "${CLI}" ${args.join(' ')}`
   const isLinux = process.platform === 'linux'
   const scriptArgs = isLinux ? ['-qefc', command, '/dev/null'] : ['-q', '/dev/null', 'sh', '-c', command]

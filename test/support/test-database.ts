@@ -4,7 +4,7 @@ import { inject } from 'vitest'
 import { type Database, openDatabase } from '../../src/db/client.js'
 import { asAdmin, toDatabaseUrl } from './admin.js'
 
-/** A database of the test's own. Dropped at the end of its block, open connections or not. */
+/** A database for one test. It is dropped at the end of its block, even with open connections. */
 export interface TestDatabase extends AsyncDisposable {
   readonly name: string
   readonly url: string
@@ -14,7 +14,7 @@ export interface TestDatabase extends AsyncDisposable {
 }
 
 /**
- * Makes a database: migrated and empty, or with `{ isMigrated: false }` nothing at all.
+ * Creates a database, migrated and without rows. With `{ isMigrated: false }` it has no schema either.
  *
  * @example await using database = await createTestDatabase()
  */

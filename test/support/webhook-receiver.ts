@@ -2,26 +2,26 @@ import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'nod
 import { expect } from 'vitest'
 import type { AlertMessage } from '../../src/alerts/message.js'
 
-/** One POST as it came in. */
+/** One received POST request. */
 export interface Posted {
   readonly path: string
   readonly headers: IncomingHttpHeaders
   readonly message: AlertMessage
 }
 
-/** What the receiver does with one request. */
+/** Answers one request. */
 type Answer = (response: ServerResponse) => void
 
-/** A chat's webhook: a real server that keeps what it is sent. */
+/** A webhook of a chat: a real server that records what it receives. */
 export interface WebhookReceiver extends AsyncDisposable {
-  /** With a token in its path, which nobody may see. */
+  /** Its path contains a token, which no output may show. */
   readonly url: string
   readonly posted: readonly Posted[]
-  /** Kind and state of what came, in the order in which it came. */
+  /** Kind and state of the received messages, in order. */
   told(): string[]
-  /** What it does from now on; at first it takes everything. */
+  /** How it answers from now on. Default: it accepts everything. */
   answer: Answer
-  /** Resolves when so many requests have come. */
+  /** Resolves when this number of requests have arrived. */
   receives(count: number): Promise<void>
 }
 

@@ -3,29 +3,29 @@ import { API_KEY, type CliProcess, DATABASE_PASSWORD } from '../support/cli.js'
 import type { TestDatabase } from '../support/test-database.js'
 import { readVitals, type Vitals } from './vitals.js'
 
-const ROUND_MS = 1_000
+const INTERVAL_MS = 1_000
 
-/** A busy machine may take its time; a service that hangs never answers. */
+/** Time limit of a request: enough for a busy machine, so that only a service that hangs exceeds it. */
 const ANSWER_MS = 10_000
 
 const SECRETS = [API_KEY, DATABASE_PASSWORD]
 
-/** Goes round once a second and looks whether the service is alive, and what it holds. */
-export interface Patrol {
-  /** Claims that did not hold, in words. */
+/** Polls the service once a second: health, HTTP endpoints and resource usage. */
+export interface Monitor {
+  /** Claims that did not hold, one sentence each. */
   readonly failures: string[]
   readonly samples: readonly Vitals[]
   readonly healthChecks: number
-  /** All that the service has said, on its output and over HTTP. */
+  /** Size of the service's output and HTTP answers. */
   readonly outputBytes: number
   /** Aborts when the process ends. */
   readonly over: AbortSignal
-  /** Ends the process by SIGTERM, which it must take well, and looks through what it said. */
+  /** Ends the process by SIGTERM, which must give exit code 0, and checks its output. */
   end(): Promise<void>
 }
 
-/** Begins when the service listens. */
-export async function startPatrol(service: CliProcess, database: TestDatabase): Promise<Patrol> {
+/** Starts when the service listens. */
+export async function startMonitor(service: CliProcess, database: TestDatabase): Promise<Monitor> {
   const failures: string[] = []
   const samples: Vitals[] = []
   const over = new AbortController()
@@ -47,7 +47,7 @@ export async function startPatrol(service: CliProcess, database: TestDatabase): 
     return response.status
   }
 
-  async function goRound(): Promise<void> {
+  async function poll(): Promise<void> {
     const status = await ask('/healthz').catch((error: unknown) => String(error))
     if (isEnding || over.signal.aborted) return
     healthChecks += 1
@@ -58,13 +58,13 @@ export async function startPatrol(service: CliProcess, database: TestDatabase): 
     samples.push(await readVitals(database, service.pid, role))
   }
 
-  async function patrol(): Promise<void> {
+  async function pollOn(): Promise<void> {
     while (!isEnding && !over.signal.aborted) {
-      await goRound()
-      await sleep(ROUND_MS, undefined, { signal: over.signal }).catch(() => undefined)
+      await poll()
+      await sleep(INTERVAL_MS, undefined, { signal: over.signal }).catch(() => undefined)
     }
   }
-  const rounds = patrol().catch((error: unknown) => void failures.push(`the patrol failed: ${error}`))
+  const polling = pollOn().catch((error: unknown) => void failures.push(`the monitor failed: ${error}`))
 
   return {
     failures,
@@ -78,14 +78,14 @@ export async function startPatrol(service: CliProcess, database: TestDatabase): 
     over: over.signal,
     async end() {
       isEnding = true
-      await rounds
+      await polling
       const isAlive = !over.signal.aborted
       service.kill('SIGTERM')
       const { code, signal, stdout, stderr } = await service.ended
       if (isAlive && code !== 0) failures.push(`SIGTERM ended it with ${code ?? signal}`)
       if (stderr !== '') failures.push(`it wrote to standard error: ${stderr.slice(0, 500)}`)
       const alarm = /^.*("level":"fatal"|unhandled|uncaught).*$/im.exec(stdout)?.[0]
-      if (alarm !== undefined) failures.push(`it said ${alarm.slice(0, 500)}`)
+      if (alarm !== undefined) failures.push(`it logged ${alarm.slice(0, 500)}`)
       if (SECRETS.some((secret) => `${stdout}${stderr}`.includes(secret))) failures.push('its output shows a secret')
     },
   }

@@ -3,7 +3,7 @@ import type { Micros } from './instant.js'
 /** Numbers from here on are jobs added by hand; those below are generated. */
 export const FIRST_ADDED = 2 ** 31
 
-/** A job added by hand, and where: above the `anchor` oldest generated jobs. */
+/** A job added by hand. It is listed above the `anchor` oldest generated jobs. */
 export interface AddedJob {
   readonly number: number
   readonly anchor: number
@@ -11,26 +11,29 @@ export interface AddedJob {
 }
 
 /**
- * Which jobs are listed, and where: all generated ones but those removed, and those added by hand among them.
- * It remembers the changes alone, so a million jobs without one cost nothing. Positions count from the oldest job.
+ * Which jobs are listed, and at which positions: the generated jobs that were not removed, with jobs added by hand
+ * between them. It stores only the changes, so a million unchanged jobs cost nothing. Positions count from the oldest
+ * job, from 0. `generated` is the number of jobs generated so far.
  */
-export interface Roll {
+export interface ListOrder {
+  /** How many jobs are listed. */
   size(generated: number): number
-  /** The number of the job at a position below `size`. */
+  /** The number of the job at a position. */
   numberAt(position: number): number
-  /** How many of the oldest generated jobs are listed. */
+  /** How many generated jobs are listed. */
   generatedSize(generated: number): number
-  /** The generated job that has `rank` listed generated ones below it. */
+  /** The number of the generated job that has `rank` listed generated jobs below it. */
   generatedAt(rank: number): number
+  /** Whether the job is listed. */
   has(number: number, generated: number): boolean
-  /** Goes above what was added at the same anchor with the same createdAt or an older one. */
+  /** Adds a job, above those of the same anchor that have the same createdAt or an older one. */
   add(job: AddedJob): void
   remove(number: number): void
-  /** Takes back the removal of a generated job. */
+  /** Undoes the removal of a generated job. */
   restore(number: number): void
 }
 
-export function createRoll(): Roll {
+export function createListOrder(): ListOrder {
   const removed: number[] = []
   let added: AddedJob[] = []
 
@@ -38,7 +41,10 @@ export function createRoll(): Roll {
   const generatedSize = (generated: number) => generated - removedBelow(generated)
   const positionOf = (at: number) => generatedSize(added[at]?.anchor ?? 0) + at
 
-  /** removed[at] - at listed jobs lie below removed[at]; those with `rank` or fewer below them lie below the job. */
+  /**
+   * removed[at] - at listed jobs lie below removed[at]. A removed job lies below the wanted one if that is at most
+   * `rank`.
+   */
   const generatedAt = (rank: number) => rank + firstWhere(removed.length, (at) => (removed[at] ?? 0) - at > rank)
 
   function numberAt(position: number): number {
@@ -74,7 +80,10 @@ export function createRoll(): Roll {
   }
 }
 
-/** The first index below `length` for which `holds` is true, else `length`; it must stay true from there on. */
+/**
+ * Finds by binary search the first index below `length` for which `holds` is true, else `length`. It must be true for
+ * all later ones.
+ */
 export function firstWhere(length: number, holds: (index: number) => boolean): number {
   let low = 0
   let high = length

@@ -2,7 +2,7 @@ import { fromIsoText, type Micros, toIsoText, wholeSecond } from './instant.js'
 import { lifeAt } from './life.js'
 import { draw, drawShare, fromIdentity, TRAIT, toIdentity } from './random.js'
 
-/** A job as the list shows it. Unknown fields may stand beside the known ones. */
+/** A job as the list shows it. It may have unknown fields too. */
 export interface ListedJob {
   readonly uuid: string
   readonly status: string
@@ -16,26 +16,27 @@ export interface ListedJob {
   readonly [unknownField: string]: unknown
 }
 
-/** Fields to set by hand, to any value: a test may want one that the API would never send. */
+/** Fields to set by hand, to any value: a test may need one that the API would never send. */
 export type JobPatch = Readonly<Record<string, unknown>>
 
 const FOUR_DIGITS = Array.from({ length: 0x10000 }, (_, value) => value.toString(16).padStart(4, '0'))
 
-export interface JobLook {
+/** What generated jobs are made from. */
+export interface JobOptions {
   readonly seedKey: number
-  /** How many times faster than in reality a job lives. */
+  /** How many times faster than in reality a job progresses. */
   readonly speed: number
-  /** Share of the jobs with a field, status or format that no documentation knows. */
+  /** Share of the jobs with a field, status or format that is not documented. */
   readonly oddities: number
 }
 
 /**
- * The uuid (version 4 in form) of a job. The job's identity is its first word, so no two jobs share one, and the number
- * can be read back from it.
+ * Makes the uuid (of the form of version 4) of a job. Its first 32 bits are the job's identity, so no two jobs of a
+ * seed share a uuid, and the number can be computed from it.
  */
-export function toUuid(seedKey: number, number: number): string {
+function toUuid(seedKey: number, number: number): string {
   const identity = toIdentity(seedKey, number)
-  // Of two seeds, jobs with the same first word must still differ: the seed goes into the other words too.
+  // Jobs of two seeds may share the first 32 bits. The seed goes into the others too, so that the uuids differ.
   const others = identity ^ seedKey
   const second = (draw(others, TRAIT.uuidSecond) & 0xffff0fff) | 0x4000
   const third = (draw(others, TRAIT.uuidThird) & 0x3fffffff) | 0x80000000
@@ -44,27 +45,27 @@ export function toUuid(seedKey: number, number: number): string {
   return `${high(identity)}${low(identity)}-${high(second)}-${low(second)}-${high(third)}-${tail}`
 }
 
-/** The number of the job with this uuid; null if no job of this seed has it. */
-export function fromUuid(seedKey: number, uuid: string): number | null {
+/** Computes the number of the job with this uuid; null if no job of this seed has it. */
+function fromUuid(seedKey: number, uuid: string): number | null {
   const number = fromIdentity(seedKey, Number.parseInt(uuid.slice(0, 8), 16))
   return toUuid(seedKey, number) === uuid ? number : null
 }
 
-/** A job at an instant, as JSON. Written by hand, because a page is 50 of them and `JSON.stringify` takes its time. */
-export function toJobText(look: JobLook, number: number, createdAt: Micros, present: Micros): string {
-  const identity = toIdentity(look.seedKey, number)
-  const life = lifeAt(identity, ((present - createdAt) / 1000) * look.speed)
+/** Writes a job at an instant as JSON, by hand because a page has 50 jobs and `JSON.stringify` is slow. */
+function toJobText(options: JobOptions, number: number, createdAt: Micros, present: Micros): string {
+  const identity = toIdentity(options.seedKey, number)
+  const life = lifeAt(identity, ((present - createdAt) / 1000) * options.speed)
   const format = drawShare(identity, TRAIT.format) < 0.7 ? 'json' : 'markdown'
   const channel = drawShare(identity, TRAIT.channel) < 0.8 ? 'api' : 'playground'
-  const finishedAt = life.finishedMs === null ? 'null' : `"${finishText(createdAt, life.finishedMs / look.speed)}"`
+  const finishedAt = life.finishedMs === null ? 'null' : `"${finishText(createdAt, life.finishedMs / options.speed)}"`
   const text =
-    `{"uuid":"${toUuid(look.seedKey, number)}","status":"${life.status}","totalUrls":${life.totalUrls},` +
+    `{"uuid":"${toUuid(options.seedKey, number)}","status":"${life.status}","totalUrls":${life.totalUrls},` +
     `"completedCount":${life.completedCount},"failedCount":${life.failedCount},"outputFormat":"${format}",` +
     `"scrapingChannel":"${channel}","createdAt":"${toIsoText(createdAt)}","finishedAt":${finishedAt}}`
-  return look.oddities > 0 && drawShare(identity, TRAIT.oddity) < look.oddities ? toOddText(text, identity) : text
+  return options.oddities > 0 && drawShare(identity, TRAIT.oddity) < options.oddities ? toOddText(text, identity) : text
 }
 
-/** The JSON of a job with fields set by hand; those left out are made to agree with a new status. */
+/** Sets fields of a job, given as JSON. Counts and finishedAt that are not given are adjusted to a new status. */
 export function toPatchedText(text: string, patch: JobPatch, finishedNow: string): string {
   const job: ListedJob = JSON.parse(text)
   return JSON.stringify({ ...job, ...toStatus(job, patch, finishedNow), ...patch })
@@ -96,7 +97,7 @@ function toStatus(job: ListedJob, patch: JobPatch, finishedNow: string): JobPatc
   }
 }
 
-/** A finish is told as finely as the creation: else one in the same second could seem to lie before it. */
+/** Writes finishedAt with the precision of createdAt: otherwise a finish in the same second could seem earlier. */
 function finishText(createdAt: Micros, ageMs: number): string {
   const finished = createdAt + Math.floor(ageMs * 1000)
   return toIsoText(createdAt === wholeSecond(createdAt) ? wholeSecond(finished) : finished)
@@ -116,7 +117,7 @@ function toOddText(text: string, identity: number): string {
   }
 }
 
-/** The same instant on a clock two hours ahead. */
+/** Writes the same instant with the offset +02:00. */
 function withOffset(text: string): string {
   const instant = fromIsoText(text) ?? 0
   return toIsoText(instant + 7_200_000_000).replace('Z', '+02:00')
@@ -128,4 +129,45 @@ function high(bits: number): string | undefined {
 
 function low(bits: number): string | undefined {
   return FOUR_DIGITS[bits & 0xffff]
+}
+
+/** The JSON of each job by its number: generated, unless it was set by hand. */
+export interface JobTexts {
+  textOf(number: number, present: Micros): string
+  /** Undefined for a raw item without a uuid. */
+  uuidOf(number: number): string | undefined
+  /** The job that has this uuid now; null if none has. */
+  numberOf(uuid: string): number | null
+  /** Fixes the JSON of a job, so that it no longer changes with time. */
+  setText(number: number, text: string): void
+}
+
+export function createJobTexts(options: JobOptions, createdAtOf: (number: number) => Micros): JobTexts {
+  const texts = new Map<number, string>()
+  const numbersByGivenUuid = new Map<string, number>()
+
+  function uuidOf(number: number): string | undefined {
+    const text = texts.get(number)
+    return text === undefined ? toUuid(options.seedKey, number) : readUuid(text)
+  }
+
+  return {
+    textOf: (number, present) => texts.get(number) ?? toJobText(options, number, createdAtOf(number), present),
+    uuidOf,
+    numberOf(uuid) {
+      const number = numbersByGivenUuid.get(uuid) ?? fromUuid(options.seedKey, uuid)
+      return number !== null && uuidOf(number) === uuid ? number : null
+    },
+    setText(number, text) {
+      texts.set(number, text)
+      const uuid = readUuid(text)
+      if (uuid !== undefined) numbersByGivenUuid.set(uuid, number)
+    },
+  }
+}
+
+function readUuid(text: string): string | undefined {
+  const item: unknown = JSON.parse(text)
+  if (typeof item !== 'object' || item === null || !('uuid' in item)) return undefined
+  return typeof item.uuid === 'string' ? item.uuid : undefined
 }
