@@ -4,7 +4,7 @@ import type { Database } from '../db/client.js'
 import { saveNextRun } from '../db/sync-state.js'
 import type { Logger } from '../logging/logger.js'
 import { createCron } from '../scheduler/cron.js'
-import { startTicks, type Ticks } from '../scheduler/ticks.js'
+import { startTicks, type Ticks } from '../scheduler/schedules.js'
 import type { RunMode, RunTrigger } from '../sync/run-summary.js'
 import type { RunQueue } from './run-queue.js'
 

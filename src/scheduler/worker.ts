@@ -2,7 +2,7 @@ import type { Config } from '../config/config.js'
 import type { Logger } from '../logging/logger.js'
 import type { RunMode, RunTrigger } from '../sync/run-summary.js'
 import { createCron, shortestInterval } from './cron.js'
-import { startTicks } from './ticks.js'
+import { startTicks } from './schedules.js'
 
 export interface WorkerOptions {
   readonly schedule: Config['schedule']

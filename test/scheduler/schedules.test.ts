@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { TIMING } from '../../src/config/scale.js'
 import { createLogger } from '../../src/logging/logger.js'
 import { createCron } from '../../src/scheduler/cron.js'
-import { startTicks } from '../../src/scheduler/ticks.js'
+import { startTicks } from '../../src/scheduler/schedules.js'
 
 const START = '2027-06-10T12:00:00.000Z'
 
