@@ -1,101 +1,110 @@
+import { createTask, type ScheduledTask, schedule } from 'node-cron'
 import type { Timing } from '../config/scale.js'
 import type { Logger } from '../logging/logger.js'
-import type { Cron } from './cron.js'
+import type { RunMode } from '../sync/run-summary.js'
 
-export interface TicksOptions<Mode extends string> {
-  /** Of several that are due at once, the first in this list ticks first. */
-  readonly schedules: readonly { readonly mode: Mode; readonly cron: Cron }[]
-  readonly onTick: (mode: Mode) => void
-  /** The clock was set: whoever knows when the next tick is due should ask again. */
+export interface SchedulesOptions {
+  /** Cron expression of the incremental runs; null: none. */
+  readonly sync: string | null
+  /** Cron expression of the full runs; null: none. */
+  readonly fullSync: string | null
+  readonly timezone: string
+  readonly onTick: (mode: RunMode) => void
+  /** Called after the clock was set: the next run may be due at another time. */
   readonly onClockSet: () => void
-  readonly timing: Pick<Timing, 'tickCheckMs' | 'clockJumpMs' | 'lateTickMs'>
+  readonly timing: Pick<Timing, 'clockCheckMs' | 'clockJumpMs' | 'lateTickMs'>
   readonly log: Logger
 }
 
-export interface Ticks {
-  /** When the next tick of any schedule is due; null: never. */
-  nextAt(): Date | null
+export interface Schedules {
+  /** When the next run of either mode is due; null: never. */
+  nextRun(): Date | null
   stop(): void
 }
 
-interface Schedule<Mode> {
-  readonly mode: Mode
-  readonly cron: Cron
-  /** Epoch milliseconds. */
-  due: number | null
-  /** The last tick, on the clock and on the monotonic clock. */
-  last: { readonly at: number; readonly elapsed: number } | null
-  /** The last one that was not repeated. */
-  passedOver: number | null
+interface RunningTask {
+  readonly mode: RunMode
+  readonly task: ScheduledTask
+  /** The tick that the task waits for. */
+  due: Date | null
 }
 
 /**
- * Calls `onTick` whenever a schedule is due by the clock on the wall, wherever that jumps: a tick that was leapt over
- * (by the clock, or by a process that stood still) comes at once, once for as many as were missed; and where the clock
- * is set back the schedule goes on, without repeating a tick that was hardly half its interval ago.
+ * Starts the schedules of an account on node-cron, with a watchdog for the clock.
+ *
+ * node-cron computes the delay until the next tick once. After the clock was set back it would therefore wait for the old
+ * time, and after the clock was set forward for up to a day too long. So the watchdog compares the clock with the monotonic
+ * clock. When they have moved apart, it starts the tasks again, and calls `onTick` once for a task whose tick was skipped.
  */
-export function startTicks<Mode extends string>(options: TicksOptions<Mode>): Ticks {
-  const { onTick, onClockSet, log } = options
-  const { tickCheckMs, clockJumpMs, lateTickMs } = options.timing
+export function startSchedules(options: SchedulesOptions): Schedules {
+  const { sync, fullSync, timezone, onTick, onClockSet, log } = options
+  const { clockCheckMs, clockJumpMs, lateTickMs } = options.timing
+  const full = fullSync === null ? null : startTask('full', fullSync)
+  const incremental = sync === null ? null : startTask('incremental', sync)
+  const running = [full, incremental].filter((one) => one !== null)
   let seen = { wall: Date.now(), elapsed: performance.now() }
-  const schedules = options.schedules.map(({ mode, cron }): Schedule<Mode> => {
-    return { mode, cron, due: cron.next(seen.wall), last: null, passedOver: null }
+  const watchdog = setInterval(checkClock, clockCheckMs)
+
+  function startTask(mode: RunMode, expression: string): RunningTask {
+    const task = schedule(expression, ({ date }) => tick(started, date), {
+      timezone,
+      // After a pause of the process (SIGSTOP, a busy machine) the latest tick runs, however late it is.
+      missedExecutionTolerance: Number.POSITIVE_INFINITY,
+      suppressMissedWarning: true,
+      logger: log,
+    })
+    const started: RunningTask = { mode, task, due: task.getNextRun() }
+    return started
+  }
+
+  function tick(one: RunningTask, at: Date): void {
+    one.due = one.task.getNextRun()
+    // A full run does the work of an incremental one. Which of two tasks ticks first in the same second is left to chance.
+    if (one === incremental && full?.task.match(at)) return
+    const lateMs = Date.now() - at.getTime()
+    if (lateMs >= lateTickMs) log.warn({ mode: one.mode, dueAt: at, lateMs }, 'tick late')
+    onTick(one.mode)
+  }
+
+  function checkClock(): void {
+    const now = { wall: Date.now(), elapsed: performance.now() }
+    const jumpMs = Math.round(now.wall - seen.wall - (now.elapsed - seen.elapsed))
+    seen = now
+    if (Math.abs(jumpMs) < clockJumpMs) return
+    log.warn({ jumpMs }, 'the clock was set')
+    for (const one of running) {
+      const { due } = one
+      one.task.stop()
+      one.task.start()
+      one.due = one.task.getNextRun()
+      if (due !== null && due.getTime() <= now.wall) tick(one, due)
+    }
+    onClockSet()
+  }
+
+  return {
+    nextRun() {
+      const times = running.flatMap(({ task }) => task.getNextRun()?.getTime() ?? [])
+      return times.length === 0 ? null : new Date(Math.min(...times))
+    },
+    stop() {
+      clearInterval(watchdog)
+      for (const { task } of running) task.destroy()
+    },
+  }
+}
+
+/**
+ * Computes the time between the next two ticks of the most frequent of these cron expressions, in milliseconds; null without
+ * any. It does so in UTC, because the hour that clocks leave out or repeat elsewhere would distort it.
+ */
+export function shortestInterval(expressions: readonly (string | null)[]): number | null {
+  const intervals = expressions.flatMap((expression) => {
+    if (expression === null) return []
+    const task = createTask(expression, () => {}, { timezone: 'Etc/UTC' })
+    const [first, second] = task.getNextRuns(2)
+    task.destroy()
+    return first === undefined || second === undefined ? [] : [second.getTime() - first.getTime()]
   })
-  let timer: NodeJS.Timeout | null = null
-
-  function nextAt(): Date | null {
-    const times = schedules.flatMap(({ due }) => due ?? [])
-    return times.length === 0 ? null : new Date(Math.min(...times))
-  }
-
-  function arm(): void {
-    const next = nextAt()
-    if (next === null) return
-    timer = setTimeout(look, Math.min(tickCheckMs, Math.max(0, next.getTime() - Date.now())))
-  }
-
-  function look(): void {
-    const wall = Date.now()
-    const elapsed = performance.now()
-    const jumpMs = Math.round(wall - seen.wall - (elapsed - seen.elapsed))
-    seen = { wall, elapsed }
-    if (Math.abs(jumpMs) >= clockJumpMs) log.warn({ jumpMs }, 'the clock was set')
-
-    const ticked: Mode[] = []
-    for (const schedule of schedules) {
-      const { mode, due } = schedule
-      if (due !== null && wall >= due) {
-        const lateMs = Math.round(wall - due)
-        if (lateMs >= lateTickMs) log.warn({ mode, dueAt: new Date(due), lateMs }, 'tick late')
-        schedule.last = { at: wall, elapsed }
-        ticked.push(mode)
-      }
-      schedule.due = nextDue(schedule, wall, elapsed)
-    }
-    arm()
-    for (const mode of ticked) onTick(mode)
-    if (Math.abs(jumpMs) >= clockJumpMs) onClockSet()
-  }
-
-  function nextDue(schedule: Schedule<Mode>, wall: number, elapsed: number): number | null {
-    const { mode, cron, last } = schedule
-    const first = cron.next(wall)
-    let due = first
-    // Only a clock that was set back comes to a tick that has been.
-    while (due !== null && last !== null && due <= last.at) {
-      const following = cron.next(due)
-      if (following === null) return null
-      const sinceLast = elapsed - last.elapsed + (due - wall)
-      if (sinceLast >= (following - due) / 2) break
-      due = following
-    }
-    if (first !== null && due !== first && schedule.passedOver !== first) {
-      schedule.passedOver = first
-      log.info({ mode, tickAt: new Date(first) }, 'tick not repeated: the clock was set back')
-    }
-    return due
-  }
-
-  arm()
-  return { nextAt, stop: () => clearTimeout(timer ?? undefined) }
+  return intervals.length === 0 ? null : Math.min(...intervals)
 }

@@ -3,7 +3,7 @@ import { toListSource } from '../config/list-source.js'
 import type { Database } from '../db/client.js'
 import { saveBudget, saveStuckAfter, type ToldBudget } from '../db/sync-state.js'
 import type { Logger } from '../logging/logger.js'
-import { createCron, shortestInterval } from '../scheduler/cron.js'
+import { shortestInterval } from '../scheduler/schedules.js'
 import { createSpidraClient, type RequestEvent, type WaitEvent } from '../spidra/client.js'
 import { HandedOnError } from '../sync/interruptions.js'
 import type { Page } from '../sync/page.js'
@@ -35,11 +35,6 @@ export interface AccountRunOptions {
   readonly onWait?: (wait: Pick<WaitEvent, 'reason' | 'waitMs'>) => void
 }
 
-/** Between two incremental runs, in milliseconds, as if their schedule went on during a full run; null without one. */
-function intervalOf({ schedule }: Config): number | null {
-  return schedule.sync === null ? null : shortestInterval([createCron(schedule.sync, schedule.timezone)])
-}
-
 /** Runs once for the account with a client made from the configuration, and logs one summary. */
 export async function runAccount(options: AccountRunOptions): Promise<RecordedRun> {
   const { config, log, account, mode, trigger, worker, signal, db, databaseUrl, onPage } = options
@@ -56,7 +51,8 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
     signal,
     log,
     pagesPerRun: config.pagesPerRun,
-    timing: { ...config.timing, refreshMs: intervalOf(config) ?? config.timing.refreshMs },
+    // A full run reads the head and the open jobs as often as the incremental runs would.
+    timing: { ...config.timing, refreshMs: shortestInterval([config.schedule.sync]) ?? config.timing.refreshMs },
     sizes: config.sizes,
     mayGo: budget.mayGo,
     acceptRemovals: options.acceptRemovals ?? false,
