@@ -6,7 +6,7 @@ import { createSharedBudget } from '../service/shared-budget.js'
 import { startSigns } from './heartbeats.js'
 import { startKeeping } from './housekeeping.js'
 import { startFleetHttp } from './http.js'
-import type { Reloading } from './reloading.js'
+import type { LiveAccounts } from './live-accounts.js'
 import { runTaken } from './run.js'
 import { openRunQueue } from './run-queue.js'
 import { startScheduler } from './scheduler.js'
@@ -33,14 +33,14 @@ const HAND_ON_WAIT_MS = 10_000
 export async function startFleet(
   context: CommandContext<string | null>,
   database: OpenDatabase,
-  reloading: Reloading,
+  liveAccounts: LiveAccounts,
   role: FleetRole,
 ): Promise<Service> {
   const { config, log, version } = context
   const { runsInParallel } = config
   const { db, databaseUrl } = database
-  const { accounts } = reloading
-  const current = () => reloading.accounts
+  const { accounts } = liveAccounts
+  const current = () => liveAccounts.accounts
   const metrics = createMetrics({ version, accounts: accounts.map((account) => account.name) })
   const sharedBudget = createSharedBudget(config)
   const { budget } = sharedBudget
@@ -83,7 +83,7 @@ export async function startFleet(
   }
 
   let served = accounts
-  function apply(next: Reloading['accounts']): void {
+  function apply(next: LiveAccounts['accounts']): void {
     const names = new Set(next.map((account) => account.name))
     for (const account of served) if (!names.has(account.name)) metrics.forgetAccount(account.name)
     for (const account of names) metrics.addAccount(account)
@@ -92,7 +92,7 @@ export async function startFleet(
     scheduler?.setAccounts(next)
     void keeping?.setAccounts(next)
   }
-  const stopListening = reloading.onChange(apply)
+  const stopListening = liveAccounts.onChange(apply)
   // They may have changed while the fleet was joined.
   apply(current())
   log.info({ role, accounts: accounts.length }, 'fleet joined')
