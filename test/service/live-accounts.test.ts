@@ -1,7 +1,7 @@
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import type { Account } from '../../src/config/accounts.js'
-import { reloadOnHangup } from '../../src/fleet/live-accounts.js'
+import { reloadOnHangup } from '../../src/service/live-accounts.js'
 
 const account = (name: string, apiKey = 'spd_canary', pagesPerRun = 20): Account => ({
   ...{ name, apiKey, keyOrigin: 'SPIDRA_API_KEY', pagesPerRun, apiUrl: 'https://api.example', schedule: null },
