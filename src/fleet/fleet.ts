@@ -91,7 +91,7 @@ export async function startFleet(
       },
       onChange: heartbeats.soon,
       accounts: () => current().map((account) => account.name),
-      run: (taken, signal, mustHandOn) => runTaken(runner, taken, signal, mustHandOn),
+      run: (taken, signal, mustYield) => runTaken(runner, taken, signal, mustYield),
     })
   }
 
@@ -171,7 +171,7 @@ async function runTaken(
   { context, database, sharedBudget, metrics, accounts, housekeeping }: Runner,
   { account: name, mode, trigger }: TakenRun,
   signal: AbortSignal,
-  mustHandOn: () => boolean,
+  mustYield: () => boolean,
 ): Promise<FleetRunEnd> {
   const account = accounts().find((candidate) => candidate.name === name)
   if (account === undefined) throw new Error(`account ${name} was taken out of the accounts file as its run began`)
@@ -183,7 +183,7 @@ async function runTaken(
     trigger,
     sharedBudget,
     signal,
-    mustHandOn,
+    mustYield,
     onRequest: ({ outcome, attempt, durationMs }) =>
       metrics.observeRequest({ account: name, outcome, retry: attempt > 1, durationMs }),
   })

@@ -39,8 +39,8 @@ export interface FleetWorkerOptions {
   readonly onChange?: () => void
   /** The accounts that this process can run, as of now. It leaves runs of others to other workers. */
   readonly accounts: () => readonly string[]
-  /** Runs once. `mustHandOn` says when the run should yield, because of its time or of the budget. */
-  readonly run: (run: TakenRun, signal: AbortSignal, mustHandOn: () => boolean) => Promise<FleetRunEnd>
+  /** Runs once. `mustYield` says when the run should yield, because of its time or of the budget. */
+  readonly run: (run: TakenRun, signal: AbortSignal, mustYield: () => boolean) => Promise<FleetRunEnd>
   readonly log: Logger
   /** Default four minutes. */
   readonly sliceMs?: number
@@ -138,8 +138,8 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
 
   async function execute(taken: TakenRun): Promise<void> {
     const startedAt = performance.now()
-    const mustHandOn = () => performance.now() - startedAt >= sliceMs || wouldWait(underWay.size)
-    const end = await options.run(taken, signal, mustHandOn)
+    const mustYield = () => performance.now() - startedAt >= sliceMs || wouldWait(underWay.size)
+    const end = await options.run(taken, signal, mustYield)
     await settle(taken, end)
   }
 

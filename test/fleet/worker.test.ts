@@ -101,11 +101,11 @@ test('tells runs to yield when they would wait for requests', async () => {
   const handing: boolean[] = []
   const { queue, start } = await openStage({
     wouldWait: (runs) => runs > left,
-    run: async (_, signal, mustHandOn) => {
-      const before = mustHandOn()
+    run: async (_, signal, mustYield) => {
+      const before = mustYield()
       left = 1
       await setTimeout(50, undefined, { signal })
-      handing.push(before, mustHandOn())
+      handing.push(before, mustYield())
       return COMPLETE
     },
   })
