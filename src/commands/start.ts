@@ -4,10 +4,10 @@ import { ConfigError, type ConfigProblem } from '../config/config-error.js'
 import { assertOwnAddress } from '../config/source-address.js'
 import { migrate } from '../db/migrate.js'
 import type { FleetRole } from '../fleet/fleet.js'
-import { fixedAccounts, type Reloading, reloadOnHangup } from '../fleet/reloading.js'
 import { type CommandContext, EXIT_CODES } from '../service/command.js'
 import { forOnlyAccount } from '../service/for-account.js'
 import { assertOwnKeys, openDatabaseForAccounts } from '../service/known-account.js'
+import { fixedAccounts, type LiveAccounts, reloadOnHangup } from '../service/live-accounts.js'
 import type { OpenDatabase } from '../service/open-database.js'
 import { startService } from '../service/service.js'
 
@@ -24,7 +24,7 @@ export async function runStartCommand(context: Context, role: FleetRole | null):
   if (problems.length > 0) throw new ConfigError(problems)
   await assertOwnAddress(config.spidra.sourceAddress)
   // Without a file there is nothing to read again, and SIGHUP stops the service.
-  const reloading = config.accountsFile === null ? fixedAccounts(context.accounts) : reloadOnHangup(context)
+  const liveAccounts = config.accountsFile === null ? fixedAccounts(context.accounts) : reloadOnHangup(context)
   const database = await openDatabaseForAccounts(context)
   // Those of a file have names of their own, and `default` may be none of them.
   const known = config.accountsFile === null ? { account: context.account } : {}
@@ -32,7 +32,7 @@ export async function runStartCommand(context: Context, role: FleetRole | null):
   try {
     await migrate(database.databaseUrl, { log, signal })
     await assertOwnKeys(context.accounts, database)
-    while (!signal.aborted) await serve(context, database, reloading, role)
+    while (!signal.aborted) await serve(context, database, liveAccounts, role)
   } finally {
     await database.close()
   }
@@ -65,34 +65,38 @@ function isEverDue({ onStart, fullSync }: Config['schedule']): boolean {
 async function serve(
   context: Context,
   database: OpenDatabase,
-  reloading: Reloading,
+  liveAccounts: LiveAccounts,
   role: FleetRole | null,
 ): Promise<void> {
   const { log, signal } = context
-  const { accounts } = reloading
+  const { accounts } = liveAccounts
   if (role !== null || accounts.length > 1) {
     // The queue is loaded by fleets only.
     const { startFleet } = await import('../fleet/fleet.js')
-    await using _fleet = await startFleet(context, database, reloading, role ?? 'both')
+    await using _fleet = await startFleet(context, database, liveAccounts, role ?? 'both')
     if (!signal.aborted) await once(signal, 'abort')
     log.info('service stopping')
     return
   }
   await using _service = await startService(forOnlyAccount({ ...context, accounts }), database)
-  await untilOther(reloading, accounts, signal)
+  await untilOther(liveAccounts, accounts, signal)
   log.info(signal.aborted ? 'service stopping' : 'service goes on with other accounts')
 }
 
 /** Until the accounts are others than these, or the signal aborts. */
-function untilOther(reloading: Reloading, accounts: Reloading['accounts'], signal: AbortSignal): Promise<void> {
+function untilOther(
+  liveAccounts: LiveAccounts,
+  accounts: LiveAccounts['accounts'],
+  signal: AbortSignal,
+): Promise<void> {
   const before = JSON.stringify(accounts)
   return new Promise((resolve) => {
     const look = () => {
-      if (!signal.aborted && JSON.stringify(reloading.accounts) === before) return
+      if (!signal.aborted && JSON.stringify(liveAccounts.accounts) === before) return
       stopListening()
       resolve()
     }
-    const stopListening = reloading.onChange(look)
+    const stopListening = liveAccounts.onChange(look)
     signal.addEventListener('abort', look, { once: true })
     // While the service started, they may have become others already.
     look()

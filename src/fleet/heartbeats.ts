@@ -2,63 +2,63 @@ import type { Database } from '../db/client.js'
 import { forgetWorker, noteWorker, type WorkerSign } from '../db/workers.js'
 import type { Logger } from '../logging/logger.js'
 
-/** Between two signs of life, in milliseconds. */
-const EVERY_MS = 15_000
+/** Time between two heartbeats, in milliseconds. */
+const INTERVAL_MS = 15_000
 
-/** Between two that changes bring about, in milliseconds. */
-const CHANGES_EVERY_MS = 1_000
+/** Shortest time between two heartbeats that report a change, in milliseconds. */
+const CHANGE_INTERVAL_MS = 1_000
 
-export interface SignsOptions {
+export interface HeartbeatsOptions {
   readonly db: Database
   /** `host:pid`. */
   readonly worker: string
-  /** What there is to say now. */
-  readonly sign: () => Omit<WorkerSign, 'worker'>
+  /** What the process reports of itself now. */
+  readonly read: () => Omit<WorkerSign, 'worker'>
   readonly log: Logger
 }
 
-export interface Signs {
-  /** Something has changed: gives a sign soon, at most one a second. */
+export interface Heartbeats {
+  /** Writes a heartbeat soon, because something has changed; at most one a second. */
   soon(): void
-  /** Gives none any more, and takes the process off the list. */
+  /** Writes no more heartbeats, and deletes the row of the process. */
   stop(): Promise<void>
 }
 
-/** Gives signs of life, the first one at once. The database may be away: the next one comes all the same. */
-export async function startSigns({ db, worker, sign, log }: SignsOptions): Promise<Signs> {
-  let giving = Promise.resolve()
-  let givenAt = 0
+/** Starts to write heartbeats, the first one at once. One that fails is logged; the next one is written all the same. */
+export async function startHeartbeats({ db, worker, read, log }: HeartbeatsOptions): Promise<Heartbeats> {
+  let writing = Promise.resolve()
+  let writtenAt = 0
   let early: NodeJS.Timeout | null = null
 
-  function give(): void {
-    givenAt = performance.now()
-    // One after the other: a slow one that came in late would speak of the past, or of a process that is gone.
-    giving = giving
-      .then(() => noteWorker(db, { worker, ...sign() }))
-      .catch((err: unknown) => log.debug({ err }, 'sign of life could not be given'))
+  function write(): void {
+    writtenAt = performance.now()
+    // One after the other: a slow one that came late would report an old state, or a process that has ended.
+    writing = writing
+      .then(() => noteWorker(db, { worker, ...read() }))
+      .catch((err: unknown) => log.debug({ err }, 'heartbeat could not be written'))
   }
 
-  // The same host and number may have been another process before.
+  // The row may be of an earlier process with the same host and number.
   await forgetWorker(db, worker).catch(() => {})
-  give()
-  await giving
-  const timer = setInterval(give, EVERY_MS)
+  write()
+  await writing
+  const timer = setInterval(write, INTERVAL_MS)
 
   return {
     soon() {
       early ??= setTimeout(
         () => {
           early = null
-          give()
+          write()
         },
-        Math.max(0, givenAt + CHANGES_EVERY_MS - performance.now()),
+        Math.max(0, writtenAt + CHANGE_INTERVAL_MS - performance.now()),
       )
     },
     async stop() {
       clearInterval(timer)
       if (early !== null) clearTimeout(early)
-      // One under way would put the process on the list again.
-      await giving
+      // A heartbeat under way would insert the row again.
+      await writing
       await forgetWorker(db, worker).catch(() => {})
     },
   }

@@ -5,23 +5,23 @@ import type { CommandContext } from '../service/command.js'
 import type { OpenDatabase } from '../service/open-database.js'
 import type { RunSummary } from '../sync/run-summary.js'
 
-/** How often it is asked whether a new day has begun, in milliseconds. */
-const PRUNE_CHECK_MS = 10 * 60_000
+/** How often a scheduler checks whether a new day has begun, in milliseconds. */
+const DAY_CHECK_MS = 10 * 60_000
 
-/** What a scheduler does for each account besides putting it into the queue. */
-export interface Keeping {
+/** What a scheduler does for each account besides putting its runs into the queue. */
+export interface Housekeeping {
   setAccounts(accounts: readonly Account[]): Promise<void>
-  /** Has a look at the alerts of the account soon. */
+  /** Has the alerts of the account checked soon. */
   runEnded(account: string, run: RunSummary): void
   stop(): Promise<void>
 }
 
-/** Watches the accounts for alerts, and deletes their old history once a day. */
-export function startKeeping(
+/** Starts to check the alerts of the accounts, and to delete their old history once a day. */
+export function startHousekeeping(
   { config, worker, log }: Pick<CommandContext<string | null>, 'config' | 'worker' | 'log'>,
   { db }: OpenDatabase,
   accounts: readonly Account[],
-): Keeping {
+): Housekeeping {
   const watches = new Map<string, AlertWatch>()
   let prunedOn: string | null = null
 
@@ -30,9 +30,9 @@ export function startKeeping(
     for (const account of names) {
       if (!watches.has(account)) watches.set(account, startAlertWatch({ db, account, worker, config, log }))
     }
-    const gone = [...watches].filter(([name]) => !names.has(name))
-    for (const [name] of gone) watches.delete(name)
-    await Promise.all(gone.map(([, watch]) => watch.stop()))
+    const removed = [...watches].filter(([name]) => !names.has(name))
+    for (const [name] of removed) watches.delete(name)
+    await Promise.all(removed.map(([, watch]) => watch.stop()))
   }
 
   async function pruneDaily(): Promise<void> {
@@ -54,7 +54,7 @@ export function startKeeping(
 
   void setAccounts(accounts)
   prune()
-  const timer = setInterval(prune, PRUNE_CHECK_MS)
+  const timer = setInterval(prune, DAY_CHECK_MS)
 
   return {
     setAccounts,

@@ -1,33 +1,47 @@
+import { Client } from 'pg'
 import PgBoss from 'pg-boss'
+import { toDatabaseError } from '../db/connection-error.js'
+import { explainMissingRight } from '../db/missing-rights.js'
 import type { Logger } from '../logging/logger.js'
 import type { RunMode, RunTrigger } from '../sync/run-summary.js'
-import { QUEUE_SCHEMA, setUpQueue } from './queue-schema.js'
+
+/** Where pg-boss keeps its tables, beside ours in the same database. */
+const QUEUE_SCHEMA = 'spidra_queue'
 
 const RUNS = 'runs'
 const DEAD_RUNS = 'dead_runs'
 
-/** A slice ends after four minutes; what is silent for longer than this is given to another worker, in seconds. */
+/** A run without an end after this time is due again, in seconds: its worker is gone. A slice ends after four minutes. */
 const EXPIRE_SECONDS = 300
 
-/** Failed runs are tried again, by whichever worker is free: after half a minute, then after one. */
+/** A failed run is retried by whichever worker is free: after half a minute, then after a minute. */
 const RETRIES = { retryLimit: 2, retryDelay: 30, retryBackoff: true } as const
 
-/** How often what expired is looked for, in seconds. */
+/** How often pg-boss checks for expired runs, in seconds. */
 const MAINTENANCE_SECONDS = 30
 
-/** What has been due for so long is withdrawn where its account is not served, in minutes; others may know of it. */
-const STRANGE_MINUTES = 60
+/** Age at which a waiting run is withdrawn if this process does not serve its account, in minutes: others may serve it. */
+const UNSERVED_MINUTES = 60
 
 /** Connections of the queue's own pool. */
 const POOL_SIZE = 2
 
-/** Finds the run that waits for the account, be it for a retry; makes it due, and full, where that is wanted. */
+/** The network may lose a connection without notice. After these times the queue is asked on another one, in milliseconds. */
+const CONNECTION_LIMITS = { keepAlive: true, query_timeout: 30_000, connectionTimeoutMillis: 10_000 }
+
+/** Key of the advisory lock under which the queue is set up. "spiq" in ASCII. */
+const SETUP_LOCK = 0x73706971
+
+/** pg-boss's own statement. Without the right to create schemas it fails even where the schema exists. */
+const CREATE_SCHEMA = `CREATE SCHEMA IF NOT EXISTS ${QUEUE_SCHEMA}`
+
+/** Finds the waiting run of the account, also one that waits for a retry; makes it due, and full if that is asked. */
 const JOIN_WAITING = `
   UPDATE ${QUEUE_SCHEMA}.job SET data = CASE WHEN $3 = 'full' THEN data || '{"mode":"full"}' ELSE data END,
     start_after = least(start_after, now() + make_interval(secs => $4))
   WHERE name = $1 AND singleton_key = $2 AND state < 'active' RETURNING id`
 
-/** pg-boss's own, of the given accounts alone: one that this worker cannot run stays where it is, for another one. */
+/** As pg-boss's own, but for the given accounts only: a run that this worker cannot do stays there for another one. */
 const TAKE = `
   WITH next AS MATERIALIZED (
     SELECT id FROM ${QUEUE_SCHEMA}.job
@@ -38,14 +52,12 @@ const TAKE = `
     retry_count = CASE WHEN started_on IS NOT NULL THEN retry_count + 1 ELSE retry_count END
   FROM next WHERE j.name = $1 AND j.id = next.id RETURNING j.id, j.data`
 
-const WITHDRAW_STRANGE = `
-  DELETE FROM ${QUEUE_SCHEMA}.job WHERE name = $1 AND state < 'active' AND singleton_key <> ALL($2)
-    AND greatest(created_on, start_after) < now() - make_interval(mins => $3)`
-
+/** pg-boss deletes by id only. */
 const WITHDRAW = `DELETE FROM ${QUEUE_SCHEMA}.job WHERE name = $1 AND singleton_key = $2 AND state < 'active'`
 
-/** The network may lose a connection without a word; then the queue is asked on another one, in milliseconds. */
-const QUIET_CONNECTIONS = { keepAlive: true, query_timeout: 30_000, connectionTimeoutMillis: 10_000 }
+const WITHDRAW_UNSERVED = `
+  DELETE FROM ${QUEUE_SCHEMA}.job WHERE name = $1 AND state < 'active' AND singleton_key <> ALL($2)
+    AND greatest(created_on, start_after) < now() - make_interval(mins => $3)`
 
 /** A run that is due. */
 export interface DueRun {
@@ -63,42 +75,44 @@ export interface RunFailure {
   readonly code: string
   readonly message: string
   /** Whether a second attempt might help. */
-  readonly isPassing: boolean
+  readonly isRetryable: boolean
 }
 
-/** What is due, in Postgres, for all workers. */
+/** The runs that are due, in Postgres, for all workers. */
 export interface RunQueue {
   /**
-   * Puts a run at the end, unless one of the account waits already; false then. A full run does the work of both, so a
-   * waiting incremental one becomes full by it.
+   * Puts a run at the end, unless one of the account waits already; resolves to false then. A waiting incremental run becomes
+   * full when a full one is put, because a full run does the work of both.
    */
   put(run: DueRun, options?: { readonly afterSeconds?: number }): Promise<boolean>
-  /** Takes the runs that have waited longest, of these accounts. */
+  /** Takes the runs of these accounts that have waited longest. */
   take(most: number, accounts: readonly string[]): Promise<readonly TakenRun[]>
-  /** Takes the run that waits for the account away. */
+  /** Deletes the waiting run of the account. */
   withdraw(account: string): Promise<void>
-  /** Takes away what has waited for an hour for other accounts than these. */
+  /** Deletes the runs of all other accounts that have waited for an hour. */
   withdrawOthers(accounts: readonly string[]): Promise<void>
-  /** The run came to an end; it need not have been complete. */
+  /** Marks the run as ended; it need not have been complete. */
   finish(run: TakenRun): Promise<void>
   /**
-   * The run failed: it is due again after a pause, and a dead letter after three failures. One that no retry can mend is
-   * a dead letter at once, at most one an hour for an account: its next tick comes all the same.
+   * Marks the run as failed. A retryable one is due again after a pause, and becomes a dead letter after three failures.
+   * Any other is a dead letter at once, at most one an hour per account. The next tick of the account comes all the same.
    */
   fail(run: TakenRun, failure: RunFailure): Promise<void>
   close(): Promise<void>
 }
 
 /**
- * Opens the queue, and makes its schema where there is none, however many do so at once.
+ * Opens the queue, and creates its schema where there is none, in one process at a time.
  *
- * Runs that wait are unique by account (policy `short`, and those that wait for a retry). Runs under way are not:
- * pg-boss's stricter policies let one busy account hold up the fetching for all. That no account runs twice at a time is
- * the account lock's to see to.
+ * Waiting runs are unique per account (policy `short`, and `JOIN_WAITING` for those that wait for a retry). Runs under way
+ * are not: with pg-boss's stricter policies one busy account can block the fetching for all. The account lock makes sure that
+ * no account runs twice at a time.
+ *
+ * @throws DatabaseError when the server cannot be reached, or a right is missing; it names the statements that grant it.
  */
 export async function openRunQueue(databaseUrl: string, log: Logger): Promise<RunQueue> {
   const boss = new PgBoss({
-    ...QUIET_CONNECTIONS,
+    ...CONNECTION_LIMITS,
     connectionString: databaseUrl,
     schema: QUEUE_SCHEMA,
     application_name: 'spidra-sync queue',
@@ -109,23 +123,10 @@ export async function openRunQueue(databaseUrl: string, log: Logger): Promise<Ru
     deleteAfterDays: 1,
   })
   boss.on('error', (err) => log.warn({ err }, 'queue maintenance failed'))
-  // Not graceful: nothing works through pg-boss's own workers, which is all that grace would wait for.
+  // A graceful stop waits for pg-boss's own workers, and there are none.
   const close = () => boss.stop({ graceful: false, wait: true })
   try {
-    await setUpQueue(databaseUrl, async () => {
-      await boss.start()
-      await boss.createQueue(DEAD_RUNS, { name: DEAD_RUNS, policy: 'standard', retentionDays: 14 })
-      const runs: PgBoss.Queue = {
-        name: RUNS,
-        policy: 'short',
-        deadLetter: DEAD_RUNS,
-        expireInSeconds: EXPIRE_SECONDS,
-        ...RETRIES,
-      }
-      await boss.createQueue(RUNS, runs)
-      // A queue that is there keeps what an older version gave it.
-      await boss.updateQueue(RUNS, runs)
-    })
+    await setUp(databaseUrl, boss)
   } catch (error) {
     await close()
     throw error
@@ -145,13 +146,66 @@ export async function openRunQueue(databaseUrl: string, log: Logger): Promise<Ru
       return rows.map(({ id, data }) => ({ ...data, id }))
     },
     withdraw: async (account) => void (await sql(WITHDRAW, [RUNS, account])),
-    withdrawOthers: async (accounts) => void (await sql(WITHDRAW_STRANGE, [RUNS, accounts, STRANGE_MINUTES])),
+    withdrawOthers: async (accounts) => void (await sql(WITHDRAW_UNSERVED, [RUNS, accounts, UNSERVED_MINUTES])),
     finish: async ({ id }) => void (await boss.complete(RUNS, id)),
-    async fail({ id, ...run }, { isPassing, ...failure }) {
-      if (isPassing) return void (await boss.fail(RUNS, id, failure))
+    async fail({ id, ...run }, { isRetryable, ...failure }) {
+      if (isRetryable) return void (await boss.fail(RUNS, id, failure))
       await boss.send(DEAD_RUNS, { ...run, failure }, { singletonKey: run.account, singletonSeconds: 3_600 })
       await boss.complete(RUNS, id)
     },
     close,
   }
+}
+
+/** Creates what is missing and starts pg-boss, one process at a time: of several at once pg-boss lets some end in a deadlock. */
+async function setUp(databaseUrl: string, boss: PgBoss): Promise<void> {
+  const client = new Client({
+    connectionString: databaseUrl,
+    connectionTimeoutMillis: 10_000,
+    application_name: 'spidra-sync queue',
+  })
+  // Without a listener a lost connection would end the process; the query under way rejects as well.
+  client.on('error', () => {})
+  try {
+    await client.connect()
+    // A process that hangs during its own set-up must not block the others for ever without a message.
+    await client.query("SET lock_timeout = '60s'")
+    // A session lock: it is released with the connection, however this ends.
+    await client.query('SELECT pg_advisory_lock($1)', [SETUP_LOCK])
+    await createTables(client)
+    await boss.start()
+    await createQueues(boss)
+  } catch (error) {
+    // The failed statement may have left its transaction open.
+    await client.query('ROLLBACK').catch(() => {})
+    const explained = await explainMissingRight(error, client, databaseUrl, [QUEUE_SCHEMA])
+    throw explained ?? toDatabaseError(error, databaseUrl) ?? error
+  } finally {
+    await client.end().catch(() => {})
+  }
+}
+
+/** Does what pg-boss does at its start, but also works in a schema that an administrator has created. */
+async function createTables(client: Client): Promise<void> {
+  const { rows } = await client.query<{ hasSchema: boolean; hasTables: boolean }>(
+    `SELECT to_regnamespace($1) IS NOT NULL AS "hasSchema", to_regclass($1 || '.version') IS NOT NULL AS "hasTables"`,
+    [QUEUE_SCHEMA],
+  )
+  if (rows[0]?.hasTables === true) return
+  if (rows[0]?.hasSchema !== true) await client.query(CREATE_SCHEMA)
+  await client.query(PgBoss.getConstructionPlans(QUEUE_SCHEMA).replace(CREATE_SCHEMA, 'SELECT 1'))
+}
+
+async function createQueues(boss: PgBoss): Promise<void> {
+  await boss.createQueue(DEAD_RUNS, { name: DEAD_RUNS, policy: 'standard', retentionDays: 14 })
+  const runs: PgBoss.Queue = {
+    name: RUNS,
+    policy: 'short',
+    deadLetter: DEAD_RUNS,
+    expireInSeconds: EXPIRE_SECONDS,
+    ...RETRIES,
+  }
+  await boss.createQueue(RUNS, runs)
+  // A queue that exists keeps the settings of an older version.
+  await boss.updateQueue(RUNS, runs)
 }

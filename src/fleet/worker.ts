@@ -1,18 +1,17 @@
 import type { Logger } from '../logging/logger.js'
 import type { RunSummary } from '../sync/run-summary.js'
-import { watchBudgetPause } from './budget-pause.js'
 import type { RunFailure, RunQueue, TakenRun } from './run-queue.js'
 
-/** Between two looks into the queue, in milliseconds. */
-const LOOK_EVERY_MS = 1_000
+/** Time between two polls of the queue, in milliseconds. */
+const POLL_EVERY_MS = 1_000
 
-/** So that workers that started together do not look together. */
+/** Random addition to that, so that workers that started together do not poll together. */
 const JITTER_MS = 250
 
-/** A slice is over after so long, in milliseconds; the queue gives up on it a minute later. */
+/** A run yields its account after this time, in milliseconds. The queue gives up on the run a minute later. */
 const SLICE_MS = 4 * 60_000
 
-/** What is still due after a skip is so again after so many seconds. */
+/** A full run that was skipped while it was still due is due again after this time, in seconds. */
 const AGAIN_SECONDS = 30
 
 /** How a run ended. */
@@ -20,46 +19,46 @@ export interface FleetRunEnd {
   readonly summary: Pick<RunSummary, 'status' | 'reason'>
   /** Null unless it failed, or was aborted. */
   readonly failure: RunFailure | null
-  /** It was skipped, and what it was to do will not be done by the run under way. */
+  /** It was skipped, and the run under way does not do its work. */
   readonly isStillDue: boolean
 }
 
 export interface FleetWorkerOptions {
   readonly queue: RunQueue
-  /** Runs at a time. */
+  /** Most runs at a time. */
   readonly slots: number
-  /** Whether this machine has requests for so many runs at a time; one taken without would only hold its account. */
+  /** Whether the request budget of this machine has room for this number of runs at a time. */
   readonly hasBudgetFor: (runs: number) => boolean
-  /** Whether so many runs would soon wait for requests for long, while another machine may have some. */
+  /** Whether this number of runs would soon wait long for requests, while another machine may have some. */
   readonly wouldWait: (runs: number) => boolean
-  /** Until there is budget for so many runs, in milliseconds; 0 when there is. */
+  /** Time until the budget has room for this number of runs, in milliseconds; 0 when it has. */
   readonly pausedForMs: (runs: number) => number
-  /** Hears when that begins, and when it is over. */
+  /** Called when a pause for want of budget begins, and when it ends. */
   readonly onPause?: (isPaused: boolean) => void
-  /** Hears that the number of runs under way has changed. */
+  /** Called when the number of runs under way has changed. */
   readonly onChange?: () => void
-  /** The accounts that this process can run, as of now. Runs of others are left to other workers. */
+  /** The accounts that this process can run, as of now. It leaves runs of others to other workers. */
   readonly accounts: () => readonly string[]
-  /** `mustHandOn` says that the slice is over, by its time or because of the budget. */
-  readonly run: (run: TakenRun, signal: AbortSignal, mustHandOn: () => boolean) => Promise<FleetRunEnd>
+  /** Runs once. `mustYield` says when the run should yield, because of its time or of the budget. */
+  readonly run: (run: TakenRun, signal: AbortSignal, mustYield: () => boolean) => Promise<FleetRunEnd>
   readonly log: Logger
   /** Default four minutes. */
   readonly sliceMs?: number
 }
 
 export interface FleetWorker {
-  /** Runs under way. */
+  /** Number of runs under way. */
   readonly running: number
-  /** For how long it takes none for want of budget, in milliseconds; 0 when it takes some, or every slot is in use. */
+  /** How long it takes no runs for want of budget, in milliseconds; 0 when it takes runs, or every slot is in use. */
   readonly pauseMs: number
-  /** Takes nothing more, aborts what is under way, puts it back, and waits for that. */
+  /** Takes no more runs, aborts those under way, puts them back into the queue, and waits for that. */
   stop(): Promise<void>
 }
 
 /**
- * Takes runs off the queue, those that have waited longest first, as many at a time as there are slots and only while
- * there is budget. So a slow account takes one slot, for one slice at a time, and never keeps others waiting while a
- * worker is free.
+ * Starts to take runs off the queue, the longest waiting first, while there are a free slot and budget. A run that would find
+ * no budget is not taken: it would only hold its account. A slow account takes one slot for one slice at a time, so it never
+ * keeps others waiting while a worker is free.
  */
 export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
   const { queue, slots, accounts, hasBudgetFor, wouldWait, log, sliceMs = SLICE_MS } = options
@@ -67,20 +66,29 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
   const stopper = new AbortController()
   const { signal } = stopper
   const underWay = new Set<Promise<void>>()
-  const lookForPause = watchBudgetPause({ log, onPause })
   let wake = () => {}
   let isReachable = true
+  let isPaused = false
 
-  async function look(): Promise<void> {
+  async function poll(): Promise<void> {
     while (!signal.aborted) {
-      lookForPause(pauseMs())
+      reportPause(pauseMs())
       const most = room()
       if (most > 0) await takeUpTo(most)
-      if (!signal.aborted) await pause(LOOK_EVERY_MS + Math.random() * JITTER_MS)
+      if (!signal.aborted) await sleep(POLL_EVERY_MS + Math.random() * JITTER_MS)
     }
   }
 
-  function pause(ms: number): Promise<void> {
+  /** A worker that waits for its budget would otherwise look like one that has nothing to do. */
+  function reportPause(ms: number): void {
+    if (isPaused === ms > 0) return
+    isPaused = ms > 0
+    if (isPaused) log.info({ resumesAt: new Date(Date.now() + ms) }, 'takes no runs: request budget spent')
+    else log.debug('takes runs again')
+    onPause(isPaused)
+  }
+
+  function sleep(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, ms)
       wake = () => {
@@ -90,7 +98,7 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
     })
   }
 
-  /** With every slot in use there is nothing to wait for. */
+  /** With every slot in use, the worker waits for a slot and not for budget. */
   function pauseMs(): number {
     return underWay.size < slots ? pausedForMs(underWay.size + 1) : 0
   }
@@ -107,7 +115,7 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
       for (const taken of await queue.take(most, accounts())) begin(taken)
       isReachable = true
     } catch (err) {
-      // The database is away: that is told once, and every second is often enough to ask.
+      // The database is away: one line is enough, and so is one attempt a second.
       if (isReachable && !signal.aborted) log.warn({ err }, 'queue does not answer')
       isReachable = false
     }
@@ -121,7 +129,7 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
       .finally(() => {
         underWay.delete(work)
         onChange()
-        // A slot is free, and the next run may have waited for it.
+        // The next run may have waited for this slot.
         wake()
       })
     underWay.add(work)
@@ -130,22 +138,25 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
 
   async function execute(taken: TakenRun): Promise<void> {
     const startedAt = performance.now()
-    const mustHandOn = () => performance.now() - startedAt >= sliceMs || wouldWait(underWay.size)
-    const end = await options.run(taken, signal, mustHandOn)
+    const mustYield = () => performance.now() - startedAt >= sliceMs || wouldWait(underWay.size)
+    const end = await options.run(taken, signal, mustYield)
     await settle(taken, end)
   }
 
-  /** First what follows, then the end: a death in between leaves a run too many, which finds nothing to do. */
+  /**
+   * Puts the run that follows into the queue, then finishes this one. In this order a crash in between leaves a run too many,
+   * which finds nothing to do.
+   */
   async function settle(taken: TakenRun, { summary: { status }, failure, isStillDue }: FleetRunEnd): Promise<void> {
     if (status === 'failed' && failure !== null) return queue.fail(taken, failure)
-    const isHandedOn = status === 'aborted' && (failure?.code === 'handed_on' || failure?.code === 'stopped')
-    // Of an account that was taken out meanwhile, nobody would run the rest.
-    if (isHandedOn && accounts().includes(taken.account)) await queue.put(taken)
+    const goesOn = status === 'aborted' && (failure?.code === 'handed_on' || failure?.code === 'stopped')
+    // If the account was removed meanwhile, no worker would take the rest.
+    if (goesOn && accounts().includes(taken.account)) await queue.put(taken)
     if (isStillDue) await queue.put(taken, { afterSeconds: AGAIN_SECONDS })
     await queue.finish(taken)
   }
 
-  const looking = look()
+  const polling = poll()
 
   return {
     get running() {
@@ -157,7 +168,7 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
     async stop() {
       stopper.abort(new Error('The worker was told to stop'))
       wake()
-      await looking
+      await polling
       await Promise.all(underWay)
     },
   }

@@ -3,9 +3,9 @@ import { toListSource } from '../config/list-source.js'
 import type { Database } from '../db/client.js'
 import { saveBudget, saveStuckAfter } from '../db/sync-state.js'
 import type { Logger } from '../logging/logger.js'
-import { createCron, shortestInterval } from '../scheduler/cron.js'
+import { shortestInterval } from '../scheduler/schedules.js'
 import { createSpidraClient, type RequestEvent, type WaitEvent } from '../spidra/client.js'
-import { HandedOnError } from '../sync/interruptions.js'
+import { YieldError } from '../sync/interruptions.js'
 import type { Page } from '../sync/page.js'
 import { type RecordedRun, recordRun } from '../sync/recorded-run.js'
 import type { RunMode, RunSummary, RunTrigger } from '../sync/run-summary.js'
@@ -25,7 +25,7 @@ export interface AccountRunOptions {
   readonly sharedBudget: SharedBudget
   readonly signal: AbortSignal
   /** Whether a full pass should stop at the next stretch, so that another worker goes on. Default: never. */
-  readonly mustHandOn?: () => boolean
+  readonly mustYield?: () => boolean
   readonly log: Logger
   /** Whether the caller tells people how the run ended: then the log need not. Default false. */
   readonly isTold?: boolean
@@ -33,11 +33,6 @@ export interface AccountRunOptions {
   readonly onRequest?: (event: RequestEvent) => void
   /** Hears of a wait before it begins. */
   readonly onWait?: (wait: Pick<WaitEvent, 'reason' | 'waitMs'>) => void
-}
-
-/** Between two incremental runs, in milliseconds, as if their schedule went on during a full run; null without one. */
-function intervalOf({ schedule }: Config): number | null {
-  return schedule.sync === null ? null : shortestInterval([createCron(schedule.sync, schedule.timezone)])
 }
 
 /** Runs once for the account with a client made from the configuration, and logs one summary. */
@@ -56,12 +51,13 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
     signal,
     log,
     pagesPerRun: config.pagesPerRun,
-    timing: { ...config.timing, refreshMs: intervalOf(config) ?? config.timing.refreshMs },
+    // A full run reads the head and the open jobs as often as the incremental runs would.
+    timing: { ...config.timing, refreshMs: shortestInterval([config.schedule.sync]) ?? config.timing.refreshMs },
     sizes: config.sizes,
     mayGo: budget.mayGo,
     acceptRemovals: options.acceptRemovals ?? false,
     // A run that may be handed on leaves what is left of the window to other accounts.
-    ...(options.mustHandOn ? { mustHandOn: options.mustHandOn } : { windowRest: budget.rest }),
+    ...(options.mustYield ? { mustYield: options.mustYield } : { windowRest: budget.rest }),
     ...(onPage ? { onPage } : {}),
     createClient(counters, runLog) {
       stopListening = options.sharedBudget.listen(({ waitMs, resumeAt }) => {
@@ -114,7 +110,7 @@ function logSummary(log: Logger, { summary, error }: RecordedRun): void {
   if (status === 'skipped') return
   if (status === 'failed') log.error({ ...withoutReason(summary), err: error }, 'run failed')
   else if (status === 'partial' && reason !== 'first_pass_unfinished') log.error(summary, 'run partial')
-  else if (error instanceof HandedOnError) log.info(summary, 'run handed on')
+  else if (error instanceof YieldError) log.info(summary, 'run handed on')
   else if (status === 'aborted') log.warn({ ...summary, err: error }, 'run aborted')
   else log.info(summary, 'run finished')
 }

@@ -25,8 +25,8 @@ export class TwoListsError extends Error {
 }
 
 /** The pass stopped at a slice as requested: all that it read is merged, and the next run goes on from there. */
-export class HandedOnError extends Error {
-  override readonly name = 'HandedOnError'
+export class YieldError extends Error {
+  override readonly name = 'YieldError'
   readonly code = 'handed_on'
 
   constructor() {

@@ -51,7 +51,7 @@ export async function rereadOpenJobs(pass: Pass, head: Page, allowance: number):
   await noteOpenJobs(pass)
   for (const uuid of head.uuids) pass.list.wanted.delete(uuid)
   // Where the pass is to be handed on, what is left of the requests belongs to its own progress.
-  await readOpenJobs(pass, allowance, () => pass.mayGo() && !pass.mustHandOn())
+  await readOpenJobs(pass, allowance, () => pass.mayGo() && !pass.mustYield())
   // Those that the allowance did not reach were read by this pass all the same, only longer ago.
   for (const uuid of pass.list.wanted) if (!unread.has(uuid)) pass.list.wanted.delete(uuid)
 }

@@ -38,7 +38,7 @@ export interface SyncOptions {
   /** What the request budget has left; null where no limit is known, or others than this run should have the rest. */
   readonly windowRest: () => WindowRest | null
   /** Whether a full pass should stop at the next slice, its position kept, so that another worker goes on from there. */
-  readonly mustHandOn: () => boolean
+  readonly mustYield: () => boolean
   readonly counters: Counters
   readonly signal: AbortSignal
   readonly log: Logger

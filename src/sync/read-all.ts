@@ -4,7 +4,7 @@ import { findRemoved, MAX_SEARCHES } from './find-removed.js'
 import { type FullPosition, openFullPosition } from './full-position.js'
 import { isOurList, reachHead } from './head.js'
 import type { Micros } from './instant.js'
-import { HandedOnError } from './interruptions.js'
+import { YieldError } from './interruptions.js'
 import { rereadOpenJobs } from './open-jobs.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
@@ -31,7 +31,7 @@ interface Refresh {
  * that they stay fresh however long the whole takes. Of an account that is whole, each of these heads is a verdict.
  *
  * @param first an answer for page 1.
- * @throws HandedOnError when the pass was told to stop, and another worker should go on.
+ * @throws YieldError when the pass was told to stop, and another worker should go on.
  */
 export async function readEverything(pass: Pass, first: Page): Promise<SyncResult> {
   const refresh: Refresh = { requests: leastRefreshRequests(pass), at: performance.now() }
@@ -46,7 +46,7 @@ export async function readEverything(pass: Pass, first: Page): Promise<SyncResul
     await keepDailyTotals(pass.db, pass.run.account)
     if (end === 'end') return closePass(pass, position, { head, hasReadAll })
     if (end !== 'until') return withoutCounts(pass, end)
-    if (pass.mustHandOn()) throw new HandedOnError()
+    if (pass.mustYield()) throw new YieldError()
     if (isRereading) await leaveRestOfWindow(pass, refresh)
     refresh.at = performance.now()
     head = await pass.reader.ask(1)
@@ -164,12 +164,12 @@ async function refreshVerdict(pass: Pass, first: Page): Promise<void> {
  * @param waitedBefore what the run had waited when the slice began, its head included, in milliseconds.
  */
 function sliceEnd(pass: Pass, from: Micros | null, refresh: Refresh, waitedBefore: number): (page: Page) => boolean {
-  const { counters, timing, sizes, list, mustHandOn } = pass
+  const { counters, timing, sizes, list, mustYield } = pass
   const { pagesRead } = counters
   return ({ oldest }) => {
     if (list.doubts.has('unsorted')) return false
     if (from !== null && (oldest === null || oldest >= from)) return false
-    if (mustHandOn()) return true
+    if (mustYield()) return true
     const hasWaited = counters.waitedMs - waitedBefore >= timing.longWaitMs
     if (list.coverage.kind === 'whole' && (hasWaited || !mayReadOn(pass.windowRest(), toDue(pass, refresh))))
       return true

@@ -11,7 +11,7 @@ import { beatRun, finishRun, RunClosedError, type RunEnd, type RunKey, startRun 
 import { openSyncState } from '../db/sync-state.js'
 import type { SpidraClient } from '../spidra/client.js'
 import { SpidraError } from '../spidra/errors.js'
-import { HandedOnError } from './interruptions.js'
+import { YieldError } from './interruptions.js'
 import { assertOwnList } from './own-list.js'
 import type { Page } from './page.js'
 import type { WindowRest } from './pass.js'
@@ -41,7 +41,7 @@ export interface RecordedRunOptions {
   /** Default false. */
   readonly acceptRemovals?: boolean
   /** Default: never. */
-  readonly mustHandOn?: () => boolean
+  readonly mustYield?: () => boolean
   readonly signal: AbortSignal
   readonly log: Logger
   readonly onPage?: (page: Page) => void
@@ -117,7 +117,7 @@ async function runUnderLock(
       sizes,
       mayGo: options.mayGo,
       windowRest: options.windowRest ?? (() => null),
-      mustHandOn: options.mustHandOn ?? (() => false),
+      mustYield: options.mustYield ?? (() => false),
       counters,
       signal,
       log,
@@ -145,7 +145,7 @@ const NO_ENDING = { listedTotal: null, storedTotal: null, statusReason: null, er
 
 function endingOf(error: Error, isStopped: boolean): Pick<RunEnd, 'status' | 'errorCode' | 'errorMessage'> {
   if (isStopped) return { status: 'aborted', errorCode: 'stopped', errorMessage: 'The worker was told to stop' }
-  const isGivenUp = [RunClosedError, LockLostError, HandedOnError].some((kind) => error instanceof kind)
+  const isGivenUp = [RunClosedError, LockLostError, YieldError].some((kind) => error instanceof kind)
   const errorCode = 'code' in error && typeof error.code === 'string' ? error.code : 'internal'
   return { status: isGivenUp ? 'aborted' : 'failed', errorCode, errorMessage: error.message }
 }

@@ -4,7 +4,9 @@ import { createCliDatabase } from '../support/cli-database.js'
 import { completeAccounts, createFleet, nameOf } from '../support/fleet.js'
 import { PATIENCE } from '../support/service.js'
 
-test('a worker without budget says until when it takes no runs, and that it goes on', { timeout: 90_000 }, async () => {
+test('a worker without budget reports until when it takes no runs, and when it takes runs again', {
+  timeout: 90_000,
+}, async () => {
   await using database = await createCliDatabase()
   const rateLimit = { limit: 30, windowMs: 12_000 }
   await using api = await startSimulator({ jobs: 20 * 50, accounts: 2, rateLimit, arrivalsPerMinute: 0 })

@@ -17,7 +17,7 @@ const ACCOUNTS = 8
 const WORKERS = 3
 const SCHEDULE_SECONDS = 15
 
-/** As often as it stands here. */
+/** Each is drawn as often as it is listed. */
 const FAULTS = ['kill', 'kill', 'kill', 'stop', 'stop', 'cutOff', 'cutOff', 'scheduler', 'restart'] as const
 
 interface Seat {
@@ -27,7 +27,7 @@ interface Seat {
   isAway: boolean
 }
 
-/** Seats of workers, each by a line of its own, and what can happen to them. */
+/** Places for workers, each on a connection of its own, and the faults that can happen to them. */
 async function seatWorkers(fleet: TestFleet, server: OwnPostgres, seconds: () => number) {
   const seats: Seat[] = []
   for (let address = 2; address < WORKERS + 2; address += 1) {
@@ -123,7 +123,7 @@ test.runIf(ownLoopback)(
     await workers.allBack()
     const [last] = await server.sql<{ at: Date }>('SELECT clock_timestamp() AS at')
 
-    // Whoever is killed needs a moment to be replaced; twice its schedule after that, every account is complete.
+    // A killed worker is replaced after a moment; two intervals of the schedule later every account is complete.
     const late = () =>
       server.sql('SELECT account FROM spidra.sync_state WHERE last_complete_at IS NULL OR last_complete_at < $1', [
         last?.at,
@@ -132,7 +132,7 @@ test.runIf(ownLoopback)(
     await expect.poll(late, { ...patience, message: JSON.stringify(happened) }).toEqual([])
     expect(await differences(server, api)).toEqual([])
     expect(await overlaps(server)).toEqual([])
-    // Written by a run whose record was closed: nothing may be.
+    // No run may write after its record was closed.
     const afterTheEnd = `SELECT e.id, e.run_id FROM spidra.batch_job_events e JOIN spidra.sync_runs r ON r.id = e.run_id
       WHERE e.observed_at > r.finished_at`
     expect(await server.sql(afterTheEnd)).toEqual([])

@@ -4,10 +4,10 @@ import { startSimulator } from '../../src/simulator/server.js'
 import { createCliDatabase } from '../support/cli-database.js'
 import { createFleet } from '../support/fleet.js'
 
-/** Less than the time between two signs of life that nothing brings about. */
+/** Less than the time between two regular heartbeats. */
 const SOON = { timeout: 6_000, interval: 50 }
 
-test('a worker says at once when its runs begin and end', { timeout: 60_000 }, async () => {
+test('a heartbeat reports at once that runs begin and end', { timeout: 60_000 }, async () => {
   await using database = await createCliDatabase()
   const gate = new EventEmitter()
   const opened = once(gate, 'open')

@@ -5,7 +5,7 @@ import { createCliDatabase } from '../support/cli-database.js'
 import { completeAccounts, createFleet } from '../support/fleet.js'
 import { PATIENCE } from '../support/service.js'
 
-test('an account of a killed worker runs again at its next tick, and the queue gives up the run that it had', {
+test('an account of a killed worker runs again at its next tick, and the queue gives up its run', {
   timeout: 120_000,
 }, async () => {
   await using database = await createCliDatabase()

@@ -24,7 +24,7 @@ async function take(queue: RunQueue): Promise<TakenRun> {
   return taken
 }
 
-test('is made once, however many processes open it at the same time', async () => {
+test('creates its tables once, however many processes open it at the same time', async () => {
   await using database = await createTestDatabase()
   const queues = await Promise.all(Array.from({ length: 6 }, () => openQueue(database)))
 
@@ -33,7 +33,7 @@ test('is made once, however many processes open it at the same time', async () =
   expect(put.filter(Boolean)).toHaveLength(1)
 })
 
-test('gives out what has waited longest, each run once', async () => {
+test('gives out the run that has waited longest, and each run once', async () => {
   await using database = await createTestDatabase()
   const queue = await openQueue(database)
   for (const account of ['a', 'b', 'c']) await queue.put(run(account))
@@ -44,7 +44,7 @@ test('gives out what has waited longest, each run once', async () => {
   expect(await queue.take(1, ACCOUNTS)).toEqual([])
 })
 
-test('one run waits for an account: a full one takes the place of an incremental one, and not the other way', async () => {
+test('holds one waiting run per account: a full run replaces an incremental one, and not the other way round', async () => {
   await using database = await createTestDatabase()
   const queue = await openQueue(database)
   await queue.put(run('a'))
@@ -55,11 +55,11 @@ test('one run waits for an account: a full one takes the place of an incremental
   expect(await queue.take(5, ACCOUNTS)).toMatchObject([{ account: 'a', mode: 'full' }])
 })
 
-test('what waits for a retry is due with the next tick, and stays one run', async () => {
+test('a run that waits for a retry is due with the next tick, and stays one run', async () => {
   await using database = await createTestDatabase()
   const queue = await openQueue(database)
   await queue.put(run('a'))
-  await queue.fail(await take(queue), { code: 'network', message: 'no', isPassing: true })
+  await queue.fail(await take(queue), { code: 'network', message: 'no', isRetryable: true })
   expect(await queue.take(1, ACCOUNTS)).toEqual([])
 
   expect(await queue.put(run('a'))).toBe(false)
@@ -79,14 +79,14 @@ test('lets a run wait while another of its account is under way, and gives it to
   expect((await queue.take(5, ACCOUNTS)).map(({ account }) => account).sort()).toEqual(['busy', 'idle'])
 })
 
-test('a run that failed comes again after a pause, and one that no retry can mend is a dead letter at once', async () => {
+test('a failed run is due again after a pause, and one that no retry can fix is a dead letter at once', async () => {
   await using database = await createTestDatabase()
   const queue = await openQueue(database)
   await queue.put(run('flaky'))
   await queue.put(run('refused'))
   for (const taken of await queue.take(2, ACCOUNTS)) {
-    const isPassing = taken.account === 'flaky'
-    await queue.fail(taken, { code: 'x', message: `${taken.account} said no`, isPassing })
+    const isRetryable = taken.account === 'flaky'
+    await queue.fail(taken, { code: 'x', message: `${taken.account} said no`, isRetryable })
   }
 
   const waiting = await database.sql("SELECT data->>'account' AS account FROM spidra_queue.job WHERE state = 'retry'")
@@ -96,13 +96,13 @@ test('a run that failed comes again after a pause, and one that no retry can men
   ])
 })
 
-test('three failures make a dead letter, which is gone once the account was complete', async () => {
+test('three failures make a dead letter, which is gone once the account is complete', async () => {
   await using database = await createTestDatabase()
   const queue = await openQueue(database)
   await queue.put(run('flaky'))
   for (let attempt = 1; attempt <= 3; attempt += 1) {
-    await queue.fail(await take(queue), { code: 'network', message: 'no way', isPassing: true })
-    // The pause is not waited for.
+    await queue.fail(await take(queue), { code: 'network', message: 'no way', isRetryable: true })
+    // Skips the pause.
     await database.sql("UPDATE spidra_queue.job SET start_after = now() WHERE state = 'retry'")
   }
 
@@ -124,7 +124,7 @@ test('gives out the runs of the accounts asked for, and leaves the others where 
   expect(await queue.take(5, ['a'])).toMatchObject([{ account: 'a' }])
 })
 
-test('what has waited for an hour for accounts that nobody serves is taken away', async () => {
+test('withdraws runs that have waited for an hour for accounts that nobody serves', async () => {
   await using database = await createTestDatabase()
   const queue = await openQueue(database)
   for (const account of ['gone', 'here']) await queue.put(run(account))
@@ -139,7 +139,7 @@ test('what has waited for an hour for accounts that nobody serves is taken away'
   expect(await queue.take(5, ACCOUNTS)).toMatchObject([{ account: 'here' }])
 })
 
-test('what waits for an account that is gone is taken away, and nothing else', async () => {
+test('withdraws the waiting run of a removed account, and nothing else', async () => {
   await using database = await createTestDatabase()
   const queue = await openQueue(database)
   for (const account of ['gone', 'here']) await queue.put(run(account))
@@ -150,7 +150,7 @@ test('what waits for an account that is gone is taken away, and nothing else', a
 })
 
 describe('a role that may not create schemas', () => {
-  test('is told the statement that gives it the one of the queue', async () => {
+  test('reads which statement creates the schema of the queue for it', async () => {
     await using database = await createRoleDatabase()
 
     const opening = openRunQueue(database.roleUrl, silent)
@@ -159,7 +159,7 @@ describe('a role that may not create schemas', () => {
     await expect(opening).rejects.toThrow(`CREATE SCHEMA spidra_queue AUTHORIZATION ${database.role};`)
   })
 
-  test('makes its tables in a schema that an administrator made for it', async () => {
+  test('creates its tables in a schema that an administrator created for it', async () => {
     await using database = await createRoleDatabase()
     await database.sql(`CREATE SCHEMA spidra_queue AUTHORIZATION ${database.role}`)
     const queue = await openQueue({ url: database.roleUrl })

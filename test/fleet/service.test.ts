@@ -9,7 +9,7 @@ import { PATIENCE, serviceEnv, simulateFor } from '../support/service.js'
 
 const UNLIMITED = { RATE_LIMIT_REQUESTS: 'off' }
 
-test('one account without a role: the queue is neither loaded nor made', async () => {
+test('one account without a role: the queue is neither loaded nor created', async () => {
   await using database = await createCliDatabase()
   await using api = await simulateFor()
   await using folder = await createFolder()
@@ -80,7 +80,7 @@ test('SIGHUP brings accounts in and takes them out; a file with a fault changes 
   expect(await runs()).toEqual(before)
 })
 
-test('what a worker does not know it leaves in the queue, until it has read its file again', {
+test('a worker leaves runs of accounts that it does not know in the queue, until it has read its file again', {
   timeout: 90_000,
 }, async () => {
   await using database = await createCliDatabase()
@@ -105,7 +105,7 @@ test('what a worker does not know it leaves in the queue, until it has read its 
   await expect.poll(() => completeAccounts(database), PATIENCE).toBe(2)
 })
 
-test('one account of a file becomes two by SIGHUP, and the service a fleet', { timeout: 60_000 }, async () => {
+test('a service becomes a fleet when SIGHUP adds a second account to its file', { timeout: 60_000 }, async () => {
   await using database = await createCliDatabase()
   await using api = await startSimulator({ jobs: 120, accounts: 2, rateLimit: 'off', arrivalsPerMinute: 0 })
   await using fleet = await createFleet(api, database, UNLIMITED)
@@ -124,7 +124,7 @@ test('one account of a file becomes two by SIGHUP, and the service a fleet', { t
 })
 
 test.runIf(ownLoopback)(
-  `an account goes on at whichever machine has budget, its position kept${LOOPBACK_NOTE}`,
+  `an account goes on at whichever machine has budget, from its position${LOOPBACK_NOTE}`,
   { timeout: 120_000 },
   async () => {
     const windowMs = 20_000

@@ -12,10 +12,10 @@ const WINDOWS = Number(process.env.FLEET_WINDOWS ?? 3)
 const WINDOW_MS = 6_000
 const LIMIT = 60
 
-/** Half of the limit is ours; an account is as many pages as the share of one worker in one window. */
+/** Half of the limit is for the fleet. An account has as many pages as one worker may read in one window. */
 const JOBS = (LIMIT / 2) * 50
 
-/** What a fleet of so many workers, each at its own address, reads in some windows; and how its requests were answered. */
+/** Measures what a fleet of workers, each at its own address, reads in some windows, and how its requests were answered. */
 async function pagesRead(workers: number): Promise<{ pages: number; refused: number }> {
   await using database = await createCliDatabase()
   const rateLimit = { limit: LIMIT, windowMs: WINDOW_MS }
@@ -41,7 +41,7 @@ async function pagesRead(workers: number): Promise<{ pages: number; refused: num
   await Promise.all(Array.from({ length: workers }, (_, index) => fleet.startWorker(index + 2)))
   await expect.poll(() => new Set(api.requests.map(({ address }) => address)).size, PATIENCE).toBe(workers)
 
-  // From when the last of them has begun, so that none has the start-up of its process counted.
+  // Counts from the start of the last worker's first run, so that no start-up of a process counts.
   const from = Date.now()
   const until = from + WINDOWS * WINDOW_MS
   await expect.poll(() => Date.now() > until, { timeout: 2 * WINDOWS * WINDOW_MS, interval: 50 }).toBe(true)

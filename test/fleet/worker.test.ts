@@ -8,14 +8,14 @@ import { PATIENCE } from '../support/service.js'
 import { createTestDatabase } from '../support/test-database.js'
 
 const silent = pino({ level: 'silent' })
-/** Those of all tests here. */
+/** The accounts of all tests here. */
 const ACCOUNTS = ['a', 'b', 'c', 'd', 'slow', 'long', 'quick', 'short', 'ill', 'large', 'small', 'gone']
 const run = (account: string, mode: 'full' | 'incremental' = 'incremental') =>
   ({ account, mode, trigger: 'schedule' }) as const
 const COMPLETE: FleetRunEnd = { summary: { status: 'complete', reason: null }, failure: null, isStillDue: false }
-const HANDED_ON: FleetRunEnd = {
+const YIELDED: FleetRunEnd = {
   summary: { status: 'aborted', reason: null },
-  failure: { code: 'handed_on', message: 'goes on elsewhere', isPassing: true },
+  failure: { code: 'handed_on', message: 'goes on elsewhere', isRetryable: true },
   isStillDue: false,
 }
 
@@ -40,7 +40,7 @@ async function openStage(options: Partial<FleetWorkerOptions> & Pick<FleetWorker
   return { database, queue, start, states }
 }
 
-test('runs as many at a time as it has slots, those that have waited longest first', async () => {
+test('runs one run per slot at a time, the longest waiting first', async () => {
   const begun: string[] = []
   const gates = new EventTarget()
   const { queue, start } = await openStage({
@@ -65,13 +65,13 @@ test('runs as many at a time as it has slots, those that have waited longest fir
   await expect.poll(() => worker.running, PATIENCE).toBe(0)
 })
 
-test('takes no more than there is budget for', async () => {
+test('takes no more runs than there is budget for', async () => {
   let budget = 0
-  let looks = 0
+  let polls = 0
   const gate = new EventTarget()
   const { queue, start, states } = await openStage({
     hasBudgetFor: (runs) => {
-      looks += 1
+      polls += 1
       return runs <= budget
     },
     run: async () => {
@@ -82,13 +82,13 @@ test('takes no more than there is budget for', async () => {
   for (const account of ['a', 'b']) await queue.put(run(account))
 
   start()
-  await expect.poll(() => looks, PATIENCE).toBeGreaterThan(4)
+  await expect.poll(() => polls, PATIENCE).toBeGreaterThan(4)
   expect(await states()).toEqual(['a created', 'b created'])
 
   budget = 1
   await expect.poll(states, PATIENCE).toEqual(['a active', 'b created'])
-  const seen = looks
-  await expect.poll(() => looks, PATIENCE).toBeGreaterThan(seen + 2)
+  const seen = polls
+  await expect.poll(() => polls, PATIENCE).toBeGreaterThan(seen + 2)
   expect(await states()).toEqual(['a active', 'b created'])
 
   gate.dispatchEvent(new Event('open'))
@@ -96,16 +96,16 @@ test('takes no more than there is budget for', async () => {
   gate.dispatchEvent(new Event('open'))
 })
 
-test('runs are told to hand on when so many would wait for requests', async () => {
+test('tells runs to yield when they would wait for requests', async () => {
   let left = 3
   const handing: boolean[] = []
   const { queue, start } = await openStage({
     wouldWait: (runs) => runs > left,
-    run: async (_, signal, mustHandOn) => {
-      const before = mustHandOn()
+    run: async (_, signal, mustYield) => {
+      const before = mustYield()
       left = 1
       await setTimeout(50, undefined, { signal })
-      handing.push(before, mustHandOn())
+      handing.push(before, mustYield())
       return COMPLETE
     },
   })
@@ -117,13 +117,13 @@ test('runs are told to hand on when so many would wait for requests', async () =
   expect(handing.slice(0, 2)).toEqual([false, true])
 })
 
-test('a run that is handed on waits behind the others for whoever is free', async () => {
+test('a run that yields waits behind the others for any free worker', async () => {
   const order: string[] = []
   const { queue, start, states } = await openStage({
     slots: 1,
     run: async ({ account }) => {
       order.push(account)
-      return account === 'large' && order.length === 1 ? HANDED_ON : COMPLETE
+      return account === 'large' && order.length === 1 ? YIELDED : COMPLETE
     },
   })
   await queue.put(run('large', 'full'))
@@ -135,14 +135,14 @@ test('a run that is handed on waits behind the others for whoever is free', asyn
   expect(order).toEqual(['large', 'small', 'large'])
 })
 
-test('says that the slice is over by its time', async () => {
+test('tells a run to yield after the time of a slice', async () => {
   const over: boolean[] = []
   const { queue, start } = await openStage({
     sliceMs: 50,
-    run: async (_taken, _signal, isSliceOver) => {
-      over.push(isSliceOver())
+    run: async (_taken, _signal, mustYield) => {
+      over.push(mustYield())
       await setTimeout(60)
-      over.push(isSliceOver())
+      over.push(mustYield())
       return COMPLETE
     },
   })
@@ -153,13 +153,13 @@ test('says that the slice is over by its time', async () => {
   await expect.poll(() => over, PATIENCE).toEqual([false, true])
 })
 
-test('puts back what is under way when it stops', async () => {
+test('puts back the runs under way when it stops', async () => {
   let begun = false
   const { queue, start, states } = await openStage({
     run: async (_taken, signal) => {
       begun = true
       await once(signal, 'abort')
-      const failure = { code: 'stopped', message: 'The worker was told to stop', isPassing: true }
+      const failure = { code: 'stopped', message: 'The worker was told to stop', isRetryable: true }
       return { summary: { status: 'aborted', reason: null }, failure, isStillDue: false }
     },
   })
@@ -172,7 +172,7 @@ test('puts back what is under way when it stops', async () => {
   expect(await states()).toEqual(['a completed', 'a created'])
 })
 
-test('what was skipped and is still due comes again in half a minute', async () => {
+test('a run that was skipped and is still due is due again in half a minute', async () => {
   const { database, queue, start, states } = await openStage({
     run: async ({ account }) => {
       return { summary: { status: 'skipped', reason: null }, failure: null, isStillDue: account === 'a' }
@@ -190,13 +190,13 @@ test('what was skipped and is still due comes again in half a minute', async () 
   expect(later?.seconds).toBeGreaterThan(20)
 })
 
-test('what is handed on of an account that was taken out meanwhile is over', async () => {
+test('does not put back a run that yields when its account was removed meanwhile', async () => {
   let accounts = ['gone', 'here']
   const { queue, start, states } = await openStage({
     accounts: () => accounts,
     run: async () => {
       accounts = ['here']
-      return HANDED_ON
+      return YIELDED
     },
   })
   await queue.put(run('gone'))
@@ -206,7 +206,7 @@ test('what is handed on of an account that was taken out meanwhile is over', asy
   await expect.poll(states, PATIENCE).toEqual(['gone completed'])
 })
 
-test('a worker that lacks accounts keeps nobody from running them', async () => {
+test('a worker leaves runs of accounts that it does not have to other workers', async () => {
   const begun: string[] = []
   const { queue, start } = await openStage({
     run: async ({ account }) => {

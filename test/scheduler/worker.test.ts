@@ -34,7 +34,7 @@ async function working(schedule: Partial<WorkerOptions['schedule']> = {}) {
   })
   return {
     ...{ worker, runs, logged, nextRuns },
-    /** Ends the run under way, which was what was asked for unless it says otherwise, and lets the worker notice. */
+    /** Ends the run under way, by default as a run of the mode that it began with, and lets the worker notice. */
     async end({ isFullLeft = runs.at(-1)?.mode !== 'full' } = {}) {
       runs.at(-1)?.end(isFullLeft)
       await vi.advanceTimersByTimeAsync(0)
@@ -53,7 +53,7 @@ async function working(schedule: Partial<WorkerOptions['schedule']> = {}) {
 const seconds = (count: number) => vi.advanceTimersByTimeAsync(count * 1_000)
 
 describe('runs', () => {
-  test('at the start if told so, and at every tick', async () => {
+  test('begin at the start if so configured, and at every tick', async () => {
     await using it = await working({ onStart: true })
     await it.end()
     await seconds(10)
@@ -88,7 +88,7 @@ describe('runs', () => {
     expect(it.runs).toHaveLength(2)
   })
 
-  test('a full run that was due during a run that was full in truth does not follow it', async () => {
+  test('a full run that was due during a run that turned out to be full does not follow it', async () => {
     await using it = await working({ fullSync: '*/15 * * * * *' })
     await seconds(31)
 
@@ -176,7 +176,7 @@ describe('stop', () => {
 })
 
 describe('the next run', () => {
-  test('is told at the start and after every run', async () => {
+  test('is reported at the start and after every run', async () => {
     await using it = await working({ sync: '0 */5 * * * *', onStart: true })
     expect(it.nextRuns).toEqual(['2026-03-01T12:05:00.000Z'])
 
@@ -195,7 +195,7 @@ describe('the next run', () => {
     expect(none.worker.intervalMs).toBeNull()
   })
 
-  test('keeps to the time zone, over the change of the clocks too', async () => {
+  test('follows the time zone, also after clocks have changed', async () => {
     await using summer = await working({ sync: '30 2 * * *', timezone: 'Europe/Berlin' })
     await using far = await working({ sync: '0 9 * * 1', timezone: 'Asia/Kathmandu' })
 

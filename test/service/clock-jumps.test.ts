@@ -8,7 +8,7 @@ import type { TestDatabase } from '../support/test-database.js'
 
 const HOUR_MS = 3_600_000
 
-/** A schedule that stands still until a clock change is noticed would need hours; what goes on needs seconds. */
+/** A schedule that does not notice the change stands still for hours; one that does goes on within seconds. */
 const SOON = { timeout: 40_000, interval: 100 }
 
 const simulate = (jobs = 120) => startSimulator({ jobs, key: API_KEY, rateLimit: 'off' })
@@ -21,7 +21,7 @@ const envOf = (api: { readonly url: string }, database: { readonly url: string }
 const countRuns = async ({ sql }: TestDatabase) =>
   Number((await sql('SELECT count(*) AS runs FROM spidra.sync_runs'))[0]?.runs)
 
-/** Waits for so many runs more than there are now. */
+/** Waits until there are `more` runs more than now. */
 async function untilRunsGoOn(database: TestDatabase, more: number): Promise<void> {
   const before = await countRuns(database)
   await vi.waitFor(async () => expect(await countRuns(database)).toBeGreaterThanOrEqual(before + more), SOON)
@@ -64,7 +64,7 @@ describe.skipIf(FAKETIME === null)(`a clock that jumps${FAKETIME_NOTE}`, { concu
 
     expect([code, stderr]).toEqual([0, ''])
     expect(await crookedRuns(database)).toEqual([])
-    // No line of it is anything but ours, and no jump brings a run for every tick that it leapt over.
+    // Every line is one of our own log lines, and no jump starts a run for every tick that it skipped.
     const jumps = parsed(stdout).filter(({ msg }) => msg === 'the clock was set')
     expect(jumps.map(({ jumpMs }) => Math.round(Number(jumpMs) / HOUR_MS))).toEqual([2, -2, -2, 2])
     const started = parsed(stdout).filter(({ msg }) => msg === 'run started')
@@ -74,7 +74,7 @@ describe.skipIf(FAKETIME === null)(`a clock that jumps${FAKETIME_NOTE}`, { concu
   test.each([
     ['two hours ahead', 2],
     ['two hours behind', -2],
-  ])('%s: the table is as fresh as it is, on every page and in the table', { timeout: 60_000 }, async (_, hours) => {
+  ])('%s: the freshness is true in HTTP answers and in the table', { timeout: 60_000 }, async (_, hours) => {
     await using database = await createCliDatabase()
     await using api = await simulate()
     await using clock = await createFakeClock()

@@ -21,12 +21,12 @@ const modesOf = ({ sql }: TestDatabase) =>
     'SELECT mode, trigger, status, waited_ms > 0 AS waited FROM spidra.sync_runs ORDER BY id',
   )
 
-test('a run longer than its interval: its ticks are skipped, each with a word, and a full run that was due follows once', {
+test('a run longer than its interval: its ticks are skipped, each with a log line, and a full run that was due follows once', {
   timeout: 90_000,
 }, async () => {
   await using database = await createCliDatabase()
   const held = gate()
-  // The first load is one request of one page; the service's first run begins with the one after it.
+  // The first load takes one request. The second request is the first one of the service.
   await using api = await simulateFor({
     jobs: 30,
     arrivalsPerMinute: 0,

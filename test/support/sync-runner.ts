@@ -23,7 +23,7 @@ export interface RunOptions
       | 'mayGo'
       | 'windowRest'
       | 'acceptRemovals'
-      | 'mustHandOn'
+      | 'mustYield'
       | 'signal'
       | 'account'
       | 'onPage'

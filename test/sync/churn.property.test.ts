@@ -129,7 +129,7 @@ async function runOnce(
       sizes: scale.sizes,
       mayGo: () => true,
       windowRest: () => null,
-      mustHandOn: () => false,
+      mustYield: () => false,
       counters: createCounters(),
       signal: new AbortController().signal,
       log: pino({ level: 'silent' }),

@@ -13,9 +13,9 @@ const limited = () => AbortSignal.timeout(20_000)
 describe('a full pass that is told to hand on', () => {
   test('stops at the next stretch, everything that it read merged, and the next run goes on from there', async () => {
     await using simulator = await startSimulator({ jobs: PAGES * 50, rateLimit: 'off', arrivalsPerMinute: 0 })
-    const mustHandOn = () => simulator.requestCount >= 25
+    const mustYield = () => simulator.requestCount >= 25
 
-    const first = await runAgainst(simulator, database, { mustHandOn })
+    const first = await runAgainst(simulator, database, { mustYield })
 
     expect(first.summary).toMatchObject({ status: 'aborted', mode: 'full', inserted: first.summary.jobsRead })
     expect(first.error).toMatchObject({ code: 'handed_on' })
@@ -29,7 +29,7 @@ describe('a full pass that is told to hand on', () => {
 
   test('spends its last requests on its own progress, and not on open jobs that it has read before', async () => {
     await using simulator = await startSimulator({ jobs: PAGES * 50, rateLimit: 'off', arrivalsPerMinute: 0 })
-    await runAgainst(simulator, database, { mustHandOn: () => simulator.requestCount >= 30 })
+    await runAgainst(simulator, database, { mustYield: () => simulator.requestCount >= 30 })
     // One on every third page above the position.
     const { size: stored } = await storedUuids(database)
     await database.sql(`UPDATE spidra.batch_jobs SET status = 'running' WHERE uuid IN (
@@ -38,7 +38,7 @@ describe('a full pass that is told to hand on', () => {
     const before = simulator.requestCount
 
     const { summary, pages } = await runAgainst(simulator, database, {
-      mustHandOn: () => simulator.requestCount - before >= 4,
+      mustYield: () => simulator.requestCount - before >= 4,
     })
 
     expect(summary).toMatchObject({ status: 'aborted', mode: 'full' })
@@ -52,7 +52,7 @@ describe('a full pass that is told to hand on', () => {
     await using simulator = await startSimulator({ jobs: 12 * 50, rateLimit: 'off', arrivalsPerMinute: 0, ties: 0.3 })
     const statuses: string[] = []
     while (statuses.at(-1) !== 'complete' && statuses.length < 40) {
-      const { summary } = await runAgainst(simulator, database, { mode: 'full', mustHandOn: () => true })
+      const { summary } = await runAgainst(simulator, database, { mode: 'full', mustYield: () => true })
       statuses.push(summary.status)
     }
 
@@ -67,7 +67,7 @@ describe('a full pass that is told to hand on', () => {
     for (let job = 0; job < 30 * 50; job += 1) simulator.account.addJob({ status: 'completed' })
     const before = simulator.requestCount
 
-    const { summary } = await runAgainst(simulator, database, { mode: 'full', mustHandOn: () => true })
+    const { summary } = await runAgainst(simulator, database, { mode: 'full', mustYield: () => true })
 
     expect(summary).toMatchObject({ status: 'aborted', inserted: 1_500 })
     expect(simulator.requestCount - before).toBeGreaterThan(30)

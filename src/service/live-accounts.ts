@@ -1,25 +1,25 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Account } from '../config/accounts.js'
-import type { CommandContext } from '../service/command.js'
+import type { CommandContext } from './command.js'
 
-/** The accounts of a service that runs, which SIGHUP may change. */
-export interface Reloading {
+/** The accounts of a running service, which SIGHUP may change. */
+export interface LiveAccounts {
   /** As of now. */
   readonly accounts: readonly Account[]
-  /** Hears of every change from now on. One listens at a time; returns what ends that. */
+  /** Calls the listener after every change. There is one listener at a time; returns a function that removes it. */
   onChange(listener: (accounts: readonly Account[]) => void): () => void
 }
 
 /**
- * Reads the accounts file again on every SIGHUP, from now until the process ends: where nobody heard of it, a SIGHUP would
- * stop the service, also while it starts. A file with a fault changes nothing.
+ * Reads the accounts file again on every SIGHUP, from now until the process ends. Without a listener for the signal, a
+ * SIGHUP would stop the service, also while it starts. A file with a fault changes nothing.
  */
 export function reloadOnHangup(
   context: Pick<CommandContext<string | null>, 'accounts' | 'log' | 'onHangup' | 'reloadAccounts'>,
-): Reloading {
+): LiveAccounts {
   const { log } = context
   let { accounts } = context
-  let tell: ((accounts: readonly Account[]) => void) | null = null
+  let notify: ((accounts: readonly Account[]) => void) | null = null
 
   context.onHangup(() => {
     const before = accounts
@@ -29,8 +29,8 @@ export function reloadOnHangup(
       log.error({ err }, 'accounts file cannot be used: the accounts stay as they were')
       return
     }
-    log.info({ accounts: accounts.length, ...differenceOf(before, accounts) }, 'accounts read again')
-    tell?.(accounts)
+    log.info({ accounts: accounts.length, ...compareAccounts(before, accounts) }, 'accounts read again')
+    notify?.(accounts)
   })
 
   return {
@@ -38,16 +38,16 @@ export function reloadOnHangup(
       return accounts
     },
     onChange(listener) {
-      tell = listener
+      notify = listener
       return () => {
-        tell = null
+        notify = null
       }
     },
   }
 }
 
-/** Names of those that came and went; of those that changed only how many, since what changed may be a key. */
-function differenceOf(before: readonly Account[], after: readonly Account[]) {
+/** Names the accounts that were added and removed. It only counts those that changed, since what changed may be a key. */
+function compareAccounts(before: readonly Account[], after: readonly Account[]) {
   const old = new Map(before.map((account) => [account.name, account]))
   const names = new Set(after.map(({ name }) => name))
   return {
@@ -60,7 +60,7 @@ function differenceOf(before: readonly Account[], after: readonly Account[]) {
   }
 }
 
-/** Accounts that stay as they are. */
-export function fixedAccounts(accounts: readonly Account[]): Reloading {
+/** Accounts that never change. */
+export function fixedAccounts(accounts: readonly Account[]): LiveAccounts {
   return { accounts, onChange: () => () => {} }
 }

@@ -1,13 +1,13 @@
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import type { Account } from '../../src/config/accounts.js'
-import { reloadOnHangup } from '../../src/fleet/reloading.js'
+import { reloadOnHangup } from '../../src/service/live-accounts.js'
 
 const account = (name: string, apiKey = 'spd_canary', pagesPerRun = 20): Account => ({
   ...{ name, apiKey, keyOrigin: 'SPIDRA_API_KEY', pagesPerRun, apiUrl: 'https://api.example', schedule: null },
 })
 
-test('a reload tells which accounts came, which went and how many changed, and no key', () => {
+test('a reload logs which accounts were added and removed and how many changed, and no key', () => {
   const lines: string[] = []
   let hangUp = () => {}
   reloadOnHangup({
