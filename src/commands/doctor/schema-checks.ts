@@ -1,9 +1,7 @@
-import { findDrift } from '../../db/catalogue.js'
 import type { Database } from '../../db/client.js'
 import { MigrationError, pendingMigrations } from '../../db/migrate.js'
 import { readMigrations } from '../../db/migration-files.js'
 import { readLedger } from '../../db/migration-ledger.js'
-import type { ReadOnlyConnection } from '../../db/read-only.js'
 import { type Finding, fail, ok, warn } from './check.js'
 
 /** The finding, and whether the tables are those of this version, so that it makes sense to look into them. */
@@ -26,20 +24,4 @@ export async function checkMigrations(db: Database): Promise<{ finding: Finding;
     if (error instanceof MigrationError) return { finding: fail(error.message), isCurrent: error.code === 'edited' }
     throw error
   }
-}
-
-export async function checkDrift(connection: ReadOnlyConnection): Promise<Finding> {
-  const drift = await findDrift(connection)
-  if (drift.length === 0) return ok('Tables, indexes, triggers, functions and views are as the migrations made them.')
-  const list = (names: readonly string[], what: string) => (names.length === 0 ? [] : [`${what}: ${some(names)}.`])
-  const missing = drift.filter(({ isMissing }) => isMissing).map(({ name }) => name)
-  const changed = drift.filter(({ isMissing }) => !isMissing).map(({ name }) => name)
-  return fail(
-    [...list(missing, 'Missing'), ...list(changed, 'Changed')].join(' '),
-    'Somebody altered the schema. Run their statements of prisma/migrations/*/migration.sql again.',
-  )
-}
-
-function some(names: readonly string[]): string {
-  return names.length <= 5 ? names.join(', ') : `${names.slice(0, 5).join(', ')} and ${names.length - 5} more`
 }
