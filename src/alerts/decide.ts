@@ -1,5 +1,4 @@
-import type { AlertFacts } from '../db/alert-facts.js'
-import type { AlertDetails, AlertFinding, AlertKind } from '../db/alerts.js'
+import type { AlertDetails, AlertFacts, AlertFinding, AlertKind } from '../db/alerts.js'
 import { counted } from '../logging/printable.js'
 
 /** From when on something is an alert. */

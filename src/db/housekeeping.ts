@@ -1,25 +1,33 @@
-import type { Database } from './client.js'
+import { type Database, readDatabaseTime } from './client.js'
 
-/** How much was deleted. */
+/** Numbers of rows that were deleted. */
 export interface Pruned {
   readonly runs: number
   readonly events: number
   readonly rejections: number
 }
 
+const DAY_MS = 24 * 60 * 60_000
+
 /**
- * Deletes what is older than `days`: finished runs, change events, and resolved rejections of the account. Jobs stay for
- * ever, and so does every open rejection.
+ * Deletes what is older than `days`, by the clock of the database: finished runs, change events, and resolved rejections of
+ * the account. Jobs and open rejections are never deleted.
  */
 export async function pruneHistory(db: Database, account: string, days: number): Promise<Pruned> {
-  const runs = await db.$executeRaw`
-    DELETE FROM spidra.sync_runs
-    WHERE account = ${account} AND status <> 'running' AND finished_at < now() - make_interval(days => ${days}::integer)`
-  const events = await db.$executeRaw`
-    DELETE FROM spidra.batch_job_events
-    WHERE account = ${account} AND observed_at < now() - make_interval(days => ${days}::integer)`
-  const rejections = await db.$executeRaw`
-    DELETE FROM spidra.rejected_jobs
-    WHERE account = ${account} AND resolved_at < now() - make_interval(days => ${days}::integer)`
-  return { runs, events, rejections }
+  const lt = new Date((await readDatabaseTime(db)).getTime() - days * DAY_MS)
+  const runs = await db.syncRun.deleteMany({ where: { account, status: { not: 'running' }, finishedAt: { lt } } })
+  const events = await db.batchJobEvent.deleteMany({ where: { account, observedAt: { lt } } })
+  const rejections = await db.rejectedJob.deleteMany({ where: { account, resolvedAt: { lt } } })
+  return { runs: runs.count, events: events.count, rejections: rejections.count }
+}
+
+/**
+ * Computes the sums behind `spidra_reporting.daily_batch_jobs` again for the days whose jobs changed, and returns the
+ * number of days. Triggers mark such days, whoever writes, and the view adds them up itself: it is exact without this
+ * function, and fast with it.
+ */
+export async function refreshDailyTotals(db: Database, account: string): Promise<number> {
+  // Raw SQL: it calls a function of the database.
+  const [row] = await db.$queryRaw<{ days: number }[]>`SELECT spidra.keep_stale_days(${account}) AS days`
+  return row?.days ?? 0
 }

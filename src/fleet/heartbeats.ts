@@ -1,5 +1,5 @@
 import type { Database } from '../db/client.js'
-import { forgetWorker, noteWorker, type WorkerSign } from '../db/workers.js'
+import { deleteWorker, saveHeartbeat, type WorkerHeartbeat } from '../db/workers.js'
 import type { Logger } from '../logging/logger.js'
 
 /** Between two signs of life, in milliseconds. */
@@ -13,7 +13,7 @@ export interface SignsOptions {
   /** `host:pid`. */
   readonly worker: string
   /** What there is to say now. */
-  readonly sign: () => Omit<WorkerSign, 'worker'>
+  readonly sign: () => Omit<WorkerHeartbeat, 'worker'>
   readonly log: Logger
 }
 
@@ -34,12 +34,12 @@ export async function startSigns({ db, worker, sign, log }: SignsOptions): Promi
     givenAt = performance.now()
     // One after the other: a slow one that came in late would speak of the past, or of a process that is gone.
     giving = giving
-      .then(() => noteWorker(db, { worker, ...sign() }))
+      .then(() => saveHeartbeat(db, { worker, ...sign() }))
       .catch((err: unknown) => log.debug({ err }, 'sign of life could not be given'))
   }
 
   // The same host and number may have been another process before.
-  await forgetWorker(db, worker).catch(() => {})
+  await deleteWorker(db, worker).catch(() => {})
   give()
   await giving
   const timer = setInterval(give, EVERY_MS)
@@ -59,7 +59,7 @@ export async function startSigns({ db, worker, sign, log }: SignsOptions): Promi
       if (early !== null) clearTimeout(early)
       // One under way would put the process on the list again.
       await giving
-      await forgetWorker(db, worker).catch(() => {})
+      await deleteWorker(db, worker).catch(() => {})
     },
   }
 }

@@ -1,7 +1,7 @@
 import type { Config } from '../config/config.js'
 import { toListSource } from '../config/list-source.js'
 import type { Database } from '../db/client.js'
-import { saveBudget, saveStuckAfter, type ToldBudget } from '../db/sync-state.js'
+import { type StoredBudget, saveBudget, saveStuckAfter } from '../db/sync-state.js'
 import type { Logger } from '../logging/logger.js'
 import { createCron, shortestInterval } from '../scheduler/cron.js'
 import { createSpidraClient, type RequestEvent, type WaitEvent } from '../spidra/client.js'
@@ -94,7 +94,10 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
 }
 
 /** Notes what other processes show: the budget that is left, and what counts as stuck. */
-async function noteForOthers({ db, account, config, log }: AccountRunOptions, told: ToldBudget | null): Promise<void> {
+async function noteForOthers(
+  { db, account, config, log }: AccountRunOptions,
+  told: StoredBudget | null,
+): Promise<void> {
   try {
     if (told !== null) await saveBudget(db, account, told)
     await saveStuckAfter(db, account, config.stuckAfterHours)

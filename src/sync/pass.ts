@@ -2,7 +2,7 @@ import type { Logger } from 'pino'
 import type { SyncSizes, Timing } from '../config/scale.js'
 import { listUnlisted, rankOf } from '../db/batch-jobs-read.js'
 import type { Database } from '../db/client.js'
-import { areItemsOfTheirOwn } from '../db/rejected-jobs.js'
+import { countAsListedJobs } from '../db/rejected-jobs.js'
 import type { RunKey } from '../db/sync-runs.js'
 import { type SyncState, saveSyncState } from '../db/sync-state.js'
 import type { ListAnswer, SpidraClient } from '../spidra/client.js'
@@ -256,7 +256,7 @@ export function createPass(options: SyncOptions, start: PassStart): Pass {
       if (nameless.size > 0) {
         // What this run has changed in the quarantine must be there first.
         await writer.drain()
-        if (!(await areItemsOfTheirOwn(db, run.account, nameless))) return
+        if (!(await countAsListedJobs(db, run.account, nameless))) return
       }
       await pass.noteLoss()
       if (isOverlapping) for (const uuid of unlisted) pass.missing.add(uuid)

@@ -5,7 +5,7 @@ import type { SyncSizes, Timing } from '../config/scale.js'
 import { LockLostError, lockAccount } from '../db/account-lock.js'
 import type { Database } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
-import { keepDailyTotals } from '../db/daily-totals.js'
+import { refreshDailyTotals } from '../db/housekeeping.js'
 import { withRetries } from '../db/retry.js'
 import { RunClosedError, type RunEnd, type RunKey, startRun } from '../db/sync-runs.js'
 import { openSyncState } from '../db/sync-state.js'
@@ -129,7 +129,7 @@ async function runUnderLock(
     const { status, reason, listedTotal, storedTotal } = result
     openUnread = result.openUnread
     ending = { ...NO_ENDING, status, listedTotal, storedTotal, statusReason: reason }
-    await keepDailyTotals(db, run.account).catch((err: unknown) => log.warn({ err }, 'daily sums could not be kept'))
+    await refreshDailyTotals(db, run.account).catch((err: unknown) => log.warn({ err }, 'daily sums could not be kept'))
   } catch (thrown) {
     error = toRunError(thrown, options.databaseUrl)
     ending = { ...NO_ENDING, ...endingOf(error, options.signal.aborted) }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { readAlertFacts } from '../../src/db/alert-facts.js'
+import { readAlertFacts } from '../../src/db/alerts.js'
 import { hold } from '../support/held-lock.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 

@@ -3,7 +3,6 @@ import { markRemoved, mergeJobs } from '../../src/db/batch-jobs.js'
 import {
   countOpenRejections,
   fingerprintOf,
-  identityOf,
   keepRejectedJobs,
   type RejectedRow,
   settleRejectedJobs,
@@ -18,10 +17,8 @@ const { db, sql } = database
 
 const ABC = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
 
-test('knows an item by its uuid, else by the SHA-256 of its payload', () => {
+test('the fingerprint is the SHA-256 of the payload', () => {
   expect(fingerprintOf('abc')).toBe(ABC)
-  expect(identityOf({ uuid: uuidOf(1), payload: 'abc', reason: 'bad' })).toBe(uuidOf(1))
-  expect(identityOf({ uuid: null, payload: 'abc', reason: 'bad' })).toBe(ABC)
 })
 
 test('keeps the item as it came, also what jsonb refuses', async () => {

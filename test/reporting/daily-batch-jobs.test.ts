@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { markRemoved, mergeJobs } from '../../src/db/batch-jobs.js'
-import { keepDailyTotals } from '../../src/db/daily-totals.js'
+import { refreshDailyTotals } from '../../src/db/housekeeping.js'
 import { startSimulator } from '../../src/simulator/server.js'
 import { openTransaction } from '../support/blocking.js'
 import { compareDays } from '../support/daily-model.js'
@@ -58,7 +58,7 @@ type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never
 
 async function take(of: Step): Promise<unknown> {
   if ('rows' in of) return mergeJobs(db, await openRun(db, of.account), of.rows)
-  if (of.kind === 'keep' && 'account' in of) return keepDailyTotals(db, of.account)
+  if (of.kind === 'keep' && 'account' in of) return refreshDailyTotals(db, of.account)
   if (of.kind === 'remove' && 'uuids' in of && 'account' in of)
     return markRemoved(db, await openRun(db, of.account), of.uuids)
   if ('to' in of) return sql('UPDATE spidra.batch_jobs SET created_at = $2 WHERE uuid = ANY ($1)', [of.uuids, of.to])
@@ -105,7 +105,7 @@ test('reads what is kept of kept days, and the jobs of stale ones', async () => 
     await openRun(db),
     jobRows(4, (n) => ({ createdAt: `2026-03-0${n % 2 === 0 ? 2 : 4}T01:00:00Z` })),
   )
-  expect(await keepDailyTotals(db, 'default')).toBe(2)
+  expect(await refreshDailyTotals(db, 'default')).toBe(2)
   await sql('UPDATE spidra.daily_totals SET jobs = 77')
   const byDay = () =>
     sql(`SELECT day::text, sum(jobs)::integer AS jobs FROM spidra_reporting.daily_batch_jobs
@@ -118,7 +118,7 @@ test('reads what is kept of kept days, and the jobs of stale ones', async () => 
   ])
   await mergeJobs(db, await openRun(db), [jobRow({ uuid: uuidOf(9), createdAt: '2026-03-04T02:00:00Z' })])
   expect(await byDay()).toMatchObject([{ jobs: 77 }, { jobs: 0 }, { jobs: 3 }])
-  expect(await keepDailyTotals(db, 'default')).toBe(1)
+  expect(await refreshDailyTotals(db, 'default')).toBe(1)
   expect(await byDay()).toMatchObject([{ jobs: 77 }, { jobs: 0 }, { jobs: 3 }])
 })
 
@@ -156,7 +156,7 @@ test('a job dated to either end of the calendar adds its day, and no million of 
 
   // Ten years of gaps, and the two ends.
   expect(await read()).toEqual([{ days: 3_656, with_jobs: 3, last: '9999-12-30' }])
-  expect(await keepDailyTotals(db, 'default')).toBe(3)
+  expect(await refreshDailyTotals(db, 'default')).toBe(3)
   expect(await read()).toEqual([{ days: 3_656, with_jobs: 3, last: '9999-12-30' }])
 
   const infinities = `UPDATE spidra.batch_jobs SET created_at = CASE uuid WHEN $1 THEN '-infinity' ELSE 'infinity' END::timestamptz
@@ -183,11 +183,11 @@ test('is empty without jobs, and after all were removed', async () => {
   expect(await sql('SELECT * FROM spidra_reporting.daily_batch_jobs')).toEqual([])
   const run = await openRun(db)
   await mergeJobs(db, run, jobRows(2))
-  await keepDailyTotals(db, 'default')
+  await refreshDailyTotals(db, 'default')
   await markRemoved(db, run, [uuidOf(1), uuidOf(2)])
 
   expect(await sql('SELECT * FROM spidra_reporting.daily_batch_jobs')).toEqual([])
-  expect(await keepDailyTotals(db, 'default')).toBe(1)
+  expect(await refreshDailyTotals(db, 'default')).toBe(1)
   expect(await sql('SELECT * FROM spidra_reporting.daily_batch_jobs')).toEqual([])
   expect(await sql('SELECT * FROM spidra.daily_totals')).toEqual([])
 })

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { mergeJobs } from '../../src/db/batch-jobs.js'
-import { keepDailyTotals } from '../../src/db/daily-totals.js'
+import { refreshDailyTotals } from '../../src/db/housekeeping.js'
 import { openTransaction, untilBlocked } from '../support/blocking.js'
 import { compareDays } from '../support/daily-model.js'
 import { jobRow, jobRows, openRun, uuidOf } from '../support/job-rows.js'
@@ -26,9 +26,9 @@ test('keeps the days of one account, and leaves those of others stale', async ()
   await mergeJobs(db, await openRun(db), jobRows(2))
   await mergeJobs(db, await openRun(db, 'other'), [jobRow({ uuid: uuidOf(3) })])
 
-  expect(await keepDailyTotals(db, 'default')).toBe(1)
-  expect(await keepDailyTotals(db, 'default')).toBe(0)
-  expect(await keepDailyTotals(db, 'nobody')).toBe(0)
+  expect(await refreshDailyTotals(db, 'default')).toBe(1)
+  expect(await refreshDailyTotals(db, 'default')).toBe(0)
+  expect(await refreshDailyTotals(db, 'nobody')).toBe(0)
 
   expect(await staleDays()).toEqual([{ account: 'other', day: DAY }])
   await expectExact()
@@ -36,7 +36,7 @@ test('keeps the days of one account, and leaves those of others stale', async ()
 
 test('a merge that changes nothing makes no day stale', async () => {
   await mergeJobs(db, await openRun(db), jobRows(3))
-  await keepDailyTotals(db, 'default')
+  await refreshDailyTotals(db, 'default')
 
   await mergeJobs(db, await openRun(db), jobRows(3))
 
@@ -45,7 +45,7 @@ test('a merge that changes nothing makes no day stale', async () => {
 
 test('a job that moves to another day and account makes both days stale', async () => {
   await mergeJobs(db, await openRun(db), jobRows(1))
-  await keepDailyTotals(db, 'default')
+  await refreshDailyTotals(db, 'default')
 
   await mergeJobs(db, await openRun(db, 'other'), [jobRow({ createdAt: '2026-03-02T00:00:00Z' })])
 
@@ -57,7 +57,7 @@ test('a job that moves to another day and account makes both days stale', async 
 
 test('a TRUNCATE of the jobs forgets what was kept', async () => {
   await mergeJobs(db, await openRun(db), jobRows(3))
-  await keepDailyTotals(db, 'default')
+  await refreshDailyTotals(db, 'default')
 
   await sql('TRUNCATE spidra.batch_jobs')
 
@@ -70,7 +70,7 @@ test('waits for a merge under way on a stale day, and then counts its jobs', asy
   await using merge = await openTransaction(database)
   await merge.query(INSERT, [uuidOf(9), `${DAY}T05:00:00Z`])
 
-  const kept = keepDailyTotals(db, 'default')
+  const kept = refreshDailyTotals(db, 'default')
   await untilBlocked(database, 1)
   expect(await jobsOf(DAY)).toEqual([{ jobs: 2 }])
   await merge.commit()
@@ -86,12 +86,12 @@ test('does not wait for a merge under way on a kept day, which is stale once the
     ...jobRows(2),
     jobRow({ uuid: uuidOf(3), createdAt: '2026-03-02T00:00:00Z' }),
   ])
-  await keepDailyTotals(db, 'default')
+  await refreshDailyTotals(db, 'default')
   await using merge = await openTransaction(database)
   await merge.query(INSERT, [uuidOf(9), `${DAY}T05:00:00Z`])
   await sql(`UPDATE spidra.batch_jobs SET total_urls = 5 WHERE uuid = $1`, [uuidOf(3)])
 
-  expect(await keepDailyTotals(db, 'default')).toBe(1)
+  expect(await refreshDailyTotals(db, 'default')).toBe(1)
   await merge.commit()
 
   expect(await staleDays()).toEqual([{ account: 'default', day: DAY }])
@@ -119,7 +119,7 @@ test('two who keep the same day at once keep it once', async () => {
   await using first = await openTransaction(database)
   await first.query(`SELECT spidra.keep_stale_days('default')`)
 
-  const second = keepDailyTotals(db, 'default')
+  const second = refreshDailyTotals(db, 'default')
   await untilBlocked(database, 1)
   await first.commit()
 
@@ -129,7 +129,7 @@ test('two who keep the same day at once keep it once', async () => {
 
 test('a merge that is rolled back leaves day and mark as they were', async () => {
   await mergeJobs(db, await openRun(db), jobRows(2))
-  await keepDailyTotals(db, 'default')
+  await refreshDailyTotals(db, 'default')
   {
     await using merge = await openTransaction(database)
     await merge.query(INSERT, [uuidOf(9), `${DAY}T05:00:00Z`])

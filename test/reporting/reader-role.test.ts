@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { mergeJobs } from '../../src/db/batch-jobs.js'
-import { keepDailyTotals } from '../../src/db/daily-totals.js'
+import { refreshDailyTotals } from '../../src/db/housekeeping.js'
 import { migrate } from '../../src/db/migrate.js'
 import { grantReader } from '../../src/db/reader-role.js'
 import { openSyncState } from '../../src/db/sync-state.js'
@@ -24,7 +24,7 @@ async function fill({ db, sql }: TestDatabase) {
   const run = await openRun(db)
   await openSyncState(db, 'default')
   await mergeJobs(db, run, jobRows(3))
-  await keepDailyTotals(db, 'default')
+  await refreshDailyTotals(db, 'default')
   await mergeJobs(db, run, [
     jobRow({ uuid: uuidOf(2), status: 'completed' }),
     jobRow({ uuid: uuidOf(9), createdAt: '2026-03-02T00:00:00Z' }),
