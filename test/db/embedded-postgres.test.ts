@@ -181,7 +181,7 @@ test('refuses the data of another major version, and says what to do', async () 
   await expect(openEmbeddedPostgres({ directory: place.path })).rejects.toMatchObject({
     name: 'EmbeddedPostgresError',
     code: 'wrong_version',
-    message: expect.stringMatching(/made by Postgres 13, .* brings 18.*Move the directory away/),
+    message: expect.stringMatching(/^Postgres 13 made .* has Postgres 18, .*Move the directory away/),
   })
 })
 
