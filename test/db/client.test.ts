@@ -5,7 +5,7 @@ import { saveNextRun } from '../../src/db/sync-state.js'
 import { createTestDatabase } from '../support/test-database.js'
 
 test.each(['Asia/Tokyo', 'America/New_York', 'UTC'])(
-  'times are true where the database has the time zone %s',
+  'times are right where the database has the time zone %s',
   async (zone) => {
     await using database = await createTestDatabase()
     await database.sql(`ALTER DATABASE "${database.name}" SET TimeZone = '${zone}'`)
@@ -30,7 +30,7 @@ test.each(['Asia/Tokyo', 'America/New_York', 'UTC'])(
   },
 )
 
-test('a connection that began while the database was read-only is replaced, however busy it is', async () => {
+test('a connection that began while the database was read-only is replaced, even when it is never idle', async () => {
   await using database = await createTestDatabase()
   await database.sql(`ALTER DATABASE ${database.name} SET default_transaction_read_only = on`)
   await using pool = {

@@ -91,7 +91,7 @@ test('explains a server that accepts and then stays silent', async () => {
   expect(toDatabaseError(await rejection(client.connect()), server.url)).toMatchObject({ code: 'unreachable' })
 })
 
-test('tells connections that are all in use, and a transaction that outlives its limit, from a server that is away', async () => {
+test('distinguishes connections that are all in use, and a transaction over its time limit, from a server that is away', async () => {
   await using database = await createTestDatabase()
   const db = openDatabase(database.url, { connectTimeoutMs: 2_000 })
   const lock = await hold(database, 'LOCK TABLE spidra.alerts IN ACCESS EXCLUSIVE MODE')
@@ -147,7 +147,7 @@ test('refuses Postgres 13 and takes Postgres 14', async () => {
   await expect(assertSupportedVersion(server('14.0', 140_000), url)).resolves.toBeUndefined()
 })
 
-test('leaves errors alone that are not about the database', () => {
+test('returns null for an error that is not about the database', () => {
   expect(toDatabaseError(new TypeError('x is not a function'), adminUrl)).toBeNull()
   expect(toDatabaseError(Object.assign(new Error('no file'), { code: 'ENOENT', syscall: 'open' }), adminUrl)).toBeNull()
 })
@@ -195,7 +195,7 @@ test.each(SQL_STATES)('reads SQLSTATE %s and the message, of node-postgres and o
   expect(readPostgresError(await rejection(database.db.worker.deleteMany()))).toMatchObject({ code })
 })
 
-test('an error that Postgres did not raise has none', async () => {
+test('an error that Postgres did not raise has no SQLSTATE', async () => {
   expect(readPostgresError(new Error('ECONNREFUSED'))).toBeNull()
   expect(readPostgresError(Object.assign(new Error('no'), { code: 'ECONN' }))).toBeNull()
   expect(readPostgresError(Object.assign(new Error('no'), { code: 'P2002' }))).toBeNull()

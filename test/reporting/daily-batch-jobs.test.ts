@@ -68,7 +68,7 @@ async function take(of: Step): Promise<unknown> {
   return sql('TRUNCATE spidra.batch_jobs')
 }
 
-test('equals a recomputation from the jobs after anything that writes them, days kept, stale or mixed', {
+test('equals a recomputation from the jobs after anything that writes them, with computed, stale and mixed days', {
   timeout: 600_000,
 }, async () => {
   const steps = fc.array(step, { minLength: 1, maxLength: 12 })
@@ -86,7 +86,7 @@ test('equals a recomputation from the jobs after anything that writes them, days
   )
 })
 
-test('equals a recomputation of 5,000 simulated jobs, before and after the days are kept', async () => {
+test('equals a recomputation of 5,000 simulated jobs, before and after the sums are computed', async () => {
   await using simulator = await startSimulator({ jobs: 5_000, rateLimit: 'off', oddities: 0.02 })
   await loadTable(simulator, database)
   const kept = await compareDays(database)
@@ -99,7 +99,7 @@ test('equals a recomputation of 5,000 simulated jobs, before and after the days 
   expect(await sql('SELECT count(*)::integer > 80 AS many FROM spidra.stale_days')).toEqual([{ many: true }])
 })
 
-test('reads what is kept of kept days, and the jobs of stale ones', async () => {
+test('reads the sums of computed days, and the jobs of stale days', async () => {
   await mergeJobs(
     db,
     await openRun(db),
@@ -122,7 +122,7 @@ test('reads what is kept of kept days, and the jobs of stale ones', async () => 
   expect(await byDay()).toMatchObject([{ jobs: 77 }, { jobs: 0 }, { jobs: 3 }])
 })
 
-test('gives every day from the first job to today to every channel and format, null and empty apart', async () => {
+test('has every day from the first job to today for every channel and format, null and empty apart', async () => {
   await mergeJobs(db, await openRun(db), [
     jobRow({ uuid: uuidOf(1), scrapingChannel: null, createdAt: '2026-03-01T00:00:00Z' }),
     jobRow({ uuid: uuidOf(2), scrapingChannel: '', createdAt: '2026-03-01T23:59:59.999999Z' }),
@@ -143,7 +143,7 @@ test('gives every day from the first job to today to every channel and format, n
   ])
 })
 
-test('a job dated to either end of the calendar adds its day, and no million of empty ones', async () => {
+test('a job dated to either end of the calendar adds its day, and no empty days up to it', async () => {
   const dates = ['0001-01-01T00:00:00Z', '2026-03-01T00:00:00Z', '9999-12-30T00:00:00Z']
   await mergeJobs(
     db,
@@ -165,7 +165,7 @@ test('a job dated to either end of the calendar adds its day, and no million of 
   expect((await read())[0]).toMatchObject({ with_jobs: 1 })
 })
 
-test('counts as many URLs as there can be', async () => {
+test('counts the largest possible number of URLs', async () => {
   const most = 2_147_483_647
   const counts = { status: 'completed', totalUrls: most, completedCount: most, failedCount: most }
   await mergeJobs(
@@ -193,7 +193,7 @@ test('is empty without jobs, and after all were removed', async () => {
 })
 
 // 14 hours ahead and 12 behind: at any hour it is another day in one of them.
-test.each(['Etc/GMT-14', 'Etc/GMT+12'])('has UTC days for a reader and a keeper in %s', async (zone) => {
+test.each(['Etc/GMT-14', 'Etc/GMT+12'])('has UTC days for a reader and a writer in the time zone %s', async (zone) => {
   await mergeJobs(
     db,
     await openRun(db),

@@ -22,7 +22,7 @@ async function expectExact() {
   expect(view).toEqual(expected)
 }
 
-test('keeps the days of one account, and leaves those of others stale', async () => {
+test('computes the days of one account, and leaves those of others stale', async () => {
   await mergeJobs(db, await openRun(db), jobRows(2))
   await mergeJobs(db, await openRun(db, 'other'), [jobRow({ uuid: uuidOf(3) })])
 
@@ -55,7 +55,7 @@ test('a job that moves to another day and account makes both days stale', async 
   ])
 })
 
-test('a TRUNCATE of the jobs forgets what was kept', async () => {
+test('a TRUNCATE of the jobs deletes the sums', async () => {
   await mergeJobs(db, await openRun(db), jobRows(3))
   await refreshDailyTotals(db, 'default')
 
@@ -65,7 +65,7 @@ test('a TRUNCATE of the jobs forgets what was kept', async () => {
   expect(await sql('SELECT * FROM spidra.daily_totals')).toEqual([])
 })
 
-test('waits for a merge under way on a stale day, and then counts its jobs', async () => {
+test('waits for an uncommitted merge on a stale day, and then counts its jobs', async () => {
   await mergeJobs(db, await openRun(db), jobRows(2))
   await using merge = await openTransaction(database)
   await merge.query(INSERT, [uuidOf(9), `${DAY}T05:00:00Z`])
@@ -81,7 +81,7 @@ test('waits for a merge under way on a stale day, and then counts its jobs', asy
   await expectExact()
 })
 
-test('does not wait for a merge under way on a kept day, which is stale once the merge is seen', async () => {
+test('does not wait for an uncommitted merge on a computed day, which is stale after the merge', async () => {
   await mergeJobs(db, await openRun(db), [
     ...jobRows(2),
     jobRow({ uuid: uuidOf(3), createdAt: '2026-03-02T00:00:00Z' }),
@@ -99,7 +99,7 @@ test('does not wait for a merge under way on a kept day, which is stale once the
   await expectExact()
 })
 
-test('a merge that comes while the day is being kept waits, and makes it stale anew', async () => {
+test('a merge waits while the sums of its day are computed, and makes the day stale again', async () => {
   await mergeJobs(db, await openRun(db), jobRows(2))
   await using keeper = await openTransaction(database)
   await keeper.query(`SELECT spidra.keep_stale_days('default')`)
@@ -114,7 +114,7 @@ test('a merge that comes while the day is being kept waits, and makes it stale a
   await expectExact()
 })
 
-test('two who keep the same day at once keep it once', async () => {
+test('two that compute the same day at once compute it once', async () => {
   await mergeJobs(db, await openRun(db), jobRows(2))
   await using first = await openTransaction(database)
   await first.query(`SELECT spidra.keep_stale_days('default')`)
@@ -127,7 +127,7 @@ test('two who keep the same day at once keep it once', async () => {
   await expectExact()
 })
 
-test('a merge that is rolled back leaves day and mark as they were', async () => {
+test('a merge that is rolled back leaves the day and its mark as they were', async () => {
   await mergeJobs(db, await openRun(db), jobRows(2))
   await refreshDailyTotals(db, 'default')
   {
