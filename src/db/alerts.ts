@@ -1,4 +1,4 @@
-import type { Database } from './client.js'
+import { type Database, isoText } from './client.js'
 
 /** The kinds of alerts. Kinds are stored, so an older version may read one that it does not know. */
 export type AlertKind = 'runs_failing' | 'key_refused' | 'run_partial' | 'stale' | 'stuck_jobs' | 'rejections'
@@ -149,7 +149,7 @@ export async function readAlertFacts(db: Database, account: string): Promise<Ale
     db.$executeRaw`SELECT set_config('statement_timeout', ${String(STATEMENT_TIMEOUT_MS)}, true)`,
     db.$queryRaw<Row[]>`
       SELECT
-        to_char(now(), 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "asOf",
+        ${isoText('now()')} AS "asOf",
         to_char(s.last_complete_at, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "lastCompleteAt",
         -- Not greatest(0, ...), which ignores a null: an account that was never complete would have a lag of 0.
         extract(epoch FROM greatest(now(), s.last_complete_at) - s.last_complete_at)::double precision AS "lagSeconds",

@@ -1,5 +1,5 @@
 import { TERMINAL, TERMINAL_STATUSES } from './batch-jobs.js'
-import type { Database } from './client.js'
+import { type Database, isoText } from './client.js'
 import { Prisma } from './generated/client.js'
 
 /** A range of `created_at`: later than `after`, up to and including `upTo`. Null: no limit. ISO 8601 text. */
@@ -33,7 +33,7 @@ export async function hasMoreLiveJobs(db: Database, account: string, than: numbe
 export async function readNewestCreatedAt(db: Database, account: string): Promise<string | null> {
   // Raw SQL: a Date would drop the microseconds.
   const [row] = await db.$queryRaw<{ newest: string | null }[]>`
-    SELECT to_char(max(b.created_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS newest
+    SELECT ${isoText('max(b.created_at)')} AS newest
     FROM spidra.batch_jobs b WHERE b.account = ${account} AND b.removed_at IS NULL`
   return row?.newest ?? null
 }
@@ -97,7 +97,7 @@ export async function listOpenJobs(db: Database, account: string): Promise<reado
       FROM open o
     )
     SELECT c.uuid::text AS uuid,
-      to_char(c.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "createdAt",
+      ${isoText('c.created_at')} AS "createdAt",
       (sum(c.between_them) OVER (ORDER BY c.created_at DESC, c.uuid))::integer AS rank
     FROM counted c ORDER BY c.created_at DESC, c.uuid`
 }

@@ -1,4 +1,4 @@
-import type { Database } from './client.js'
+import { type Database, toColumn } from './client.js'
 import { readPostgresError } from './connection-error.js'
 import { Prisma } from './generated/client.js'
 import { RunClosedError, type RunKey } from './sync-runs.js'
@@ -56,10 +56,6 @@ const JSON_KEYS = ['uuid', ...Object.keys(FIELD_TYPES)]
 /** The rows as JSON text, one parameter for a whole chunk. Leaves out other properties that the objects have. */
 function toRowsParameter(rows: readonly JobRow[]): string {
   return JSON.stringify(rows, JSON_KEYS)
-}
-
-function toColumn(field: string): string {
-  return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }
 
 /** What a merge did to the table. A restored row is not counted as updated. */

@@ -1,5 +1,5 @@
 import { PrismaPg } from '@prisma/adapter-pg'
-import { PrismaClient } from './generated/client.js'
+import { Prisma, PrismaClient } from './generated/client.js'
 
 /** A pool of connections to Postgres: Prisma over node-postgres. */
 export type Database = PrismaClient
@@ -74,4 +74,14 @@ export async function openDatabaseClock(db: Database): Promise<() => Date> {
   const readAt = (await readDatabaseTime(db)).getTime()
   const answeredAt = performance.now()
   return () => new Date(readAt + performance.now() - answeredAt)
+}
+
+/** The column of a field: its name in snake case, as in `created_at`. */
+export function toColumn(field: string): string {
+  return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+}
+
+/** An instant as ISO 8601 text with microseconds, which a Date would drop. `sql` is a column, and never a value. */
+export function isoText(sql: string): Prisma.Sql {
+  return Prisma.sql`to_char(${Prisma.raw(sql)} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
 }

@@ -23,7 +23,7 @@ export async function pruneHistory(db: Database, account: string, days: number):
 
 /**
  * Computes the sums behind `spidra_reporting.daily_batch_jobs` again for the days whose jobs changed, and returns the
- * number of days. Triggers mark such days, whoever writes, and the view adds them up itself: it is exact without this
+ * number of days. Triggers mark such days, and the view adds up their jobs itself: it is exact without this
  * function, and fast with it.
  */
 export async function refreshDailyTotals(db: Database, account: string): Promise<number> {

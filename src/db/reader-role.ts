@@ -55,7 +55,7 @@ export async function ensureReaderRole(databaseUrl: string, role: string, passwo
 /** Opens a connection for one transaction, and closes it. */
 async function inTransaction<T>(databaseUrl: string, work: (client: Client) => Promise<T>): Promise<T> {
   const client = new Client({ connectionString: databaseUrl, connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
-  // A lost connection rejects the query under way; without a listener it would also end the process.
+  // A lost connection rejects the current query. Without a listener it would also end the process.
   client.on('error', () => {})
   try {
     await client.connect()

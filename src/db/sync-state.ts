@@ -1,5 +1,5 @@
-import type { Database } from './client.js'
-import { Prisma } from './generated/client.js'
+import { type Database, isoText, toColumn } from './client.js'
+import type { Prisma } from './generated/client.js'
 import { RunClosedError, type RunKey } from './sync-runs.js'
 
 /** Where the next run continues. Positions in the list are `created_at`, as ISO 8601 text with microseconds. */
@@ -109,12 +109,4 @@ async function upsertState(
 ): Promise<void> {
   const select = { account: true }
   await db.syncState.upsert({ where: { account }, create: { account, ...columns }, update: columns, select })
-}
-
-function isoText(column: string): Prisma.Sql {
-  return Prisma.sql`to_char(${Prisma.raw(column)} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
-}
-
-function toColumn(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }
