@@ -1,5 +1,6 @@
 import type { Account } from '../config/accounts.js'
 import type { Metrics } from '../http/metrics.js'
+import { errorCodeOf } from '../logging/error-code.js'
 import { runAccount } from '../service/account-run.js'
 import type { CommandContext } from '../service/command.js'
 import { forAccount } from '../service/for-account.js'
@@ -52,7 +53,7 @@ export async function runTaken(
 }
 
 function toFailure(error: Error, isStopped: boolean): RunFailure {
-  const code = isStopped ? 'stopped' : 'code' in error && typeof error.code === 'string' ? error.code : 'internal'
+  const code = isStopped ? 'stopped' : (errorCodeOf(error) ?? 'internal')
   const isPassing = error instanceof SpidraError ? error.isRetryable : !(error instanceof ForeignListError)
   return { code, message: error.message, isPassing }
 }

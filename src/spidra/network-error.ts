@@ -1,4 +1,5 @@
 import { errors } from 'undici'
+import { errorCodeOf } from '../logging/error-code.js'
 import { SpidraError } from './errors.js'
 
 /** Where a request went that brought no answer. */
@@ -18,7 +19,8 @@ export function toNetworkError(error: unknown, timedOut: boolean, to: Destinatio
     const message = `No answer from ${origin} for page ${to.page} within ${to.requestTimeoutMs} ms (REQUEST_TIMEOUT_MS)`
     return new SpidraError(message, { code: 'timeout', status: null, cause: error })
   }
-  const reason = error instanceof Error && 'code' in error && error.code !== undefined ? ` (${String(error.code)})` : ''
+  const code = errorCodeOf(error)
+  const reason = code === null ? '' : ` (${code})`
   if (isAboutSource(error)) {
     const rule = 'it must be an IP address of this machine, of the family of the other end'
     const message = `Nothing can be sent to ${origin} from SOURCE_ADDRESS${reason}: ${rule}`

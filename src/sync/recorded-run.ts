@@ -9,6 +9,7 @@ import { refreshDailyTotals } from '../db/housekeeping.js'
 import { withRetries } from '../db/retry.js'
 import { RunClosedError, type RunEnd, type RunKey, startRun } from '../db/sync-runs.js'
 import { openSyncState } from '../db/sync-state.js'
+import { errorCodeOf } from '../logging/error-code.js'
 import type { SpidraClient } from '../spidra/client.js'
 import { SpidraError } from '../spidra/errors.js'
 import { closeRecord } from './close-record.js'
@@ -149,7 +150,7 @@ const NO_ENDING = { listedTotal: null, storedTotal: null, statusReason: null, er
 function endingOf(error: Error, isStopped: boolean): Pick<RunEnd, 'status' | 'errorCode' | 'errorMessage'> {
   if (isStopped) return { status: 'aborted', errorCode: 'stopped', errorMessage: 'The worker was told to stop' }
   const isGivenUp = [RunClosedError, LockLostError, HandedOnError].some((kind) => error instanceof kind)
-  const errorCode = 'code' in error && typeof error.code === 'string' ? error.code : 'internal'
+  const errorCode = errorCodeOf(error) ?? 'internal'
   return { status: isGivenUp ? 'aborted' : 'failed', errorCode, errorMessage: error.message }
 }
 

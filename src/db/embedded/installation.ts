@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import { arch, platform, tmpdir, userInfo } from 'node:os'
 import { dirname, join, relative, resolve } from 'node:path'
 import { z } from 'zod'
+import { errorCodeOf } from '../../logging/error-code.js'
 
 /**
  * `not_installed`: npm has no binaries for this platform. `wrong_version`: another major version made the data.
@@ -168,5 +169,5 @@ export function temporaryDirectory(name: string): string {
 
 /** Whether `error` is Node's, with one of these codes. */
 export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' && codes.includes(error.code)
+  return codes.includes(errorCodeOf(error) ?? '')
 }
