@@ -1,5 +1,4 @@
-import type { AlertFacts } from '../db/alert-facts.js'
-import type { AlertDetails, AlertFinding, AlertKind, AlertState } from '../db/alerts.js'
+import type { AlertDetails, AlertFacts, AlertFinding, AlertKind, AlertState } from '../db/alerts.js'
 import { counted } from '../logging/printable.js'
 import type { Notification } from './message.js'
 

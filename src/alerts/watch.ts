@@ -1,7 +1,6 @@
 import type { Config } from '../config/config.js'
 import { TIMING } from '../config/scale.js'
-import { readAlertFacts } from '../db/alert-facts.js'
-import { claimAlerts, type DueAlert, noteAlerts, noteTold, releaseAlert } from '../db/alerts.js'
+import { claimAlerts, type DueAlert, noteAlerts, noteTold, readAlertFacts, releaseAlert } from '../db/alerts.js'
 import type { Database } from '../db/client.js'
 import type { Logger } from '../logging/logger.js'
 import { createRedact } from '../logging/redact.js'

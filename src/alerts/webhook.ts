@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import pRetry from 'p-retry'
 import { EnvHttpProxyAgent, request } from 'undici'
+import { errorCodeOf } from '../logging/error-code.js'
 import type { AlertMessage } from './message.js'
 
 export interface WebhookOptions {
@@ -139,7 +140,8 @@ function untilAborted<T>(work: Promise<T>, signal: AbortSignal, toError: () => E
 
 /** Describes an error without its cause, whose message may contain the address. */
 function toNoAnswer(error: unknown, isLate: boolean, timeoutMs: number): WebhookError {
-  const reason = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : ''
+  const code = errorCodeOf(error)
+  const reason = code === null ? '' : ` (${code})`
   const message = isLate ? `gave no answer within ${timeoutMs} ms` : `cannot be reached${reason}`
   return new WebhookError(`The alert webhook ${message}`, { code: 'no_answer', status: null })
 }

@@ -3,6 +3,7 @@ import { UsageError } from '../config/usage-error.js'
 import type { Database } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { pendingMigrations } from '../db/migrate.js'
+import { errorCodeOf } from '../logging/error-code.js'
 import { readDashboard } from '../report/dashboard-data.js'
 import { toReportText } from '../report/report-text.js'
 import { accountsToShow } from '../service/accounts-to-show.js'
@@ -67,7 +68,7 @@ async function writeReport(path: string, page: string): Promise<void> {
   try {
     await writeFile(path, page)
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
+    const code = errorCodeOf(error) ?? 'unknown'
     throw new UsageError(`The report cannot be written to ${path} (${code}).`, { cause: error })
   }
 }

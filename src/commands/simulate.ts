@@ -1,4 +1,5 @@
 import { UsageError } from '../config/usage-error.js'
+import { errorCodeOf } from '../logging/error-code.js'
 import { FAULT_KINDS, type FaultKind } from '../simulator/faults.js'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../simulator/server.js'
 
@@ -157,5 +158,5 @@ function readRates(text: string): Partial<Record<FaultKind, number>> {
 }
 
 function isListenError(error: unknown): error is Error & { readonly code: string } {
-  return error instanceof Error && 'code' in error && (error.code === 'EADDRINUSE' || error.code === 'EACCES')
+  return ['EADDRINUSE', 'EACCES'].includes(errorCodeOf(error) ?? '')
 }

@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from 'node:fs'
+import { errorCodeOf } from '../logging/error-code.js'
 import type { Environment } from './names.js'
 
 /** Some thousand accounts fit in; a larger file is not the one that was meant. */
@@ -26,7 +27,7 @@ export function readAccountsFile(env: Environment): AccountsFile | null {
     if (found.size > MAX_BYTES) return faulty('is larger than 1 MB')
     text = readFileSync(path, 'utf8').replace(/^\uFEFF/, '')
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+    const code = errorCodeOf(error) ?? 'unknown error'
     return faulty(code === 'ENOENT' ? 'names a file that does not exist' : `names a file that cannot be read (${code})`)
   }
   try {

@@ -2,6 +2,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { platform } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { parseEnv } from 'node:util'
+import { errorCodeOf } from '../logging/error-code.js'
 import { ConfigError } from './config-error.js'
 import { secretsAmong } from './secrets.js'
 
@@ -15,7 +16,7 @@ export function readEnvFile(path: string): Readonly<Record<string, string | unde
     // Windows editors begin the file with a byte order mark, which parseEnv would take for part of the first name.
     return parseEnv(readFileSync(path, 'utf8').replace(/^\uFEFF/, ''))
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+    const code = errorCodeOf(error) ?? 'unknown error'
     if (code === 'ENOENT') return {}
     throw new ConfigError([{ variable: path, problem: `cannot be read (${code})` }], { cause: error })
   }

@@ -1,4 +1,5 @@
 import { createServer } from 'node:net'
+import { errorCodeOf } from '../logging/error-code.js'
 import { ConfigError } from './config-error.js'
 
 /**
@@ -13,7 +14,7 @@ export async function assertOwnAddress(address: string | null): Promise<void> {
   try {
     await new Promise<void>((resolve, reject) => probe.once('error', reject).listen(0, address, resolve))
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown error'
+    const code = errorCodeOf(error) ?? 'unknown error'
     throw new ConfigError([{ variable: 'SOURCE_ADDRESS', problem: `is not an address of this machine (${code})` }])
   } finally {
     probe.close()

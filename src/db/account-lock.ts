@@ -9,20 +9,20 @@ const LOCK_CLASS = 0x73706964
 
 const CONNECT_TIMEOUT_MS = 10_000
 
-/** The connection lies idle while it holds the lock; the system's own default would notice its loss after two hours. */
+/** The connection is idle while it holds the lock. By the default of the system its loss would be noticed after two hours. */
 const KEEP_ALIVE_MS = 30_000
 
-/** How long a dead holder's server process may take to end. */
+/** How long the server process of a dead holder may take to end, in milliseconds. */
 const TERMINATION_TIMEOUT_MS = 5_000
 
-/** The connection that holds the lock; $1 and $2 are those of `tryLock`. */
+/** Finds the connection that holds the lock. $1 and $2 are the parameters of `tryLock`. */
 const FROM_HOLDER = `
   FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
   WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 2
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND l.classid = $1::bigint::oid AND l.objid = (hashtext($2)::bigint & 4294967295)::oid`
 
-/** The connection that holds the account lock is gone, and with it the right to run. */
+/** The connection that holds the account lock was lost, and with it the right to run. */
 export class LockLostError extends Error {
   override readonly name = 'LockLostError'
   readonly code = 'lock_lost'
@@ -30,14 +30,14 @@ export class LockLostError extends Error {
   constructor(account: string, cause?: unknown) {
     const remark = cause instanceof Error ? ` (${cause.message})` : ''
     super(
-      `The connection that holds the lock of account ${account} was lost${remark}: the server, or what is in ` +
-        'between, ended it. The next run goes on from there.',
+      `The connection that holds the lock of account ${account} was lost${remark}: the server, or a proxy before it, ` +
+        'closed it. The next run continues from the stored position.',
       { cause },
     )
   }
 }
 
-/** The right to run for an account, held by a connection of its own, so that a killed worker frees it at once. */
+/** The right to run for an account. A connection of its own holds it, so that it ends at once when its worker is killed. */
 export interface AccountLock {
   /** Aborts when the connection, and with it the lock, is lost. */
   readonly lost: AbortSignal
@@ -47,10 +47,11 @@ export interface AccountLock {
 /**
  * Takes the account's lock; returns null when a living worker holds it.
  *
- * A holder is dead when the heartbeat of its run, or, between runs, the last word on its connection, is older than `deadAfterMs`.
- * Its run is closed first, which waits for a merge under way and lets no other begin; then its connection is ended.
+ * A holder is dead when the heartbeat of its run, or, between runs, the last query of its connection, is older than
+ * `deadAfterMs`. Its run is closed first, which waits for a present merge and prevents the next one. Then its connection is
+ * terminated.
  *
- * @throws DatabaseError `pooled` when a proxy lends connections by transaction, which would void the lock.
+ * @throws DatabaseError `pooled` when a proxy shares connections by transaction, which would break the lock.
  */
 export async function lockAccount(
   databaseUrl: string,
@@ -71,7 +72,7 @@ export async function lockAccount(
   client.on('end', () => lose())
   try {
     await client.connect()
-    // Before the lock is taken: a connection of the proxy would keep it.
+    // Before the lock is taken: a connection of a proxy would keep it.
     await assertOwnConnection(client, db, databaseUrl)
     await client.query('SET tcp_keepalives_idle = 30')
     if (!(await tryLock(client, account)) && !(await takeOver(client, account, deadAfterMs / 1000))) {
@@ -91,7 +92,7 @@ export async function lockAccount(
   }
 }
 
-/** Whose connection holds an account's lock. What the asking role may not see of another's is null. */
+/** The connection that holds an account's lock. What the role may not see of another role's connection is null. */
 export interface LockHolder {
   readonly pid: number
   readonly user: string | null
@@ -99,7 +100,7 @@ export interface LockHolder {
   readonly connectedAt: Date | null
 }
 
-/** Asks who holds the account's lock, and leaves it alone. Null: it is free. */
+/** Finds the connection that holds the account's lock; null where the lock is free. Changes nothing. */
 export async function findLockHolder({ query }: ReadOnlyConnection, account: string): Promise<LockHolder | null> {
   const { rows } = await query<LockHolder & Record<string, unknown>>(
     `SELECT a.pid, a.usename AS user, host(a.client_addr) AS address, a.backend_start AS "connectedAt" ${FROM_HOLDER}`,
@@ -109,10 +110,11 @@ export async function findLockHolder({ query }: ReadOnlyConnection, account: str
 }
 
 /**
- * Whether a living worker is running the account, or began to in the last two seconds, so that another scheduler's tick of
- * the same instant was faster. The lock of a killed worker is free at once; one that is stopped holds it, but is silent.
+ * Whether a living worker runs the account, or began to in the last two seconds: then the tick of another scheduler was
+ * faster. A killed worker has no lock, and a stopped one has no heartbeat.
  */
 export async function isAccountRunning(db: Database, account: string): Promise<boolean> {
+  // Raw SQL: it reads pg_locks, and the database's clock.
   const [row] = await db.$queryRaw<{ isRunning: boolean }[]>`
     SELECT EXISTS (
       SELECT FROM spidra.sync_runs r WHERE r.account = ${account}
@@ -134,9 +136,9 @@ async function tryLock(client: Client, account: string): Promise<boolean> {
   return rows[0]?.locked ?? false
 }
 
-/** Takes the lock from a dead holder; false when the holder lives, or another worker is faster. */
+/** Takes the lock from a dead holder. Returns false when the holder is alive, or another worker was faster. */
 async function takeOver(client: Client, account: string, deadAfterSeconds: number): Promise<boolean> {
-  // A run that began before its holder's connection was left behind by another worker, and says nothing of this one.
+  // A run that began before the holder's connection was left behind by another worker, and does not show that this one is alive.
   const { rows } = await client.query<{ pid: number; isDead: boolean }>(
     `SELECT l.pid, coalesce(
         (SELECT max(r.heartbeat_at) FROM spidra.sync_runs r
@@ -145,17 +147,17 @@ async function takeOver(client: Client, account: string, deadAfterSeconds: numbe
     [LOCK_CLASS, account, deadAfterSeconds],
   )
   const holder = rows[0]
-  // Freed in the meantime: whoever is first now has it.
+  // The lock was released in the meantime: the first to take it has it now.
   if (holder === undefined) return tryLock(client, account)
   if (!holder.isDead) return false
   await client.query(
     `UPDATE spidra.sync_runs
      SET status = 'aborted', finished_at = now(), error_code = 'worker_lost',
-         error_message = 'The worker gave no sign of life for a minute; another took over'
+         error_message = 'The worker wrote no heartbeat for a minute; another worker took over'
      WHERE account = $1 AND status = 'running' AND heartbeat_at < now() - make_interval(secs => $2)`,
     [account, deadAfterSeconds],
   )
-  // A run that is still open gave a sign of life while its closing waited. And another worker may have the lock now.
+  // A run that is still open wrote a heartbeat while its closing waited. And another worker may have the lock now.
   await client.query(
     `SELECT pg_terminate_backend(l.pid, $4) ${FROM_HOLDER} AND l.pid = $3
        AND NOT EXISTS (SELECT FROM spidra.sync_runs r WHERE r.account = $2 AND r.status = 'running')`,
@@ -164,9 +166,10 @@ async function takeOver(client: Client, account: string, deadAfterSeconds: numbe
   return tryLock(client, account)
 }
 
-/** Two connections of ours on one server process: then neither is ours. */
+/** Throws where two connections of ours have the same server process: then a proxy shares it between clients. */
 async function assertOwnConnection(client: Client, db: Database, databaseUrl: string): Promise<void> {
   const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')
+  // Raw SQL: no model has the process number of the server.
   const [other] = await db.$queryRaw<{ pid: number }[]>`SELECT pg_backend_pid() AS pid`
   if (rows[0]?.pid === other?.pid) throw new DatabaseError(databaseUrl, { code: 'pooled' })
 }

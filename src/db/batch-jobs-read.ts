@@ -1,27 +1,29 @@
-import type { Database } from './client.js'
+import { TERMINAL, TERMINAL_STATUSES } from './batch-jobs.js'
+import { type Database, isoText } from './client.js'
 import { Prisma } from './generated/client.js'
 
-/** A stretch of the account by `created_at`: above `after`, up to and with `upTo`. Null: open. ISO 8601 text. */
+/** A range of `created_at`: later than `after`, up to and including `upTo`. Null: no limit. ISO 8601 text. */
 export interface CreatedRange {
   readonly after: string | null
   readonly upTo: string | null
   /**
-   * Of an open upper end: jobs not older than `newest` count only if they were first seen at least `ageMs` ago. A later one may
-   * be missing because the answer is older than the job.
+   * For a range without `upTo`: a job that is not older than `newest` counts only if it was first seen at least `ageMs` ago.
+   * A later job may be missing because the answer is older than the job.
    */
   readonly settled: { readonly newest: string; readonly ageMs: number } | null
 }
 
-/** Live jobs of the account. */
+/** Counts the live jobs of the account. */
 export async function countLiveJobs(db: Database, account: string): Promise<number> {
-  // Prisma's count() puts the rows into a subquery, which keeps Postgres from counting in parallel.
+  // Raw SQL: Prisma's count() uses a subquery, which keeps Postgres from counting in parallel.
   const [row] = await db.$queryRaw<{ live: number }[]>`
     SELECT count(*)::integer AS live FROM spidra.batch_jobs b WHERE b.account = ${account} AND b.removed_at IS NULL`
   return row?.live ?? 0
 }
 
-/** Whether the account has more live jobs than so many; it looks at no more than that, and one. */
+/** Whether the account has more than `than` live jobs. Reads at most one row more than that. */
 export async function hasMoreLiveJobs(db: Database, account: string, than: number): Promise<boolean> {
+  // Raw SQL: Prisma sorts all rows before it skips some.
   const rows = await db.$queryRaw<unknown[]>`
     SELECT FROM spidra.batch_jobs b WHERE b.account = ${account} AND b.removed_at IS NULL OFFSET ${than} LIMIT 1`
   return rows.length > 0
@@ -29,16 +31,17 @@ export async function hasMoreLiveJobs(db: Database, account: string, than: numbe
 
 /** When the newest live job of the account was created, as ISO 8601 text with microseconds; null when there is none. */
 export async function readNewestCreatedAt(db: Database, account: string): Promise<string | null> {
+  // Raw SQL: a Date would drop the microseconds.
   const [row] = await db.$queryRaw<{ newest: string | null }[]>`
-    SELECT to_char(max(b.created_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS newest
+    SELECT ${isoText('max(b.created_at)')} AS newest
     FROM spidra.batch_jobs b WHERE b.account = ${account} AND b.removed_at IS NULL`
   return row?.newest ?? null
 }
 
 /**
- * How many live jobs of the account are newer than the instant: the place in the list, were it the table.
+ * Counts the live jobs of the account that are newer than the instant: its place in the list, if the list equals the table.
  *
- * @param gone live jobs that are known to be listed no longer, and do not count.
+ * @param gone uuids of live jobs that are known to be no longer listed; they do not count.
  */
 export async function rankOf(
   db: Database,
@@ -46,6 +49,7 @@ export async function rankOf(
   createdAt: string,
   gone: readonly string[] = [],
 ): Promise<number> {
+  // Raw SQL: a rank.
   const [row] = await db.$queryRaw<{ rank: number }[]>`
     SELECT (count(*) - (
         SELECT count(*) FROM spidra.batch_jobs g
@@ -57,12 +61,13 @@ export async function rankOf(
   return row?.rank ?? 0
 }
 
-/** Live jobs of the account that can still change. */
+/** Lists the uuids of the live jobs of the account that can still change. */
 export async function listOpenUuids(db: Database, account: string): Promise<readonly string[]> {
-  const rows = await db.$queryRaw<{ uuid: string }[]>`
-    SELECT b.uuid::text AS uuid FROM spidra.batch_jobs b
-    WHERE b.account = ${account} AND b.removed_at IS NULL AND b.status NOT IN ('completed', 'failed', 'cancelled')`
-  return rows.map(({ uuid }) => uuid)
+  const jobs = await db.batchJob.findMany({
+    where: { account, removedAt: null, status: { notIn: [...TERMINAL_STATUSES] } },
+    select: { uuid: true },
+  })
+  return jobs.map(({ uuid }) => uuid)
 }
 
 /** An open job, and its place among the live jobs of the account, newest first; 0 is the newest. */
@@ -73,15 +78,16 @@ export interface OpenJob {
 }
 
 /**
- * The same, newest first, with their ranks. The ranks come from the counts between one open job and the next, so that
- * all of them together cost one look at the index.
+ * Lists the same jobs, newest first, with their ranks. The ranks are sums of the counts between one open job and the next, so
+ * that all of them together read the index once.
  */
 export async function listOpenJobs(db: Database, account: string): Promise<readonly OpenJob[]> {
+  // Raw SQL: ranks and windows.
   return db.$queryRaw<OpenJob[]>`
     WITH open AS (
       SELECT b.uuid, b.created_at, lag(b.created_at) OVER (ORDER BY b.created_at DESC, b.uuid) AS above
       FROM spidra.batch_jobs b
-      WHERE b.account = ${account} AND b.removed_at IS NULL AND b.status NOT IN ('completed', 'failed', 'cancelled')
+      WHERE b.account = ${account} AND b.removed_at IS NULL AND b.status NOT IN ${TERMINAL}
     ), counted AS (
       SELECT o.*, (
         SELECT count(*) FROM spidra.batch_jobs b
@@ -91,14 +97,14 @@ export async function listOpenJobs(db: Database, account: string): Promise<reado
       FROM open o
     )
     SELECT c.uuid::text AS uuid,
-      to_char(c.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "createdAt",
+      ${isoText('c.created_at')} AS "createdAt",
       (sum(c.between_them) OVER (ORDER BY c.created_at DESC, c.uuid))::integer AS rank
     FROM counted c ORDER BY c.created_at DESC, c.uuid`
 }
 
 /**
- * Whether one of the uuids is stored: as a live job created after `createdAfter` (null: whenever), or, with null, as an
- * open rejection, which stands for a listed job too.
+ * Whether one of the uuids is stored as a live job that was created after `createdAfter`. Null: created at any time, and then an
+ * open rejection with one of the uuids counts too.
  */
 export async function hasStored(
   db: Database,
@@ -106,6 +112,7 @@ export async function hasStored(
   uuids: readonly string[],
   createdAfter: string | null,
 ): Promise<boolean> {
+  // Raw SQL: one statement over two tables, and microseconds.
   const [row] = await db.$queryRaw<{ found: boolean }[]>`
     SELECT EXISTS (
       SELECT FROM spidra.batch_jobs b
@@ -118,13 +125,14 @@ export async function hasStored(
   return row?.found ?? false
 }
 
-/** Live jobs of the account within the range that are not among `listed`. */
+/** Lists the live jobs of the account within the range that are not among `listed`. */
 export async function listUnlisted(
   db: Database,
   account: string,
   range: CreatedRange,
   listed: readonly string[],
 ): Promise<readonly string[]> {
+  // Raw SQL: microseconds, the database's clock, and thousands of uuids as one parameter.
   const rows = await db.$queryRaw<{ uuid: string }[]>`
     SELECT b.uuid::text AS uuid FROM spidra.batch_jobs b
     WHERE b.account = ${account} AND b.removed_at IS NULL ${within(range)}
@@ -132,7 +140,7 @@ export async function listUnlisted(
   return rows.map((row) => row.uuid)
 }
 
-/** Only the bounds that are there, so that the index on (account, created_at) serves each of them. */
+/** Contains only the limits that are set, so that Postgres can use the index on (account, created_at) for each of them. */
 function within({ after, upTo, settled }: CreatedRange): Prisma.Sql {
   const above = after === null ? Prisma.empty : Prisma.sql`AND b.created_at > ${after}::timestamptz`
   const below = upTo === null ? Prisma.empty : Prisma.sql`AND b.created_at <= ${upTo}::timestamptz`
@@ -155,6 +163,7 @@ export async function hasFreshJobAbove(
   ageMs: number,
   listed: readonly string[],
 ): Promise<boolean> {
+  // Raw SQL: microseconds and the database's clock.
   const [row] = await db.$queryRaw<{ found: boolean }[]>`
     SELECT EXISTS (
       SELECT FROM spidra.batch_jobs b

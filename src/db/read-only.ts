@@ -4,8 +4,8 @@ import { Client, type QueryResult, type QueryResultRow } from 'pg'
 const CONNECT_TIMEOUT_MS = 10_000
 
 /**
- * Before every query. Read only, so that nothing can be changed; never long, so that nobody waits for us; and whatever
- * the role has set for itself, names are spelt in full and instants in UTC.
+ * Runs before every query. READ ONLY, so that nothing can be changed. With time limits, so that nobody waits for us. With
+ * settings of its own, because a role's search_path or TimeZone would change the results.
  */
 const BEGIN = `
   BEGIN READ ONLY;
@@ -18,10 +18,10 @@ export interface ReadOnlyConnection {
   close(): Promise<void>
 }
 
-/** Connects, or rejects with what node-postgres says. An abort of `signal` cuts off the connection at once. */
+/** Connects, or rejects with the error of node-postgres. An abort of `signal` closes the connection at once. */
 export async function openReadOnly(databaseUrl: string, signal: AbortSignal): Promise<ReadOnlyConnection> {
   signal.throwIfAborted()
-  // Our own socket: one that is still connecting, node-postgres would not let go of.
+  // A socket of our own can be destroyed: node-postgres does not give up one that is still connecting.
   const socket = new Socket()
   const client = new Client({
     connectionString: databaseUrl,
@@ -29,7 +29,7 @@ export async function openReadOnly(databaseUrl: string, signal: AbortSignal): Pr
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     application_name: 'spidra-sync doctor',
   })
-  // Without a listener a lost connection would end the process; the query under way rejects as well.
+  // Without a listener a lost connection would end the process. The current query rejects as well.
   client.on('error', () => undefined)
   const disconnect = () => void socket.destroy()
   signal.addEventListener('abort', disconnect, { once: true })

@@ -1,7 +1,7 @@
 import { Client, escapeIdentifier, escapeLiteral } from 'pg'
 import { assertSupportedVersion, DatabaseError, toDatabaseError } from './connection-error.js'
 
-/** The role that was named is not there. */
+/** The named role does not exist. */
 export class UnknownRoleError extends Error {
   override readonly name = 'UnknownRoleError'
 
@@ -13,24 +13,24 @@ export class UnknownRoleError extends Error {
   }
 }
 
-/** What a role may do once it was granted the views. */
+/** What a role may do after the views were granted to it. */
 export interface ReaderRights {
   /** Names of the views, in schema `spidra_reporting`. */
   readonly views: readonly string[]
   readonly database: string
-  /** It may enter the database; where PUBLIC may not, the database's owner has to grant CONNECT. */
+  /** Whether it may connect to the database. Where PUBLIC may not, the owner of the database has to grant CONNECT. */
   readonly mayConnect: boolean
-  /** It reads the tables in schema `spidra` too, by other rights: as a superuser, owner, or member of another role. */
+  /** Whether it can also read the tables in schema `spidra`, by other rights: as a superuser, owner, or member of a role. */
   readonly readsTables: boolean
 }
 
 const CONNECT_TIMEOUT_MS = 10_000
 
 /**
- * Lets a role read the views of `spidra_reporting`, future ones included, and nothing else. Granting again does no harm.
+ * Lets a role read the views of `spidra_reporting`, including future ones, and nothing else. Can be repeated.
  *
  * @throws {UnknownRoleError} when there is no such role
- * @throws {DatabaseError} when the database cannot be used, is not migrated, or we may not grant
+ * @throws {DatabaseError} when the database cannot be used, is not migrated, or our role may not grant
  */
 export async function grantReader(databaseUrl: string, role: string): Promise<ReaderRights> {
   return inTransaction(databaseUrl, async (client) => {
@@ -40,22 +40,22 @@ export async function grantReader(databaseUrl: string, role: string): Promise<Re
 }
 
 /**
- * Makes a login role that may read the views, and nothing else. Where it is already there, it gets the password. Needs a
- * role that may create roles, as the superuser of the embedded Postgres.
+ * Creates a login role that may read the views, and nothing else. An existing role gets the password. Needs a role that may
+ * create roles, such as the superuser of the embedded Postgres.
  */
 export async function ensureReaderRole(databaseUrl: string, role: string, password: string): Promise<void> {
   await inTransaction(databaseUrl, async (client) => {
     const verb = (await hasRole(client, role)) ? 'ALTER' : 'CREATE'
-    // Role statements take no parameters, and a log of statements must not see the password of others than the demo.
+    // Role statements take no parameters. The password is in the server's statement log, which is why only the demo may use this.
     await client.query(`${verb} ROLE ${escapeIdentifier(role)} LOGIN PASSWORD ${escapeLiteral(password)}`)
     await grantViews(client, databaseUrl, role)
   })
 }
 
-/** Lends a connection for one transaction. */
+/** Opens a connection for one transaction, and closes it. */
 async function inTransaction<T>(databaseUrl: string, work: (client: Client) => Promise<T>): Promise<T> {
   const client = new Client({ connectionString: databaseUrl, connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
-  // A lost connection rejects the query under way; without a listener it would also end the process.
+  // A lost connection rejects the current query. Without a listener it would also end the process.
   client.on('error', () => {})
   try {
     await client.connect()
@@ -84,7 +84,7 @@ async function grantViews(client: Client, databaseUrl: string, role: string): Pr
   if (owners.length === 0) throw new DatabaseError(databaseUrl, { code: 'not_migrated' })
   await client.query(`GRANT USAGE ON SCHEMA spidra_reporting TO ${name}`)
   await client.query(`GRANT SELECT ON ALL TABLES IN SCHEMA spidra_reporting TO ${name}`)
-  // Default rights belong to whoever will make the next view: the owner of the present ones.
+  // Default privileges belong to the role that creates the next view: the owner of the present ones.
   for (const { owner } of owners) {
     await client.query(
       `ALTER DEFAULT PRIVILEGES FOR ROLE ${escapeIdentifier(owner)} IN SCHEMA spidra_reporting GRANT SELECT ON TABLES TO ${name}`,
@@ -93,7 +93,7 @@ async function grantViews(client: Client, databaseUrl: string, role: string): Pr
   return readRights(client, databaseUrl, role)
 }
 
-/** Postgres only warns where a grant did nothing for want of rights, so what came of it is looked up. */
+/** Reads which rights the role has now: Postgres only warns where a GRANT did nothing for lack of rights. */
 async function readRights(client: Client, databaseUrl: string, role: string): Promise<ReaderRights> {
   const { rows } = await client.query<{ name: string; isTable: boolean; isReadable: boolean }>(
     `SELECT c.relname AS name, c.relkind = 'r' AS "isTable",
@@ -110,15 +110,15 @@ async function readRights(client: Client, databaseUrl: string, role: string): Pr
   if (refused.length > 0) {
     throw new DatabaseError(databaseUrl, { code: 'permission', source: `cannot grant ${refused.join(', ')}` })
   }
-  const { rows: doors } = await client.query<{ database: string; mayConnect: boolean }>(
+  const { rows: databases } = await client.query<{ database: string; mayConnect: boolean }>(
     `SELECT current_database() AS database,
        has_database_privilege($1::name, current_database(), 'CONNECT') AS "mayConnect"`,
     [role],
   )
   return {
     views: views.map((row) => row.name),
-    database: doors[0]?.database ?? '',
-    mayConnect: doors[0]?.mayConnect ?? false,
+    database: databases[0]?.database ?? '',
+    mayConnect: databases[0]?.mayConnect ?? false,
     readsTables: rows.some((row) => row.isTable && row.isReadable),
   }
 }

@@ -2,43 +2,35 @@ import { createHash } from 'node:crypto'
 import type { Database } from './client.js'
 import type { RunKey } from './sync-runs.js'
 
-/** An item that could not be stored as a job. */
-export interface RejectedItem {
+/** An item that could not be stored as a job, as one pass saw it. */
+export interface RejectedRow {
   /** Lower case; null when it has no readable uuid. */
   readonly uuid: string | null
   /** JSON text, as received. */
   readonly payload: string
   readonly reason: string
-}
-
-/** A row of the quarantine as one pass saw it. */
-export interface RejectedRow extends RejectedItem {
-  /** Sha-256 of the payload, in hex. */
+  /** SHA-256 of the payload, in hexadecimal. */
   readonly fingerprint: string
-  /** How many such items the pass has met so far; 1 where a uuid tells them apart. */
+  /** Number of such items that the pass has met so far; 1 for an item with a uuid. */
   readonly copies: number
 }
 
-/** The name under which the quarantine knows an item: its uuid, else the fingerprint of its payload. */
-export function identityOf(item: RejectedItem): string {
-  return item.uuid ?? fingerprintOf(item.payload)
-}
-
-/** Sha-256 of the payload, in hex. */
+/** SHA-256 of the payload, in hexadecimal. It identifies an item without a uuid. */
 export function fingerprintOf(payload: string): string {
   return createHash('sha256').update(payload).digest('hex')
 }
 
 /**
- * Keeps items in `spidra.rejected_jobs`. A row that is there is written again only when its payload or reason changed,
- * when more copies were met, when it had been resolved, or once a day, which leaves its run. Every identity may be given
- * once.
+ * Stores items in `spidra.rejected_jobs`. An item is identified by its uuid, else by its fingerprint, and may be given once.
+ * A row that exists is written again when its payload or reason changed, when more copies were met, or when it had been
+ * resolved. Otherwise it is written once a day, and keeps its run.
  *
  * Nothing is written once the run is closed.
  */
 export async function keepRejectedJobs(db: Database, run: RunKey, rows: readonly RejectedRow[]): Promise<void> {
   if (rows.length === 0) return
-  // LATERAL looks up each item in one index of its own. An OR in a join would compare every item with every row.
+  // Raw SQL: one statement for several rows, with the fence. LATERAL finds each item by one of two indexes, where an OR in a
+  // join would compare every item with every row.
   await db.$executeRaw`
     WITH incoming AS MATERIALIZED (
       SELECT i.*, r.id, r.last_rejected_at < now() - interval '1 day' AS is_old,
@@ -72,22 +64,22 @@ export async function keepRejectedJobs(db: Database, run: RunKey, rows: readonly
     ON CONFLICT DO NOTHING`
 }
 
-/**
- * Open rejections that stand for a listed item of their own: those of jobs that are stored live do not, the job counts.
- */
+/** Counts the open rejections that count as listed items, copies included. Where the job is stored live, the job counts instead. */
 export async function countOpenRejections(db: Database, account: string): Promise<number> {
   return (await readOpenRejections(db, account)).unstored
 }
 
-/** What is in the quarantine of an account, copies counted. */
+/** The open rejections of an account, copies included. */
 export interface OpenRejections {
   /** Listed items of which no version is stored as a live job. */
   readonly unstored: number
-  /** Newest versions of live jobs, which are stored as they were before. */
+  /** Newest versions of live jobs: the table holds an older version. */
   readonly outdated: number
 }
 
+/** Counts the open rejections of an account. */
 export async function readOpenRejections(db: Database, account: string): Promise<OpenRejections> {
+  // Raw SQL: it sums over a join that the models do not have.
   const [row] = await db.$queryRaw<OpenRejections[]>`
     SELECT coalesce(sum(r.copies) FILTER (WHERE b.uuid IS NULL), 0)::integer AS unstored,
       coalesce(sum(r.copies) FILTER (WHERE b.uuid IS NOT NULL), 0)::integer AS outdated
@@ -98,15 +90,17 @@ export async function readOpenRejections(db: Database, account: string): Promise
 }
 
 /**
- * Whether each of these items without a uuid stands for a listed job of its own: it was in the quarantine already, and
- * has not changed since, when the account was last complete. Any other may be a stored job whose uuid came spoilt; after
- * a day in the quarantine that is no slip any more, and it counts as an item of its own.
+ * Whether each of these items without a uuid counts as a listed job.
+ *
+ * It does when it was in the quarantine, unchanged, at the last complete run. A newer item may be a stored job whose uuid was
+ * damaged on the way, and would be counted twice. After a day in the quarantine it counts too.
  */
-export async function areItemsOfTheirOwn(
+export async function countAsListedJobs(
   db: Database,
   account: string,
   fingerprints: ReadonlySet<string>,
 ): Promise<boolean> {
+  // Raw SQL: it compares with the last complete run, and by the database's clock.
   const [row] = await db.$queryRaw<{ known: number }[]>`
     SELECT count(*)::integer AS known FROM spidra.rejected_jobs r
     WHERE r.account = ${account} AND r.uuid IS NULL AND r.resolved_at IS NULL
@@ -118,22 +112,21 @@ export async function areItemsOfTheirOwn(
   return row?.known === fingerprints.size
 }
 
-/** Whether the run put something into the quarantine that was not there, or not as it is now. */
+/** Whether the run stored a rejection that was new or had changed. */
 export async function hasNewRejections(db: Database, run: RunKey): Promise<boolean> {
-  const [row] = await db.$queryRaw<{ found: boolean }[]>`
-    SELECT EXISTS (
-      SELECT FROM spidra.rejected_jobs r
-      WHERE r.account = ${run.account} AND r.resolved_at IS NULL AND r.run_id = ${run.id}) AS found`
-  return row?.found ?? false
+  const where = { account: run.account, resolvedAt: null, runId: run.id }
+  return (await db.rejectedJob.findFirst({ where, select: { id: true } })) !== null
 }
 
 /**
- * Ends the open rejections that a whole pass did not meet again, and sets the copies of the others to what it met.
+ * Resolves the open rejections that a whole pass did not meet, and sets the copies of the others to the number that it met.
+ * Nothing is written once the run is closed.
  *
- * @param met copies by identity, as of the pass.
+ * @param met copies by identity: the uuid, else the fingerprint.
  */
 export async function settleRejectedJobs(db: Database, run: RunKey, met: ReadonlyMap<string, number>): Promise<void> {
   const rows = JSON.stringify([...met].map(([identity, copies]) => ({ identity, copies })))
+  // Raw SQL: one statement for several rows, with the fence.
   await db.$executeRaw`
     WITH due AS MATERIALIZED (
       SELECT r.id, m.copies FROM spidra.rejected_jobs r

@@ -1,62 +1,61 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import pRetry from 'p-retry'
 import type { Database } from './client.js'
-import { databaseErrorCode } from './connection-error.js'
-import { readPostgresError } from './sql-state.js'
+import { databaseErrorCode, readPostgresError } from './connection-error.js'
 
 /** After the first attempt. */
 const RETRIES = 6
 
-/** Ceiling of the first backoff, in milliseconds; it doubles, so that all of them take three seconds on average. */
+/** Upper limit of the first backoff, in milliseconds. It doubles, so that all backoffs together take three seconds on average. */
 const BASE_MS = 100
 
-/** No attempt begins later than so many milliseconds after the first: each may wait for a lock, or for an answer. */
-const PATIENCE_MS = 30_000
+/** No retry is begun later than this after the first attempt, in milliseconds: each may wait for a lock, or for an answer. */
+const MAX_RETRY_TIME_MS = 30_000
 
 /**
- * What passes by itself once another transaction has ended: serialization_failure, deadlock_detected and
- * lock_not_available. Postgres has undone the whole statement then.
+ * Errors that pass once another transaction has ended: serialization_failure, deadlock_detected and lock_not_available.
+ * Postgres has undone the whole statement.
  */
 const PASSING: ReadonlySet<string> = new Set(['40001', '40P01', '55P03'])
 
 export interface RetryOptions {
-  /** Ends the waiting; the statement's own error is thrown then. */
+  /** An abort ends the retries; the error of the statement is thrown then. */
   readonly signal: AbortSignal
   /**
-   * Also when the server could not be reached, or the connection was lost. Nobody knows then whether the statement was
-   * done, so it must be one that may be done twice. Default false.
+   * Whether to retry when the server could not be reached or the connection was lost. It is unknown then whether Postgres
+   * executed the statement, so the statement must allow a second execution. Default false.
    */
   readonly reconnects?: boolean
-  /** Hears of every failed attempt that another one follows. */
+  /** Is called with the error of each failed attempt that is followed by another one. */
   readonly onRetry?: (error: unknown) => void
 }
 
 /**
- * The same database, on which a statement that collided with another client's is tried again, up to six times in half a
- * minute. Safe, because every statement of ours is a transaction of its own. Not for `$transaction`, whose statements
- * stand or fall together.
+ * Returns a handle on the same database that retries a statement which collided with another client's, up to six times in
+ * half a minute. That is safe because each statement is a transaction of its own. Not for `$transaction`, whose statements
+ * belong together.
  */
 export function withRetries(db: Database, { signal, reconnects = false, onRetry }: RetryOptions): Database {
   const mayPass = (error: unknown) =>
     PASSING.has(readPostgresError(error)?.code ?? '') ||
     (reconnects && ['unreachable', 'busy'].includes(databaseErrorCode(error) ?? ''))
 
-  async function attempt<T>(run: () => Promise<T>): Promise<T> {
-    const startedAt = performance.now()
-    for (let retry = 1; ; retry += 1) {
-      try {
-        return await run()
-      } catch (error) {
-        const isLate = performance.now() - startedAt > PATIENCE_MS
-        if (retry > RETRIES || isLate || signal.aborted || !mayPass(error)) throw error
+  /** p-retry gets no signal: with one it would turn the success of a statement into an abort that came meanwhile. */
+  const attempt = <T>(run: () => Promise<T>): Promise<T> =>
+    pRetry(run, {
+      retries: RETRIES,
+      minTimeout: 0,
+      maxRetryTime: MAX_RETRY_TIME_MS,
+      async shouldRetry({ error, retriesConsumed }) {
+        if (signal.aborted || !mayPass(error)) return false
         onRetry?.(error)
-        await sleep(Math.random() * BASE_MS * 2 ** (retry - 1), undefined, { signal }).catch(() => {
-          throw error
-        })
-      }
-    }
-  }
+        // Full jitter, where that of p-retry lies between once and twice the delay.
+        const backoffMs = Math.random() * BASE_MS * 2 ** retriesConsumed
+        return sleep(backoffMs, true, { signal }).catch(() => false)
+      },
+    })
 
-  const patient = db.$extends({ query: { $allOperations: ({ args, query }) => attempt(() => query(args)) } })
-  // By its type an extended client is no client any more, though it lacks nothing but `$on`.
-  return new Proxy(db, { get: (_, name) => Reflect.get(patient, name) })
+  const retrying = db.$extends({ query: { $allOperations: ({ args, query }) => attempt(() => query(args)) } })
+  // The type of an extended client lacks `$on`, and is no PrismaClient for that reason alone.
+  return new Proxy(db, { get: (_, name) => Reflect.get(retrying, name) })
 }

@@ -1,42 +1,43 @@
 import type { ListSource } from '../config/list-source.js'
-import type { Database } from './client.js'
+import { type Database, hasTable } from './client.js'
 
-/** An account that a run has ever begun for, and where its jobs were last read from. */
+/** An account for which a run has begun, and the source from which its jobs were last read. */
 export interface StoredAccount {
   readonly account: string
   readonly apiUrl: string | null
-  /** Null: no run of a version that notes it has begun. */
+  /** Null: no run has begun since the version that saves it. */
   readonly fingerprint: string | null
 }
 
-/** The stored accounts, by name. A database without our tables has none, and an older one no sources. */
+/** Lists the stored accounts by name. A database without our tables has none; an older database has no sources. */
 export async function listStoredAccounts(db: Database): Promise<readonly StoredAccount[]> {
-  const [found] = await db.$queryRaw<{ isMigrated: boolean }[]>`
-    SELECT to_regclass('spidra.sync_state') IS NOT NULL AS "isMigrated"`
-  if (found?.isMigrated !== true) return []
-  // By way of JSON, because a database that is not up to date lacks the columns.
+  if (!(await hasTable(db, 'spidra.sync_state'))) return []
+  // Raw SQL: the columns are read by way of JSON, because a database that is not up to date lacks them.
   return db.$queryRaw<StoredAccount[]>`
     SELECT s.account, to_jsonb(s) ->> 'api_url' AS "apiUrl", to_jsonb(s) ->> 'source_fingerprint' AS fingerprint
     FROM spidra.sync_state s ORDER BY s.account`
 }
 
-/** The account, and the one that was last read from the same source, of those that are stored. */
+/** Finds the account, and the one that was last read from the same source, among the stored accounts. */
 export async function findStoredAccounts(
   db: Database,
   account: string,
   { fingerprint }: Pick<ListSource, 'fingerprint'>,
 ): Promise<readonly StoredAccount[]> {
-  return db.$queryRaw<StoredAccount[]>`
-    SELECT s.account, s.api_url AS "apiUrl", s.source_fingerprint AS fingerprint FROM spidra.sync_state s
-    WHERE s.account = ${account} OR s.source_fingerprint = ${fingerprint}`
+  const states = await db.syncState.findMany({
+    where: { OR: [{ account }, { sourceFingerprint: fingerprint }] },
+    select: { account: true, apiUrl: true, sourceFingerprint: true },
+  })
+  return states.map(({ sourceFingerprint, ...state }) => ({ ...state, fingerprint: sourceFingerprint }))
 }
 
-/** Notes where the jobs of the account are read from. Returns false, and notes nothing, where that is another account's. */
+/** Saves the source of the account's jobs. Returns false, and saves nothing, where another account has that source. */
 export async function saveListSource(
   db: Database,
   account: string,
   { apiUrl, fingerprint }: ListSource,
 ): Promise<boolean> {
+  // Raw SQL: the condition reads the rows of other accounts.
   const saved = await db.$executeRaw`
     UPDATE spidra.sync_state SET api_url = ${apiUrl}, source_fingerprint = ${fingerprint}
     WHERE account = ${account} AND NOT EXISTS (
@@ -44,16 +45,21 @@ export async function saveListSource(
   return saved > 0
 }
 
-/** The account that most of the uuids are stored for, as live jobs; null where none is stored. `preferred` wins with one. */
+/**
+ * Finds the account for which most of the uuids are stored as live jobs; null where none is stored. `preferred` is returned
+ * where one of them is stored for it.
+ */
 export async function ownerOf(db: Database, uuids: readonly string[], preferred: string): Promise<string | null> {
-  const [owner] = await db.$queryRaw<{ account: string }[]>`
-    SELECT b.account FROM spidra.batch_jobs b WHERE b.uuid = ANY(${uuids}::uuid[]) AND b.removed_at IS NULL
-    GROUP BY b.account ORDER BY b.account = ${preferred} DESC, count(*) DESC LIMIT 1`
+  const owners = await db.batchJob.groupBy({
+    by: ['account'],
+    where: { uuid: { in: [...uuids] }, removedAt: null },
+    orderBy: { _count: { account: 'desc' } },
+  })
+  const owner = owners.find(({ account }) => account === preferred) ?? owners[0]
   return owner?.account ?? null
 }
 
-/** Whether any job is stored, whatever its account. */
+/** Whether any job is stored, of whatever account. */
 export async function hasJobs(db: Database): Promise<boolean> {
-  const rows = await db.$queryRaw<unknown[]>`SELECT FROM spidra.batch_jobs LIMIT 1`
-  return rows.length > 0
+  return (await db.batchJob.findFirst({ select: { uuid: true } })) !== null
 }

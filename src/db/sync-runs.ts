@@ -1,12 +1,17 @@
+import { TIMING } from '../config/scale.js'
 import type { Database } from './client.js'
+import { Prisma } from './generated/client.js'
 
-/** Names a run to the statements that write for it. */
+/** The largest `integer` of Postgres. Waits may add up to more, which must not cost the record. */
+const MAX_INTEGER = 2_147_483_647
+
+/** Identifies a run in the statements that write for it. */
 export interface RunKey {
   readonly id: bigint
   readonly account: string
 }
 
-/** The run's record was closed by another worker, which took the account over. Nothing was written. */
+/** Another worker closed the run's record when it took over the account. Nothing was written. */
 export class RunClosedError extends Error {
   override readonly name = 'RunClosedError'
   readonly code = 'worker_lost'
@@ -24,7 +29,7 @@ export interface NewRun {
   readonly worker: string
 }
 
-/** What a run has done so far; column for column the counters of `spidra.sync_runs`. */
+/** What a run has done so far: the counters of `spidra.sync_runs`, each with its column's name in camel case. */
 export interface RunCounters {
   readonly requests: number
   readonly retries: number
@@ -51,57 +56,119 @@ export interface RunEnd extends RunCounters {
 
 /**
  * Opens the record of a run, after closing those that a dead worker left `running`.
- * Only the holder of the account lock may call it: to everybody else such a run may be alive.
+ * Only the holder of the account lock may call it: for everybody else such a run may be alive.
  */
 export async function startRun(db: Database, run: NewRun): Promise<RunKey> {
+  // Raw SQL: `finished_at` is a time of the database's clock.
   await db.$executeRaw`
     UPDATE spidra.sync_runs
     SET status = 'aborted', finished_at = now(), error_code = 'worker_lost',
         error_message = 'The worker ended without closing the run'
     WHERE account = ${run.account} AND status = 'running'`
-  // Started by the clock of the database, like everything else in a record: worker clocks differ.
-  const [row] = await db.$queryRaw<{ id: bigint }[]>`
-    INSERT INTO spidra.sync_runs (account, mode, trigger, worker)
-    VALUES (${run.account}, ${run.mode}, ${run.trigger}, ${run.worker}) RETURNING id`
-  if (row === undefined) throw new Error('Postgres returned no id for the run')
-  return { id: row.id, account: run.account }
+  // The times are defaults of the table: they come from the database's clock, because the clocks of workers differ.
+  const { account, mode, trigger, worker } = run
+  const { id } = await db.syncRun.create({ data: { account, mode, trigger, worker }, select: { id: true } })
+  return { id, account }
 }
 
-/** Says that the run is alive, and what it has done so far. Returns false when another worker has closed it. */
+/** Writes the heartbeat of the run and what it has done so far. Returns false when another worker has closed the run. */
 export async function beatRun(db: Database, run: RunKey, soFar: RunCounters): Promise<boolean> {
-  const beaten = await db.$executeRaw`
-    UPDATE spidra.sync_runs SET
-      heartbeat_at = now(), requests = ${soFar.requests}, retries = ${soFar.retries}, pages_read = ${soFar.pagesRead},
-      seams_repaired = ${soFar.seamsRepaired}, jobs_read = ${soFar.jobsRead}, inserted = ${soFar.inserted},
-      updated = ${soFar.updated}, unchanged = ${soFar.unchanged}, removed = ${soFar.removed},
-      restored = ${soFar.restored}, rejected = ${soFar.rejected}, waited_ms = ${toMilliseconds(soFar.waitedMs)}
+  // Raw SQL: the heartbeat is a time of the database's clock.
+  const written = await db.$executeRaw`
+    UPDATE spidra.sync_runs SET heartbeat_at = now(), ${countersOf(soFar)}
     WHERE id = ${run.id} AND status = 'running'`
-  return beaten > 0
+  return written > 0
 }
 
 /** Closes the record. Returns false, and changes nothing, when another worker has closed it before. */
 export async function finishRun(db: Database, run: RunKey, end: RunEnd): Promise<boolean> {
-  // All times of a record come from the clock of the database, so that a worker's clock cannot turn them round.
+  // Raw SQL: all times of a record are of the database's clock, so that a worker's clock cannot put the end before the start.
   const closed = await db.$executeRaw`
     UPDATE spidra.sync_runs SET
-      status = ${end.status}, finished_at = now(), heartbeat_at = now(), requests = ${end.requests},
-      retries = ${end.retries}, pages_read = ${end.pagesRead}, seams_repaired = ${end.seamsRepaired},
-      jobs_read = ${end.jobsRead}, inserted = ${end.inserted}, updated = ${end.updated}, unchanged = ${end.unchanged},
-      removed = ${end.removed}, restored = ${end.restored}, rejected = ${end.rejected},
-      waited_ms = ${toMilliseconds(end.waitedMs)}, listed_total = ${end.listedTotal}, stored_total = ${end.storedTotal},
+      status = ${end.status}, finished_at = now(), heartbeat_at = now(), ${countersOf(end)},
+      listed_total = ${end.listedTotal}, stored_total = ${end.storedTotal},
       status_reason = ${end.statusReason}, error_code = ${end.errorCode}, error_message = ${end.errorMessage}
     WHERE id = ${run.id} AND status = 'running'`
   return closed > 0
 }
 
-/** The mode of the account's run under way; null: none is recorded. */
-export async function readRunningMode(db: Database, account: string): Promise<string | null> {
-  const [row] = await db.$queryRaw<{ mode: string }[]>`
-    SELECT mode FROM spidra.sync_runs WHERE account = ${account} AND status = 'running' ORDER BY id DESC LIMIT 1`
-  return row?.mode ?? null
+function countersOf(run: RunCounters): Prisma.Sql {
+  return Prisma.sql`
+    requests = ${run.requests}, retries = ${run.retries}, pages_read = ${run.pagesRead},
+    seams_repaired = ${run.seamsRepaired}, jobs_read = ${run.jobsRead}, inserted = ${run.inserted},
+    updated = ${run.updated}, unchanged = ${run.unchanged}, removed = ${run.removed}, restored = ${run.restored},
+    rejected = ${run.rejected}, waited_ms = ${Math.min(Math.round(run.waitedMs), MAX_INTEGER)}`
 }
 
-/** Waits may come to more than the column holds, which must not cost the record. */
-function toMilliseconds(waitedMs: number): number {
-  return Math.min(Math.round(waitedMs), 2_147_483_647)
+/** The mode of the account's present run; null when none is recorded. */
+export async function readRunningMode(db: Database, account: string): Promise<string | null> {
+  const run = await db.syncRun.findFirst({
+    where: { account, status: 'running' },
+    orderBy: { id: 'desc' },
+    select: { mode: true },
+  })
+  return run?.mode ?? null
+}
+
+/** The facts from which the freshness of an account is decided. All instants are of the database's clock. */
+export interface FreshnessFacts {
+  readonly asOf: Date
+  readonly lastCompleteAt: Date | null
+  /**
+   * When the first `failed` or `partial` run since the last good run ended; null when there is none. A good run was
+   * complete, or left the first pass unfinished. Aborted runs do not count.
+   */
+  readonly failingSince: Date | null
+  /** The present run; null when there is none, or its worker is gone. */
+  readonly running: {
+    readonly startedAt: Date
+    /** Whether it has stored more new jobs than the last failed run: then it got further. */
+    readonly isAdvancing: boolean
+  } | null
+}
+
+interface FreshnessRow extends Omit<FreshnessFacts, 'running'> {
+  readonly runningSince: Date | null
+  readonly isAdvancing: boolean
+}
+
+/** Reads the facts in one statement. All of an unknown account are null. */
+export async function readFreshnessFacts(
+  db: Database,
+  account: string,
+  deadAfterMs = TIMING.deadAfterMs,
+): Promise<FreshnessFacts> {
+  // Raw SQL: one snapshot of several runs and the state, and times of the database's clock.
+  const [row] = await db.$queryRaw<FreshnessRow[]>`
+    SELECT clock_timestamp() AS "asOf", s.last_complete_at AS "lastCompleteAt", first.finished_at AS "failingSince",
+      running.started_at AS "runningSince",
+      coalesce(running.inserted > coalesce(last.inserted, 0), false) AS "isAdvancing"
+    FROM (SELECT ${account}::text AS account) a
+    LEFT JOIN spidra.sync_state s ON s.account = a.account
+    LEFT JOIN LATERAL (
+      SELECT r.started_at FROM spidra.sync_runs r
+      WHERE r.account = a.account AND (r.status = 'complete' OR r.status_reason = 'first_pass_unfinished')
+      ORDER BY r.started_at DESC LIMIT 1
+    ) good ON true
+    LEFT JOIN LATERAL (
+      SELECT r.finished_at FROM spidra.sync_runs r
+      WHERE r.account = a.account AND r.status IN ('failed', 'partial')
+        AND r.started_at > coalesce(good.started_at, '-infinity')
+      ORDER BY r.started_at LIMIT 1
+    ) first ON true
+    LEFT JOIN LATERAL (
+      SELECT r.inserted FROM spidra.sync_runs r
+      WHERE r.account = a.account AND r.status IN ('failed', 'partial')
+        AND r.started_at > coalesce(good.started_at, '-infinity')
+      ORDER BY r.started_at DESC LIMIT 1
+    ) last ON true
+    LEFT JOIN LATERAL (
+      SELECT r.started_at, r.inserted FROM spidra.sync_runs r
+      WHERE r.account = a.account AND r.status = 'running'
+        AND r.heartbeat_at > now() - make_interval(secs => ${deadAfterMs / 1000})
+      ORDER BY r.started_at DESC LIMIT 1
+    ) running ON true`
+  if (row === undefined) throw new Error('Postgres returned no facts')
+  const { runningSince, isAdvancing, ...facts } = row
+  return { ...facts, running: runningSince === null ? null : { startedAt: runningSince, isAdvancing } }
 }

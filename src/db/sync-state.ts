@@ -1,70 +1,71 @@
-import type { Database } from './client.js'
-import { Prisma } from './generated/client.js'
+import { type Database, isoText, toColumn } from './client.js'
+import type { Prisma } from './generated/client.js'
 import { RunClosedError, type RunKey } from './sync-runs.js'
 
-/** What a run goes on from. Positions in the list are `created_at`, as ISO 8601 text with microseconds. */
+/** Where the next run continues. Positions in the list are `created_at`, as ISO 8601 text with microseconds. */
 export interface SyncState {
-  /** A pass has reached the end of the list. */
+  /** Whether a pass has reached the end of the list. */
   readonly isWhole: boolean
-  /** Down to where a first pass has stored everything, while it is not whole. */
+  /** The lowest position down to which a first pass has stored everything; null once the list is whole. */
   readonly bottomCreatedAt: string | null
-  /** Where the sweep goes on; null: from the top. */
+  /** Where the sweep continues; null: at the top. */
   readonly sweepCreatedAt: string | null
-  /** When the present round of the sweep began. */
+  /** When the current round of the sweep began. */
   readonly sweepStartedAt: Date | null
   readonly lastSweepAt: Date | null
-  /** Where an unfinished full pass goes on, and when it began. */
+  /** Where an unfinished full pass continues, and when it began. */
   readonly fullCreatedAt: string | null
   readonly fullStartedAt: Date | null
-  /** Where the reading of open jobs goes on; null: from the newest. */
+  /** Where the reading of open jobs continues; null: at the newest. */
   readonly openCreatedAt: string | null
-  /** When the table last was proved to hold what the API listed. */
+  /** When the table was last proved to hold what the API listed. */
   readonly lastCompleteAt: Date | null
   /** Every listed job has been read at or after this moment. */
   readonly rereadSince: Date | null
-  /** The API did not list the jobs newest first. */
+  /** Whether the API listed the jobs in another order than newest first. */
   readonly isUnsorted: boolean
-  /** Stored minus listed jobs, where a full pass could not settle it. */
+  /** Stored minus listed jobs, where a full pass could not remove that difference. */
   readonly triedDifference: number | null
-  /** The list has lost jobs: only pages that overlap are known to join. */
+  /** Whether the list has lost jobs. Then only pages that overlap are known to join. */
   readonly losesJobs: boolean
-  /** Total of the first answer of the first pass, and of the last one once it is over; null once that pass is proved. */
+  /** Total of the first answer of the first pass, and of its last answer once it has ended; null once the pass is proved. */
   readonly passTotal: number | null
   /** When the newest job of that answer was created. */
   readonly passCreatedAt: string | null
 }
 
-/** The request budget that the API last reported. */
+/** The request budget as the API last reported it. */
 export interface ReportedBudget {
   readonly limit: number
   readonly remaining: number
   readonly resetAt: Date | null
 }
 
-/** Reads the state of an account, which is on the books from then on. */
+/** Reads the state of an account. Creates it for an account that has none. */
 export async function openSyncState(db: Database, account: string): Promise<SyncState> {
-  await db.$executeRaw`INSERT INTO spidra.sync_state (account) VALUES (${account}) ON CONFLICT DO NOTHING`
-  // Positions come as text, because a Date would drop their microseconds.
+  await db.syncState.createMany({ data: [{ account }], skipDuplicates: true })
+  // Raw SQL: positions are read as text, because a Date would drop their microseconds.
   const [row] = await db.$queryRaw<SyncState[]>`
     SELECT is_whole AS "isWhole", ${isoText('bottom_created_at')} AS "bottomCreatedAt",
       ${isoText('sweep_created_at')} AS "sweepCreatedAt", sweep_started_at AS "sweepStartedAt",
       last_sweep_at AS "lastSweepAt", ${isoText('full_created_at')} AS "fullCreatedAt",
       full_started_at AS "fullStartedAt", ${isoText('open_created_at')} AS "openCreatedAt",
-      last_complete_at AS "lastCompleteAt",
-      reread_since AS "rereadSince", is_unsorted AS "isUnsorted", tried_difference AS "triedDifference",
-      loses_jobs AS "losesJobs", pass_total AS "passTotal", ${isoText('pass_created_at')} AS "passCreatedAt"
+      last_complete_at AS "lastCompleteAt", reread_since AS "rereadSince", is_unsorted AS "isUnsorted",
+      tried_difference AS "triedDifference", loses_jobs AS "losesJobs", pass_total AS "passTotal",
+      ${isoText('pass_created_at')} AS "passCreatedAt"
     FROM spidra.sync_state WHERE account = ${account}`
   if (row === undefined) throw new Error(`the state of account ${account} vanished while it was read`)
   return row
 }
 
 /**
- * Notes a part of the state; what is not given stays as it is.
+ * Saves the given parts of the state, and leaves the rest as it is.
  *
- * @throws RunClosedError when the run is no longer `running`: what it knew may be overtaken.
+ * @throws RunClosedError when the run is no longer `running`: another run may have saved a newer state.
  */
 export async function saveSyncState(db: Database, run: RunKey, change: Partial<SyncState>): Promise<void> {
   const columns = Object.entries(change).map(([name, value]) => [toColumn(name), value])
+  // Raw SQL: the fence, and positions with their microseconds.
   const saved = await db.$executeRaw`
     WITH fence AS MATERIALIZED (
       SELECT r.id FROM spidra.sync_runs r WHERE r.id = ${run.id} AND r.status = 'running' FOR SHARE
@@ -81,33 +82,31 @@ export async function saveSyncState(db: Database, run: RunKey, change: Partial<S
   if (saved === 0) throw new RunClosedError(run)
 }
 
-/** Notes the request budget, so that other processes can show it. */
+/** Saves the request budget, so that other processes can show it. */
 export async function saveBudget(db: Database, account: string, budget: ReportedBudget): Promise<void> {
-  await db.$executeRaw`
-    INSERT INTO spidra.sync_state (account, rate_limit, rate_remaining, rate_reset_at)
-    VALUES (${account}, ${budget.limit}, ${budget.remaining}, ${budget.resetAt})
-    ON CONFLICT (account) DO UPDATE SET rate_limit = excluded.rate_limit, rate_remaining = excluded.rate_remaining,
-      rate_reset_at = excluded.rate_reset_at`
+  const columns = { rateLimit: budget.limit, rateRemaining: budget.remaining, rateResetAt: budget.resetAt }
+  await upsertState(db, account, columns)
 }
 
-/** Notes after how many hours without progress an open job counts as stuck, for the views. Writes only what is new. */
-export async function saveStuckAfter(db: Database, account: string, stuckAfterHours: number): Promise<void> {
-  await db.$executeRaw`
-    UPDATE spidra.sync_state SET stuck_after_hours = ${stuckAfterHours}
-    WHERE account = ${account} AND stuck_after_hours <> ${stuckAfterHours}`
-}
-
-/** Notes when the next run is due, so that other processes can show it. */
+/** Saves when the next run is due, so that other processes can show it. */
 export async function saveNextRun(db: Database, account: string, nextRunAt: Date | null): Promise<void> {
-  await db.$executeRaw`
-    INSERT INTO spidra.sync_state (account, next_run_at) VALUES (${account}, ${nextRunAt})
-    ON CONFLICT (account) DO UPDATE SET next_run_at = excluded.next_run_at`
+  await upsertState(db, account, { nextRunAt })
 }
 
-function isoText(column: string): Prisma.Sql {
-  return Prisma.sql`to_char(${Prisma.raw(column)} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`
+/** Saves after how many hours without progress an open job counts as stuck, for the views. Writes only a new value. */
+export async function saveStuckAfter(db: Database, account: string, stuckAfterHours: number): Promise<void> {
+  await db.syncState.updateMany({
+    where: { account, stuckAfterHours: { not: stuckAfterHours } },
+    data: { stuckAfterHours },
+  })
 }
 
-function toColumn(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+/** One `INSERT .. ON CONFLICT DO UPDATE`, because another process may create the state at the same moment. */
+async function upsertState(
+  db: Database,
+  account: string,
+  columns: Omit<Prisma.SyncStateUncheckedCreateInput, 'account'>,
+): Promise<void> {
+  const select = { account: true }
+  await db.syncState.upsert({ where: { account }, create: { account, ...columns }, update: columns, select })
 }

@@ -1,27 +1,28 @@
 import type { Database } from './client.js'
 import type { ReportedBudget } from './sync-state.js'
 
-/** What a process of a fleet says of itself. */
-export interface WorkerSign {
+/** What a process of a fleet reports about itself. */
+export interface WorkerHeartbeat {
   /** `host:pid`. */
   readonly worker: string
   readonly role: 'scheduler' | 'worker' | 'both'
   readonly sourceAddress: string | null
   readonly runsInParallel: number
   readonly running: number
-  /** Null: nothing is known of it yet. */
+  /** Null until it is known. */
   readonly budget: ReportedBudget | null
-  /** How long it takes no runs for want of requests, in milliseconds; 0 when it takes some, or never does. */
+  /** For how long it takes no runs because its request budget is spent, in milliseconds; 0 when it takes runs, or never does. */
   readonly pausedForMs: number
 }
 
-/** Rows of processes that have been gone for so long are deleted, in hours. */
+/** A process without a heartbeat for this number of hours is deleted. */
 const KEPT_HOURS = 1
 
-/** Notes a sign of life, and forgets who has been gone for an hour. */
-export async function noteWorker(db: Database, sign: WorkerSign): Promise<void> {
-  const { worker, role, sourceAddress, runsInParallel, running, budget, pausedForMs } = sign
+/** Saves a heartbeat, and deletes the processes that have had none for an hour. */
+export async function saveHeartbeat(db: Database, heartbeat: WorkerHeartbeat): Promise<void> {
+  const { worker, role, sourceAddress, runsInParallel, running, budget, pausedForMs } = heartbeat
   const pausedForSeconds = pausedForMs === 0 ? null : pausedForMs / 1000
+  // Raw SQL: all times are of the database's clock, in one statement.
   await db.$executeRaw`
     WITH gone AS (
       DELETE FROM spidra.workers WHERE seen_at < now() - make_interval(hours => ${KEPT_HOURS}::integer) AND worker <> ${worker}
@@ -37,7 +38,7 @@ export async function noteWorker(db: Database, sign: WorkerSign): Promise<void> 
       paused_until = excluded.paused_until, seen_at = now()`
 }
 
-/** Takes a process that ends in order off the list. */
-export async function forgetWorker(db: Database, worker: string): Promise<void> {
-  await db.$executeRaw`DELETE FROM spidra.workers WHERE worker = ${worker}`
+/** Deletes a process that ends. */
+export async function deleteWorker(db: Database, worker: string): Promise<void> {
+  await db.worker.deleteMany({ where: { worker } })
 }

@@ -1,5 +1,5 @@
 import type { Database } from '../db/client.js'
-import { forgetWorker, noteWorker, type WorkerSign } from '../db/workers.js'
+import { deleteWorker, saveHeartbeat, type WorkerHeartbeat } from '../db/workers.js'
 import type { Logger } from '../logging/logger.js'
 
 /** Time between two heartbeats, in milliseconds. */
@@ -13,7 +13,7 @@ export interface HeartbeatsOptions {
   /** `host:pid`. */
   readonly worker: string
   /** What the process reports of itself now. */
-  readonly read: () => Omit<WorkerSign, 'worker'>
+  readonly read: () => Omit<WorkerHeartbeat, 'worker'>
   readonly log: Logger
 }
 
@@ -34,12 +34,12 @@ export async function startHeartbeats({ db, worker, read, log }: HeartbeatsOptio
     writtenAt = performance.now()
     // One after the other: a slow one that came late would report an old state, or a process that has ended.
     writing = writing
-      .then(() => noteWorker(db, { worker, ...read() }))
+      .then(() => saveHeartbeat(db, { worker, ...read() }))
       .catch((err: unknown) => log.debug({ err }, 'heartbeat could not be written'))
   }
 
   // The row may be of an earlier process with the same host and number.
-  await forgetWorker(db, worker).catch(() => {})
+  await deleteWorker(db, worker).catch(() => {})
   write()
   await writing
   const timer = setInterval(write, INTERVAL_MS)
@@ -59,7 +59,7 @@ export async function startHeartbeats({ db, worker, read, log }: HeartbeatsOptio
       if (early !== null) clearTimeout(early)
       // A heartbeat under way would insert the row again.
       await writing
-      await forgetWorker(db, worker).catch(() => {})
+      await deleteWorker(db, worker).catch(() => {})
     },
   }
 }

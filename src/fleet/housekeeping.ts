@@ -1,6 +1,6 @@
 import { type AlertWatch, startAlertWatch } from '../alerts/watch.js'
 import type { Account } from '../config/accounts.js'
-import { pruneHistory } from '../db/history.js'
+import { pruneHistory } from '../db/housekeeping.js'
 import type { CommandContext } from '../service/command.js'
 import type { OpenDatabase } from '../service/open-database.js'
 import type { RunSummary } from '../sync/run-summary.js'

@@ -1,7 +1,6 @@
 import { Client } from 'pg'
 import PgBoss from 'pg-boss'
-import { toDatabaseError } from '../db/connection-error.js'
-import { explainMissingRight } from '../db/missing-rights.js'
+import { explainMissingRight, toDatabaseError } from '../db/connection-error.js'
 import type { Logger } from '../logging/logger.js'
 import type { RunMode, RunTrigger } from '../sync/run-summary.js'
 

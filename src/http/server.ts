@@ -1,6 +1,7 @@
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import type { Config } from '../config/config.js'
 import { ConfigError } from '../config/config-error.js'
+import { errorCodeOf } from '../logging/error-code.js'
 import type { Logger } from '../logging/logger.js'
 import type { StatusDocument } from '../report/status.js'
 import { createAccessCheck } from './access.js'
@@ -117,7 +118,7 @@ function sendError(reply: FastifyReply, status: number, error: string, message: 
 }
 
 function toConfigError(error: unknown, host: string, port: number): unknown {
-  const code = error instanceof Error && 'code' in error ? error.code : null
+  const code = errorCodeOf(error)
   const problemWith = (variable: string, problem: string) => new ConfigError([{ variable, problem }], { cause: error })
   switch (code) {
     case 'EADDRINUSE':

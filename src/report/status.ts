@@ -1,6 +1,6 @@
 import { type FiringAlert, readFiringAlerts } from '../db/alerts.js'
 import type { Database } from '../db/client.js'
-import { readDatabaseTime } from '../db/clock.js'
+import { readDatabaseTime } from '../db/client.js'
 import type { SyncRun, SyncState } from '../db/generated/client.js'
 import { type OpenRejections, readOpenRejections } from '../db/rejected-jobs.js'
 import type { RunCounters } from '../db/sync-runs.js'

@@ -1,5 +1,5 @@
 import { startAlertWatch } from '../alerts/watch.js'
-import { pruneHistory } from '../db/history.js'
+import { pruneHistory } from '../db/housekeeping.js'
 import { saveNextRun } from '../db/sync-state.js'
 import { createMetrics } from '../http/metrics.js'
 import { type HttpServer, startHttpServer } from '../http/server.js'

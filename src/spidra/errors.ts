@@ -1,5 +1,6 @@
 import { errors } from 'undici'
 import { z } from 'zod'
+import { errorCodeOf } from '../logging/error-code.js'
 import { type HeaderReader, readRetryAfterMs } from './rate-limit-headers.js'
 
 /** Why an answer was unusable, in words a dashboard can group by. */
@@ -174,7 +175,8 @@ export function toNetworkError(error: unknown, timedOut: boolean, to: Destinatio
     const message = `No answer from ${origin} for page ${to.page} within ${to.requestTimeoutMs} ms (REQUEST_TIMEOUT_MS)`
     return new SpidraError(message, { code: 'timeout', status: null, cause: error })
   }
-  const reason = error instanceof Error && 'code' in error && error.code !== undefined ? ` (${String(error.code)})` : ''
+  const code = errorCodeOf(error)
+  const reason = code === null ? '' : ` (${code})`
   if (isBindError(error)) {
     const rule = 'it must be an IP address of this machine, of the same family (IPv4 or IPv6) as the server or proxy'
     const message = `Nothing can be sent to ${origin} from SOURCE_ADDRESS${reason}: ${rule}`

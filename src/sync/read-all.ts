@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { keepDailyTotals } from '../db/daily-totals.js'
+import { refreshDailyTotals } from '../db/housekeeping.js'
 import { findRemoved, MAX_SEARCHES } from './find-removed.js'
 import { type FullPosition, openFullPosition } from './full-position.js'
 import { isOurList, reachHead } from './head.js'
@@ -43,7 +43,7 @@ export async function readEverything(pass: Pass, first: Page): Promise<SyncResul
     const end = await readSlice(pass, position, head, refresh)
     await pass.writer.drain()
     // A first pass may wait for its budget for hours. Until then its days would be aggregated by every query.
-    await keepDailyTotals(pass.db, pass.run.account)
+    await refreshDailyTotals(pass.db, pass.run.account)
     if (end === 'end') return closePass(pass, position, { head, hasReadAll })
     if (end !== 'until') return withoutCounts(pass, end)
     if (pass.mustYield()) throw new YieldError()

@@ -5,10 +5,11 @@ import type { SyncSizes, Timing } from '../config/scale.js'
 import { LockLostError, lockAccount } from '../db/account-lock.js'
 import type { Database } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
-import { keepDailyTotals } from '../db/daily-totals.js'
+import { refreshDailyTotals } from '../db/housekeeping.js'
 import { withRetries } from '../db/retry.js'
 import { beatRun, finishRun, RunClosedError, type RunEnd, type RunKey, startRun } from '../db/sync-runs.js'
 import { openSyncState } from '../db/sync-state.js'
+import { errorCodeOf } from '../logging/error-code.js'
 import type { SpidraClient } from '../spidra/client.js'
 import { SpidraError } from '../spidra/errors.js'
 import { YieldError } from './interruptions.js'
@@ -126,7 +127,7 @@ async function runUnderLock(
     const { status, reason, listedTotal, storedTotal } = result
     openUnread = result.openUnread
     ending = { ...NO_ENDING, status, listedTotal, storedTotal, statusReason: reason }
-    await keepDailyTotals(db, run.account).catch((err: unknown) => log.warn({ err }, 'daily sums could not be kept'))
+    await refreshDailyTotals(db, run.account).catch((err: unknown) => log.warn({ err }, 'daily sums could not be kept'))
   } catch (thrown) {
     error = toRunError(thrown, options.databaseUrl)
     ending = { ...NO_ENDING, ...endingOf(error, options.signal.aborted) }
@@ -146,7 +147,7 @@ const NO_ENDING = { listedTotal: null, storedTotal: null, statusReason: null, er
 function endingOf(error: Error, isStopped: boolean): Pick<RunEnd, 'status' | 'errorCode' | 'errorMessage'> {
   if (isStopped) return { status: 'aborted', errorCode: 'stopped', errorMessage: 'The worker was told to stop' }
   const isGivenUp = [RunClosedError, LockLostError, YieldError].some((kind) => error instanceof kind)
-  const errorCode = 'code' in error && typeof error.code === 'string' ? error.code : 'internal'
+  const errorCode = errorCodeOf(error) ?? 'internal'
   return { status: isGivenUp ? 'aborted' : 'failed', errorCode, errorMessage: error.message }
 }
 

@@ -1,5 +1,5 @@
 import { listUnlisted } from '../db/batch-jobs-read.js'
-import { areItemsOfTheirOwn, fingerprintOf } from '../db/rejected-jobs.js'
+import { countAsListedJobs, fingerprintOf } from '../db/rejected-jobs.js'
 import { type Micros, toTimestamp } from './instant.js'
 import { isLast, type Page } from './page.js'
 import type { Pass } from './pass.js'
@@ -130,7 +130,7 @@ export async function checkWindow(
   if (unidentified.size > 0) {
     // What this run has changed in the quarantine must be there first.
     await writer.drain()
-    if (!(await areItemsOfTheirOwn(db, run.account, unidentified))) return
+    if (!(await countAsListedJobs(db, run.account, unidentified))) return
   }
   await list.noteLoss()
   if (isOverlapping) for (const uuid of unlisted) list.missing.add(uuid)

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { decideAlerts, watchDatabase } from '../../src/alerts/decide.js'
-import type { AlertFacts } from '../../src/db/alert-facts.js'
+import type { AlertFacts } from '../../src/db/alerts.js'
 
 const NONE = { count: 0, runId: null, errorCode: null, errorMessage: null }
 const CALM: AlertFacts = {

@@ -1,7 +1,7 @@
 import { createServer, type Socket } from 'node:net'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { type AlertWatchOptions, startAlertWatch } from '../../src/alerts/watch.js'
-import { readAlertFacts } from '../../src/db/alert-facts.js'
+import { readAlertFacts } from '../../src/db/alerts.js'
 import { openDatabase } from '../../src/db/client.js'
 import { createLogger } from '../../src/logging/logger.js'
 import { openRelay } from '../support/relay.js'

@@ -10,7 +10,7 @@ import { shareTestDatabase } from '../support/shared-database.js'
 const database = await shareTestDatabase()
 const { db, sql, url } = database
 
-test('one worker holds an account, whatever the others hold', async () => {
+test('one worker holds the lock of an account, whatever locks others hold', async () => {
   await using first = await hold('ada')
 
   expect(await lockAccount(url, db, 'ada')).toBeNull()
@@ -18,7 +18,7 @@ test('one worker holds an account, whatever the others hold', async () => {
   expect([first.lost.aborted, other.lost.aborted]).toEqual([false, false])
 })
 
-test('of ten at once one gets it, and the others leave no connection behind', async () => {
+test('one of ten workers gets the lock, and the others leave no connection behind', async () => {
   const locks = await Promise.all(Array.from({ length: 10 }, () => lockAccount(url, db, 'ada')))
 
   expect(locks.filter((lock) => lock !== null)).toHaveLength(1)
@@ -26,7 +26,7 @@ test('of ten at once one gets it, and the others leave no connection behind', as
   for (const lock of locks) await lock?.release()
 })
 
-test('release frees the account at once, and is no loss', async () => {
+test('a release frees the account at once, and does not count as a lost lock', async () => {
   const lock = await lockOf('ada')
   await lock.release()
 
@@ -34,7 +34,7 @@ test('release frees the account at once, and is no loss', async () => {
   expect(lock.lost.aborted).toBe(false)
 })
 
-test('a connection that is ended frees the account, and its holder learns of it', async () => {
+test('a terminated connection frees the account, and its holder is notified', async () => {
   const lock = await lockOf('ada')
   const lost = once(lock.lost, 'abort')
   await endLockConnections()
@@ -46,7 +46,7 @@ test('a connection that is ended frees the account, and its holder learns of it'
   await lock.release()
 })
 
-test('a holder whose heartbeat is fresh is left alone', async () => {
+test('a holder with a fresh heartbeat keeps the lock', async () => {
   await using holder = await hold('ada')
   await openRun(db, 'ada')
   await silence(59)
@@ -56,7 +56,7 @@ test('a holder whose heartbeat is fresh is left alone', async () => {
   expect(holder.lost.aborted).toBe(false)
 })
 
-test('a holder that was silent for a minute is taken over: its run is closed, its connection ended', async () => {
+test('a holder without a heartbeat for a minute loses the lock: its run is closed, its connection terminated', async () => {
   const dead = await lockOf('ada')
   await openRun(db, 'ada')
   await openRun(db, 'bob')
@@ -73,7 +73,7 @@ test('a holder that was silent for a minute is taken over: its run is closed, it
   expect(await countLockConnections()).toBe(1)
 })
 
-test('of several that would take over a dead holder one does, and the others skip', async () => {
+test('one of several workers takes over from a dead holder, and the others skip', async () => {
   const dead = await lockOf('ada')
   await openRun(db, 'ada')
   await silence(61)
@@ -85,7 +85,7 @@ test('of several that would take over a dead holder one does, and the others ski
   for (const lock of locks) await lock?.release()
 })
 
-test('a takeover waits for the closing of the run, and gives way to a heartbeat that comes first', async () => {
+test('a takeover waits until the run is closed, and gives up when a heartbeat comes first', async () => {
   await using holder = await hold('ada')
   await openRun(db, 'ada')
   await silence(61)
@@ -112,7 +112,7 @@ test('a record that a killed worker left behind does not make the next holder lo
   expect(holder.lost.aborted).toBe(false)
 })
 
-test('refuses a proxy that lends connections by transaction, and leaves no lock behind', async () => {
+test('refuses a proxy that shares connections by transaction, and leaves no lock behind', async () => {
   await using proxy = await openPoolingProxy(url)
   await using pooled = { db: openDatabase(proxy.url), [Symbol.asyncDispose]: () => pooled.db.$disconnect() }
   await expect(pooled.db.$queryRaw`SELECT 1 AS one`).resolves.toEqual([{ one: 1 }])
@@ -125,7 +125,7 @@ test('refuses a proxy that lends connections by transaction, and leaves no lock 
   await using _next = await hold('ada')
 })
 
-test('a database that is not there is an error, and no lock', async () => {
+test('a database that cannot be reached is an error, and gives no lock', async () => {
   const elsewhere = new URL(url)
   elsewhere.pathname = '/no_such_jobs'
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { readAlertFacts } from '../../src/db/alert-facts.js'
+import { readAlertFacts } from '../../src/db/alerts.js'
 import { hold } from '../support/blocking.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 
@@ -22,7 +22,7 @@ async function ran(account: string, ...runs: readonly string[]): Promise<void> {
 
 const facts = () => readAlertFacts(db, 'default')
 
-test('of an account in which nothing has run are all nothing', async () => {
+test('are null or zero for an account without runs', async () => {
   await ran('other', 'failed:network', 'failed:unauthorized')
 
   expect(await facts()).toEqual({
@@ -33,7 +33,7 @@ test('of an account in which nothing has run are all nothing', async () => {
 })
 
 describe('failures', () => {
-  test('are counted from the last verdict on, refused keys by themselves', async () => {
+  test('are counted since the last verdict, refused keys apart', async () => {
     await ran(
       'default',
       ...['failed:network', 'complete', 'failed:network', 'failed:forbidden', 'failed:unauthorized', 'failed:timeout'],
@@ -47,7 +47,7 @@ describe('failures', () => {
     })
   })
 
-  test('end with a partial run; aborted and running ones count neither way', async () => {
+  test('are counted anew after a partial run; aborted and running runs do not count', async () => {
     await ran('default', 'failed:network', 'aborted', 'failed:timeout', 'running')
     expect(await facts()).toMatchObject({ failures: { count: 2 }, verdict: null })
 
@@ -62,7 +62,7 @@ describe('failures', () => {
   })
 })
 
-test('the age is that of the last complete run, by the clock of the database', async () => {
+test('the lag is the age of the last complete run, by the clock of the database', async () => {
   await sql(
     `INSERT INTO spidra.sync_state (account, last_complete_at) VALUES ('default', now() - interval '90 minutes')`,
   )
@@ -92,7 +92,7 @@ test('stuck jobs and open rejections are those of the account; of many jobs five
   expect(stuckUuids.map((uuid) => uuid.at(-1))).toEqual(['8', '7', '6', '5', '4'])
 })
 
-test('are not waited for while a table is locked', async () => {
+test('are given up while a table is locked', async () => {
   await using _lock = await hold(database, 'LOCK TABLE spidra.batch_jobs IN ACCESS EXCLUSIVE MODE')
 
   await expect(facts()).rejects.toThrow(/57014|statement timeout/)

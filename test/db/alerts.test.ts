@@ -31,7 +31,7 @@ async function tell(worker = 'host:1'): Promise<string[]> {
 }
 
 describe('a state', () => {
-  test('is kept from its first firing on, and what never fired is not', async () => {
+  test('is stored from its first firing on, and not before', async () => {
     await note([FRESH], 1)
     expect(await rows()).toEqual([])
 
@@ -42,7 +42,7 @@ describe('a state', () => {
     expect(await readFiringAlerts(db, 'other')).toEqual([])
   })
 
-  test('is written when it changes, and not when it is found again', async () => {
+  test('is written when it changes, and not when it is found unchanged', async () => {
     await note([STALE, STUCK], 1)
     const before = await sql('SELECT xmin, ctid, * FROM spidra.alerts ORDER BY kind')
 
@@ -51,7 +51,7 @@ describe('a state', () => {
     expect(await sql('SELECT xmin, ctid, * FROM spidra.alerts ORDER BY kind')).toEqual(before)
   })
 
-  test('is not turned back by a worker that looked earlier and wrote later', async () => {
+  test('is not undone by a worker that checked earlier and wrote later', async () => {
     await note([STALE], 1)
     await note([FRESH], 3)
 
@@ -62,7 +62,7 @@ describe('a state', () => {
 })
 
 describe('a message', () => {
-  test('is due once when trouble begins, and once when it is over', async () => {
+  test('is due once when an alert fires, and once when it is resolved', async () => {
     await note([STALE, STUCK], 1)
     expect(await tell()).toEqual(['stale firing', 'stuck_jobs firing'])
     expect(await tell()).toEqual([])
@@ -72,26 +72,26 @@ describe('a message', () => {
     expect(await tell()).toEqual([])
   })
 
-  test('tells what was found when the state changed', async () => {
+  test('has the summary and the details from when the state changed', async () => {
     await note([STUCK], 1)
 
     expect(await claim()).toEqual([{ ...STUCK, since: new Date('2026-03-01T12:00:00.000Z') }])
   })
 
-  test('is not due of trouble that was over before anybody was told', async () => {
+  test('is not due for an alert that was resolved before it was reported', async () => {
     await note([STALE], 1)
     await note([FRESH], 2)
 
     expect(await tell()).toEqual([])
   })
 
-  test('of one account is no business of another', async () => {
+  test('of one account is not claimed for another', async () => {
     await note([STALE], 1)
 
     expect(await claimAlerts(db, 'other', 'host:1')).toEqual([])
   })
 
-  test('goes to one of ten workers that ask at once', async () => {
+  test('is claimed by one of ten workers at once', async () => {
     await note([STALE, STUCK], 1)
     const workers = Array.from({ length: 10 }, () => openDatabase(database.url))
     try {
@@ -110,7 +110,7 @@ describe('a message', () => {
     }
   })
 
-  test('that is given back is due again', async () => {
+  test('that is released is due again', async () => {
     await note([STALE], 1)
     await claim('host:1')
     expect(await claim('host:2')).toEqual([])
@@ -120,7 +120,7 @@ describe('a message', () => {
     expect(await claim('host:2')).toMatchObject([{ kind: 'stale' }])
   })
 
-  test('of a worker that died with it is due again after two minutes, and is then no longer its own', async () => {
+  test('of a dead worker is due again after two minutes, and is then no longer claimed by it', async () => {
     await note([STALE], 1)
     const [lost] = await claim('host:1')
     expect(await sql(`SELECT claimed_until - now() > interval '100 s' AS held FROM spidra.alerts`)).toEqual([
@@ -135,7 +135,7 @@ describe('a message', () => {
     expect(await rows()).toMatchObject([{ told_state: 'resolved', claimed_by: 'host:2' }])
   })
 
-  test('of a state that changed while it was being told is told, and the change is due', async () => {
+  test('about a state that changed meanwhile counts as reported, and the change is due', async () => {
     await note([STALE], 1)
     const [due] = await claim()
     await note([FRESH], 2)

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest'
-import { mergeJobs } from '../../src/db/batch-jobs.js'
+import { markRemoved, mergeJobs } from '../../src/db/batch-jobs.js'
 import {
   countLiveJobs,
   hasMoreLiveJobs,
@@ -11,7 +11,6 @@ import {
   readNewestCreatedAt,
 } from '../../src/db/batch-jobs-read.js'
 import { keepRejectedJobs } from '../../src/db/rejected-jobs.js'
-import { markRemoved } from '../../src/db/removals.js'
 import { jobRows, openRun, uuidOf } from '../support/job-rows.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 
@@ -37,13 +36,13 @@ test('counts the live jobs of the account', async () => {
   expect(await countLiveJobs(db, 'nobody')).toBe(0)
 })
 
-test('knows whether the account has more live jobs than so many', async () => {
+test('says whether the account has more live jobs than a given number', async () => {
   expect(await hasMoreLiveJobs(db, 'default', 7)).toBe(true)
   expect(await hasMoreLiveJobs(db, 'default', 8)).toBe(false)
   expect(await hasMoreLiveJobs(db, 'nobody', 0)).toBe(false)
 })
 
-test('knows the newest live job to the microsecond', async () => {
+test('reads the creation of the newest live job to the microsecond', async () => {
   expect(await readNewestCreatedAt(db, 'default')).toBe('2026-03-01T12:00:09.000001Z')
   expect(await readNewestCreatedAt(db, 'nobody')).toBeNull()
 
@@ -52,14 +51,14 @@ test('knows the newest live job to the microsecond', async () => {
   expect(await readNewestCreatedAt(db, 'default')).toBe('2026-03-01T12:00:08.000001Z')
 })
 
-test('ranks an instant by the live jobs that are newer', async () => {
+test('the rank of an instant is the number of newer live jobs', async () => {
   expect(await rankOf(db, 'default', secondOf(9))).toBe(0)
   expect(await rankOf(db, 'default', '2026-03-01T12:00:09.000000Z')).toBe(1)
   expect(await rankOf(db, 'default', secondOf(4))).toBe(4)
   expect(await rankOf(db, 'default', '1970-01-01T00:00:00Z')).toBe(8)
 })
 
-test('leaves jobs out of the rank that are known to be gone', async () => {
+test('jobs that are known to be gone do not count for the rank', async () => {
   const gone = [2, 5, 7, 9, 20, 100].map(uuidOf)
 
   expect(await rankOf(db, 'default', secondOf(4), gone)).toBe(2)
@@ -67,7 +66,7 @@ test('leaves jobs out of the rank that are known to be gone', async () => {
   expect(await rankOf(db, 'default', secondOf(7), [])).toBe(2)
 })
 
-test('lists the jobs that can still change, newest first, with their ranks', async () => {
+test('lists the open jobs, newest first, with their ranks', async () => {
   const ended = [2, 3, 9].map(uuidOf)
   await database.sql(`UPDATE spidra.batch_jobs SET status = 'completed' WHERE uuid = ANY($1)`, [ended])
   await database.sql(`UPDATE spidra.batch_jobs SET status = 'odd' WHERE uuid = $1`, [uuidOf(4)])
@@ -88,7 +87,7 @@ test('lists the jobs that can still change, newest first, with their ranks', asy
   expect(await listOpenJobs(db, 'nobody')).toEqual([])
 })
 
-test('jobs that were created at once have one rank', async () => {
+test('jobs that were created at the same instant have the same rank', async () => {
   await database.sql('UPDATE spidra.batch_jobs SET created_at = $1 WHERE uuid = ANY($2)', [
     secondOf(8),
     [6, 7].map(uuidOf),
@@ -105,7 +104,7 @@ test('jobs that were created at once have one rank', async () => {
   ])
 })
 
-test('tells whether one of the uuids is a live job of the account', async () => {
+test('says whether one of the uuids is a live job of the account', async () => {
   const has = (...numbers: number[]) => hasStored(db, 'default', numbers.map(uuidOf), null)
 
   expect(await has(100, 9)).toBe(true)
@@ -115,14 +114,14 @@ test('tells whether one of the uuids is a live job of the account', async () => 
   expect(await has(20), 'of another account').toBe(false)
 })
 
-test('of covered ground only what is strictly newer than its bottom counts', async () => {
+test('only jobs that are strictly newer than the bottom count as covered', async () => {
   const has = (createdAfter: string) => hasStored(db, 'default', [uuidOf(3)], createdAfter)
 
   expect(await has('2026-03-01T12:00:03.000000Z')).toBe(true)
   expect(await has(secondOf(3))).toBe(false)
 })
 
-test('an open rejection stands for a listed job, but says nothing of when it was created', async () => {
+test('an open rejection counts as a listed job, but has no creation time', async () => {
   const run = await openRun(db)
   const row = { payload: '{}', fingerprint: 'f', reason: 'bad', copies: 1 }
   await keepRejectedJobs(db, run, [
@@ -139,7 +138,7 @@ test('an open rejection stands for a listed job, but says nothing of when it was
   expect(await has(51), 'resolved').toBe(false)
 })
 
-test('lists the live jobs of a range that are not listed: above `after`, up to and with `upTo`', async () => {
+test('lists the live jobs of a range that are not listed: later than `after`, up to and including `upTo`', async () => {
   const unlisted = async (after: string | null, upTo: string | null, ...listed: number[]) =>
     [...(await listUnlisted(db, 'default', { after, upTo, settled: null }, listed.map(uuidOf)))].sort()
 
@@ -150,7 +149,7 @@ test('lists the live jobs of a range that are not listed: above `after`, up to a
   expect(await unlisted(secondOf(6), secondOf(6))).toEqual([])
 })
 
-test('a job not older than the page that leaves it out is unlisted only when it was first seen long enough ago', async () => {
+test('a job newer than the page that lacks it is unlisted only when it was first seen long enough ago', async () => {
   const unlisted = async (ageMs: number) => {
     const range = { after: null, upTo: null, settled: { newest: secondOf(7), ageMs } }
     return [...(await listUnlisted(db, 'default', range, [1, 2, 3, 4, 6].map(uuidOf)))].sort()

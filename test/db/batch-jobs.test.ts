@@ -1,11 +1,10 @@
 import { expect, test } from 'vitest'
-import { mergeJobs } from '../../src/db/batch-jobs.js'
+import type { JobRow } from '../../src/db/batch-jobs.js'
+import { mergeJobs, mergeStatement } from '../../src/db/batch-jobs.js'
 import type { Database } from '../../src/db/client.js'
+import { readPostgresError } from '../../src/db/connection-error.js'
 import { Prisma } from '../../src/db/generated/client.js'
-import type { JobRow } from '../../src/db/job-row.js'
-import { mergeStatement } from '../../src/db/merge-statement.js'
 import { keepRejectedJobs } from '../../src/db/rejected-jobs.js'
-import { readPostgresError } from '../../src/db/sql-state.js'
 import type { RunKey } from '../../src/db/sync-runs.js'
 import { openTransaction, untilBlocked } from '../support/blocking.js'
 import { closeRun, jobRow, jobRows, openRun, readJobs, uuidOf } from '../support/job-rows.js'
@@ -48,7 +47,7 @@ test('stores every value exactly', async () => {
   })
 })
 
-test('sends only its columns of what the caller has', async () => {
+test('sends only the columns, and no other property of the rows', async () => {
   const run = await openRun(database.db)
   const circular: { itself?: object } = {}
   circular.itself = circular
@@ -58,7 +57,7 @@ test('sends only its columns of what the caller has', async () => {
   expect(await readJobs(database)).toMatchObject([{ uuid: uuidOf(1), extra: null }])
 })
 
-test('does not touch an unchanged row: no WAL, no new version, no lock, neither on its run', async () => {
+test('does not touch an unchanged row: no WAL, no new version, no lock on the row or the run', async () => {
   await using database = await createTestDatabase()
   const run = await openRun(database.db)
   const rows = jobRows(1_000, (n) => ({ extra: `{"n":${n}}` }))
@@ -110,7 +109,7 @@ test.each(CHANGES)('a change of %j alone is an update', async (change) => {
   ])
 })
 
-test('the same instant and the same JSON, written otherwise, are no change', async () => {
+test('the same instant and the same JSON in another notation are no change', async () => {
   const run = await openRun(database.db)
   await mergeJobs(database.db, run, [jobRow({ extra: '{"a":1,"b":[2]}' })])
 
@@ -121,7 +120,7 @@ test('the same instant and the same JSON, written otherwise, are no change', asy
   expect(outcome).toEqual({ ...NOTHING, unchanged: 1 })
 })
 
-test('of a uuid given twice the last row counts', async () => {
+test('of two rows with one uuid the last counts', async () => {
   const run = await openRun(database.db)
 
   const outcome = await mergeJobs(database.db, run, [
@@ -134,7 +133,7 @@ test('of a uuid given twice the last row counts', async () => {
   expect(await readJobs(database)).toMatchObject([{ status: 'completed' }, { status: 'running' }])
 })
 
-test('nothing to merge is no reason to ask', async () => {
+test('no statement is sent for no rows', async () => {
   const run = await openRun(database.db)
   await closeRun(database, run)
 
@@ -154,7 +153,7 @@ const GUILTY: readonly { what: string; row: Partial<JobRow>; sqlState: string }[
   { what: 'a count above integer', row: { totalUrls: 2_147_483_648 }, sqlState: '22003' },
 ]
 
-test.each(GUILTY)('keeps $what out, and lets the others in', async ({ row, sqlState }) => {
+test.each(GUILTY)('refuses $what, and merges the others', async ({ row, sqlState }) => {
   const run = await openRun(database.db)
   const rows = jobRows(4, (n) => (n === 3 ? row : {}))
 
@@ -167,7 +166,7 @@ test.each(GUILTY)('keeps $what out, and lets the others in', async ({ row, sqlSt
   expect((await readJobs(database)).map(({ uuid }) => uuid)).toEqual([uuidOf(1), uuidOf(2), uuidOf(4)])
 })
 
-test('finds several guilty rows among 1,000 in O(k log n) statements', async () => {
+test('finds several refused rows among 1,000 in O(k log n) statements', async () => {
   const run = await openRun(database.db)
   const guilty = new Set([1, 2, 500, 777, 1_000])
   const rows = jobRows(1_000, (n) => (guilty.has(n) ? { createdAt: '0000-01-01T00:00:00Z' } : {}))
@@ -180,7 +179,7 @@ test('finds several guilty rows among 1,000 in O(k log n) statements', async () 
   expect(counted.statements()).toBeLessThanOrEqual(1 + 2 * guilty.size * Math.ceil(Math.log2(1_000)))
 })
 
-test('counts over all halves of a refused chunk', async () => {
+test('adds up the counts of all halves of a refused chunk', async () => {
   const run = await openRun(database.db)
   await mergeJobs(database.db, run, jobRows(3))
 
@@ -194,7 +193,7 @@ test('counts over all halves of a refused chunk', async () => {
   expect(refused).toHaveLength(1)
 })
 
-test('an error that no row is guilty of passes through', async () => {
+test('throws an error that no row causes', async () => {
   await using database = await createTestDatabase()
   const run = await openRun(database.db)
   const counted = countStatements(database.db)
@@ -206,7 +205,7 @@ test('an error that no row is guilty of passes through', async () => {
   expect(counted.statements()).toBe(1)
 })
 
-test('so does the end of the connection, and nothing is written', async () => {
+test('throws when the connection is lost, and writes nothing', async () => {
   const run = await openRun(database.db)
   const counted = countStatements(database.db)
   await mergeJobs(database.db, run, [jobRow()])
@@ -255,7 +254,7 @@ test('resolves the open rejection of a job in the statement that stores it', asy
   ])
 })
 
-test('resolves the rejection of a job that comes back as it was stored', async () => {
+test('resolves the rejection of a job that is listed again as it is stored', async () => {
   const run = await openRun(database.db)
   await mergeJobs(database.db, run, [jobRow()])
   await keepRejectedJobs(database.db, run, [

@@ -22,7 +22,7 @@ afterAll(() => made[Symbol.asyncDispose]())
 /** Tells one life of the server from another. */
 const STARTED_AT = 'SELECT pg_postmaster_start_time()::text AS at'
 
-test('is a real server, on loopback only, with a password and modest needs', async () => {
+test('is a real server, on loopback only, with a password and small memory settings', async () => {
   await using place = await temporaryDirectory()
   const server = await openEmbeddedPostgres({ directory: place.path })
   try {
@@ -89,7 +89,7 @@ test('serves all of several that open an empty directory at the same instant', a
   await expect(query(servers[0]?.url ?? '', 'SELECT 1')).rejects.toMatchObject({ code: 'ECONNREFUSED' })
 })
 
-test('never takes the server from one who opens while the last one leaves', async () => {
+test('does not stop the server for a process that opens it while the last one leaves', async () => {
   await using place = await temporaryDirectory({ from: made.path })
   const visit = async () => {
     for (let round = 0; round < 4; round += 1) {
@@ -102,7 +102,7 @@ test('never takes the server from one who opens while the last one leaves', asyn
   await Promise.all([visit(), visit(), visit()])
 })
 
-test('joins the server that a killed process left behind, and the last stops it', async () => {
+test('joins the server that a killed process left behind, and the last process stops it', async () => {
   await using place = await temporaryDirectory({ from: made.path })
   const child = await holdInChild(place.path)
   const startedAt = await query(child.url, STARTED_AT)
@@ -129,7 +129,7 @@ test('survives Ctrl-C in the terminal of the process that started it, while anot
   await server.close()
 })
 
-test('is left to others by a process that ends in good order', async () => {
+test('keeps running for others when one process closes it', async () => {
   await using place = await temporaryDirectory({ from: made.path })
   const child = await holdInChild(place.path)
   const server = await openEmbeddedPostgres({ directory: place.path, settings })
@@ -142,7 +142,7 @@ test('is left to others by a process that ends in good order', async () => {
   await server.close()
 })
 
-test('starts over the lock file of a dead server whose process number another process has now', async () => {
+test('starts in spite of the lock file of a dead server whose process number another process has now', async () => {
   await using place = await temporaryDirectory({ from: made.path })
   const first = await openEmbeddedPostgres({ directory: place.path, settings })
   await first.close()
@@ -155,7 +155,7 @@ test('starts over the lock file of a dead server whose process number another pr
   await second.close()
 })
 
-test('moves to another port when a stranger has taken its own, and says so', async () => {
+test('moves to another port when another program uses its own, and logs it', async () => {
   await using place = await temporaryDirectory({ from: made.path })
   const first = await openEmbeddedPostgres({ directory: place.path, settings })
   await first.close()
@@ -181,11 +181,11 @@ test('refuses the data of another major version, and says what to do', async () 
   await expect(openEmbeddedPostgres({ directory: place.path })).rejects.toMatchObject({
     name: 'EmbeddedPostgresError',
     code: 'wrong_version',
-    message: expect.stringMatching(/made by Postgres 13, .* brings 18.*Move the directory away/),
+    message: expect.stringMatching(/^Postgres 13 made .* has Postgres 18, .*Move the directory away/),
   })
 })
 
-test('hands on what Postgres said when it does not start', async () => {
+test('reports the last lines of Postgres when it does not start', async () => {
   await using place = await temporaryDirectory({ from: made.path })
 
   await expect(openEmbeddedPostgres({ directory: place.path, settings: { fsync: 'perhaps' } })).rejects.toMatchObject({
@@ -208,7 +208,7 @@ test('says to set DATABASE_URL where npm has no binaries for the platform', asyn
   })
 })
 
-test('keeps to the directory, except for root where the user of the server cannot reach it', async () => {
+test('uses the given directory, except for root where the user of the server cannot reach it', async () => {
   await using place = await temporaryDirectory()
   const directory = join(place.path, 'home', '.spidra-sync')
   await mkdir(directory, { recursive: true })

@@ -1,8 +1,7 @@
 import { expect, test } from 'vitest'
-import { mergeJobs } from '../../src/db/batch-jobs.js'
+import type { JobRow } from '../../src/db/batch-jobs.js'
+import { markRemoved, mergeJobs } from '../../src/db/batch-jobs.js'
 import { openDatabase } from '../../src/db/client.js'
-import type { JobRow } from '../../src/db/job-row.js'
-import { markRemoved } from '../../src/db/removals.js'
 import { finishRun, RunClosedError, type RunKey } from '../../src/db/sync-runs.js'
 import { listenForEvents, openTransaction, untilBlocked } from '../support/blocking.js'
 import { closeRun, jobRow, jobRows, openRun, RUN_END, uuidOf } from '../support/job-rows.js'
@@ -57,7 +56,7 @@ test('a job that returns is restored, whatever else has changed', async () => {
   expect(await sql('SELECT FROM spidra.batch_jobs WHERE removed_at IS NOT NULL')).toEqual([])
 })
 
-test('a job of another account moves, and is one event there', async () => {
+test('a job of another account moves to this one, with one event', async () => {
   const first = await openRun(db, 'first')
   const second = await openRun(db, 'second')
   await mergeJobs(db, first, jobRows(2))
@@ -73,7 +72,7 @@ test('a job of another account moves, and is one event there', async () => {
   ])
 })
 
-test('listeners hear the number of events once a statement, and nothing without events', async () => {
+test('listeners get the number of events once a statement, and nothing without events', async () => {
   await using listener = await listenForEvents(database)
   const run = await openRun(db)
 
@@ -99,7 +98,7 @@ test('listeners hear the number of events once a statement, and nothing without 
   expect(await listener.heard()).toEqual(['2', '2'])
 })
 
-test('a closed run writes nothing, and says so', async () => {
+test('a closed run writes nothing, and throws', async () => {
   const run = await openRun(db)
   await mergeJobs(db, run, [jobRow()])
   await closeRun(database, run)
@@ -112,7 +111,7 @@ test('a closed run writes nothing, and says so', async () => {
   expect(await readEvents()).toEqual([])
 })
 
-test('neither does it resolve a rejection', async () => {
+test('a closed run resolves no rejection', async () => {
   const run = await openRun(db)
   await mergeJobs(db, run, [jobRow()])
   await sql(
@@ -135,7 +134,7 @@ test('a closed run may still find that nothing changed', async () => {
   expect(await mergeJobs(db, run, jobRows(3))).toEqual({ ...counts, unchanged: 3 })
 })
 
-test('closing a run waits for its merge under way', async () => {
+test('closing a run waits for its present merge', async () => {
   const run = await openRun(db)
   await mergeJobs(db, run, [jobRow()])
   await using other = await openTransaction(database)
@@ -152,7 +151,7 @@ test('closing a run waits for its merge under way', async () => {
   expect(await readStatuses()).toEqual(['completed'])
 })
 
-test('a merge waits for a closing under way, and then writes nothing', async () => {
+test('a merge waits while its run is being closed, and then writes nothing', async () => {
   const run = await openRun(db)
   await using other = await openTransaction(database)
   await other.query(`UPDATE spidra.sync_runs SET status = 'aborted'`)
@@ -166,7 +165,7 @@ test('a merge waits for a closing under way, and then writes nothing', async () 
   expect(await readStatuses()).toEqual([])
 })
 
-test('a heartbeat under way delays a merge, but does not stop it', async () => {
+test('an uncommitted heartbeat delays a merge, but does not stop it', async () => {
   const run = await openRun(db)
   await using other = await openTransaction(database)
   await other.query('UPDATE spidra.sync_runs SET heartbeat_at = now()')
@@ -178,7 +177,7 @@ test('a heartbeat under way delays a merge, but does not stop it', async () => {
   expect(await merging).toEqual({ ...counts, inserted: 1 })
 })
 
-test('two mergers of the same jobs in opposite order do not block each other for good', async () => {
+test('two merges of the same jobs in opposite order do not deadlock', async () => {
   await using rival = { db: openDatabase(database.url), [Symbol.asyncDispose]: () => rival.db.$disconnect() }
   const run = await openRun(db)
   const rows = (completedCount: number) => jobRows(200, () => ({ completedCount }))

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect, test } from 'vitest'
-import { migrate, pendingMigrations } from '../../src/db/migrate.js'
-import { readMigrations } from '../../src/db/migration-files.js'
+import { migrate, pendingMigrations, readMigrations } from '../../src/db/migrate.js'
+import { openTransaction } from '../support/blocking.js'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js'
 
 const own = (await readMigrations()).map((migration) => migration.name)
@@ -20,7 +20,7 @@ test('applies every migration to an empty database, and nothing the second time'
   ])
 })
 
-test('says what is pending without changing anything', async () => {
+test('lists pending migrations without changing anything', async () => {
   await using database = await createTestDatabase({ isMigrated: false })
 
   expect(await pendingMigrations(database.db)).toEqual(own)
@@ -64,7 +64,7 @@ test('leaves nothing of a failing migration behind, names it, and keeps those be
     { tablename: 'kept' },
   ])
 
-  await files.write('2_bad', 'CREATE TABLE public.mended ()')
+  await files.write('2_bad', 'CREATE TABLE public.fixed ()')
   expect((await migrate(database.url, files)).applied).toEqual(['2_bad', '3_after'])
 })
 
@@ -79,7 +79,7 @@ test('refuses a migration that was edited after it was applied, by its name', as
   await expect(pendingMigrations(database.db, files.directory)).rejects.toMatchObject(refusal)
 })
 
-test('takes a checkout with Windows line ends for the same file', async () => {
+test('accepts the same file with Windows line ends', async () => {
   await using database = await createTestDatabase({ isMigrated: false })
   await using files = await migrationFiles({ '1_a': 'CREATE TABLE public.a (\n)' })
   await migrate(database.url, files)
@@ -88,7 +88,7 @@ test('takes a checkout with Windows line ends for the same file', async () => {
   expect((await migrate(database.url, files)).applied).toEqual([])
 })
 
-test('refuses a migration that the CLI of Prisma left unfinished, and goes on once it is marked as rolled back', async () => {
+test('refuses a migration that the CLI of Prisma left unfinished, and continues once it is marked as rolled back', async () => {
   await using database = await createTestDatabase({ isMigrated: false })
   await using files = await migrationFiles({ '1_a': 'CREATE TABLE public.a ()', '2_b': 'CREATE TABLE public.b ()' })
   await migrate(database.url, files)
@@ -102,7 +102,7 @@ test('refuses a migration that the CLI of Prisma left unfinished, and goes on on
   expect((await migrate(database.url, files)).applied).toEqual(['2_b'])
 })
 
-test('works on a database that a newer version has migrated, and says so', async () => {
+test('works on a database that a newer version has migrated, and reports the unknown migrations', async () => {
   await using database = await createTestDatabase({ isMigrated: false })
   await using newer = await migrationFiles({ '1_a': 'CREATE TABLE public.a ()', '2_b': 'CREATE TABLE public.b ()' })
   await using older = await migrationFiles({ '1_a': 'CREATE TABLE public.a ()' })
@@ -122,7 +122,23 @@ test('stops waiting for another process when aborted', async () => {
   await expect(migration).rejects.toMatchObject({ name: 'AbortError' })
 })
 
-test('needs no more than the two schemas, made beforehand by someone else', async () => {
+test("waits for another process that migrates, longer than the role's lock_timeout", async () => {
+  await using database = await createTestDatabase({ isMigrated: false })
+  await database.sql(`ALTER DATABASE ${database.name} SET lock_timeout = '50ms'`)
+  await using other = await openTransaction(database)
+  await other.query('SELECT pg_advisory_xact_lock(72707369)')
+
+  const migrating = migrate(database.url)
+  migrating.catch(() => undefined)
+  const waiting = `SELECT count(*)::integer AS waiting FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event = 'advisory' AND now() - query_start > interval '300ms'`
+  await expect.poll(() => database.sql(waiting), { timeout: 20_000 }).toEqual([{ waiting: 1 }])
+  await other.commit()
+
+  expect((await migrating).applied.length).toBeGreaterThan(0)
+})
+
+test('needs no more than the two schemas, created beforehand by another role', async () => {
   await using database = await createTestDatabase({ isMigrated: false })
   await using role = await createRole(database)
   await database.sql(`
@@ -132,7 +148,7 @@ test('needs no more than the two schemas, made beforehand by someone else', asyn
   expect((await migrate(role.url)).applied).toEqual(own)
 })
 
-test('names the right that a role lacks', async () => {
+test('reports that a role lacks a right', async () => {
   await using database = await createTestDatabase({ isMigrated: false })
   await using role = await createRole(database)
 

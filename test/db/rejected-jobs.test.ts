@@ -1,14 +1,12 @@
 import { expect, test } from 'vitest'
-import { mergeJobs } from '../../src/db/batch-jobs.js'
+import { markRemoved, mergeJobs } from '../../src/db/batch-jobs.js'
 import {
   countOpenRejections,
   fingerprintOf,
-  identityOf,
   keepRejectedJobs,
   type RejectedRow,
   settleRejectedJobs,
 } from '../../src/db/rejected-jobs.js'
-import { markRemoved } from '../../src/db/removals.js'
 import type { RunKey } from '../../src/db/sync-runs.js'
 import { openTransaction, untilBlocked } from '../support/blocking.js'
 import { closeRun, jobRow, openRun, uuidOf } from '../support/job-rows.js'
@@ -19,13 +17,11 @@ const { db, sql } = database
 
 const ABC = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
 
-test('knows an item by its uuid, else by the SHA-256 of its payload', () => {
+test('the fingerprint is the SHA-256 of the payload', () => {
   expect(fingerprintOf('abc')).toBe(ABC)
-  expect(identityOf({ uuid: uuidOf(1), payload: 'abc', reason: 'bad' })).toBe(uuidOf(1))
-  expect(identityOf({ uuid: null, payload: 'abc', reason: 'bad' })).toBe(ABC)
 })
 
-test('keeps the item as it came, also what jsonb refuses', async () => {
+test('stores the item as received, also where jsonb refuses it', async () => {
   const run = await openRun(db)
   const payload = '{"uuid":7,"a":"\\u0000","b":"\\ud800","c":12345678901234567890.10,"d":"Zürich 🕷 \\\\"}'
 
@@ -94,7 +90,7 @@ test.each(REASONS_TO_WRITE)('writes a rejection again when $what', async ({ chan
   ])
 })
 
-test('counts as copies the most that a pass has met', async () => {
+test('stores the largest number of copies that a pass has met', async () => {
   const run = await openRun(db)
   const met = async (copies: number, change: Partial<RejectedRow> = {}) => {
     await keepRejectedJobs(db, run, [withoutUuid({ copies, ...change })])
@@ -107,7 +103,7 @@ test('counts as copies the most that a pass has met', async () => {
   expect(await met(1, { reason: 'worse' })).toEqual([3])
 })
 
-test('a rejection that comes back has as many copies as are met now', async () => {
+test('a rejection that is open again has the number of copies that are met now', async () => {
   const run = await openRun(db)
   await keepRejectedJobs(db, run, [withoutUuid({ copies: 7 })])
   await sql('UPDATE spidra.rejected_jobs SET resolved_at = now()')
@@ -117,7 +113,7 @@ test('a rejection that comes back has as many copies as are met now', async () =
   expect(await readRejections()).toMatchObject([{ copies: 2, resolved_at: null }])
 })
 
-test('keeps an item with a uuid apart from one without, though their payloads are the same', async () => {
+test('distinguishes an item with a uuid from one without, though their payloads are the same', async () => {
   const run = await openRun(db)
 
   await keepRejectedJobs(db, run, [withUuid(1)])
@@ -174,7 +170,7 @@ test.each([
     write: (run: RunKey) => keepRejectedJobs(db, run, [withUuid(1, { reason: 'worse' }), withUuid(2)]),
   },
   { verb: 'settling', write: (run: RunKey) => settleRejectedJobs(db, run, new Map()) },
-])('$verb waits for a closing of the run under way, and then writes nothing', async ({ write }) => {
+])('$verb waits while the run is being closed, and then writes nothing', async ({ write }) => {
   const run = await openRun(db)
   await keepRejectedJobs(db, run, [withUuid(1)])
   const before = await readVersions()
@@ -189,7 +185,7 @@ test.each([
   expect(await readVersions()).toEqual(before)
 })
 
-test('counts open rejections with their copies, but not those of jobs that are stored live', async () => {
+test('counts the copies of open rejections, but not those of jobs that are stored live', async () => {
   const run = await openRun(db)
   const other = await openRun(db, 'other')
   await mergeJobs(db, run, [jobRow(), jobRow({ uuid: uuidOf(2) })])
@@ -202,7 +198,7 @@ test('counts open rejections with their copies, but not those of jobs that are s
   expect(await countOpenRejections(db, 'nobody')).toBe(0)
 })
 
-test('a whole pass resolves what it did not meet, and sets the copies of what it met', async () => {
+test('a whole pass resolves the rejections that it did not meet, and sets the copies of the others', async () => {
   const run = await openRun(db)
   const gone = withoutUuid({ payload: '{"gone":1}', fingerprint: fingerprintOf('{"gone":1}') })
   await keepRejectedJobs(db, run, [withUuid(1), withUuid(2), withoutUuid({ copies: 3 }), gone])

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest'
-import { mergeJobs } from '../../src/db/batch-jobs.js'
+import { markRemoved, mergeJobs } from '../../src/db/batch-jobs.js'
 import { openDatabase } from '../../src/db/client.js'
-import { markRemoved } from '../../src/db/removals.js'
 import { listenForEvents, openTransaction, untilBlocked } from '../support/blocking.js'
 import { closeRun, jobRows, openRun, uuidOf } from '../support/job-rows.js'
 import { shareTestDatabase } from '../support/shared-database.js'
@@ -64,7 +63,7 @@ test('marks nothing once the run is closed', async () => {
   expect(await sql('SELECT FROM spidra.batch_job_events')).toEqual([])
 })
 
-test('waits for a closing under way, and then marks nothing', async () => {
+test('waits while its run is being closed, and then marks nothing', async () => {
   const run = await openRun(db)
   await mergeJobs(db, run, jobRows(2))
   await using other = await openTransaction(database)
@@ -77,7 +76,7 @@ test('waits for a closing under way, and then marks nothing', async () => {
   expect(await marking).toBe(0)
 })
 
-test('leaves a job alone that moves to another account meanwhile', async () => {
+test('does not mark a job that moves to another account meanwhile', async () => {
   const run = await openRun(db)
   await mergeJobs(db, run, jobRows(2))
   await using other = await openTransaction(database)
@@ -95,7 +94,7 @@ test('leaves a job alone that moves to another account meanwhile', async () => {
   expect(await sql('SELECT uuid FROM spidra.batch_job_events')).toEqual([{ uuid: uuidOf(2) }])
 })
 
-test('takes its locks in the order of the merge, so that the two do not block each other for good', async () => {
+test('locks in the order of the merge, so that the two do not deadlock', async () => {
   await using rival = { db: openDatabase(database.url), [Symbol.asyncDispose]: () => rival.db.$disconnect() }
   const run = await openRun(db)
   const rows = jobRows(300)

@@ -6,7 +6,7 @@ import { shareTestDatabase } from '../support/shared-database.js'
 const database = await shareTestDatabase()
 const { db, sql } = database
 
-test('opens a record that says who runs what, and is alive', async () => {
+test('opens a record with account, mode, trigger and worker, and a fresh heartbeat', async () => {
   const run = await startRun(db, { account: 'ada', mode: 'incremental', trigger: 'schedule', worker: 'host:42' })
 
   expect(run).toEqual({ id: expect.any(BigInt), account: 'ada' })
@@ -28,7 +28,7 @@ test('opens a record that says who runs what, and is alive', async () => {
   ])
 })
 
-test('closes what a dead worker of the account left running, and nothing else', async () => {
+test('closes the runs that a dead worker of the account left running, and no others', async () => {
   const complete = await openRun(db)
   await finishRun(db, complete, RUN_END)
   const dead = await openRun(db)
@@ -70,7 +70,7 @@ test('stores what the run did, column for column', async () => {
   ).toEqual([end])
 })
 
-test('takes waits in fractions of a millisecond, and ignores what else the caller has', async () => {
+test('rounds waits to milliseconds, and ignores other properties', async () => {
   const run = await openRun(db)
 
   expect(await finishRun(db, run, { ...RUN_END, waitedMs: 1234.5678, ...{ reason: 'x' } })).toBe(true)
@@ -78,7 +78,7 @@ test('takes waits in fractions of a millisecond, and ignores what else the calle
   expect(await sql('SELECT waited_ms FROM spidra.sync_runs')).toEqual([{ waited_ms: 1235 }])
 })
 
-test('takes more waiting than the column can hold, rather than lose the record', async () => {
+test('limits the waits to what the column can hold', async () => {
   const run = await openRun(db)
 
   expect(await beatRun(db, run, { ...RUN_END, waitedMs: 3e9 })).toBe(true)
@@ -87,7 +87,7 @@ test('takes more waiting than the column can hold, rather than lose the record',
   expect(await sql('SELECT waited_ms FROM spidra.sync_runs')).toEqual([{ waited_ms: 2_147_483_647 }])
 })
 
-test('takes all times from the clock of the database, even where the clock of the worker is wrong', async () => {
+test('all times are of the clock of the database, also where the clock of the worker is wrong', async () => {
   const run = await openRun(db)
   vi.useFakeTimers({ toFake: ['Date'], now: new Date('2001-01-01') })
   try {
@@ -101,7 +101,7 @@ test('takes all times from the clock of the database, even where the clock of th
   ).toEqual([{ later: true, same: true }])
 })
 
-test('a heartbeat moves heartbeat_at, stores what was done so far, and nothing else', async () => {
+test('a heartbeat sets heartbeat_at and the counters, and nothing else', async () => {
   const run = await openRun(db)
   await sql(`UPDATE spidra.sync_runs SET heartbeat_at = '2020-01-01Z'`)
 
@@ -123,7 +123,7 @@ test('a heartbeat moves heartbeat_at, stores what was done so far, and nothing e
   ])
 })
 
-test('a closed run takes neither a heartbeat nor an end', async () => {
+test('a closed run accepts neither a heartbeat nor an end', async () => {
   const run = await openRun(db)
   await closeRun(database, run)
   const before = await sql('SELECT * FROM spidra.sync_runs')

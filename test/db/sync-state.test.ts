@@ -44,14 +44,14 @@ const ALL: SyncState = {
   passCreatedAt: '2026-03-01T12:00:00.000005Z',
 }
 
-test('nothing is known of an account never seen, which is on the books from then on', async () => {
+test('creates an empty state for an unknown account', async () => {
   expect(await openSyncState(db, 'default')).toEqual(NOTHING)
   expect(await openSyncState(db, 'default')).toEqual(NOTHING)
 
   expect(await sql('SELECT account FROM spidra.sync_state')).toEqual([{ account: 'default' }])
 })
 
-test('keeps all of the state, positions to the microsecond', async () => {
+test('stores the whole state, positions to the microsecond', async () => {
   const run = await openRun(db)
   await openSyncState(db, 'default')
   await saveSyncState(db, run, ALL)
@@ -59,7 +59,7 @@ test('keeps all of the state, positions to the microsecond', async () => {
   expect(await openSyncState(db, 'default')).toEqual(ALL)
 })
 
-test.each(Object.keys(ALL) as (keyof SyncState)[])('a note of %s leaves the rest as it is', async (name) => {
+test.each(Object.keys(ALL) as (keyof SyncState)[])('saving %s leaves the rest as it is', async (name) => {
   const run = await openRun(db)
   await openSyncState(db, 'default')
   await saveSyncState(db, run, { [name]: ALL[name] })
@@ -89,7 +89,7 @@ test('keeps accounts apart', async () => {
   ])
 })
 
-test('what others show comes at any time, also before the first run and all at once', async () => {
+test('budget and next run can be saved at any time, also before the first run and all at once', async () => {
   await Promise.all([
     openSyncState(db, 'default'),
     saveBudget(db, 'default', { limit: 300, remaining: 12, resetAt: AT }),
@@ -112,7 +112,7 @@ test('what others show comes at any time, also before the first run and all at o
   expect(await openSyncState(db, 'default')).toEqual(NOTHING)
 })
 
-test('a run that was closed notes nothing any more', async () => {
+test('a closed run saves nothing', async () => {
   await openSyncState(db, 'default')
   const run = await openRun(db)
   await sql(`UPDATE spidra.sync_runs SET status = 'aborted' WHERE id = $1`, [String(run.id)])

@@ -18,7 +18,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   report: ['db', 'config', 'logging'],
   scheduler: ['sync', 'config', 'logging'],
   sync: ['db', 'spidra', 'config', 'logging'],
-  db: ['config'],
+  db: ['config', 'logging'],
   spidra: ['logging'],
   simulator: ['logging'],
   config: ['logging'],

@@ -1,6 +1,6 @@
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
-import { noteWorker, type WorkerSign } from '../../src/db/workers.js'
+import { saveHeartbeat, type WorkerHeartbeat } from '../../src/db/workers.js'
 import { openRunQueue } from '../../src/fleet/run-queue.js'
 import { readFleet } from '../../src/report/fleet.js'
 import { toFleetText } from '../../src/report/fleet-text.js'
@@ -8,7 +8,7 @@ import { readStatus } from '../../src/report/status.js'
 import { toStatusLines, toStatusText } from '../../src/report/status-text.js'
 import { createTestDatabase } from '../support/test-database.js'
 
-const SIGN: WorkerSign = {
+const SIGN: WorkerHeartbeat = {
   ...{ worker: 'here:1', role: 'worker', sourceAddress: null, runsInParallel: 4, running: 4 },
   ...{ budget: { limit: 300, remaining: 150, resetAt: null }, pausedForMs: 0 },
 }
@@ -36,8 +36,8 @@ test('a worker without a heartbeat is shown with no runs and no pause', async ()
   await using database = await createTestDatabase()
   const queue = await openRunQueue(database.url, pino({ level: 'silent' }))
   await queue.close()
-  await noteWorker(database.db, { ...SIGN, pausedForMs: 60_000 })
-  await noteWorker(database.db, { ...SIGN, worker: 'gone:2', pausedForMs: 3_600_000 })
+  await saveHeartbeat(database.db, { ...SIGN, pausedForMs: 60_000 })
+  await saveHeartbeat(database.db, { ...SIGN, worker: 'gone:2', pausedForMs: 3_600_000 })
   await database.sql("UPDATE spidra.workers SET seen_at = now() - interval '2 minutes' WHERE worker = 'gone:2'")
 
   const fleet = await readFleet(database.db)

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest'
-import { mergeJobs } from '../../src/db/batch-jobs.js'
-import type { JobRow } from '../../src/db/job-row.js'
-import { markRemoved } from '../../src/db/removals.js'
+import type { JobRow } from '../../src/db/batch-jobs.js'
+import { markRemoved, mergeJobs } from '../../src/db/batch-jobs.js'
 import { jobRow, jobRows, openRun, uuidOf } from '../support/job-rows.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 
@@ -42,7 +41,7 @@ test.each(KINDS)(
   },
 )
 
-test('tells times in UTC days, seconds with their fraction, and the age as of now', async () => {
+test('has UTC days, seconds with their fraction, and the age as of now', async () => {
   const times: Partial<JobRow>[] = [
     { createdAt: '2026-03-01T23:59:59.999999Z', finishedAt: '2026-03-02T00:01:01.25Z' },
     { createdAt: '2026-03-02T01:30:00+02:00', finishedAt: null },
@@ -69,7 +68,7 @@ test('tells times in UTC days, seconds with their fraction, and the age as of no
   ])
 })
 
-test('leaves out what is no longer listed, and shows it again when it returns', async () => {
+test('leaves out a job that is no longer listed, and shows it again when it returns', async () => {
   const run = await openRun(db)
   await mergeJobs(db, run, jobRows(2))
   const uuids = () => sql('SELECT uuid FROM spidra_reporting.batch_jobs ORDER BY uuid')

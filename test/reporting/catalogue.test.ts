@@ -7,7 +7,7 @@ const TYPES = ['timestamp with time zone', 'date', 'integer', 'bigint', 'double 
 const COLUMNS = `SELECT table_name AS view, column_name AS column, data_type AS type FROM information_schema.columns
   WHERE table_schema = 'spidra_reporting' ORDER BY table_name, ordinal_position`
 
-test('every column of every view has a type that BI tools like', async () => {
+test('every column of every view has a type that BI tools support', async () => {
   await using database = await createTestDatabase()
   const columns = await database.sql<{ view: string; column: string; type: string }>(COLUMNS)
 
@@ -21,7 +21,7 @@ test('every column of every view has a type that BI tools like', async () => {
   ).toEqual([])
 })
 
-test('docs/sql.md names every view, and no column that is not there', async () => {
+test('docs/sql.md names every view, and no column that does not exist', async () => {
   await using database = await createTestDatabase()
   const columns = await database.sql<{ view: string; column: string }>(COLUMNS)
   const page = readFileSync('docs/sql.md', 'utf8')

@@ -1,8 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { mergeJobs } from '../../src/db/batch-jobs.js'
-import { keepDailyTotals } from '../../src/db/daily-totals.js'
-import { markRemoved } from '../../src/db/removals.js'
+import { markRemoved, mergeJobs } from '../../src/db/batch-jobs.js'
+import { refreshDailyTotals } from '../../src/db/housekeeping.js'
 import { startSimulator } from '../../src/simulator/server.js'
 import { openTransaction } from '../support/blocking.js'
 import { compareDays } from '../support/daily-model.js'
@@ -59,7 +58,7 @@ type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never
 
 async function take(of: Step): Promise<unknown> {
   if ('rows' in of) return mergeJobs(db, await openRun(db, of.account), of.rows)
-  if (of.kind === 'keep' && 'account' in of) return keepDailyTotals(db, of.account)
+  if (of.kind === 'keep' && 'account' in of) return refreshDailyTotals(db, of.account)
   if (of.kind === 'remove' && 'uuids' in of && 'account' in of)
     return markRemoved(db, await openRun(db, of.account), of.uuids)
   if ('to' in of) return sql('UPDATE spidra.batch_jobs SET created_at = $2 WHERE uuid = ANY ($1)', [of.uuids, of.to])
@@ -69,7 +68,7 @@ async function take(of: Step): Promise<unknown> {
   return sql('TRUNCATE spidra.batch_jobs')
 }
 
-test('equals a recomputation from the jobs after anything that writes them, days kept, stale or mixed', {
+test('equals a recomputation from the jobs after anything that writes them, with computed, stale and mixed days', {
   timeout: 600_000,
 }, async () => {
   const steps = fc.array(step, { minLength: 1, maxLength: 12 })
@@ -87,7 +86,7 @@ test('equals a recomputation from the jobs after anything that writes them, days
   )
 })
 
-test('equals a recomputation of 5,000 simulated jobs, before and after the days are kept', async () => {
+test('equals a recomputation of 5,000 simulated jobs, before and after the sums are computed', async () => {
   await using simulator = await startSimulator({ jobs: 5_000, rateLimit: 'off', oddities: 0.02 })
   await loadTable(simulator, database)
   const kept = await compareDays(database)
@@ -100,13 +99,13 @@ test('equals a recomputation of 5,000 simulated jobs, before and after the days 
   expect(await sql('SELECT count(*)::integer > 80 AS many FROM spidra.stale_days')).toEqual([{ many: true }])
 })
 
-test('reads what is kept of kept days, and the jobs of stale ones', async () => {
+test('reads the sums of computed days, and the jobs of stale days', async () => {
   await mergeJobs(
     db,
     await openRun(db),
     jobRows(4, (n) => ({ createdAt: `2026-03-0${n % 2 === 0 ? 2 : 4}T01:00:00Z` })),
   )
-  expect(await keepDailyTotals(db, 'default')).toBe(2)
+  expect(await refreshDailyTotals(db, 'default')).toBe(2)
   await sql('UPDATE spidra.daily_totals SET jobs = 77')
   const byDay = () =>
     sql(`SELECT day::text, sum(jobs)::integer AS jobs FROM spidra_reporting.daily_batch_jobs
@@ -119,11 +118,11 @@ test('reads what is kept of kept days, and the jobs of stale ones', async () => 
   ])
   await mergeJobs(db, await openRun(db), [jobRow({ uuid: uuidOf(9), createdAt: '2026-03-04T02:00:00Z' })])
   expect(await byDay()).toMatchObject([{ jobs: 77 }, { jobs: 0 }, { jobs: 3 }])
-  expect(await keepDailyTotals(db, 'default')).toBe(1)
+  expect(await refreshDailyTotals(db, 'default')).toBe(1)
   expect(await byDay()).toMatchObject([{ jobs: 77 }, { jobs: 0 }, { jobs: 3 }])
 })
 
-test('gives every day from the first job to today to every channel and format, null and empty apart', async () => {
+test('has every day from the first job to today for every channel and format, null and empty apart', async () => {
   await mergeJobs(db, await openRun(db), [
     jobRow({ uuid: uuidOf(1), scrapingChannel: null, createdAt: '2026-03-01T00:00:00Z' }),
     jobRow({ uuid: uuidOf(2), scrapingChannel: '', createdAt: '2026-03-01T23:59:59.999999Z' }),
@@ -144,7 +143,7 @@ test('gives every day from the first job to today to every channel and format, n
   ])
 })
 
-test('a job dated to either end of the calendar adds its day, and no million of empty ones', async () => {
+test('a job dated to either end of the calendar adds its day, and no empty days up to it', async () => {
   const dates = ['0001-01-01T00:00:00Z', '2026-03-01T00:00:00Z', '9999-12-30T00:00:00Z']
   await mergeJobs(
     db,
@@ -157,7 +156,7 @@ test('a job dated to either end of the calendar adds its day, and no million of 
 
   // Ten years of gaps, and the two ends.
   expect(await read()).toEqual([{ days: 3_656, with_jobs: 3, last: '9999-12-30' }])
-  expect(await keepDailyTotals(db, 'default')).toBe(3)
+  expect(await refreshDailyTotals(db, 'default')).toBe(3)
   expect(await read()).toEqual([{ days: 3_656, with_jobs: 3, last: '9999-12-30' }])
 
   const infinities = `UPDATE spidra.batch_jobs SET created_at = CASE uuid WHEN $1 THEN '-infinity' ELSE 'infinity' END::timestamptz
@@ -166,7 +165,7 @@ test('a job dated to either end of the calendar adds its day, and no million of 
   expect((await read())[0]).toMatchObject({ with_jobs: 1 })
 })
 
-test('counts as many URLs as there can be', async () => {
+test('counts the largest possible number of URLs', async () => {
   const most = 2_147_483_647
   const counts = { status: 'completed', totalUrls: most, completedCount: most, failedCount: most }
   await mergeJobs(
@@ -184,17 +183,17 @@ test('is empty without jobs, and after all were removed', async () => {
   expect(await sql('SELECT * FROM spidra_reporting.daily_batch_jobs')).toEqual([])
   const run = await openRun(db)
   await mergeJobs(db, run, jobRows(2))
-  await keepDailyTotals(db, 'default')
+  await refreshDailyTotals(db, 'default')
   await markRemoved(db, run, [uuidOf(1), uuidOf(2)])
 
   expect(await sql('SELECT * FROM spidra_reporting.daily_batch_jobs')).toEqual([])
-  expect(await keepDailyTotals(db, 'default')).toBe(1)
+  expect(await refreshDailyTotals(db, 'default')).toBe(1)
   expect(await sql('SELECT * FROM spidra_reporting.daily_batch_jobs')).toEqual([])
   expect(await sql('SELECT * FROM spidra.daily_totals')).toEqual([])
 })
 
 // 14 hours ahead and 12 behind: at any hour it is another day in one of them.
-test.each(['Etc/GMT-14', 'Etc/GMT+12'])('has UTC days for a reader and a keeper in %s', async (zone) => {
+test.each(['Etc/GMT-14', 'Etc/GMT+12'])('has UTC days for a reader and a writer in the time zone %s', async (zone) => {
   await mergeJobs(
     db,
     await openRun(db),

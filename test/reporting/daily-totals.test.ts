@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { mergeJobs } from '../../src/db/batch-jobs.js'
-import { keepDailyTotals } from '../../src/db/daily-totals.js'
+import { refreshDailyTotals } from '../../src/db/housekeeping.js'
 import { openTransaction, untilBlocked } from '../support/blocking.js'
 import { compareDays } from '../support/daily-model.js'
 import { jobRow, jobRows, openRun, uuidOf } from '../support/job-rows.js'
@@ -22,13 +22,13 @@ async function expectExact() {
   expect(view).toEqual(expected)
 }
 
-test('keeps the days of one account, and leaves those of others stale', async () => {
+test('computes the days of one account, and leaves those of others stale', async () => {
   await mergeJobs(db, await openRun(db), jobRows(2))
   await mergeJobs(db, await openRun(db, 'other'), [jobRow({ uuid: uuidOf(3) })])
 
-  expect(await keepDailyTotals(db, 'default')).toBe(1)
-  expect(await keepDailyTotals(db, 'default')).toBe(0)
-  expect(await keepDailyTotals(db, 'nobody')).toBe(0)
+  expect(await refreshDailyTotals(db, 'default')).toBe(1)
+  expect(await refreshDailyTotals(db, 'default')).toBe(0)
+  expect(await refreshDailyTotals(db, 'nobody')).toBe(0)
 
   expect(await staleDays()).toEqual([{ account: 'other', day: DAY }])
   await expectExact()
@@ -36,7 +36,7 @@ test('keeps the days of one account, and leaves those of others stale', async ()
 
 test('a merge that changes nothing makes no day stale', async () => {
   await mergeJobs(db, await openRun(db), jobRows(3))
-  await keepDailyTotals(db, 'default')
+  await refreshDailyTotals(db, 'default')
 
   await mergeJobs(db, await openRun(db), jobRows(3))
 
@@ -45,7 +45,7 @@ test('a merge that changes nothing makes no day stale', async () => {
 
 test('a job that moves to another day and account makes both days stale', async () => {
   await mergeJobs(db, await openRun(db), jobRows(1))
-  await keepDailyTotals(db, 'default')
+  await refreshDailyTotals(db, 'default')
 
   await mergeJobs(db, await openRun(db, 'other'), [jobRow({ createdAt: '2026-03-02T00:00:00Z' })])
 
@@ -55,9 +55,9 @@ test('a job that moves to another day and account makes both days stale', async 
   ])
 })
 
-test('a TRUNCATE of the jobs forgets what was kept', async () => {
+test('a TRUNCATE of the jobs deletes the sums', async () => {
   await mergeJobs(db, await openRun(db), jobRows(3))
-  await keepDailyTotals(db, 'default')
+  await refreshDailyTotals(db, 'default')
 
   await sql('TRUNCATE spidra.batch_jobs')
 
@@ -65,12 +65,12 @@ test('a TRUNCATE of the jobs forgets what was kept', async () => {
   expect(await sql('SELECT * FROM spidra.daily_totals')).toEqual([])
 })
 
-test('waits for a merge under way on a stale day, and then counts its jobs', async () => {
+test('waits for an uncommitted merge on a stale day, and then counts its jobs', async () => {
   await mergeJobs(db, await openRun(db), jobRows(2))
   await using merge = await openTransaction(database)
   await merge.query(INSERT, [uuidOf(9), `${DAY}T05:00:00Z`])
 
-  const kept = keepDailyTotals(db, 'default')
+  const kept = refreshDailyTotals(db, 'default')
   await untilBlocked(database, 1)
   expect(await jobsOf(DAY)).toEqual([{ jobs: 2 }])
   await merge.commit()
@@ -81,17 +81,17 @@ test('waits for a merge under way on a stale day, and then counts its jobs', asy
   await expectExact()
 })
 
-test('does not wait for a merge under way on a kept day, which is stale once the merge is seen', async () => {
+test('does not wait for an uncommitted merge on a computed day, which is stale after the merge', async () => {
   await mergeJobs(db, await openRun(db), [
     ...jobRows(2),
     jobRow({ uuid: uuidOf(3), createdAt: '2026-03-02T00:00:00Z' }),
   ])
-  await keepDailyTotals(db, 'default')
+  await refreshDailyTotals(db, 'default')
   await using merge = await openTransaction(database)
   await merge.query(INSERT, [uuidOf(9), `${DAY}T05:00:00Z`])
   await sql(`UPDATE spidra.batch_jobs SET total_urls = 5 WHERE uuid = $1`, [uuidOf(3)])
 
-  expect(await keepDailyTotals(db, 'default')).toBe(1)
+  expect(await refreshDailyTotals(db, 'default')).toBe(1)
   await merge.commit()
 
   expect(await staleDays()).toEqual([{ account: 'default', day: DAY }])
@@ -99,7 +99,7 @@ test('does not wait for a merge under way on a kept day, which is stale once the
   await expectExact()
 })
 
-test('a merge that comes while the day is being kept waits, and makes it stale anew', async () => {
+test('a merge waits while the sums of its day are computed, and makes the day stale again', async () => {
   await mergeJobs(db, await openRun(db), jobRows(2))
   await using keeper = await openTransaction(database)
   await keeper.query(`SELECT spidra.keep_stale_days('default')`)
@@ -114,12 +114,12 @@ test('a merge that comes while the day is being kept waits, and makes it stale a
   await expectExact()
 })
 
-test('two who keep the same day at once keep it once', async () => {
+test('two that compute the same day at once compute it once', async () => {
   await mergeJobs(db, await openRun(db), jobRows(2))
   await using first = await openTransaction(database)
   await first.query(`SELECT spidra.keep_stale_days('default')`)
 
-  const second = keepDailyTotals(db, 'default')
+  const second = refreshDailyTotals(db, 'default')
   await untilBlocked(database, 1)
   await first.commit()
 
@@ -127,9 +127,9 @@ test('two who keep the same day at once keep it once', async () => {
   await expectExact()
 })
 
-test('a merge that is rolled back leaves day and mark as they were', async () => {
+test('a merge that is rolled back leaves the day and its mark as they were', async () => {
   await mergeJobs(db, await openRun(db), jobRows(2))
-  await keepDailyTotals(db, 'default')
+  await refreshDailyTotals(db, 'default')
   {
     await using merge = await openTransaction(database)
     await merge.query(INSERT, [uuidOf(9), `${DAY}T05:00:00Z`])

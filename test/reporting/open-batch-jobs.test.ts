@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
+import type { JobRow } from '../../src/db/batch-jobs.js'
 import { mergeJobs } from '../../src/db/batch-jobs.js'
-import type { JobRow } from '../../src/db/job-row.js'
 import { openSyncState, saveStuckAfter } from '../../src/db/sync-state.js'
 import { openTransaction } from '../support/blocking.js'
 import { jobRow, openRun, uuidOf } from '../support/job-rows.js'
@@ -33,12 +33,12 @@ async function store(change: Partial<JobRow>, { created, firstSeen, updated }: P
   return rows
 }
 
-test('a job moved last when it changed last', async () => {
+test('the last progress of a job is its last change', async () => {
   const seen = { created: 30, firstSeen: 20, updated: 3 }
   expect(await store({}, seen)).toMatchObject([{ hours_ago: 3, seconds_without_progress: 2 * 3600, is_stuck: false }])
 })
 
-test('a job that never changed, with no URL finished, has stood still since it was created', async () => {
+test('a job that never changed, with no URL finished, has made no progress since it was created', async () => {
   const seen = { created: 30, firstSeen: 20, updated: 20 }
   const nothing = { completedCount: 0, failedCount: 0 }
   expect(await store(nothing, seen)).toMatchObject([
@@ -46,7 +46,7 @@ test('a job that never changed, with no URL finished, has stood still since it w
   ])
 })
 
-test('a job that never changed, with URLs finished, has stood still since it was first seen', async () => {
+test('a job that never changed, with URLs finished, has made no progress since it was first seen', async () => {
   const seen = { created: 30, firstSeen: 6.5, updated: 6.5 }
   expect(await store({}, seen)).toMatchObject([
     { hours_ago: 6.5, seconds_without_progress: 5.5 * 3600, is_stuck: false },
@@ -63,18 +63,18 @@ test.each([
   ])
 })
 
-test('nothing is stuck because nobody looked', async () => {
+test('no job counts as stuck for the time without runs', async () => {
   const seen = { created: 200, firstSeen: 200, updated: 100 }
   expect(await store({}, seen, 98)).toMatchObject([{ seconds_without_progress: 2 * 3600, is_stuck: false }])
   expect(await store({}, seen, 150)).toMatchObject([{ seconds_without_progress: 0, is_stuck: false }])
 })
 
-test('where no run was complete yet, it is as of now', async () => {
+test('where no run was complete yet, the time without progress ends now', async () => {
   const seen = { created: 30, firstSeen: 20, updated: 10 }
   expect(await store({}, seen, null)).toMatchObject([{ seconds_without_progress: 10 * 3600, is_stuck: true }])
 })
 
-test('STUCK_AFTER_HOURS is that of each account, and 6 for one without a state', async () => {
+test('each account has its own STUCK_AFTER_HOURS, and 6 without a state', async () => {
   const seen = { created: 30, firstSeen: 20, updated: 10 }
   await openSyncState(db, 'default')
   await saveStuckAfter(db, 'default', 9.5)
@@ -102,7 +102,7 @@ test.each([
   },
 )
 
-test('holds neither ended nor removed jobs', async () => {
+test('has neither terminal nor removed jobs', async () => {
   const statuses = ['pending', 'running', 'resting', 'completed', 'failed', 'cancelled', 'running']
   await mergeJobs(
     db,

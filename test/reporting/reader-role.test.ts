@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { mergeJobs } from '../../src/db/batch-jobs.js'
-import { keepDailyTotals } from '../../src/db/daily-totals.js'
+import { refreshDailyTotals } from '../../src/db/housekeeping.js'
 import { migrate } from '../../src/db/migrate.js'
 import { grantReader } from '../../src/db/reader-role.js'
 import { openSyncState } from '../../src/db/sync-state.js'
@@ -24,7 +24,7 @@ async function fill({ db, sql }: TestDatabase) {
   const run = await openRun(db)
   await openSyncState(db, 'default')
   await mergeJobs(db, run, jobRows(3))
-  await keepDailyTotals(db, 'default')
+  await refreshDailyTotals(db, 'default')
   await mergeJobs(db, run, [
     jobRow({ uuid: uuidOf(2), status: 'completed' }),
     jobRow({ uuid: uuidOf(9), createdAt: '2026-03-02T00:00:00Z' }),
@@ -64,7 +64,7 @@ test('a reader sees in every view what its owner sees, without a right on schema
   expect(await database.sql('SELECT count(*)::integer AS stale FROM spidra.stale_days')).toEqual([{ stale: 3 }])
 })
 
-test('a reader can neither write, nor read or call anything in schema spidra, nor make anything', async () => {
+test('a reader can neither write, nor read or call anything in schema spidra, nor create anything', async () => {
   await using database = await createTestDatabase()
   await fill(database)
   await using reader = await createReader(database)
@@ -109,7 +109,7 @@ test('before the grant a role sees nothing, and after it others still see nothin
   await expect(other.query('SELECT FROM spidra_reporting.batch_jobs')).rejects.toMatchObject({ code: '42501' })
 })
 
-test('reads views that the owner makes or replaces later, whoever granted', async () => {
+test('reads views that the owner creates or replaces later, whoever granted', async () => {
   await using database = await createCliDatabase()
   await migrate(database.url)
   const asAdmin = new URL(database.url)
@@ -130,7 +130,7 @@ test('reads views that the owner makes or replaces later, whoever granted', asyn
   expect(await reader.query('SELECT uuid FROM spidra_reporting.stuck_batch_jobs')).toEqual([])
 })
 
-test('tells a role that may not connect, and one that reads the tables anyway', async () => {
+test('reports a role that may not connect, and one that can read the tables anyway', async () => {
   await using database = await createTestDatabase()
   await using outsider = await createReader(database, 'outsider')
   await using insider = await createReader(database, 'insider')
@@ -140,7 +140,7 @@ test('tells a role that may not connect, and one that reads the tables anyway', 
   expect(await grantReader(database.url, insider.name)).toMatchObject({ mayConnect: true, readsTables: true })
 })
 
-test('refuses where it owns the views, but may not hand on the schema: Postgres would only warn', async () => {
+test('refuses where our role owns the views but may not grant the schema: Postgres would only warn', async () => {
   await using database = await createCliDatabase()
   const owner = `${database.name}_owner`
   await database.sql(`CREATE SCHEMA spidra_reporting; GRANT USAGE, CREATE ON SCHEMA spidra_reporting TO ${owner}`)

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
-import { mergeJobs } from '../../src/db/batch-jobs.js'
-import { markRemoved } from '../../src/db/removals.js'
+import { markRemoved, mergeJobs } from '../../src/db/batch-jobs.js'
 import { jobRow, openRun, uuidOf } from '../support/job-rows.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 
@@ -29,7 +28,7 @@ const changes = () =>
     extract(epoch FROM changed_at - '${BEGIN}'::timestamptz)::integer / 60 AS minute
     FROM spidra_reporting.status_changes ORDER BY id`)
 
-test('tells every change of status, since when the one before had been, and none for progress alone', async () => {
+test('has every change of status with the start of the one before, and none for progress alone', async () => {
   await live(['pending', 'running', 'running', 'running', 'completed'])
 
   expect(await changes()).toEqual([
@@ -38,7 +37,7 @@ test('tells every change of status, since when the one before had been, and none
   ])
 })
 
-test('a job first seen in another status was in it at least since then', async () => {
+test('a job that was first seen in another status had it at least since then', async () => {
   await live(['running', 'completed'])
 
   expect(await changes()).toEqual([
@@ -46,7 +45,7 @@ test('a job first seen in another status was in it at least since then', async (
   ])
 })
 
-test('a job that had ended and runs again is reopened', async () => {
+test('a terminal job that runs again is reopened', async () => {
   await live(['running', 'failed', 'pending', 'running', 'completed'])
 
   expect(await changes()).toMatchObject([
@@ -57,7 +56,7 @@ test('a job that had ended and runs again is reopened', async () => {
   ])
 })
 
-test('so is one that comes back from removal or another account, and runs; a removal is no change of status', async () => {
+test('a job that returns from removal or another account and runs is reopened; a removal is no change of status', async () => {
   await live(['completed', 'removed', 'running', 'cancelled'])
   await mergeJobs(db, await openRun(db, 'other'), [jobRow({ status: 'pending' })])
 
@@ -68,13 +67,13 @@ test('so is one that comes back from removal or another account, and runs; a rem
   ])
 })
 
-test('a job created in what is our future has been pending for no time, not for less', async () => {
+test('a job created in our future has been pending for zero seconds, not for less', async () => {
   await live(['pending', 'running'], '2020-03-01T13:00:00Z')
 
   expect(await changes()).toMatchObject([{ from_status: 'pending', seconds: 0 }])
 })
 
-test('outlives the job, with no time where nothing is known', async () => {
+test('keeps the changes of a deleted job, without times that are unknown', async () => {
   await live(['pending', 'running', 'completed'])
   await sql('DELETE FROM spidra.batch_jobs')
 

@@ -34,13 +34,13 @@ test('freshness and history are empty in an empty database', async () => {
   expect(await sql('SELECT * FROM spidra_reporting.status_changes')).toEqual([])
 })
 
-test('an account without a run has a row of nulls: what was never complete has no lag, and not one of 0', async () => {
+test('an account without a run has a row of nulls: its lag is null, not 0', async () => {
   await openSyncState(db, 'default')
 
   expect(await freshness()).toEqual([{ account: 'default', ...UNKNOWN }])
 })
 
-test('tells the last run, and the totals of the last one that was judged', async () => {
+test('has the last run, and the totals of the last run with a verdict', async () => {
   await openSyncState(db, 'default')
   await openSyncState(db, 'other')
   await finishRun(db, await openRun(db), { ...RUN_END, listedTotal: 90, storedTotal: 91 })
@@ -68,7 +68,7 @@ test('tells the last run, and the totals of the last one that was judged', async
   ])
 })
 
-test('the lag is that of now, and never below zero', async () => {
+test('the lag is as of now, and never below zero', async () => {
   await openSyncState(db, 'default')
   await using client = await openTransaction(database)
   const lag = async (ago: string) => {
@@ -132,7 +132,7 @@ test('the history has every run with its counts, its reason in one word, and its
   expect(rows[3]?.duration_seconds).toBeGreaterThanOrEqual(0)
 })
 
-test('jobs of an account that never ran do not make it a row of the freshness', async () => {
+test('jobs of an account that never ran give it no row in sync_freshness', async () => {
   await mergeJobs(db, await openRun(db), jobRows(1))
 
   expect(await freshness()).toEqual([])

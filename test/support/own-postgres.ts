@@ -4,9 +4,8 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Pool, type QueryResultRow } from 'pg'
-import { findPostgresBinaries } from '../../src/db/embedded/binaries.js'
+import { chooseServerUser, findPostgresBinaries } from '../../src/db/embedded/installation.js'
 import { createData, startServer, stopServer } from '../../src/db/embedded/server.js'
-import { chooseServerUser } from '../../src/db/embedded/server-user.js'
 
 /** A Postgres server that belongs to one test, which may stop, start and crash it. */
 export interface OwnPostgres extends AsyncDisposable {

@@ -2,7 +2,7 @@ import { pino } from 'pino'
 import { expect } from 'vitest'
 import { SYNC_SIZES, TIMING, type Timing } from '../../src/config/scale.js'
 import { mergeJobs } from '../../src/db/batch-jobs.js'
-import { keepDailyTotals } from '../../src/db/daily-totals.js'
+import { refreshDailyTotals } from '../../src/db/housekeeping.js'
 import { finishRun, startRun } from '../../src/db/sync-runs.js'
 import type { SharedBudget } from '../../src/service/shared-budget.js'
 import type { Simulator } from '../../src/simulator/server.js'
@@ -126,7 +126,7 @@ export async function loadTable(
       jobs.flatMap((parsed) => ('job' in parsed ? parsed.job : [])),
     )
   }
-  await keepDailyTotals(db, account)
+  await refreshDailyTotals(db, account)
   await finishRun(db, run, RUN_END)
   await sql(
     `INSERT INTO spidra.sync_state (account, is_whole, last_complete_at, reread_since, last_sweep_at, source_fingerprint)

@@ -1,5 +1,6 @@
 import type { Config } from '../../config/config.js'
 import { PAGE_LIMIT } from '../../config/scale.js'
+import { errorCodeOf } from '../../logging/error-code.js'
 import { openConnection, type Received } from '../../spidra/connection.js'
 import { SpidraError } from '../../spidra/errors.js'
 import { type Check, compareClocks, type Finding, fail, ok, skip, warn } from './check.js'
@@ -53,7 +54,7 @@ function reach({ list, ageSeconds }: Received, { spidra, proxy }: Asked, duratio
     return ok(`${origin} answered in ${durationMs} ms; ${way}${proxy.url === null ? '' : ', by way of the proxy'}.`)
   }
   if (list.code !== 'network') return fail(`${list.message}.`)
-  const code = codeOf(list.cause)
+  const code = errorCodeOf(list.cause) ?? ''
   if (/^(ENOTFOUND|EAI_)/.test(code)) {
     return fail(
       `The name in ${origin} does not resolve (${code}).`,
@@ -95,8 +96,4 @@ const WAIT = 'Nothing: runs wait for the next window. RATE_LIMIT_RESERVE is the 
 
 function isAboutKey({ code }: SpidraError): boolean {
   return code === 'unauthorized' || code === 'forbidden' || code === 'payment_required'
-}
-
-function codeOf(cause: unknown): string {
-  return cause instanceof Error && 'code' in cause ? String(cause.code) : ''
 }

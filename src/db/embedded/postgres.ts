@@ -2,18 +2,24 @@ import { createHash } from 'node:crypto'
 import { mkdir, readFile, realpath, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BaseLogger } from 'pino'
-import { findPostgresBinaries } from './binaries.js'
-import { EmbeddedPostgresError } from './error.js'
 import { holdServer } from './hold.js'
+import {
+  canReach,
+  chooseServerUser,
+  claimTemporaryDirectory,
+  EmbeddedPostgresError,
+  findPostgresBinaries,
+  hasCode,
+  temporaryDirectory,
+} from './installation.js'
 import { createData, type ServerPlace } from './server.js'
-import { canReach, chooseServerUser, claimTemporaryDirectory, hasCode, temporaryDirectory } from './server-user.js'
 
 export interface EmbeddedPostgresOptions {
-  /** Created if it is not there. The data lie in its subdirectory `data`. */
+  /** Created if it does not exist. The data are in its subdirectory `data`. */
   readonly directory: string
   readonly log?: Pick<BaseLogger, 'debug' | 'info' | 'warn'>
   readonly signal?: AbortSignal
-  /** Server settings beside the usual ones, such as `fsync: 'off'`; of no effect when the server runs already. */
+  /** Server settings in addition to the usual ones, such as `fsync: 'off'`. No effect when the server runs already. */
   readonly settings?: Readonly<Record<string, string>>
 }
 
@@ -21,19 +27,19 @@ export interface EmbeddedPostgresOptions {
 export interface EmbeddedPostgres {
   /** Connection string of the superuser, password included. */
   readonly url: string
-  /** Where the data are: not under the directory asked for when the server's user cannot reach that. */
+  /** Where the data are. Not under the given directory where the server's user cannot reach that. */
   readonly directory: string
   readonly port: number
   /** 18 for Postgres 18.4. */
   readonly majorVersion: number
-  /** Leaves the server. The last process to leave stops it. */
+  /** Leaves the server. The last process that leaves stops it. */
   close(): Promise<void>
 }
 
 /**
- * Opens the Postgres in `directory`: creates it the first time, starts it if it is not running, else joins it.
+ * Opens the Postgres in `directory`: creates it if there is none, starts it if it is not running, and joins it otherwise.
  *
- * It listens on 127.0.0.1 only, on the same port every time, with a random password kept in the data directory.
+ * It listens on 127.0.0.1 only, on the same port every time. Its random password is in a file of the data directory.
  *
  * @throws {EmbeddedPostgresError}
  */
@@ -53,21 +59,21 @@ export async function openEmbeddedPostgres(options: EmbeddedPostgresOptions): Pr
   } catch (cause) {
     if (!hasCode(cause, 'EACCES', 'EPERM', 'EROFS')) throw cause
     throw new EmbeddedPostgresError(
-      `The embedded Postgres in ${directory} belongs to another user, or cannot be written there. ` +
+      `The embedded Postgres in ${directory} belongs to another user, or its directory is read-only. ` +
         'Run as that user, or set DATABASE_URL.',
       { code: 'not_permitted', cause },
     )
   }
 }
 
-/** Whether a Postgres was ever opened in `directory`. Creates and starts nothing. */
+/** Whether `directory` has the data of a Postgres. Creates and starts nothing. */
 export async function hasEmbeddedPostgres(directory: string): Promise<boolean> {
   const real = await realpath(directory).catch(() => null)
   if (real === null) return false
   const wanted = join(real, 'data')
   const versions = [wanted, join(temporaryDirectory(nameFor(wanted)), 'data')].map((data) => join(data, 'PG_VERSION'))
   const found = await Promise.all(
-    // What may not be looked at is there.
+    // A file that we may not read exists.
     versions.map((version) => stat(version).then(Boolean, (error: unknown) => !hasCode(error, 'ENOENT', 'ENOTDIR'))),
   )
   return found.includes(true)
@@ -81,16 +87,16 @@ async function findPlace({ directory, log, settings = {} }: EmbeddedPostgresOpti
   if (await canReach(join(wanted, '..'), user)) return { data: wanted, user, binaries, settings }
 
   const data = join(await claimTemporaryDirectory(nameFor(wanted)), 'data')
-  log?.warn({ wanted, used: data }, 'database moved to where the server may go, as it cannot run as root')
+  log?.warn({ wanted, used: data }, 'database placed in another directory, because postgres cannot run as root')
   return { data, user, binaries, settings }
 }
 
-/** The same for the same directory, so that its data are found again. */
+/** A name that depends only on the directory, so that its data are found again. */
 function nameFor(wanted: string): string {
   return `spidra-sync-${createHash('sha256').update(wanted).digest('hex').slice(0, 12)}`
 }
 
-/** Makes the data directory if it is not there, and returns the password. */
+/** Creates the data directory if it does not exist, and returns the password. */
 async function openData(place: ServerPlace, signal: AbortSignal | undefined): Promise<string> {
   const { data, binaries } = place
   const version = join(data, 'PG_VERSION')
@@ -103,7 +109,7 @@ async function openData(place: ServerPlace, signal: AbortSignal | undefined): Pr
   const found = Number(await read())
   if (found === binaries.majorVersion) return readFile(join(data, 'password'), 'utf8')
   throw new EmbeddedPostgresError(
-    `${data} was made by Postgres ${found}, and this installation brings ${binaries.majorVersion}, which cannot read ` +
+    `Postgres ${found} made ${data}, and this installation has Postgres ${binaries.majorVersion}, which cannot read ` +
       'it. Move the directory away: the next run fetches all jobs again.',
     { code: 'wrong_version' },
   )

@@ -3,27 +3,26 @@ import { randomBytes } from 'node:crypto'
 import { chown, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { dirname, join } from 'node:path'
-import type { PostgresBinaries } from './binaries.js'
-import { EmbeddedPostgresError, type EmbeddedPostgresErrorCode } from './error.js'
-import { hasCode, type ServerUser } from './server-user.js'
+import type { PostgresBinaries } from './installation.js'
+import { EmbeddedPostgresError, type EmbeddedPostgresErrorCode, hasCode, type ServerUser } from './installation.js'
 
-/** One data directory, and what is needed to run a server on it. */
+/** A data directory, and what is needed to run a server on it. */
 export interface ServerPlace {
-  /** The data directory itself, without symbolic links on the way. Holds the files `password` and `port` of ours. */
+  /** Path of the data directory, without symbolic links. It contains our files `password` and `port`. */
   readonly data: string
   readonly user: ServerUser
   readonly binaries: PostgresBinaries
-  /** Server settings beside the usual ones, such as `fsync: 'off'`. */
+  /** Server settings in addition to the usual ones, such as `fsync: 'off'`. */
   readonly settings: Readonly<Record<string, string>>
 }
 
-/** Where to look for the first free port: below the range from which systems take ports for outgoing connections. */
+/** The first port that is tried. Below the range from which systems take ports for outgoing connections. */
 const FIRST_PORT = 15432
 
-/** Lines: process number, data directory, start time, port. Written bit by bit while the server starts. */
+/** Postgres' lock file. Its lines: process number, data directory, start time, port. Written line by line during the start. */
 const LOCK_FILE = 'postmaster.pid'
 
-/** A worker's own needs. Errors are logged without their statement, which may hold data. */
+/** Settings for a single worker. Errors are logged without their statement, which may contain data. */
 const SETTINGS = {
   listen_addresses: '127.0.0.1',
   unix_socket_directories: '',
@@ -33,7 +32,7 @@ const SETTINGS = {
   log_min_error_statement: 'panic',
 }
 
-/** Creates the data directory, whole or not at all; of several processes that try at once one succeeds. */
+/** Creates the data directory, completely or not at all. Of several processes that try at once, one succeeds. */
 export async function createData(place: ServerPlace, signal?: AbortSignal): Promise<void> {
   const { data, user, binaries, settings } = place
   const staging = join(dirname(data), `new-${crypto.randomUUID()}`)
@@ -47,7 +46,7 @@ export async function createData(place: ServerPlace, signal?: AbortSignal): Prom
     }
     const made = join(staging, 'data')
     const access = ['--username=postgres', `--pwfile=${password}`, '--auth=scram-sha-256']
-    // Postgres' own locale: text sorts the same on every system.
+    // Postgres' builtin locale sorts text in the same way on every system.
     const locale = ['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8']
     const sync = settings.fsync === 'off' ? ['--no-sync'] : []
     await run(binaries.initdb, ['-D', made, ...access, ...locale, ...sync], { user, code: 'not_created', signal })
@@ -80,21 +79,22 @@ export async function stopServer(place: ServerPlace): Promise<void> {
   try {
     await run(place.binaries.pgCtl, stop, { user: place.user, code: 'not_stopped' })
   } catch (error) {
-    // Where the lock file is another's by now, or is just being written, the server that we asked has ended.
+    // Where the lock file is that of another server by now, or is incomplete, the server that was to stop has ended.
     if (asked !== null && (await readLockFile(place))?.pid === asked.pid) throw error
   }
 }
 
-/** The port that the server's lock file names; null when there is none yet. The server may be dead all the same. */
+/** The port in the server's lock file; null when there is none yet. The server may be dead nevertheless. */
 export async function readServerPort(place: ServerPlace): Promise<number | null> {
   return (await readLockFile(place))?.port ?? null
 }
 
 /**
- * Whether a server is up on these data, ready or not. Known on Linux only; elsewhere false, and a start tells.
+ * Whether a server runs on these data, ready or not. Only Linux can tell; elsewhere it returns false, and a start fails
+ * where a server runs.
  *
- * Postgres itself asks no more than whether the process number of its lock file is in use. After `kill -9` in a
- * container it often is, by another process, and would keep the server from starting for ever: such a file is removed.
+ * Postgres itself only checks whether the process number in its lock file is in use. After `kill -9` in a container another
+ * process often has that number, which would keep the server from starting for ever. Such a lock file is removed.
  */
 export async function isRunning(place: ServerPlace): Promise<boolean> {
   const found = await readLockFile(place)
@@ -107,7 +107,7 @@ export async function isRunning(place: ServerPlace): Promise<boolean> {
   return false
 }
 
-/** The port of last time, so that saved connections go on working; the next free one when a stranger has taken it. */
+/** Chooses the port of the last start, so that saved connections keep working; the next free port when it is in use. */
 export async function choosePort({ data }: ServerPlace): Promise<{ port: number; kept: number | null }> {
   const kept = Number(await readFile(join(data, 'port'), 'utf8').catch(() => '')) || null
   let port = kept ?? FIRST_PORT
@@ -115,7 +115,7 @@ export async function choosePort({ data }: ServerPlace): Promise<{ port: number;
   return { port, kept }
 }
 
-/** Null also for a lock file that is still empty. */
+/** Reads process number and port; null where there is no lock file, or it is still empty. */
 async function readLockFile({ data }: ServerPlace): Promise<{ pid: number; port: number | null } | null> {
   const text = await readFile(join(data, LOCK_FILE), 'utf8').catch(() => '')
   const [pid, , , port] = text.split('\n').map(Number)
@@ -132,14 +132,14 @@ function isFree(port: number): Promise<boolean> {
 
 interface RunOptions {
   readonly user: ServerUser
-  /** Code of the error when the program fails. */
+  /** Code of the error that is thrown when the program fails. */
   readonly code: EmbeddedPostgresErrorCode
   readonly signal?: AbortSignal | undefined
-  /** File whose last lines say more than the program does. */
+  /** A log file whose last lines say more than the output of the program. */
   readonly log?: string
 }
 
-/** Runs one of Postgres' programs. Our environment holds secrets, so it gets none of it. */
+/** Runs a program of Postgres. It gets nothing of our environment, which contains secrets. */
 async function run(file: string, args: readonly string[], { user, code, signal, log }: RunOptions): Promise<void> {
   const env = { LC_ALL: 'C', TZ: 'UTC' }
   const child = spawn(file, args, { ...user, env, cwd: '/', detached: true, windowsHide: true, signal })

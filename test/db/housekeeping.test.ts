@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { pruneHistory } from '../../src/db/history.js'
+import { pruneHistory } from '../../src/db/housekeeping.js'
 import { createTestDatabase } from '../support/test-database.js'
 
 test('deletes old runs, events and resolved rejections of the account, and nothing else', async () => {
