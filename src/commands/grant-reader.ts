@@ -2,7 +2,7 @@ import { UsageError } from '../config/usage-error.js'
 import { grantReader } from '../db/reader-role.js'
 import { toPrintable } from '../logging/printable.js'
 import { type CommandContext, EXIT_CODES } from '../service/command.js'
-import { openDatabaseForAccounts } from '../service/known-account.js'
+import { openDatabaseForAccounts } from '../service/database.js'
 
 /** Longer names Postgres would cut off. */
 const MAX_NAME_BYTES = 63

@@ -1,6 +1,6 @@
 import { migrate } from '../db/migrate.js'
 import { type CommandContext, EXIT_CODES } from '../service/command.js'
-import { openDatabaseForAccounts } from '../service/known-account.js'
+import { openDatabaseForAccounts } from '../service/database.js'
 
 /** `spidra-sync migrate`: applies the migrations and ends. */
 export async function runMigrateCommand(context: CommandContext<string | null>): Promise<number> {

@@ -5,11 +5,11 @@ import { toDatabaseError } from '../db/connection-error.js'
 import { pendingMigrations } from '../db/migrate.js'
 import { readDashboard } from '../report/dashboard-data.js'
 import { toReportText } from '../report/report-text.js'
+import { toHeading } from '../service/accounts.js'
 import { accountsToShow } from '../service/accounts-to-show.js'
 import { someNames } from '../service/choose-accounts.js'
 import { type CommandContext, EXIT_CODES } from '../service/command.js'
-import { toHeading } from '../service/each-account.js'
-import { openDatabaseForAccounts } from '../service/known-account.js'
+import { openDatabaseForAccounts } from '../service/database.js'
 
 export interface ReportFlags {
   /** UTC days, today included. */

@@ -7,7 +7,7 @@ import { toStatusLines } from '../report/status-lines.js'
 import { type Paint, toStatusText } from '../report/status-text.js'
 import { accountsToShow } from '../service/accounts-to-show.js'
 import { type CommandContext, EXIT_CODES } from '../service/command.js'
-import { openDatabaseForAccounts } from '../service/known-account.js'
+import { openDatabaseForAccounts } from '../service/database.js'
 
 export interface StatusOptions {
   /** At least one. */

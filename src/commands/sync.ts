@@ -1,9 +1,9 @@
 import { UsageError } from '../config/usage-error.js'
 import { migrate } from '../db/migrate.js'
 import { runAccount } from '../service/account-run.js'
+import { eachAccount } from '../service/accounts.js'
 import { type CommandContext, EXIT_CODES } from '../service/command.js'
-import { eachAccount } from '../service/each-account.js'
-import { assertOwnKeys, openDatabaseForAccounts } from '../service/known-account.js'
+import { assertOwnKeys, openDatabaseForAccounts } from '../service/database.js'
 import type { OpenDatabase } from '../service/open-database.js'
 import { createSharedBudget, type SharedBudget } from '../service/shared-budget.js'
 import type { RunStatus } from '../sync/run-summary.js'
@@ -39,7 +39,7 @@ async function syncOne(
   flags: SyncFlags,
 ): Promise<number> {
   const { stdout, stderr } = context
-  const progress = stderr.isTTY && !flags.json ? (await import('./progress.js')).openProgress(stderr) : null
+  const progress = stderr.isTTY && !flags.json ? (await import('../service/run-output.js')).openProgress(stderr) : null
   try {
     const { summary } = await runAccount({
       ...context,

@@ -1,7 +1,7 @@
 import { createEntryReader, type Entry, type EntryDefaults, type EntryProblem } from './account-entry.js'
 import { type AccountsFile, keysIn, variablesNamedIn } from './accounts-file.js'
-import { ConfigError, type ConfigProblem } from './config-error.js'
 import { warningsIfOpenToAll } from './env-file.js'
+import { ConfigError, type ConfigProblem } from './errors.js'
 import type { Environment } from './names.js'
 
 /** One Spidra account to sync. */

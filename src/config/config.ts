@@ -1,4 +1,4 @@
-import { ConfigError, type ConfigProblem } from './config-error.js'
+import { ConfigError, type ConfigProblem } from './errors.js'
 import { type Environment, setVariables, warningsAbout } from './names.js'
 import { SYNC_SIZES, type SyncSizes, TIMING, type Timing } from './scale.js'
 import { secretsAmong } from './secrets.js'

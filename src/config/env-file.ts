@@ -2,7 +2,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { platform } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { parseEnv } from 'node:util'
-import { ConfigError } from './config-error.js'
+import { ConfigError } from './errors.js'
 import { secretsAmong } from './secrets.js'
 
 /**

@@ -1,5 +1,5 @@
 import { createServer } from 'node:net'
-import { ConfigError } from './config-error.js'
+import { ConfigError } from './errors.js'
 
 /**
  * Tries whether requests can come from the address at all: a worker that cannot send would take runs that others could

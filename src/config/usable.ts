@@ -1,7 +1,7 @@
 import { readAccounts } from './accounts.js'
 import { keysIn, readAccountsFile, variablesNamedIn } from './accounts-file.js'
 import { type Config, type LoadOptions, loadConfig } from './config.js'
-import { ConfigError, type ConfigProblem } from './config-error.js'
+import { ConfigError, type ConfigProblem } from './errors.js'
 import type { Environment } from './names.js'
 import { secretsAmong } from './secrets.js'
 

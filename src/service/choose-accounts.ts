@@ -1,5 +1,5 @@
 import { type Account, DEFAULT_ACCOUNT, type readAccounts } from '../config/accounts.js'
-import { ConfigError } from '../config/config-error.js'
+import { ConfigError } from '../config/errors.js'
 import { UsageError } from '../config/usage-error.js'
 
 /**

@@ -5,7 +5,7 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import { readAccounts } from '../../src/config/accounts.js'
 import { keysIn, readAccountsFile, variablesNamedIn } from '../../src/config/accounts-file.js'
 import { loadConfig } from '../../src/config/config.js'
-import { ConfigError } from '../../src/config/config-error.js'
+import { ConfigError } from '../../src/config/errors.js'
 import type { Environment } from '../../src/config/names.js'
 
 /** A file with this content, which is made JSON unless it is a text. */

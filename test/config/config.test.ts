@@ -3,7 +3,7 @@ import { parseEnv } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Config, loadConfig } from '../../src/config/config.js'
-import { ConfigError } from '../../src/config/config-error.js'
+import { ConfigError } from '../../src/config/errors.js'
 import { SYNC_SIZES, TIMING } from '../../src/config/scale.js'
 import { variables } from '../../src/config/variables.js'
 

@@ -2,8 +2,8 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
-import { ConfigError } from '../../src/config/config-error.js'
 import { readEnvFile, warningsAboutFile } from '../../src/config/env-file.js'
+import { ConfigError } from '../../src/config/errors.js'
 
 test.each([
   ['SPIDRA_API_KEY=spd_canary', 0o644, 0o755, true],

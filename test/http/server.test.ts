@@ -1,6 +1,6 @@
 import { request } from 'node:http'
 import { describe, expect, test } from 'vitest'
-import { ConfigError } from '../../src/config/config-error.js'
+import { ConfigError } from '../../src/config/errors.js'
 import { createMetrics } from '../../src/http/metrics.js'
 import { type HttpServerOptions, startHttpServer } from '../../src/http/server.js'
 import { createLogger } from '../../src/logging/logger.js'

@@ -17,7 +17,7 @@ import { toFleetText } from '../../report/fleet-text.js'
 import { type CommandContext, EXIT_CODES } from '../../service/command.js'
 import { type Simulator, startSimulator } from '../../simulator/server.js'
 import { type PortChoice, startOnFreePort } from './port.js'
-import { openDemoState } from './state.js'
+import { openDemoState } from './setup.js'
 import { howToAsk, READER_ROLE, readerUrl } from './text.js'
 import { type DemoWorkers, othersGoOn, watchWorkers } from './workers.js'
 

@@ -1,4 +1,4 @@
-import { ConfigError } from '../../config/config-error.js'
+import { ConfigError } from '../../config/errors.js'
 import type { CommandContext } from '../../service/command.js'
 
 /** Whether somebody has said which port it is to be. */

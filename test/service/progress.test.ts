@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { openProgress } from '../../src/commands/progress.js'
+import { openProgress } from '../../src/service/run-output.js'
 import { startSimulator } from '../../src/simulator/server.js'
 import type { Page } from '../../src/sync/page.js'
 import { API_KEY, createFolder } from '../support/cli.js'

@@ -4,10 +4,10 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { loadConfig } from '../../src/config/config.js'
-import { ConfigError } from '../../src/config/config-error.js'
+import { ConfigError } from '../../src/config/errors.js'
 import { UsageError } from '../../src/config/usage-error.js'
 import { createSecrets } from '../../src/logging/secrets.js'
-import { createContext, type Edge } from '../../src/service/create-context.js'
+import { createContext, type Edge } from '../../src/service/context.js'
 import { onStopSignal } from '../../src/service/stop-signal.js'
 
 /** A context with an accounts file that can be written again, and what its log says. */

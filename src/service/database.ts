@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { Account } from '../config/accounts.js'
-import { ConfigError } from '../config/config-error.js'
+import { ConfigError } from '../config/errors.js'
 import { toListSource } from '../config/list-source.js'
 import { UsageError } from '../config/usage-error.js'
 import type { Database } from '../db/client.js'
