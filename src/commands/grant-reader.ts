@@ -1,4 +1,4 @@
-import { UsageError } from '../config/usage-error.js'
+import { UsageError } from '../config/errors.js'
 import { grantReader } from '../db/reader-role.js'
 import { toPrintable } from '../logging/printable.js'
 import { type CommandContext, EXIT_CODES } from '../service/command.js'

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises'
-import { UsageError } from '../config/usage-error.js'
+import { UsageError } from '../config/errors.js'
 import type { Database } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { pendingMigrations } from '../db/migrate.js'

@@ -1,4 +1,4 @@
-import { UsageError } from '../config/usage-error.js'
+import { UsageError } from '../config/errors.js'
 import { FAULT_KINDS, type FaultKind } from '../simulator/faults.js'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../simulator/server.js'
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
+import { createServer } from 'node:net'
 import type { Config } from '../config/config.js'
-import { ConfigError, type ConfigProblem } from '../config/errors.js'
-import { assertOwnAddress } from '../config/source-address.js'
+import { ConfigError, type ConfigProblem, errorCode } from '../config/errors.js'
 import { migrate } from '../db/migrate.js'
 import type { FleetRole } from '../fleet/fleet.js'
 import { fixedAccounts, type Reloading, reloadOnHangup } from '../fleet/reloading.js'
@@ -38,6 +38,25 @@ export async function runStartCommand(context: Context, role: FleetRole | null):
   }
   log.info('service stopped')
   return EXIT_CODES.complete
+}
+
+/**
+ * Checks that requests can be sent from the address: a worker that cannot send would take runs from the others and fail
+ * them.
+ *
+ * @throws {ConfigError} when the address is not one of this machine
+ */
+async function assertOwnAddress(address: string | null): Promise<void> {
+  if (address === null) return
+  const probe = createServer()
+  try {
+    await new Promise<void>((resolve, reject) => probe.once('error', reject).listen(0, address, resolve))
+  } catch (error) {
+    const problem = `is not an address of this machine (${errorCode(error) ?? 'unknown error'})`
+    throw new ConfigError([{ variable: 'SOURCE_ADDRESS', problem }])
+  } finally {
+    probe.close()
+  }
 }
 
 /** What the configuration alone cannot know: accounts of a file may have schedules, and roles needs, of their own. */

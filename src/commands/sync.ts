@@ -1,4 +1,4 @@
-import { UsageError } from '../config/usage-error.js'
+import { UsageError } from '../config/errors.js'
 import { migrate } from '../db/migrate.js'
 import { runAccount } from '../service/account-run.js'
 import { eachAccount } from '../service/accounts.js'

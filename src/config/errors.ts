@@ -15,3 +15,13 @@ export class ConfigError extends Error {
     this.problems = problems
   }
 }
+
+/** The command line cannot be used: exit code 2. The message names the flag. */
+export class UsageError extends Error {
+  override readonly name: string = 'UsageError'
+}
+
+/** The code of a system error, such as `ENOENT`; null where an error has none. */
+export function errorCode(error: unknown): string | null {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null
+}

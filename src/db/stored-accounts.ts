@@ -1,4 +1,4 @@
-import type { ListSource } from '../config/list-source.js'
+import type { ListSource } from '../config/accounts.js'
 import type { Database } from './client.js'
 
 /** An account that a run has ever begun for, and where its jobs were last read from. */

@@ -1,5 +1,5 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
-import { isLoopbackHost } from '../config/loopback.js'
+import { isLoopbackHost } from '../config/variables.js'
 import { createFailedPasswords } from './failed-passwords.js'
 
 /** Why a request is refused, ready to be sent; null when it may pass. */

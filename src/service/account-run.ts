@@ -1,5 +1,5 @@
+import { toListSource } from '../config/accounts.js'
 import type { Config } from '../config/config.js'
-import { toListSource } from '../config/list-source.js'
 import type { Database } from '../db/client.js'
 import { saveBudget, saveStuckAfter, type ToldBudget } from '../db/sync-state.js'
 import type { Logger } from '../logging/logger.js'

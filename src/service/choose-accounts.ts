@@ -1,6 +1,5 @@
 import { type Account, DEFAULT_ACCOUNT, type readAccounts } from '../config/accounts.js'
-import { ConfigError } from '../config/errors.js'
-import { UsageError } from '../config/usage-error.js'
+import { ConfigError, UsageError } from '../config/errors.js'
 
 /**
  * Which accounts a command acts on: `configured` ones, all or the named one; `stored`, where a name may be known to the

@@ -1,14 +1,21 @@
 import { hostname } from 'node:os'
-import { type Account, DEFAULT_ACCOUNT, readAccounts } from '../config/accounts.js'
-import { type AccountsFile, keysIn, readAccountsFile, variablesNamedIn } from '../config/accounts-file.js'
+import {
+  type Account,
+  type AccountsFile,
+  DEFAULT_ACCOUNT,
+  keysIn,
+  readAccounts,
+  readAccountsFile,
+  variablesNamedIn,
+} from '../config/accounts.js'
 import type { Config, LoadOptions } from '../config/config.js'
 import { readEnvFile, warningsAboutFile } from '../config/env-file.js'
 import { ConfigError } from '../config/errors.js'
-import type { Environment } from '../config/names.js'
 import { forgetSecrets, secretsAmong } from '../config/secrets.js'
 import { loadUsableConfig } from '../config/usable.js'
+import type { Environment } from '../config/variables.js'
 import { createLogger } from '../logging/logger.js'
-import type { Secrets } from '../logging/secrets.js'
+import type { Secrets } from '../logging/redact.js'
 import { type AccountRule, chooseAccounts } from './choose-accounts.js'
 import type { CommandContext } from './command.js'
 import type { StopSignal } from './stop-signal.js'

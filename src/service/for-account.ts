@@ -1,6 +1,6 @@
 import type { Account } from '../config/accounts.js'
 import type { Config } from '../config/config.js'
-import { UsageError } from '../config/usage-error.js'
+import { UsageError } from '../config/errors.js'
 import { someNames } from './choose-accounts.js'
 import type { CommandContext } from './command.js'
 

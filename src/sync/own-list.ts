@@ -1,4 +1,4 @@
-import type { ListSource } from '../config/list-source.js'
+import type { ListSource } from '../config/accounts.js'
 import { countLiveJobs, readNewestCreatedAt } from '../db/batch-jobs-read.js'
 import type { Database } from '../db/client.js'
 import { findStoredAccounts, hasJobs, ownerOf, type StoredAccount, saveListSource } from '../db/stored-accounts.js'

@@ -2,11 +2,10 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { readAccounts } from '../../src/config/accounts.js'
-import { keysIn, readAccountsFile, variablesNamedIn } from '../../src/config/accounts-file.js'
+import { keysIn, readAccounts, readAccountsFile, variablesNamedIn } from '../../src/config/accounts.js'
 import { loadConfig } from '../../src/config/config.js'
 import { ConfigError } from '../../src/config/errors.js'
-import type { Environment } from '../../src/config/names.js'
+import type { Environment } from '../../src/config/variables.js'
 
 /** A file with this content, which is made JSON unless it is a text. */
 async function fileOf(content: unknown, mode = 0o600): Promise<string> {
@@ -130,7 +129,7 @@ describe('the file', () => {
       'SPIDRA_ACCOUNTS_FILE[0].schedule': expect.stringMatching(/ \(account berlin\)$/),
       'SPIDRA_ACCOUNTS_FILE[0].pagesPerRun': expect.stringMatching(/ \(account berlin\)$/),
       'SPIDRA_ACCOUNTS_FILE[1]': 'must be an object with name and apiKey',
-      'SPIDRA_ACCOUNTS_FILE[2].name': 'is that of entry 0 too (account berlin)',
+      'SPIDRA_ACCOUNTS_FILE[2].name': 'is also the name of entry 0 (account berlin)',
       'SPIDRA_ACCOUNTS_FILE[3].name': expect.stringMatching(/^is required/),
     })
   })
@@ -203,7 +202,7 @@ describe('the file', () => {
     ]
 
     expect(await problemsOf(list)).toEqual({
-      'SPIDRA_ACCOUNTS_FILE[1]': 'has the key of entry 0 too: an account is listed once (account paris)',
+      'SPIDRA_ACCOUNTS_FILE[1]': 'has the same key as entry 0: list each account once (account paris)',
     })
   })
 })
@@ -227,7 +226,7 @@ describe('a file beside SPIDRA_API_KEY', () => {
 
   test('is refused where it holds that key itself', async () => {
     expect(await problemsOf(one({ apiKey: 'spd_canary' }), { SPIDRA_API_KEY: 'spd_canary' })).toEqual({
-      SPIDRA_API_KEY: expect.stringMatching(/^is the key of account berlin in SPIDRA_ACCOUNTS_FILE too/),
+      SPIDRA_API_KEY: expect.stringMatching(/^is also the key of account berlin in SPIDRA_ACCOUNTS_FILE/),
     })
   })
 

@@ -20,7 +20,7 @@ test.each([
     await chmod(file.path, mode)
     await chmod(dirname(file.path), way)
 
-    const warnings = warningsAboutFile(file.path)
+    const warnings = warningsAboutFile(file.path, [])
 
     expect(warnings).toEqual(warns ? [expect.stringMatching(/^\S+ holds secrets.*chmod 600 \S+$/)] : [])
     expect(warnings.join()).not.toContain('canary')
@@ -28,7 +28,7 @@ test.each([
 )
 
 test('an .env file that is not there raises no warning', () => {
-  expect(warningsAboutFile(join(tmpdir(), 'no-such-directory', '.env'))).toEqual([])
+  expect(warningsAboutFile(join(tmpdir(), 'no-such-directory', '.env'), [])).toEqual([])
 })
 
 test('an .env file is read, byte order mark and quotes included', async () => {

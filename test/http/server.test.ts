@@ -250,7 +250,7 @@ describe('the address', () => {
 
   test('off means no server', async () => {
     const unused = () => Promise.reject(new Error('nobody asks'))
-    const log = await createLogger({ level: 'silent', format: 'json', secrets: [] })
+    const log = await createLogger({ level: 'silent', format: 'json', secrets: [], destination: { write: unused } })
     const metrics = { contentType: '', read: unused }
     const config = { host: '127.0.0.1', port: null, dashboardPassword: null }
 

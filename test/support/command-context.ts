@@ -1,8 +1,7 @@
 import { pino } from 'pino'
-import { readAccounts } from '../../src/config/accounts.js'
-import { readAccountsFile } from '../../src/config/accounts-file.js'
+import { readAccounts, readAccountsFile } from '../../src/config/accounts.js'
 import { loadConfig } from '../../src/config/config.js'
-import type { Environment } from '../../src/config/names.js'
+import type { Environment } from '../../src/config/variables.js'
 import type { CommandContext } from '../../src/service/command.js'
 
 /** What the process edge hands to a command in this environment; what the command writes is noted. */

@@ -1,5 +1,5 @@
+import { toListSource } from '../../config/accounts.js'
 import type { Config } from '../../config/config.js'
-import { toListSource } from '../../config/list-source.js'
 import { TIMING } from '../../config/scale.js'
 import { findLockHolder } from '../../db/account-lock.js'
 import type { ReadOnlyConnection } from '../../db/read-only.js'

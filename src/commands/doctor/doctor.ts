@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import type { Config } from '../../config/config.js'
-import type { Environment } from '../../config/names.js'
 import { loadUsableConfig, type UsableConfig } from '../../config/usable.js'
+import type { Environment } from '../../config/variables.js'
 import { openDatabase } from '../../db/client.js'
 import { toDatabaseError } from '../../db/connection-error.js'
 import { hasEmbeddedPostgres } from '../../db/embedded/postgres.js'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createSecrets } from '../../src/logging/secrets.js'
+import { createSecrets } from '../../src/logging/redact.js'
 
 test('secrets that become known later are hidden too, and none is forgotten', () => {
   const secrets = createSecrets(['spd_first'])
