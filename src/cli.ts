@@ -10,9 +10,8 @@ import { ConfigError, UsageError } from './config/errors.js'
 import { secretsAmong } from './config/secrets.js'
 import { toPrintableLines } from './logging/printable.js'
 import { createSecrets } from './logging/redact.js'
-import { type CommandContext, EXIT_CODES } from './service/command.js'
-import { type ContextNeeds, createContext } from './service/context.js'
-import { forOnlyAccount } from './service/for-account.js'
+import { forOnlyAccount } from './service/accounts.js'
+import { type CommandContext, type ContextNeeds, createContext, EXIT_CODES } from './service/context.js'
 import { onStopSignal } from './service/stop-signal.js'
 
 // On a machine with much memory V8 lets garbage pile up to a multiple of what is alive. A background service should stay

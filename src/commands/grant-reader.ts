@@ -1,7 +1,7 @@
 import { UsageError } from '../config/errors.js'
 import { grantReader } from '../db/reader-role.js'
 import { toPrintable } from '../logging/printable.js'
-import { type CommandContext, EXIT_CODES } from '../service/command.js'
+import { type CommandContext, EXIT_CODES } from '../service/context.js'
 import { openDatabaseForAccounts } from '../service/database.js'
 
 /** Longer names Postgres would cut off. */

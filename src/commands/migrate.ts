@@ -1,5 +1,5 @@
 import { migrate } from '../db/migrate.js'
-import { type CommandContext, EXIT_CODES } from '../service/command.js'
+import { type CommandContext, EXIT_CODES } from '../service/context.js'
 import { openDatabaseForAccounts } from '../service/database.js'
 
 /** `spidra-sync migrate`: applies the migrations and ends. */

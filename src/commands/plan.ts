@@ -2,9 +2,8 @@ import { listOpenJobs } from '../db/batch-jobs-read.js'
 import { openDatabase } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { eachAccount } from '../service/accounts.js'
-import { unknownAccount } from '../service/choose-accounts.js'
-import { type CommandContext, EXIT_CODES } from '../service/command.js'
-import { isNameOpen, openDatabaseForAccounts } from '../service/database.js'
+import { type CommandContext, EXIT_CODES, unknownAccount } from '../service/context.js'
+import { mustLookUpName, openDatabaseForAccounts } from '../service/database.js'
 import { createSpidraClient, type ListAnswer, type RequestEvent } from '../spidra/client.js'
 import { costOf, fullPass, incrementalRun, type Reading, type StartingBudget } from '../sync/cost.js'
 import { faultOf } from '../sync/page.js'
@@ -19,7 +18,7 @@ const PAGE_LIMIT = 50
  * @throws SpidraError when no usable answer came for the only account.
  */
 export async function runPlanCommand(context: CommandContext<string | null>): Promise<number> {
-  if (isNameOpen(context)) {
+  if (mustLookUpName(context)) {
     if (context.config.databaseUrl === null) throw unknownAccount(context.account, context.configured)
     await (await openDatabaseForAccounts(context)).close()
   }

@@ -5,10 +5,8 @@ import { toDatabaseError } from '../db/connection-error.js'
 import { pendingMigrations } from '../db/migrate.js'
 import { readDashboard } from '../report/dashboard-data.js'
 import { toReportText } from '../report/report-text.js'
-import { toHeading } from '../service/accounts.js'
-import { accountsToShow } from '../service/accounts-to-show.js'
-import { someNames } from '../service/choose-accounts.js'
-import { type CommandContext, EXIT_CODES } from '../service/command.js'
+import { accountsToShow, toHeading } from '../service/accounts.js'
+import { type CommandContext, EXIT_CODES, listNames } from '../service/context.js'
 import { openDatabaseForAccounts } from '../service/database.js'
 
 export interface ReportFlags {
@@ -25,7 +23,7 @@ export async function runReportCommand(context: CommandContext<string | null>, f
   const { stdout } = context
   if (flags.html !== undefined && context.accounts.length > 1) {
     throw new UsageError(
-      `--html writes one account into a file; name it with --account: ${someNames(context.accounts)}.`,
+      `--html writes one account into a file; name it with --account: ${listNames(context.accounts.map(({ name }) => name))}.`,
     )
   }
   const database = await openDatabaseForAccounts(context)

@@ -5,10 +5,10 @@ import { ConfigError, type ConfigProblem, errorCode } from '../config/errors.js'
 import { migrate } from '../db/migrate.js'
 import type { FleetRole } from '../fleet/fleet.js'
 import { fixedAccounts, type Reloading, reloadOnHangup } from '../fleet/reloading.js'
-import { type CommandContext, EXIT_CODES } from '../service/command.js'
+import { forOnlyAccount } from '../service/accounts.js'
+import { type CommandContext, EXIT_CODES } from '../service/context.js'
+import type { OpenDatabase } from '../service/database.js'
 import { assertOwnKeys, openDatabaseForAccounts } from '../service/database.js'
-import { forOnlyAccount } from '../service/for-account.js'
-import type { OpenDatabase } from '../service/open-database.js'
 import { startService } from '../service/service.js'
 
 type Context = CommandContext<string | null>

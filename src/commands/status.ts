@@ -5,8 +5,8 @@ import { toFleetText } from '../report/fleet-text.js'
 import { readStatusDocument, type StatusDocument } from '../report/status-document.js'
 import { toStatusLines } from '../report/status-lines.js'
 import { type Paint, toStatusText } from '../report/status-text.js'
-import { accountsToShow } from '../service/accounts-to-show.js'
-import { type CommandContext, EXIT_CODES } from '../service/command.js'
+import { accountsToShow } from '../service/accounts.js'
+import { type CommandContext, EXIT_CODES } from '../service/context.js'
 import { openDatabaseForAccounts } from '../service/database.js'
 
 export interface StatusOptions {

@@ -1,13 +1,12 @@
 import { UsageError } from '../config/errors.js'
 import { migrate } from '../db/migrate.js'
-import { runAccount } from '../service/account-run.js'
+import { createSharedBudget, runAccount, type SharedBudget } from '../service/account-run.js'
 import { eachAccount } from '../service/accounts.js'
-import { type CommandContext, EXIT_CODES } from '../service/command.js'
+import { type CommandContext, EXIT_CODES } from '../service/context.js'
+import type { OpenDatabase } from '../service/database.js'
 import { assertOwnKeys, openDatabaseForAccounts } from '../service/database.js'
-import type { OpenDatabase } from '../service/open-database.js'
-import { createSharedBudget, type SharedBudget } from '../service/shared-budget.js'
+import { describeRun, openProgress } from '../service/run-output.js'
 import type { RunStatus } from '../sync/run-summary.js'
-import { describeRun } from './run-text.js'
 
 export interface SyncFlags {
   readonly full: boolean
@@ -39,7 +38,7 @@ async function syncOne(
   flags: SyncFlags,
 ): Promise<number> {
   const { stdout, stderr } = context
-  const progress = stderr.isTTY && !flags.json ? (await import('../service/run-output.js')).openProgress(stderr) : null
+  const progress = stderr.isTTY && !flags.json ? openProgress(stderr) : null
   try {
     const { summary } = await runAccount({
       ...context,
@@ -48,7 +47,7 @@ async function syncOne(
       trigger: 'manual',
       acceptRemovals: flags.acceptRemovals,
       sharedBudget,
-      isTold: stdout.isTTY === true && !flags.json,
+      isSummaryShown: stdout.isTTY === true && !flags.json,
       ...(progress ? { onPage: progress.onPage, onWait: progress.onWait } : {}),
     })
     progress?.stop()

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Account } from '../config/accounts.js'
-import type { CommandContext } from '../service/command.js'
+import type { CommandContext } from '../service/context.js'
 
 /** The accounts of a service that runs, which SIGHUP may change. */
 export interface Reloading {

@@ -1,6 +1,6 @@
 import type { Account } from '../config/accounts.js'
 import { createCron, shortestInterval } from '../scheduler/cron.js'
-import type { CommandContext } from '../service/command.js'
+import type { CommandContext } from '../service/context.js'
 
 /** Warns of accounts that are due so rarely that the alert `stale` would fire between any two of their runs. */
 export function warnOfStalePauses(

@@ -27,9 +27,14 @@ export function toSentence(text: string): string {
   return text.replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ')
 }
 
+/** Formats a number for people: 2,000. */
+export function formatNumber(value: number): string {
+  return value.toLocaleString('en')
+}
+
 /** Formats a number with its noun: 1 run, 2,000 runs. */
 export function counted(count: number, noun: string): string {
-  return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`
+  return `${formatNumber(count)} ${noun}${count === 1 ? '' : 's'}`
 }
 
 /** Breaks a sentence between words, into lines for a terminal of 80 columns. A longer word stays whole. */

@@ -2,7 +2,7 @@ import { pino } from 'pino'
 import { readAccounts, readAccountsFile } from '../../src/config/accounts.js'
 import { loadConfig } from '../../src/config/config.js'
 import type { Environment } from '../../src/config/variables.js'
-import type { CommandContext } from '../../src/service/command.js'
+import type { CommandContext } from '../../src/service/context.js'
 
 /** What the process edge hands to a command in this environment; what the command writes is noted. */
 export function commandContext(

@@ -5,15 +5,13 @@ import { dropSchemas } from '../../db/drop-schemas.js'
 import { openEmbeddedPostgres } from '../../db/embedded/postgres.js'
 import { migrate } from '../../db/migrate.js'
 import { ensureReaderRole } from '../../db/reader-role.js'
-import { runAccount } from '../../service/account-run.js'
-import { type CommandContext, EXIT_CODES } from '../../service/command.js'
-import type { OpenDatabase } from '../../service/open-database.js'
-import { openProgress } from '../../service/run-output.js'
+import { createSharedBudget, runAccount } from '../../service/account-run.js'
+import { type CommandContext, EXIT_CODES } from '../../service/context.js'
+import type { OpenDatabase } from '../../service/database.js'
+import { describeRun, openProgress } from '../../service/run-output.js'
 import { startService } from '../../service/service.js'
-import { createSharedBudget } from '../../service/shared-budget.js'
 import { type Simulator, startSimulator } from '../../simulator/server.js'
 import type { RunSummary } from '../../sync/run-summary.js'
-import { describeRun } from '../run-text.js'
 import { type PortChoice, startOnFreePort } from './port.js'
 import { openDemoState } from './setup.js'
 import { instructions, READER_ROLE, readerUrl, runLine, SAMPLE_QUERY, sampleAnswer } from './text.js'
@@ -89,7 +87,7 @@ async function runFirst(context: CommandContext, database: OpenDatabase, jobs: n
     mode: 'full',
     trigger: 'startup',
     sharedBudget: createSharedBudget(context.config),
-    isTold: true,
+    isSummaryShown: true,
     ...(progress ? { onPage: progress.onPage, onWait: progress.onWait } : {}),
   }).finally(() => progress?.stop())
   stdout.write(await describeRun(database.db, summary))

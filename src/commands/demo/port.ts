@@ -1,5 +1,5 @@
 import { ConfigError } from '../../config/errors.js'
-import type { CommandContext } from '../../service/command.js'
+import type { CommandContext } from '../../service/context.js'
 
 /** Whether somebody has said which port it is to be. */
 export interface PortChoice {
