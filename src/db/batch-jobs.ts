@@ -1,8 +1,66 @@
 import type { Database } from './client.js'
-import { type JobRow, rowsParameter } from './job-row.js'
-import { type MergeResult, mergeStatement } from './merge-statement.js'
-import { readPostgresError } from './sql-state.js'
+import { readPostgresError } from './connection-error.js'
+import { Prisma } from './generated/client.js'
 import { RunClosedError, type RunKey } from './sync-runs.js'
+
+/** A job as the table stores it. Timestamps are ISO 8601 text, which keeps the microseconds; `extra` is JSON text. */
+export interface JobRow {
+  /** Lower case. */
+  readonly uuid: string
+  readonly status: string
+  readonly totalUrls: number
+  readonly completedCount: number
+  readonly failedCount: number
+  readonly outputFormat: string | null
+  readonly scrapingChannel: string | null
+  readonly createdAt: string
+  readonly finishedAt: string | null
+  readonly extra: string | null
+}
+
+/** The Postgres type of each field that a merge compares and writes. The column has the field's name in snake case. */
+const FIELD_TYPES = {
+  status: 'text',
+  totalUrls: 'integer',
+  completedCount: 'integer',
+  failedCount: 'integer',
+  outputFormat: 'text',
+  scrapingChannel: 'text',
+  createdAt: 'timestamptz',
+  finishedAt: 'timestamptz',
+  extra: 'jsonb',
+} as const satisfies Readonly<Record<Exclude<keyof JobRow, 'uuid'>, string>>
+
+/** A job with one of these statuses does not change any more, unless it is opened again. The views name the same three. */
+export const TERMINAL_STATUSES = ['completed', 'failed', 'cancelled'] as const
+
+/** The same as SQL text, not as parameters, so that Postgres can use the partial index on open jobs. */
+export const TERMINAL = Prisma.raw(`(${TERMINAL_STATUSES.map((status) => `'${status}'`).join(', ')})`)
+
+const COLUMNS = Object.entries(FIELD_TYPES).map(([field, type]) => ({ field, type, column: toColumn(field) }))
+
+/** One SQL text a column, joined by commas. Static: it holds names and types of columns, never a value. */
+function forEachColumn(write: (column: { field: string; type: string; column: string }) => string): Prisma.Sql {
+  return Prisma.raw(COLUMNS.map(write).join(', '))
+}
+
+/** `b.status, b.total_urls, ...` of the table or query with this alias. */
+const columnsOf = (alias: string) => forEachColumn(({ column }) => `${alias}.${column}`)
+
+/** Reads rows from JSON. `extra` is JSON text inside of JSON: as `json` its numbers would lose digits in JavaScript. */
+const RECORD = Prisma.sql`i(uuid uuid, ${forEachColumn(({ field, type }) => `"${field}" ${type === 'jsonb' ? 'text' : type}`)})`
+const RECORD_COLUMNS = Prisma.sql`i.uuid, ${forEachColumn(({ field, type, column }) => `i."${field}"::${type} AS ${column}`)}`
+
+const JSON_KEYS = ['uuid', ...Object.keys(FIELD_TYPES)]
+
+/** The rows as JSON text, one parameter for a whole chunk. Leaves out other properties that the objects have. */
+function toRowsParameter(rows: readonly JobRow[]): string {
+  return JSON.stringify(rows, JSON_KEYS)
+}
+
+function toColumn(field: string): string {
+  return field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+}
 
 /** What a merge did to the table. A restored row is not counted as updated. */
 export interface MergeCounts {
@@ -10,11 +68,11 @@ export interface MergeCounts {
   readonly updated: number
   readonly unchanged: number
   readonly restored: number
-  /** Of the updated, those whose `created_at` is another one now. */
+  /** Updated rows whose `created_at` changed. */
   readonly redated: number
 }
 
-/** A row that Postgres cannot hold, and why. */
+/** A row that Postgres cannot store, and why. */
 export interface RefusedRow<Row extends JobRow> {
   readonly row: Row
   readonly reason: string
@@ -24,11 +82,13 @@ export interface MergeOutcome<Row extends JobRow> extends MergeCounts {
   readonly refused: readonly RefusedRow<Row>[]
 }
 
+const NOTHING_MERGED = { inserted: 0, updated: 0, unchanged: 0, restored: 0, redated: 0, refused: [] }
+
 /**
- * Merges rows into `spidra.batch_jobs`, writes their change events and resolves their rejections, all in one statement.
- * An unchanged row is not touched: no lock, no WAL. Of a uuid given twice the last row counts.
+ * Merges rows into `spidra.batch_jobs`, writes their change events and resolves their rejections, in one statement.
+ * An unchanged row is not touched: no lock, no WAL. Of several rows with one uuid the last counts.
  *
- * A row that Postgres cannot hold does not keep the others out: the chunk is halved until the guilty row stands alone.
+ * A row that Postgres refuses does not keep the others out: the chunk is halved until that row stands alone.
  *
  * @throws RunClosedError when the run is no longer `running`; what Prisma throws when the database fails.
  */
@@ -38,26 +98,24 @@ export async function mergeJobs<Row extends JobRow>(
   rows: readonly Row[],
 ): Promise<MergeOutcome<Row>> {
   const unique = [...new Map(rows.map((row) => [row.uuid, row])).values()]
-  if (unique.length === 0) return { inserted: 0, updated: 0, unchanged: 0, restored: 0, redated: 0, refused: [] }
+  if (unique.length === 0) return NOTHING_MERGED
   try {
     return { ...(await mergeChunk(db, run, unique)), refused: [] }
   } catch (error) {
     const reason = refusalOf(error)
     if (reason === null) throw error
-    return halve(db, run, unique, reason)
+    return mergeHalves(db, run, unique, reason)
   }
 }
 
-async function halve<Row extends JobRow>(
+async function mergeHalves<Row extends JobRow>(
   db: Database,
   run: RunKey,
   rows: readonly Row[],
   reason: string,
 ): Promise<MergeOutcome<Row>> {
-  const [guilty, ...others] = rows
-  if (guilty !== undefined && others.length === 0) {
-    return { inserted: 0, updated: 0, unchanged: 0, restored: 0, redated: 0, refused: [{ row: guilty, reason }] }
-  }
+  const [first, ...others] = rows
+  if (first !== undefined && others.length === 0) return { ...NOTHING_MERGED, refused: [{ row: first, reason }] }
   const middle = rows.length >> 1
   const upper = await mergeJobs(db, run, rows.slice(0, middle))
   const lower = await mergeJobs(db, run, rows.slice(middle))
@@ -72,15 +130,180 @@ async function halve<Row extends JobRow>(
 }
 
 async function mergeChunk(db: Database, run: RunKey, rows: readonly JobRow[]): Promise<MergeCounts> {
-  const [result] = await db.$queryRaw<MergeResult[]>(mergeStatement(rowsParameter(rows), run.account, run.id))
-  if (result === undefined || !result.allowed) throw new RunClosedError(run)
+  // Raw SQL: no model can merge several rows, their events and their rejections in one statement.
+  const [result] = await db.$queryRaw<MergeResult[]>(mergeStatement(toRowsParameter(rows), run.account, run.id))
+  if (result === undefined || !result.isRunning) throw new RunClosedError(run)
   const { inserted, updated, restored, redated, changed } = result
   return { inserted, updated, restored, redated, unchanged: rows.length - changed }
 }
 
-/** SQLSTATE class 22 (the year 0, NUL in JSON) and 54 (nested too deeply): valid on the wire, not for Postgres. */
+/** SQLSTATE class 22 (the year 0, NUL in JSON) and 54 (nested too deeply): values that JSON allows and Postgres does not. */
 function refusalOf(error: unknown): string | null {
   const refusal = readPostgresError(error)
   if (refusal === null || !/^(22|54)/.test(refusal.code)) return null
   return `Postgres refused it (SQLSTATE ${refusal.code}): ${refusal.message}`
+}
+
+/** The one row of counts that the merge statement returns. */
+interface MergeResult {
+  readonly inserted: number
+  readonly updated: number
+  readonly restored: number
+  readonly redated: number
+  readonly changed: number
+  /** False when there was something to write, but the run is closed. */
+  readonly isRunning: boolean
+}
+
+/**
+ * The merge of one chunk. One statement, so that jobs, change events and resolved rejections are written together or not
+ * at all.
+ *
+ * `changed` is an anti-join: the IS DISTINCT FROM of ON CONFLICT alone would still lock every unchanged row and write
+ * 700 bytes of WAL for it. `fence` locks the run's row against closing, and only where there is something to write,
+ * because a row lock is a write too. ORDER BY uuid gives all writers one lock order. `xmax = 0` marks an insert.
+ * Listeners on `spidra_batch_job_events` get the number of events, once a statement.
+ *
+ * @param rows JSON text of an array of `JobRow`, every uuid once.
+ */
+export function mergeStatement(rows: string, account: string, runId: bigint): Prisma.Sql {
+  return Prisma.sql`
+WITH incoming AS MATERIALIZED (
+  SELECT ${RECORD_COLUMNS} FROM json_to_recordset(${rows}::json) AS ${RECORD}
+),
+changed AS MATERIALIZED (
+  SELECT i.*, b.uuid IS NOT NULL AS known, b.account AS from_account, b.removed_at IS NOT NULL AS was_removed, b.created_at AS from_created_at,
+         b.status AS from_status, b.completed_count AS from_completed_count, b.failed_count AS from_failed_count
+  FROM incoming i LEFT JOIN spidra.batch_jobs b ON b.uuid = i.uuid
+  WHERE b.uuid IS NULL
+     OR b.removed_at IS NOT NULL
+     OR (b.account, ${columnsOf('b')}) IS DISTINCT FROM (${account}, ${columnsOf('i')})
+),
+settled AS MATERIALIZED (
+  SELECT r.id FROM spidra.rejected_jobs r JOIN incoming i ON i.uuid = r.uuid
+  WHERE r.account = ${account} AND r.resolved_at IS NULL
+),
+fence AS MATERIALIZED (
+  SELECT r.id FROM spidra.sync_runs r
+  WHERE r.id = ${runId} AND r.status = 'running' AND (EXISTS (SELECT FROM changed) OR EXISTS (SELECT FROM settled))
+  FOR SHARE
+),
+merged AS (
+  INSERT INTO spidra.batch_jobs AS b (uuid, account, ${forEachColumn(({ column }) => column)})
+  SELECT c.uuid, ${account}, ${columnsOf('c')}
+  FROM changed c WHERE EXISTS (SELECT FROM fence) ORDER BY c.uuid
+  ON CONFLICT (uuid) DO UPDATE SET
+    account = excluded.account, ${forEachColumn(({ column }) => `${column} = excluded.${column}`)},
+    updated_at = now(), removed_at = NULL
+  WHERE b.removed_at IS NOT NULL
+     OR (b.account, ${columnsOf('b')}) IS DISTINCT FROM (excluded.account, ${columnsOf('excluded')})
+  RETURNING b.uuid, b.xmax = 0 AS inserted
+),
+observed AS (
+  SELECT c.*, CASE
+    WHEN c.from_account <> ${account} THEN 'moved'
+    WHEN c.was_removed THEN 'restored'
+    WHEN c.from_status IN ${TERMINAL} AND c.status NOT IN ${TERMINAL} THEN 'reopened'
+    WHEN c.from_status <> c.status THEN 'status_changed'
+    WHEN (c.from_completed_count, c.from_failed_count) <> (c.completed_count, c.failed_count) THEN 'progressed'
+  END AS kind
+  FROM changed c JOIN merged m ON m.uuid = c.uuid
+  WHERE c.known
+),
+events AS (
+  INSERT INTO spidra.batch_job_events (uuid, account, run_id, kind, from_status, to_status, from_completed_count,
+    to_completed_count, from_failed_count, to_failed_count)
+  SELECT o.uuid, ${account}, ${runId}, o.kind, o.from_status, o.status, o.from_completed_count, o.completed_count,
+    o.from_failed_count, o.failed_count
+  FROM observed o WHERE o.kind IS NOT NULL ORDER BY o.uuid
+  RETURNING id
+),
+resolved AS (
+  UPDATE spidra.rejected_jobs r SET resolved_at = now() FROM settled s
+  WHERE r.id = s.id AND EXISTS (SELECT FROM fence)
+)
+SELECT
+  (SELECT count(*) FROM merged m WHERE m.inserted)::integer AS inserted,
+  (SELECT count(*) FROM observed o WHERE NOT o.was_removed)::integer AS updated,
+  (SELECT count(*) FROM observed o WHERE o.was_removed)::integer AS restored,
+  (SELECT count(*) FROM observed o WHERE NOT o.was_removed AND o.from_created_at <> o.created_at)::integer AS redated,
+  (SELECT count(*) FROM changed)::integer AS changed,
+  (SELECT pg_notify('spidra_batch_job_events', count(*)::text) FROM events HAVING count(*) > 0)::text AS notified,
+  EXISTS (SELECT FROM fence) OR NOT (EXISTS (SELECT FROM changed) OR EXISTS (SELECT FROM settled)) AS "isRunning"`
+}
+
+/**
+ * Marks live jobs of the account as no longer listed, and writes their change events, in one statement.
+ *
+ * `fence` and ORDER BY uuid are those of the merge. FOR UPDATE reads a job again that another writer had locked: it may
+ * have moved to another account.
+ *
+ * @returns the number of jobs marked; 0 once the run is closed.
+ */
+export async function markRemoved(db: Database, run: RunKey, uuids: readonly string[]): Promise<number> {
+  if (uuids.length === 0) return 0
+  // Raw SQL: no model has the fence, the lock order, or the events in the same statement.
+  const [row] = await db.$queryRaw<{ removed: number }[]>`
+    WITH fence AS MATERIALIZED (
+      SELECT r.id FROM spidra.sync_runs r WHERE r.id = ${run.id} AND r.status = 'running' FOR SHARE
+    ),
+    gone AS MATERIALIZED (
+      SELECT b.uuid FROM spidra.batch_jobs b
+      WHERE b.uuid = ANY(${uuids}::uuid[]) AND b.account = ${run.account} AND b.removed_at IS NULL
+        AND EXISTS (SELECT FROM fence)
+      ORDER BY b.uuid FOR UPDATE
+    ),
+    marked AS (
+      UPDATE spidra.batch_jobs b SET removed_at = now(), updated_at = now() FROM gone g WHERE b.uuid = g.uuid
+      RETURNING b.uuid, b.status, b.completed_count, b.failed_count
+    ),
+    events AS (
+      INSERT INTO spidra.batch_job_events (uuid, account, run_id, kind, from_status, to_status, from_completed_count,
+        to_completed_count, from_failed_count, to_failed_count)
+      SELECT m.uuid, ${run.account}, ${run.id}, 'removed', m.status, m.status, m.completed_count, m.completed_count,
+        m.failed_count, m.failed_count
+      FROM marked m ORDER BY m.uuid
+      RETURNING id
+    )
+    SELECT (SELECT count(*) FROM marked)::integer AS removed,
+      (SELECT pg_notify('spidra_batch_job_events', count(*)::text) FROM events HAVING count(*) > 0)::text AS notified`
+  return row?.removed ?? 0
+}
+
+/** A field whose value in the table is not the one that the API lists. All values are text, or null. */
+export interface FieldDifference {
+  readonly uuid: string
+  /** Column of `spidra.batch_jobs`; `uuid` where the job is not stored at all. */
+  readonly field: string
+  readonly stored: string | null
+  readonly listed: string | null
+  /** Whether the job was open when it was stored, or is listed as created or finished since the last complete run. */
+  readonly mayHaveMoved: boolean
+}
+
+/** Compares listed jobs with the table, field by field, as Postgres understands the values. Writes nothing. */
+export async function compareJobs(
+  db: Database,
+  account: string,
+  rows: readonly JobRow[],
+): Promise<readonly FieldDifference[]> {
+  // Raw SQL: Postgres itself decides whether two values are the same instant or the same JSON.
+  return db.$queryRaw<FieldDifference[]>`
+    WITH incoming AS (
+      SELECT ${RECORD_COLUMNS} FROM json_to_recordset(${toRowsParameter(rows)}::json) AS ${RECORD}
+    ), last AS (
+      SELECT max(s.last_complete_at) AS at FROM spidra.sync_state s WHERE s.account = ${account}
+    )
+    SELECT i.uuid::text AS uuid, f.field, f.stored, f.listed,
+      coalesce(b.status NOT IN ${TERMINAL}, false) OR i.status NOT IN ${TERMINAL}
+        OR coalesce(i.finished_at >= last.at, false)
+        OR coalesce(i.created_at >= last.at, last.at IS NULL) AS "mayHaveMoved"
+    FROM incoming i CROSS JOIN last
+    LEFT JOIN spidra.batch_jobs b ON b.uuid = i.uuid AND b.account = ${account} AND b.removed_at IS NULL
+    CROSS JOIN LATERAL (VALUES
+      ('uuid', b.uuid::text, i.uuid::text),
+      ${forEachColumn(({ column }) => `('${column}', b.${column}::text, i.${column}::text)`)}
+    ) AS f(field, stored, listed)
+    WHERE f.stored IS DISTINCT FROM f.listed AND (b.uuid IS NOT NULL OR f.field = 'uuid')
+    ORDER BY i.uuid, f.field`
 }

@@ -1,11 +1,9 @@
-import type { Client } from 'pg'
+import { Client } from 'pg'
 import { z } from 'zod'
-import { addressOf } from './server-address.js'
-import { readPostgresError } from './sql-state.js'
 
 /**
- * Why the database cannot be used, in words a dashboard can group by. `pooled`: a proxy lends out connections. `busy`: the
- * connections of this process were all in use, so the database was not even asked.
+ * Why the database cannot be used, as a code that a dashboard can group by. `pooled`: a proxy shares connections between
+ * clients. `busy`: all connections of this process were in use, so the statement was not sent.
  */
 export type DatabaseErrorCode =
   | 'unreachable'
@@ -24,47 +22,64 @@ export type DatabaseErrorCode =
   | 'time_limit'
   | 'other'
 
-/** The database refused, or could not be asked. The message is one line, and says what, where and what to do. */
+/** The database refused a statement, or could not be reached. The message is one line: what happened, where, what to do. */
 export class DatabaseError extends Error {
   override readonly name = 'DatabaseError'
   readonly code: DatabaseErrorCode
 
   /**
-   * @param databaseUrl is taken apart for host, port, database and user; the password stays out
-   * @param details `source` is a short remark: an SQLSTATE, a version, what Postgres said; `mend`, what to do where more
-   *   is known than the code tells, as the end of a sentence
+   * @param databaseUrl host, port, database and user go into the message, the password does not
+   * @param details `source`: a short remark, such as an SQLSTATE, a version, or the message of Postgres. `fix`: what to do,
+   *   as the end of a sentence, where more is known than the code says.
    */
   constructor(
     databaseUrl: string,
-    details: { code: DatabaseErrorCode; source?: string | null; mend?: string; cause?: unknown },
+    details: { code: DatabaseErrorCode; source?: string | null; fix?: string; cause?: unknown },
   ) {
     const { server, isSocket, database, user } = addressOf(databaseUrl)
-    // What Postgres says may come from somebody's trigger, and have several lines.
+    // The message of Postgres may come from a user's trigger, and have several lines.
     const remark = details.source ? ` (${details.source.replace(/\s+/g, ' ').trim()})` : ''
     const where = { server: `Postgres at ${server}`, isSocket, database: `"${database}"`, user: `"${user}"`, remark }
-    super(SENTENCES[details.code]({ ...where, mend: details.mend }), { cause: details.cause })
+    super(SENTENCES[details.code]({ ...where, fix: details.fix }), { cause: details.cause })
     this.code = details.code
   }
 }
 
-interface Where {
+/** Where a connection string leads, without its password. */
+interface ServerAddress {
+  /** `host:port`, or the path of a socket. */
   readonly server: string
   readonly isSocket: boolean
   readonly database: string
   readonly user: string
+}
+
+/** Parameters that name files. A wrong file must not keep the error from being explained. */
+const FILES = ['sslcert', 'sslkey', 'sslrootcert']
+
+/** Reads a connection string as node-postgres does, including its defaults. */
+function addressOf(databaseUrl: string): ServerAddress {
+  const url = new URL(databaseUrl)
+  for (const name of FILES) url.searchParams.delete(name)
+  const { host, port, database = '', user = '' } = new Client({ connectionString: url.href })
+  const isSocket = host.startsWith('/')
+  return { server: isSocket ? `${host}/.s.PGSQL.${port}` : `${host}:${port}`, isSocket, database, user }
+}
+
+interface Where extends ServerAddress {
   readonly remark: string
-  readonly mend: string | undefined
+  readonly fix: string | undefined
 }
 
 const SENTENCES: Readonly<Record<DatabaseErrorCode, (where: Where) => string>> = {
   unreachable: ({ server, isSocket, remark }) =>
     isSocket
-      ? `Cannot reach ${server}${remark}: check that the server runs, and makes its socket in the folder and with the port that DATABASE_URL names.`
+      ? `Cannot reach ${server}${remark}: check that the server runs, and that DATABASE_URL has the directory and the port of its socket.`
       : `Cannot reach ${server}${remark}: check host and port in DATABASE_URL, and that the server runs and lets this machine in.`,
   busy: ({ server, remark }) =>
-    `No connection of this process to ${server} became free in time${remark}: see what its statements wait for, in pg_stat_activity.`,
+    `No connection of this process to ${server} became free in time${remark}: check in pg_stat_activity what its statements wait for.`,
   tls: ({ server, remark }) =>
-    `Cannot agree with ${server} on an encrypted connection${remark}: check sslmode and sslrootcert in DATABASE_URL; with a private CA, uselibpqcompat=true&sslmode=require works.`,
+    `Cannot encrypt the connection to ${server}${remark}: check sslmode and sslrootcert in DATABASE_URL; with a private CA, uselibpqcompat=true&sslmode=require works.`,
   authentication: ({ server, database, user, remark }) =>
     `${server} refuses user ${user} for database ${database}${remark}: check user and password in DATABASE_URL.`,
   no_such_database: ({ server, database, remark }) =>
@@ -73,25 +88,25 @@ const SENTENCES: Readonly<Record<DatabaseErrorCode, (where: Where) => string>> =
     `${server} has no connection left${remark}: raise max_connections, or close other clients.`,
   too_old: ({ server, remark }) => `${server} is too old${remark}: spidra-sync needs Postgres 14 or later.`,
   pooled: ({ server, remark }) =>
-    `${server} is behind a transaction-pooling proxy${remark}, which voids session locks: point DATABASE_URL at Postgres itself, or at a session-pooling port.`,
-  permission: ({ server, database, user, remark, mend }) =>
-    `User ${user} lacks a right in database ${database} of ${server}${remark}: ${mend ?? 'let it own the schemas spidra and spidra_reporting, and all that is in them'}.`,
+    `${server} is behind a transaction-pooling proxy${remark}, which breaks session locks: point DATABASE_URL at Postgres itself, or at a session-pooling port.`,
+  permission: ({ server, database, user, remark, fix }) =>
+    `User ${user} lacks a right in database ${database} of ${server}${remark}: ${fix ?? 'let it own the schemas spidra and spidra_reporting, and all that is in them'}.`,
   read_only: ({ server, database, remark }) =>
     `Database ${database} of ${server} is read-only${remark}: point DATABASE_URL at the primary server, or end its read-only mode.`,
   not_migrated: ({ server, database, remark }) =>
     `Database ${database} of ${server} lacks a table of spidra-sync${remark}: run \`spidra-sync migrate\`.`,
   disk_full: ({ server, remark }) => `${server} has no disk space left${remark}: make room for it.`,
   conflict: ({ server, database, remark }) =>
-    `Another client kept what was to be written in database ${database} of ${server}${remark}: end its transaction, and look who writes to the tables of spidra-sync.`,
+    `Another client locked rows that spidra-sync had to write in database ${database} of ${server}${remark}: end its transaction, and check which clients write to the tables of spidra-sync.`,
   time_limit: ({ server, user, remark }) =>
-    `${server} cut a statement off${remark}: raise the statement_timeout of user ${user}.`,
+    `${server} cancelled a statement${remark}: raise the statement_timeout of user ${user}.`,
   other: ({ server, database, remark }) => `Database ${database} of ${server} failed${remark}.`,
 }
 
-/** By SQLSTATE, or by its class where the last three characters make no difference. */
+/** Codes by SQLSTATE, or by its first two characters where the rest makes no difference. */
 const BY_SQL_STATE: Readonly<Record<string, DatabaseErrorCode>> = {
   '08': 'unreachable',
-  '57P01': 'unreachable', // shut down, or our connection was ended
+  '57P01': 'unreachable', // shut down, or an administrator ended the connection
   '57P02': 'unreachable', // crashed
   '57P03': 'unreachable', // starting up or shutting down
   '28': 'authentication',
@@ -109,7 +124,7 @@ const BY_SQL_STATE: Readonly<Record<string, DatabaseErrorCode>> = {
   '42703': 'not_migrated',
 }
 
-/** What Prisma's adapter makes of errors that have no SQLSTATE. */
+/** Codes by the kind that Prisma's adapter gives to errors without an SQLSTATE. */
 const BY_PRISMA_KIND: Readonly<Record<string, DatabaseErrorCode>> = {
   DatabaseNotReachable: 'unreachable',
   ConnectionClosed: 'unreachable',
@@ -117,39 +132,68 @@ const BY_PRISMA_KIND: Readonly<Record<string, DatabaseErrorCode>> = {
   TlsConnectionError: 'tls',
 }
 
-/** node-postgres gives these errors nothing but a text. */
+/** Codes by message: these errors of node-postgres have nothing else. */
 const BY_MESSAGE: readonly (readonly [RegExp, DatabaseErrorCode])[] = [
   [/^(The server does not support SSL|There was an error establishing an SSL)/, 'tls'],
   [/^SASL: SCRAM/, 'authentication'],
-  // pg-pool, where all connections are in use or still being opened; a server that is away is told by those.
+  // pg-pool: all connections are in use or being opened. A server that is away gives another error.
   [/^timeout exceeded when trying to connect$/, 'busy'],
   [/^(timeout e|Connection terminated|Client (was closed|has encountered a connection error))/, 'unreachable'],
 ]
 
+/** The SQLSTATE and the message of an error that Postgres itself raised. */
+export interface PostgresError {
+  /** SQLSTATE, five characters. */
+  readonly code: string
+  readonly message: string
+}
+
+/** node-postgres puts the SQLSTATE on the error; Prisma's adapter wraps it twice. */
+const fromDriver = z
+  .object({ code: z.string().regex(/^[0-9A-Z]{5}$/), severity: z.string(), message: z.string() })
+  .transform(({ code, message }) => ({ code, message }))
+const fromPrisma = z
+  .object({
+    meta: z.object({
+      driverAdapterError: z.object({ cause: z.object({ originalCode: z.string(), originalMessage: z.string() }) }),
+    }),
+  })
+  .transform(({ meta }) => {
+    const { originalCode, originalMessage } = meta.driverAdapterError.cause
+    return { code: originalCode, message: originalMessage }
+  })
+const postgresError = z.union([fromPrisma, fromDriver])
+
+/** Reads SQLSTATE and message from an error of Prisma or node-postgres; null when Postgres did not raise it. */
+export function readPostgresError(error: unknown): PostgresError | null {
+  const parsed = postgresError.safeParse(error)
+  return parsed.success ? parsed.data : null
+}
+
 const nodeError = z.object({ code: z.string(), message: z.string(), syscall: z.string().optional() })
-/** An interactive transaction that got no connection in time; or, with its own limit told, that outlived it. */
+/** An interactive transaction that got no connection in time, or, where `timeout` is set, that took longer than that. */
 const transactionError = z.object({ code: z.literal('P2028'), meta: z.object({ timeout: z.number().optional() }) })
 const prismaError = z.object({
   meta: z.object({ driverAdapterError: z.object({ cause: z.object({ kind: z.string() }) }) }),
 })
 
-/** Says what an error of node-postgres or Prisma means; null when it is not about the database. */
+/** Converts an error of node-postgres or Prisma; null when it is not about the database. */
 export function toDatabaseError(error: unknown, databaseUrl: string): DatabaseError | null {
   if (error instanceof DatabaseError) return error
   const found = classify(error)
   return found && new DatabaseError(databaseUrl, { ...found, cause: error })
 }
 
-/** Why the database cannot be used; null when the error is not about it. */
+/** The code of the `DatabaseError` that `error` is or would become; null when it is not about the database. */
 export function databaseErrorCode(error: unknown): DatabaseErrorCode | null {
   return error instanceof DatabaseError ? error.code : (classify(error)?.code ?? null)
 }
 
 function classify(error: unknown): { code: DatabaseErrorCode; source: string | null } | null {
-  const said = readPostgresError(error)
-  if (said !== null) {
-    const code = BY_SQL_STATE[said.code] ?? BY_SQL_STATE[said.code.slice(0, 2)] ?? 'other'
-    return { code, source: `${said.message}, SQLSTATE ${said.code}` }
+  const refusal = readPostgresError(error)
+  if (refusal !== null) {
+    const code = BY_SQL_STATE[refusal.code] ?? BY_SQL_STATE[refusal.code.slice(0, 2)] ?? 'other'
+    return { code, source: `${refusal.message}, SQLSTATE ${refusal.code}` }
   }
   const prisma = prismaError.safeParse(error)
   if (prisma.success) {
@@ -174,7 +218,7 @@ function toNodeErrorCode({ code, syscall, message }: z.infer<typeof nodeError>):
   if (/CERT|^ERR_(SSL|TLS)|SIGNATURE/.test(code)) return 'tls'
   const isSocket =
     syscall === 'connect' || syscall === 'getaddrinfo' || /^E(AI_|CONN|PIPE$|TIMEDOUT$|HOST|NET)/.test(code)
-  // Prisma keeps the code, and of the call only what Node's message says.
+  // Prisma keeps Node's code and message, but not `syscall`.
   return isSocket || /^(connect|getaddrinfo) E[A-Z]+/m.test(message) ? 'unreachable' : null
 }
 
@@ -190,4 +234,40 @@ export async function assertSupportedVersion(client: Client, databaseUrl: string
   if (server !== undefined && server.number < OLDEST_VERSION) {
     throw new DatabaseError(databaseUrl, { code: 'too_old', source: `version ${server.version}` })
   }
+}
+
+/** Statements that give the rights on schemas: CREATE SCHEMA where one is missing, ALTER SCHEMA where it is another's. */
+const GRANTING_STATEMENTS = `
+  SELECT CASE WHEN n.oid IS NULL THEN format('CREATE SCHEMA %I AUTHORIZATION %I;', s.name, current_user)
+    ELSE format('ALTER SCHEMA %I OWNER TO %I;', s.name, current_user) END AS statement
+  FROM unnest($1::text[]) WITH ORDINALITY AS s(name, place)
+  LEFT JOIN pg_namespace n ON n.nspname = s.name
+  WHERE CASE WHEN n.oid IS NULL THEN NOT has_database_privilege(current_database(), 'CREATE')
+    ELSE NOT has_schema_privilege(n.oid, 'CREATE') END
+  ORDER BY s.place`
+
+/**
+ * Explains a statement that failed for lack of a right: the error names the statements that give it. Null for any other
+ * error, and where the role has its rights on the schemas, so that the missing right is another one.
+ *
+ * @param client must not be in a transaction
+ * @param schemas that the statement needs; default those of the migrations
+ */
+export async function explainMissingRight(
+  error: unknown,
+  client: Client,
+  databaseUrl: string,
+  schemas: readonly string[] = ['spidra', 'spidra_reporting'],
+): Promise<DatabaseError | null> {
+  const refusal = readPostgresError(error)
+  if (refusal?.code !== '42501') return null
+  // The connection may be lost by now; then the plain error has to do.
+  const { rows } = await client.query<{ statement: string }>(GRANTING_STATEMENTS, [schemas]).catch(() => ({ rows: [] }))
+  if (rows.length === 0) return null
+  return new DatabaseError(databaseUrl, {
+    code: 'permission',
+    source: `${refusal.message}, SQLSTATE ${refusal.code}`,
+    fix: `let an administrator of the database run \`${rows.map(({ statement }) => statement).join(' ')}\``,
+    cause: error,
+  })
 }

@@ -1,7 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Database } from './client.js'
-import { databaseErrorCode } from './connection-error.js'
-import { readPostgresError } from './sql-state.js'
+import { databaseErrorCode, readPostgresError } from './connection-error.js'
 
 /** After the first attempt. */
 const RETRIES = 6

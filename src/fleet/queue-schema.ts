@@ -1,7 +1,6 @@
 import { Client } from 'pg'
 import PgBoss from 'pg-boss'
-import { toDatabaseError } from '../db/connection-error.js'
-import { explainMissingRight } from '../db/missing-rights.js'
+import { explainMissingRight, toDatabaseError } from '../db/connection-error.js'
 
 /** Where pg-boss keeps its tables, beside ours in the same database. */
 export const QUEUE_SCHEMA = 'spidra_queue'

@@ -1,5 +1,5 @@
 import type { Database } from '../db/client.js'
-import { readDatabaseTime } from '../db/clock.js'
+import { readDatabaseTime } from '../db/client.js'
 import { type FleetReport, readFleet } from './fleet.js'
 import { readStatus, type StatusReport } from './status.js'
 

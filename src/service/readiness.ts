@@ -1,8 +1,8 @@
 import type { Database } from '../db/client.js'
+import { isReadOnly } from '../db/client.js'
 import { databaseErrorCode } from '../db/connection-error.js'
 import { type FreshnessFacts, readFreshnessFacts } from '../db/freshness-facts.js'
 import { MigrationError, pendingMigrations } from '../db/migrate.js'
-import { isReadOnly } from '../db/write-mode.js'
 import type { Readiness } from '../http/readiness.js'
 import { FRESH_LIMITS, type FreshLimits, toFreshLimitMs } from '../report/fresh-limit.js'
 

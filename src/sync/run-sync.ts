@@ -1,5 +1,5 @@
 import { readNewestCreatedAt } from '../db/batch-jobs-read.js'
-import { openDatabaseClock } from '../db/clock.js'
+import { openDatabaseClock } from '../db/client.js'
 import { hasNewRejections } from '../db/rejected-jobs.js'
 import { openSyncState, type SyncState } from '../db/sync-state.js'
 import { reachHead } from './head.js'

@@ -1,6 +1,6 @@
+import { markRemoved } from '../db/batch-jobs.js'
 import { countLiveJobs } from '../db/batch-jobs-read.js'
 import { countOpenRejections, settleRejectedJobs } from '../db/rejected-jobs.js'
-import { markRemoved } from '../db/removals.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
 import { createStretch } from './stretch.js'

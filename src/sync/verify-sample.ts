@@ -1,6 +1,6 @@
+import { compareJobs, type FieldDifference } from '../db/batch-jobs.js'
 import { rankOf } from '../db/batch-jobs-read.js'
 import type { Database } from '../db/client.js'
-import { compareJobs, type FieldDifference } from '../db/compare-jobs.js'
 import { openSyncState } from '../db/sync-state.js'
 import type { SpidraClient } from '../spidra/client.js'
 import { faultOf } from './page.js'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { readMigrations } from '../../src/db/migration-files.js'
+import { readMigrations } from '../../src/db/migrate.js'
 import { runCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
 

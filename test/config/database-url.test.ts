@@ -73,7 +73,7 @@ test.each([
     expect([code, stderr]).toEqual([
       1,
       expect.stringMatching(
-        /^spidra-sync: Cannot reach Postgres at \/no\/such\/folder\/\.s\.PGSQL\.5432 \(ENOENT\): check that the server runs, and makes its socket [^\n]+\n$/,
+        /^spidra-sync: Cannot reach Postgres at \/no\/such\/folder\/\.s\.PGSQL\.5432 \(ENOENT\): check that the server runs, and that DATABASE_URL has the directory and the port of its socket\.\n$/,
       ),
     ])
     expect(stderr).not.toContain('s3cr3t')

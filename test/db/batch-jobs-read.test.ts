@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest'
-import { mergeJobs } from '../../src/db/batch-jobs.js'
+import { markRemoved, mergeJobs } from '../../src/db/batch-jobs.js'
 import {
   countLiveJobs,
   hasMoreLiveJobs,
@@ -11,7 +11,6 @@ import {
   readNewestCreatedAt,
 } from '../../src/db/batch-jobs-read.js'
 import { keepRejectedJobs } from '../../src/db/rejected-jobs.js'
-import { markRemoved } from '../../src/db/removals.js'
 import { jobRows, openRun, uuidOf } from '../support/job-rows.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 

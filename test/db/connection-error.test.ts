@@ -3,11 +3,19 @@ import { type AddressInfo, createServer } from 'node:net'
 import { Client } from 'pg'
 import { expect, inject, test } from 'vitest'
 import { openDatabase } from '../../src/db/client.js'
-import { assertSupportedVersion, DatabaseError, toDatabaseError } from '../../src/db/connection-error.js'
+import {
+  assertSupportedVersion,
+  DatabaseError,
+  readPostgresError,
+  toDatabaseError,
+} from '../../src/db/connection-error.js'
 import { hold, untilWaiting } from '../support/held-lock.js'
+import { raiseOn } from '../support/raising-trigger.js'
+import { shareTestDatabase } from '../support/shared-database.js'
 import { createTestDatabase } from '../support/test-database.js'
 
 const { adminUrl } = inject('testServer')
+const database = await shareTestDatabase()
 
 /** The test server's URL with something wrong in it. */
 function spoil(change: (url: URL) => void): string {
@@ -148,6 +156,52 @@ test('explains an error only once', () => {
   const error = new DatabaseError(adminUrl, { code: 'pooled' })
 
   expect(toDatabaseError(error, adminUrl)).toBe(error)
+})
+
+/** Prisma's adapter gives most of these a kind of its own, each in another shape. */
+const SQL_STATES = [
+  '22001',
+  '22003',
+  '22007',
+  '22008',
+  '22021',
+  '22P02',
+  '22P05',
+  '23502',
+  '23503',
+  '23505',
+  '25006',
+  '40001',
+  '40P01',
+  '42501',
+  '42703',
+  '42P01',
+  '53100',
+  '53300',
+  '54000',
+  '54001',
+  '55P03',
+  '57014',
+  'P0001',
+]
+
+test.each(SQL_STATES)('reads SQLSTATE %s and the message, of node-postgres and of Prisma', async (code) => {
+  const raise = `DO $$ BEGIN RAISE EXCEPTION 'it is "so"' USING ERRCODE = '${code}'; END $$`
+
+  for (const run of [() => database.sql(raise), () => database.db.$executeRawUnsafe(raise)]) {
+    expect(readPostgresError(await rejection(run()))).toEqual({ code, message: 'it is "so"' })
+  }
+  await using _ = await raiseOn(database, 'spidra.workers', code)
+  expect(readPostgresError(await rejection(database.db.worker.deleteMany()))).toMatchObject({ code })
+})
+
+test('an error that Postgres did not raise has none', async () => {
+  expect(readPostgresError(new Error('ECONNREFUSED'))).toBeNull()
+  expect(readPostgresError(Object.assign(new Error('no'), { code: 'ECONN' }))).toBeNull()
+  expect(readPostgresError(Object.assign(new Error('no'), { code: 'P2002' }))).toBeNull()
+  expect(readPostgresError(Object.assign(new Error('no'), { meta: { driverAdapterError: {} } }))).toBeNull()
+  expect(readPostgresError('22P02')).toBeNull()
+  expect(readPostgresError(undefined)).toBeNull()
 })
 
 async function raiseThroughPg(url: string, sql: string): Promise<unknown> {

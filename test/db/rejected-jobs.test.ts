@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { mergeJobs } from '../../src/db/batch-jobs.js'
+import { markRemoved, mergeJobs } from '../../src/db/batch-jobs.js'
 import {
   countOpenRejections,
   fingerprintOf,
@@ -8,7 +8,6 @@ import {
   type RejectedRow,
   settleRejectedJobs,
 } from '../../src/db/rejected-jobs.js'
-import { markRemoved } from '../../src/db/removals.js'
 import type { RunKey } from '../../src/db/sync-runs.js'
 import { openTransaction, untilBlocked } from '../support/blocking.js'
 import { closeRun, jobRow, openRun, uuidOf } from '../support/job-rows.js'

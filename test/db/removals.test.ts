@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest'
-import { mergeJobs } from '../../src/db/batch-jobs.js'
+import { markRemoved, mergeJobs } from '../../src/db/batch-jobs.js'
 import { openDatabase } from '../../src/db/client.js'
-import { markRemoved } from '../../src/db/removals.js'
 import { listenForEvents, openTransaction, untilBlocked } from '../support/blocking.js'
 import { closeRun, jobRows, openRun, uuidOf } from '../support/job-rows.js'
 import { shareTestDatabase } from '../support/shared-database.js'

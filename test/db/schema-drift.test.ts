@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
-import { migrate, pendingMigrations } from '../../src/db/migrate.js'
-import { readMigrations } from '../../src/db/migration-files.js'
+import { migrate, pendingMigrations, readMigrations } from '../../src/db/migrate.js'
 import { openSchemaEngine } from '../support/schema-engine.js'
 import { createTestDatabase } from '../support/test-database.js'
 

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest'
-import { mergeJobs } from '../../src/db/batch-jobs.js'
-import type { JobRow } from '../../src/db/job-row.js'
-import { markRemoved } from '../../src/db/removals.js'
+import type { JobRow } from '../../src/db/batch-jobs.js'
+import { markRemoved, mergeJobs } from '../../src/db/batch-jobs.js'
 import { jobRow, jobRows, openRun, uuidOf } from '../support/job-rows.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
+import type { JobRow } from '../../src/db/batch-jobs.js'
 import { mergeJobs } from '../../src/db/batch-jobs.js'
-import type { JobRow } from '../../src/db/job-row.js'
 import { openSyncState, saveStuckAfter } from '../../src/db/sync-state.js'
 import { openTransaction } from '../support/blocking.js'
 import { jobRow, openRun, uuidOf } from '../support/job-rows.js'

@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest'
-import { mergeJobs } from '../../src/db/batch-jobs.js'
-import { markRemoved } from '../../src/db/removals.js'
+import { markRemoved, mergeJobs } from '../../src/db/batch-jobs.js'
 import { jobRow, openRun, uuidOf } from '../support/job-rows.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 

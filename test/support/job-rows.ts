@@ -1,5 +1,5 @@
+import type { JobRow } from '../../src/db/batch-jobs.js'
 import type { Database } from '../../src/db/client.js'
-import type { JobRow } from '../../src/db/job-row.js'
 import { type RunEnd, type RunKey, startRun } from '../../src/db/sync-runs.js'
 import type { TestDatabase } from './test-database.js'
 

@@ -60,7 +60,7 @@ describe('what does not pass by itself', () => {
     ['40P01', 'conflict', 7, /^Another client kept .*\(raised in the way, for a test, SQLSTATE 40P01\): end its/],
     ['53100', 'disk_full', 1, /has no disk space left \(.*SQLSTATE 53100\): make room for it\.$/],
     ['57P01', 'unreachable', 1, /^Cannot reach .*SQLSTATE 57P01\): check host and port in DATABASE_URL/],
-    ['57014', 'time_limit', 1, /cut a statement off .*raise the statement_timeout of user "/],
+    ['57014', 'time_limit', 1, /cancelled a statement .*raise the statement_timeout of user "/],
     ['25006', 'read_only', 1, /is read-only .*point DATABASE_URL at the primary server/],
     ['42501', 'permission', 1, /lacks a right .*let it own the schemas spidra and spidra_reporting/],
   ] as const

@@ -16,7 +16,7 @@ import { type Check, type Finding, fail, skip } from './check.js'
 import { checkConfiguration, checkNode } from './configuration-check.js'
 import { checkDatabaseClock, checkRights, checkSession, checkVersion } from './database-checks.js'
 import { checkDisk } from './disk-check.js'
-import { checkDrift, checkMigrations } from './schema-checks.js'
+import { checkMigrations } from './schema-checks.js'
 import { toCheckText, toSummary } from './text.js'
 
 export interface DoctorOptions {
@@ -105,11 +105,11 @@ async function* examineAll(
 
 /** What is the same whatever the account. */
 const GENERAL_CHECKS: ReadonlySet<string> = new Set([
-  ...['node', 'configuration', 'database', 'database clock', 'session lock', 'rights', 'migrations', 'schema', 'disk'],
+  ...['node', 'configuration', 'database', 'database clock', 'session lock', 'rights', 'migrations', 'disk'],
 ])
 
 /** Names in the order of the output. The last ones look into the tables. */
-const TABLE_CHECKS = ['schema', 'list source', 'lock', 'runs', 'freshness', 'rejections', 'disk']
+const TABLE_CHECKS = ['list source', 'lock', 'runs', 'freshness', 'rejections', 'disk']
 const DATABASE_CHECKS = ['database', 'database clock', 'session lock', 'rights', 'migrations', ...TABLE_CHECKS]
 
 function skipAll(names: readonly string[], why: string): readonly Check[] {
@@ -155,7 +155,6 @@ async function* examineDatabase(context: Context, said: readonly string[]): Asyn
       yield* skipAll(TABLE_CHECKS, 'Looks into tables that the migrations make.')
       return
     }
-    yield await check('schema', () => checkDrift(connection))
     yield await check('list source', () => checkSource(connection, account, config.spidra))
     yield await check('lock', () => checkLock(connection, account))
     yield await check('runs', () => checkRuns(connection, account, said))

@@ -1,45 +1,23 @@
-import { findDrift } from '../../db/catalogue.js'
 import type { Database } from '../../db/client.js'
-import { MigrationError, pendingMigrations } from '../../db/migrate.js'
-import { readMigrations } from '../../db/migration-files.js'
-import { readLedger } from '../../db/migration-ledger.js'
-import type { ReadOnlyConnection } from '../../db/read-only.js'
+import { MigrationError, readMigrationStatus } from '../../db/migrate.js'
 import { type Finding, fail, ok, warn } from './check.js'
 
 /** The finding, and whether the tables are those of this version, so that it makes sense to look into them. */
 export async function checkMigrations(db: Database): Promise<{ finding: Finding; isCurrent: boolean }> {
   try {
-    const [pending, known, ledger] = await Promise.all([pendingMigrations(db), readMigrations(), readLedger(db)])
-    const names = new Set(known.map(({ name }) => name))
-    const newer = ledger.map(({ name }) => name).filter((name) => !names.has(name))
+    const { pending, unknown, total } = await readMigrationStatus(db)
     if (pending.length > 0) {
       const mend = 'Run `spidra-sync migrate`; `start` and `sync` also do it by themselves.'
       return { finding: warn(`Not applied yet: ${pending.join(', ')}.`, mend), isCurrent: false }
     }
-    if (newer.length > 0) {
+    if (unknown.length > 0) {
       const mend = 'Update spidra-sync here. It works all the same: migrations only add.'
-      return { finding: warn(`A newer version has been here: ${newer.join(', ')}.`, mend), isCurrent: true }
+      return { finding: warn(`A newer version has been here: ${unknown.join(', ')}.`, mend), isCurrent: true }
     }
-    return { finding: ok(`All ${known.length} are applied.`), isCurrent: true }
+    return { finding: ok(`All ${total} are applied.`), isCurrent: true }
   } catch (error) {
     // An edited one was applied all the same: the tables are there.
     if (error instanceof MigrationError) return { finding: fail(error.message), isCurrent: error.code === 'edited' }
     throw error
   }
-}
-
-export async function checkDrift(connection: ReadOnlyConnection): Promise<Finding> {
-  const drift = await findDrift(connection)
-  if (drift.length === 0) return ok('Tables, indexes, triggers, functions and views are as the migrations made them.')
-  const list = (names: readonly string[], what: string) => (names.length === 0 ? [] : [`${what}: ${some(names)}.`])
-  const missing = drift.filter(({ isMissing }) => isMissing).map(({ name }) => name)
-  const changed = drift.filter(({ isMissing }) => !isMissing).map(({ name }) => name)
-  return fail(
-    [...list(missing, 'Missing'), ...list(changed, 'Changed')].join(' '),
-    'Somebody altered the schema. Run their statements of prisma/migrations/*/migration.sql again.',
-  )
-}
-
-function some(names: readonly string[]): string {
-  return names.length <= 5 ? names.join(', ') : `${names.slice(0, 5).join(', ')} and ${names.length - 5} more`
 }

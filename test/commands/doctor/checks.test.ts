@@ -1,4 +1,4 @@
-import { Client, escapeIdentifier } from 'pg'
+import { escapeIdentifier } from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { checkFreshness, checkLock, checkRejections, checkRuns } from '../../../src/commands/doctor/account-checks.js'
 import { checkApi } from '../../../src/commands/doctor/api-checks.js'
@@ -6,7 +6,7 @@ import { compareClocks } from '../../../src/commands/doctor/check.js'
 import { checkConfiguration, checkNode } from '../../../src/commands/doctor/configuration-check.js'
 import { checkRights, checkSession, checkVersion } from '../../../src/commands/doctor/database-checks.js'
 import { checkDisk } from '../../../src/commands/doctor/disk-check.js'
-import { checkDrift, checkMigrations } from '../../../src/commands/doctor/schema-checks.js'
+import { checkMigrations } from '../../../src/commands/doctor/schema-checks.js'
 import { toCheckText } from '../../../src/commands/doctor/text.js'
 import { loadUsableConfig } from '../../../src/config/usable.js'
 import { lockAccount } from '../../../src/db/account-lock.js'
@@ -185,21 +185,6 @@ test('migrations: edited fails, newer is told, and both let the tables be looked
   expect(await checkMigrations(own.db)).toMatchObject({ finding: { status: 'fail' }, isCurrent: true })
   await own.sql('UPDATE spidra._prisma_migrations SET finished_at = NULL')
   expect(await checkMigrations(own.db)).toMatchObject({ finding: { status: 'fail' }, isCurrent: false })
-})
-
-test('schema: an index that is gone fails', async () => {
-  await using own = await createTestDatabase()
-  const client = new Client({ connectionString: own.url })
-  await client.connect()
-  await client.query('DROP INDEX spidra.batch_jobs_live_idx')
-  await client.end()
-  const asOwner = await openReadOnly(own.url, signal)
-
-  expect(await checkDrift(asOwner)).toMatchObject({
-    status: 'fail',
-    detail: 'Missing: index spidra.batch_jobs_live_idx.',
-  })
-  await asOwner.close()
 })
 
 test('the request budget: enough is ok, what is reserved or spent is told', async () => {

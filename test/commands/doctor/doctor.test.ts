@@ -13,7 +13,7 @@ import type { TestDatabase } from '../../support/test-database.js'
 const NAMES = [
   ...['node', 'configuration', 'api', 'key', 'rate limit', 'api clock'],
   ...['database', 'database clock', 'session lock', 'rights', 'migrations'],
-  ...['schema', 'list source', 'lock', 'runs', 'freshness', 'rejections', 'disk'],
+  ...['list source', 'lock', 'runs', 'freshness', 'rejections', 'disk'],
 ]
 
 /** Nothing listens there. */
@@ -77,7 +77,7 @@ test('an unmigrated database and no key: says what it can, and migrates nothing'
   expect(checks).toMatchObject({ api: { status: 'ok' }, key: { status: 'skip' }, 'api clock': { status: 'ok' } })
   expect(checks).toMatchObject({ database: { status: 'ok' }, rights: { status: 'ok' } })
   expect(checks.migrations).toMatchObject({ status: 'warn', mend: expect.stringContaining('spidra-sync migrate') })
-  expect(checks).toMatchObject({ schema: { status: 'skip' }, disk: { status: 'skip' } })
+  expect(checks).toMatchObject({ lock: { status: 'skip' }, disk: { status: 'skip' } })
   expect(await database.sql("SELECT to_regnamespace('spidra') AS made")).toEqual([{ made: null }])
 })
 
@@ -185,7 +185,7 @@ test('the text has no line over 80 columns, and no colour outside a terminal', a
   expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([])
   expect(stdout).not.toContain('\u001b')
   expect(stdout).toMatch(/^ok {4}node {12}Node \d/)
-  expect(stdout).toMatch(/\n18 checks: \d+ ok, \d+ to look at, 1 failed, \d+ skipped\.\n$/)
+  expect(stdout).toMatch(/\n17 checks: \d+ ok, \d+ to look at, 1 failed, \d+ skipped\.\n$/)
 })
 
 test('on a terminal it is coloured, unless NO_COLOR is set', async () => {
