@@ -22,8 +22,8 @@ export interface Timing {
   readonly deadAfterMs: number
   /** Alerts are checked at least this often, also while no run ends: the last verdict grows older. */
   readonly alertCheckMs: number
-  /** The clock is read at least this often between ticks, because a timer does not notice that the clock was set. */
-  readonly tickCheckMs: number
+  /** The schedules compare the clock with the monotonic clock this often: timers do not notice a clock that was set. */
+  readonly clockCheckMs: number
   /** A clock that is off by this much between two checks was set, or the machine slept. */
   readonly clockJumpMs: number
   /** A tick that is later than this is logged. */
@@ -51,7 +51,7 @@ export const TIMING: Timing = Object.freeze({
   freshMs: 15 * 60_000,
   deadAfterMs: 60_000,
   alertCheckMs: 30_000,
-  tickCheckMs: 5_000,
+  clockCheckMs: 5_000,
   clockJumpMs: 5_000,
   lateTickMs: 10_000,
   budgetJitterMs: 50,

@@ -1,7 +1,6 @@
 import { isIP, isIPv4 } from 'node:net'
-import { validate } from 'node-cron'
+import { createTask, validate } from 'node-cron'
 import { z } from 'zod'
-import { createCron } from '../scheduler/cron.js'
 import { toPlainDatabaseUrl } from './database-url.js'
 
 /** Environment variables as a process gets them. */
@@ -142,8 +141,16 @@ function isHost(text: string): boolean {
   return isIP(text) !== 0 || /^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$/i.test(text)
 }
 
+/** node-cron throws when it finds no tick within 100 years. */
 function isEverDue(expression: string): boolean {
-  return createCron(expression, 'Etc/UTC').next(Date.now()) !== null
+  const task = createTask(expression, () => {}, { timezone: 'Etc/UTC' })
+  try {
+    return task.getNextRuns(1).length > 0
+  } catch {
+    return false
+  } finally {
+    task.destroy()
+  }
 }
 
 function isTimeZone(text: string): boolean {

@@ -3,8 +3,7 @@ import { isAccountRunning } from '../db/account-lock.js'
 import type { Database } from '../db/client.js'
 import { saveNextRun } from '../db/sync-state.js'
 import type { Logger } from '../logging/logger.js'
-import { createCron } from '../scheduler/cron.js'
-import { startTicks, type Ticks } from '../scheduler/ticks.js'
+import { type Schedules, startSchedules } from '../scheduler/schedules.js'
 import type { RunMode, RunTrigger } from '../sync/run-summary.js'
 import type { RunQueue } from './run-queue.js'
 
@@ -42,7 +41,7 @@ export interface Scheduler {
  */
 export function startScheduler(options: SchedulerOptions): Scheduler {
   const { db, queue, fullSync, timezone, log } = options
-  const armed = new Map<string, { readonly schedule: string | null; readonly ticks: Ticks }>()
+  const armed = new Map<string, { readonly schedule: string | null; readonly schedules: Schedules }>()
   const underWay = new Set<Promise<void>>()
 
   function due(account: string, mode: RunMode, trigger: RunTrigger): void {
@@ -62,28 +61,22 @@ export function startScheduler(options: SchedulerOptions): Scheduler {
     if (mode === 'incremental' && (await isAccountRunning(db, account))) return
     const isNew = await queue.put({ account, mode, trigger })
     log.debug({ account, mode, trigger, isNew }, 'run due')
-    await saveNextRun(db, account, armed.get(account)?.ticks.nextAt() ?? null)
+    await saveNextRun(db, account, armed.get(account)?.schedules.nextRun() ?? null)
   }
 
   function arm({ name, schedule }: AccountSchedule): void {
-    const expressions = [
-      { mode: 'full', expression: fullSync },
-      { mode: 'incremental', expression: schedule },
-    ] as const
-    const ticks = startTicks({
-      schedules: expressions.flatMap(({ mode, expression }) =>
-        expression === null ? [] : [{ mode, cron: createCron(expression, timezone) }],
-      ),
+    const schedules = startSchedules({
+      ...{ sync: schedule, fullSync, timezone },
       onTick: (mode) => due(name, mode, 'schedule'),
-      onClockSet: () => void saveNextRun(db, name, ticks.nextAt()).catch(() => {}),
+      onClockSet: () => void saveNextRun(db, name, schedules.nextRun()).catch(() => {}),
       timing: TIMING,
       log: log.child({ account: name }),
     })
-    armed.set(name, { schedule, ticks })
+    armed.set(name, { schedule, schedules })
   }
 
   function disarm(name: string): void {
-    armed.get(name)?.ticks.stop()
+    armed.get(name)?.schedules.stop()
     armed.delete(name)
   }
 

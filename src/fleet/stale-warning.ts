@@ -1,5 +1,5 @@
 import type { Account } from '../config/accounts.js'
-import { createCron, shortestInterval } from '../scheduler/cron.js'
+import { shortestInterval } from '../scheduler/schedules.js'
 import type { CommandContext } from '../service/context.js'
 
 /** Warns of accounts that are due so rarely that the alert `stale` would fire between any two of their runs. */
@@ -9,13 +9,8 @@ export function warnOfStalePauses(
 ): void {
   const { webhookUrl, staleMinutes } = config.alerts
   if (webhookUrl === null) return
-  const { fullSync, timezone } = config.schedule
-  const isRare = ({ schedule }: Account) => {
-    const crons = [schedule, fullSync].flatMap((expression) =>
-      expression === null ? [] : [createCron(expression, timezone)],
-    )
-    return (shortestInterval(crons) ?? 0) > staleMinutes * 60_000
-  }
+  const isRare = ({ schedule }: Account) =>
+    (shortestInterval([schedule, config.schedule.fullSync]) ?? 0) > staleMinutes * 60_000
   const names = accounts.filter(isRare).map(({ name }) => name)
   if (names.length === 0) return
   log.warn(

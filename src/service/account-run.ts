@@ -4,7 +4,7 @@ import type { Database } from '../db/client.js'
 import { readRunningMode } from '../db/sync-runs.js'
 import { saveBudget, saveStuckAfter, type ToldBudget } from '../db/sync-state.js'
 import type { Logger } from '../logging/logger.js'
-import { createCron, shortestInterval } from '../scheduler/cron.js'
+import { shortestInterval } from '../scheduler/schedules.js'
 import { createSpidraClient, type RequestEvent, type WaitEvent } from '../spidra/client.js'
 import { type BudgetWait, createRequestBudget, type RequestBudget } from '../spidra/request-budget.js'
 import { HandedOnError } from '../sync/interruptions.js'
@@ -82,7 +82,8 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
     signal,
     log,
     pagesPerRun: config.pagesPerRun,
-    timing: { ...config.timing, refreshMs: intervalOf(config) ?? config.timing.refreshMs },
+    // A full run reads the head and the open jobs as often as the incremental runs would.
+    timing: { ...config.timing, refreshMs: shortestInterval([config.schedule.sync]) ?? config.timing.refreshMs },
     sizes: config.sizes,
     mayGo: budget.mayGo,
     acceptRemovals: options.acceptRemovals ?? false,
@@ -117,11 +118,6 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
   if (options.isSummaryShown) log.debug({ ...outcome.summary, err: outcome.error }, 'run finished')
   else logSummary(log, outcome)
   return outcome
-}
-
-/** Time between two incremental runs by the schedule, in milliseconds; null without a schedule. */
-function intervalOf({ schedule }: Config): number | null {
-  return schedule.sync === null ? null : shortestInterval([createCron(schedule.sync, schedule.timezone)])
 }
 
 /** Saves what other processes show in their status: the rest of the budget, and when a job counts as stuck. */

@@ -21,7 +21,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   db: ['config'],
   spidra: ['logging'],
   simulator: ['logging'],
-  config: ['scheduler', 'logging'],
+  config: ['logging'],
   logging: [],
 }
 
