@@ -1,3 +1,4 @@
+import { PAGE_LIMIT } from '../config/scale.js'
 import { listOpenJobs } from '../db/batch-jobs-read.js'
 import { openDatabase } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
@@ -8,8 +9,6 @@ import { createSpidraClient, type ListAnswer, type RequestEvent } from '../spidr
 import { costOf, fullPass, incrementalRun, type Reading, type StartingBudget } from '../sync/cost.js'
 import { faultOf } from '../sync/page.js'
 import { type PlanReport, toPlanText } from './plan-text.js'
-
-const PAGE_LIMIT = 50
 
 /**
  * `spidra-sync plan`: what a full pass and an incremental run cost, from one request an account. Writes nothing to the database,

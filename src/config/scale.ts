@@ -37,7 +37,7 @@ export interface Timing {
   /** Longest backoff of our own. A wait that the API asks for may be longer. */
   readonly maxBackoffMs: number
   /** Jitter on top of a wait that the API asks for. */
-  readonly toldWaitJitterMs: number
+  readonly retryAfterJitterMs: number
 }
 
 export const TIMING: Timing = Object.freeze({
@@ -58,7 +58,7 @@ export const TIMING: Timing = Object.freeze({
   resetBlurMs: 2_000,
   doubtPauseMs: 1_000,
   maxBackoffMs: 30_000,
-  toldWaitJitterMs: 500,
+  retryAfterJitterMs: 500,
 })
 
 /** The same durations, each multiplied by `factor`; below 1 the service runs faster than real time. */
@@ -68,12 +68,15 @@ export function scaleTiming(timing: Timing, factor: number): Timing {
   return Object.freeze(scaled)
 }
 
+/** The most jobs that the API lists on one page. */
+export const PAGE_LIMIT = 50
+
 /**
  * The sizes that decide what a run does. They are parameters, so that tests can choose small ones: a limit that no test
  * reaches is untested.
  */
 export interface SyncSizes {
-  /** Jobs on a page; the maximum of the API. */
+  /** Jobs per page. */
   readonly pageLimit: number
   /** Answers in one window. One query for missing jobs over many pages costs no more than over a few. */
   readonly windowAnswers: number
@@ -90,7 +93,7 @@ export interface SyncSizes {
 
 /** A window has the size of a chunk, because an interrupted pass continues from its last window. */
 export const SYNC_SIZES: SyncSizes = Object.freeze({
-  pageLimit: 50,
+  pageLimit: PAGE_LIMIT,
   windowAnswers: 6,
   chunkPages: 6,
   minSlicePages: 20,

@@ -34,8 +34,8 @@ export interface SyncState {
   readonly passCreatedAt: string | null
 }
 
-/** The request budget as the API last told it. */
-export interface ToldBudget {
+/** The request budget that the API last reported. */
+export interface ReportedBudget {
   readonly limit: number
   readonly remaining: number
   readonly resetAt: Date | null
@@ -82,7 +82,7 @@ export async function saveSyncState(db: Database, run: RunKey, change: Partial<S
 }
 
 /** Notes the request budget, so that other processes can show it. */
-export async function saveBudget(db: Database, account: string, budget: ToldBudget): Promise<void> {
+export async function saveBudget(db: Database, account: string, budget: ReportedBudget): Promise<void> {
   await db.$executeRaw`
     INSERT INTO spidra.sync_state (account, rate_limit, rate_remaining, rate_reset_at)
     VALUES (${account}, ${budget.limit}, ${budget.remaining}, ${budget.resetAt})

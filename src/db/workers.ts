@@ -1,5 +1,5 @@
 import type { Database } from './client.js'
-import type { ToldBudget } from './sync-state.js'
+import type { ReportedBudget } from './sync-state.js'
 
 /** What a process of a fleet says of itself. */
 export interface WorkerSign {
@@ -10,7 +10,7 @@ export interface WorkerSign {
   readonly runsInParallel: number
   readonly running: number
   /** Null: nothing is known of it yet. */
-  readonly budget: ToldBudget | null
+  readonly budget: ReportedBudget | null
   /** How long it takes no runs for want of requests, in milliseconds; 0 when it takes some, or never does. */
   readonly pausedForMs: number
 }

@@ -1,5 +1,5 @@
 import { createMetrics } from '../http/metrics.js'
-import { createSharedBudget } from '../service/account-run.js'
+import { createSharedBudget, toReportedBudget } from '../service/account-run.js'
 import type { CommandContext } from '../service/context.js'
 import type { OpenDatabase } from '../service/database.js'
 import type { Service } from '../service/service.js'
@@ -57,7 +57,7 @@ export async function startFleet(
     ...{ db, log, worker: context.worker },
     sign: () => ({
       ...{ role, sourceAddress: config.spidra.sourceAddress, runsInParallel, running: worker?.running ?? 0 },
-      budget: budget.toldOrCounted(),
+      budget: toReportedBudget(budget.known()),
       pausedForMs: worker?.pauseMs ?? 0,
     }),
   })

@@ -2,10 +2,11 @@ import { toListSource } from '../config/accounts.js'
 import type { Config } from '../config/config.js'
 import type { Database } from '../db/client.js'
 import { readRunningMode } from '../db/sync-runs.js'
-import { saveBudget, saveStuckAfter, type ToldBudget } from '../db/sync-state.js'
+import { type ReportedBudget, saveBudget, saveStuckAfter } from '../db/sync-state.js'
 import type { Logger } from '../logging/logger.js'
 import { shortestInterval } from '../scheduler/schedules.js'
 import { createSpidraClient, type RequestEvent, type WaitEvent } from '../spidra/client.js'
+import type { RateLimit } from '../spidra/rate-limit-headers.js'
 import { type BudgetWait, createRequestBudget, type RequestBudget } from '../spidra/request-budget.js'
 import { HandedOnError } from '../sync/interruptions.js'
 import type { Page } from '../sync/page.js'
@@ -40,6 +41,13 @@ export function createSharedBudget({ rateLimit, timing }: Pick<Config, 'rateLimi
       return () => void listeners.delete(listener)
     },
   }
+}
+
+/** Converts a budget for storing: other processes need the time of its reset, not the duration until then. */
+export function toReportedBudget(rateLimit: RateLimit | null): ReportedBudget | null {
+  if (rateLimit === null) return null
+  const { limit, remaining, resetInMs } = rateLimit
+  return { limit, remaining, resetAt: resetInMs === null ? null : new Date(Date.now() + resetInMs) }
 }
 
 interface AccountRunOptions {
@@ -114,16 +122,17 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
       })
     },
   }).finally(() => stopListening())
-  if (outcome.summary.runId !== null) await saveForStatus(options, budget.told())
+  if (outcome.summary.runId !== null) await saveForStatus(options)
   if (options.isSummaryShown) log.debug({ ...outcome.summary, err: outcome.error }, 'run finished')
   else logSummary(log, outcome)
   return outcome
 }
 
 /** Saves what other processes show in their status: the rest of the budget, and when a job counts as stuck. */
-async function saveForStatus({ db, account, config, log }: AccountRunOptions, told: ToldBudget | null): Promise<void> {
+async function saveForStatus({ db, account, config, sharedBudget, log }: AccountRunOptions): Promise<void> {
+  const reported = toReportedBudget(sharedBudget.budget.reported())
   try {
-    if (told !== null) await saveBudget(db, account, told)
+    if (reported !== null) await saveBudget(db, account, reported)
     await saveStuckAfter(db, account, config.stuckAfterHours)
   } catch (err) {
     log.warn({ err }, 'budget and settings could not be saved')

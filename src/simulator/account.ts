@@ -1,9 +1,9 @@
 import { fromIsoText, type Micros, toIsoText } from './instant.js'
+import { type JobPatch, type ListedJob, toPatchedText } from './job.js'
 import { createJobBook } from './job-book.js'
-import { type JobPatch, type ListedJob, toPatchedText } from './job-text.js'
+import { type AddedJob, createRoll, FIRST_ADDED, firstWhere } from './list-order.js'
 import { type ListPage, type PageAsked, toPageText } from './list-page.js'
 import { drawBetween, TRAIT, toIdentity, toSeedKey } from './random.js'
-import { type AddedJob, createRoll, FIRST_ADDED, firstWhere } from './roll.js'
 import { createTimeline } from './timeline.js'
 
 export interface AccountOptions {

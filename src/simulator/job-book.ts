@@ -1,5 +1,5 @@
 import type { Micros } from './instant.js'
-import { fromUuid, type JobLook, toJobText, toUuid } from './job-text.js'
+import { fromUuid, type JobLook, toJobText, toUuid } from './job.js'
 
 /** What each job number looks like: generated, unless its text was set by hand. */
 export interface JobBook {

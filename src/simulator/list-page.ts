@@ -1,4 +1,4 @@
-import type { ListedJob } from './job-text.js'
+import type { ListedJob } from './job.js'
 
 export interface PageAsked {
   /** From 1. */

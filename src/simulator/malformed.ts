@@ -1,4 +1,4 @@
-import type { ListedJob } from './job-text.js'
+import type { ListedJob } from './job.js'
 
 /** An item spoilt in one way: what an API must never send, and a sync must survive. */
 type Malformation = (job: ListedJob) => unknown

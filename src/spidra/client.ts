@@ -1,46 +1,49 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import pRetry from 'p-retry'
+import pRetry, { type RetryContext } from 'p-retry'
 import { type ConnectionOptions, type ListRequest, openConnection, type TimedListBody } from './connection.js'
 import { SpidraError, type SpidraErrorCode } from './errors.js'
 import type { RateLimit } from './rate-limit-headers.js'
 import type { RequestBudget } from './request-budget.js'
 
 /**
- * Refusals of a page that cost no retry, because the budget waits for the next window. Eight windows in which others left
- * nothing are two hours.
+ * Limit for the 429 answers of one page that use up no retry, because the budget waits for the next window after each.
+ * Eight windows in which others left nothing are two hours.
  */
-const MAX_FREE_ATTEMPTS = 8
+const MAX_FREE_RETRIES = 8
 
 const NOT_LIMITED = { isRateLimited: false, retryAfterMs: null }
 
 export interface ClientTiming {
-  /** No backoff of our own is longer, in milliseconds. What the API asks for may be. */
+  /** Longest backoff, in milliseconds. A wait that the API asks for may be longer. */
   readonly maxBackoffMs: number
-  /** So that several workers that wait for the same second do not come back in the same instant, in milliseconds. */
-  readonly toldWaitJitterMs: number
+  /**
+   * Jitter on top of a wait that the API asks for, in milliseconds, so that several workers that wait for the same
+   * second do not come back at the same instant.
+   */
+  readonly retryAfterJitterMs: number
 }
 
 export interface SpidraClientOptions extends ConnectionOptions {
-  /** After the first attempt. */
+  /** Retries after the first attempt. */
   readonly requestRetries: number
-  /** Ceiling of the first backoff; doubles with every retry. */
+  /** Upper limit of the first backoff; it doubles with every retry. */
   readonly retryBaseMs: number
   readonly timing: ClientTiming
   /**
-   * Asked before every attempt, retries too. It waits out a 429, which then costs no retry. Default none: nothing is held
-   * back, and a 429 is a failure like others.
+   * Grants every attempt, retries too. It waits out a 429, which then uses up no retry. Default none: no attempt waits,
+   * and a 429 is a failure like others.
    */
   readonly budget?: RequestBudget
-  /** Hears of every attempt, but for one that an abort cut off. */
+  /** Called after every attempt, except one that an abort cut off. */
   readonly onRequest?: (event: RequestEvent) => void
-  /** Hears of every wait before it begins. */
+  /** Called before every backoff. */
   readonly onWait?: (event: WaitEvent) => void
 }
 
 export interface RequestEvent {
-  /** `bad_payload` also where `faultOf` found a fault, or a cache gave the answer. */
+  /** `bad_payload` also if `faultOf` found a fault, or the answer came from a cache. */
   readonly outcome: 'ok' | SpidraErrorCode
-  /** 1 is the first; more are retries. */
+  /** From 1; more are retries. */
   readonly attempt: number
   readonly durationMs: number
   readonly rateLimit: RateLimit | null
@@ -50,21 +53,24 @@ export interface WaitEvent {
   readonly reason: SpidraErrorCode
   readonly waitMs: number
   readonly page: number
-  /** The one that failed. */
+  /** The attempt that failed. */
   readonly attempt: number
 }
 
 export interface PageRequest extends ListRequest {
   /**
-   * Says in words what is wrong with an answer, or null. A faulty answer is asked for again. So is one out of a cache
-   * (`Age` above 0), which is not judged.
+   * Says what is wrong with an answer; null when nothing is. A faulty answer is requested again. So is one from a cache
+   * (`Age` above 0), for which this is not called.
    */
   readonly faultOf?: (answer: ListAnswer) => string | null
 }
 
 /** One answer of the list, as of one instant. */
 export interface ListAnswer extends TimedListBody {
-  /** What is still wrong after all retries; such an answer has items but proves nothing. Null: well-formed. */
+  /**
+   * What is still wrong after all retries. The items of such an answer are usable, but it proves nothing. Null:
+   * nothing.
+   */
   readonly fault: string | null
 }
 
@@ -79,7 +85,7 @@ export interface SpidraClient {
   close(): Promise<void>
 }
 
-/** A list that contradicts itself or comes from a cache. It carries items all the same, should it stay so. */
+/** An answer that contradicts itself or comes from a cache. If the last attempt brings one too, its items are used. */
 class FaultyAnswerError extends SpidraError {
   readonly answer: ListAnswer
 
@@ -112,55 +118,47 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
     }
   }
 
-  /** Waits before the next attempt: as long as told, else full jitter under a doubling ceiling. */
-  async function backOff(
-    failure: SpidraError,
-    { attempt, retriesConsumed }: { readonly attempt: number; readonly retriesConsumed: number },
-    { page, signal }: PageRequest,
-  ): Promise<void> {
-    const ceilingMs = Math.min(options.timing.maxBackoffMs, options.retryBaseMs * 2 ** retriesConsumed)
-    const waitMs =
-      failure.retryAfterMs === null
-        ? Math.random() * ceilingMs
-        : failure.retryAfterMs + Math.random() * options.timing.toldWaitJitterMs
-    options.onWait?.({ reason: failure.code, waitMs, page, attempt })
-    await sleep(waitMs, undefined, { signal })
+  /** Whether a failure uses up no retry: a 429 that the budget waits out before the next attempt. */
+  function isFree({ error, attemptNumber, retriesConsumed }: RetryContext): boolean {
+    const freeRetries = attemptNumber - 1 - retriesConsumed
+    const isRefused = error instanceof SpidraError && error.code === 'rate_limited'
+    return isRefused && options.budget !== undefined && freeRetries < MAX_FREE_RETRIES
+  }
+
+  /** The wait before a retry that is not free: as long as the API asks for, else full jitter under a doubling limit. */
+  function backoffMs({ retryAfterMs }: SpidraError, retriesConsumed: number): number {
+    const { maxBackoffMs, retryAfterJitterMs } = options.timing
+    if (retryAfterMs !== null) return retryAfterMs + Math.random() * retryAfterJitterMs
+    return Math.random() * Math.min(maxBackoffMs, options.retryBaseMs * 2 ** retriesConsumed)
   }
 
   async function listPage(asked: PageRequest): Promise<ListAnswer> {
-    let attempts = 0
-    let refusals = 0
-
-    // Inside of p-retry, which gives up where no retry is left, without asking whether the failure consumes one.
-    async function attemptPastRefusals(): Promise<ListAnswer> {
-      for (;;) {
-        attempts += 1
-        try {
-          return await attempt(asked, attempts)
-        } catch (error) {
-          const isRefused = error instanceof SpidraError && error.code === 'rate_limited'
-          if (!isRefused || options.budget === undefined || refusals >= MAX_FREE_ATTEMPTS) throw error
-          refusals += 1
-        }
-      }
-    }
-
+    const { page, signal } = asked
+    const shouldRetry = (context: RetryContext) =>
+      context.error instanceof SpidraError &&
+      context.error.isRetryable &&
+      (isFree(context) || context.retriesConsumed < options.requestRetries)
     try {
-      return await pRetry(attemptPastRefusals, {
-        retries: options.requestRetries,
+      return await pRetry((number) => attempt(asked, number), {
+        // One more than allowed, because p-retry gives up without calling `shouldRetry` when none is left, and a free
+        // retry must be possible even then. `shouldRetry` keeps the limit.
+        retries: options.requestRetries + 1,
         minTimeout: 0,
-        signal: asked.signal,
-        shouldRetry: ({ error }) => error instanceof SpidraError && error.isRetryable,
-        // p-retry's own jitter lies between once and twice the delay, so the wait is made here.
-        onFailedAttempt: async ({ error, retriesConsumed, retriesLeft }) => {
-          if (retriesLeft > 0 && error instanceof SpidraError && error.isRetryable) {
-            await backOff(error, { attempt: attempts, retriesConsumed }, asked)
-          }
+        signal,
+        shouldRetry,
+        shouldConsumeRetry: (context) => !isFree(context),
+        // p-retry's own jitter lies between once and twice the delay, so the backoff is made here.
+        onFailedAttempt: async (context) => {
+          const { error, attemptNumber, retriesConsumed } = context
+          if (!(error instanceof SpidraError) || !shouldRetry(context) || isFree(context)) return
+          const waitMs = backoffMs(error, retriesConsumed)
+          options.onWait?.({ reason: error.code, waitMs, page, attempt: attemptNumber })
+          await sleep(waitMs, undefined, { signal })
         },
       })
     } catch (error) {
       // p-retry and sleep wrap some reasons of an abort.
-      asked.signal.throwIfAborted()
+      signal.throwIfAborted()
       if (error instanceof FaultyAnswerError) return error.answer
       throw error
     }
@@ -169,7 +167,7 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
   return { listPage, close: connection.close }
 }
 
-/** What the budget must know of an answer, beside its headers. */
+/** What the budget needs to know of an answer besides its headers. */
 function limitedBy(
   list: TimedListBody | SpidraError,
 ): typeof NOT_LIMITED | { isRateLimited: true; retryAfterMs: number | null } {

@@ -1,44 +1,50 @@
 import { setMaxListeners } from 'node:events'
-import { request } from 'undici'
-import { MAX_BODY_BYTES, readBody } from './body.js'
-import { type DispatcherOptions, openDispatcher } from './dispatcher.js'
-import { SpidraError } from './errors.js'
-import { toNetworkError } from './network-error.js'
+import { isIP } from 'node:net'
+import { type Dispatcher, EnvHttpProxyAgent, Pool, request } from 'undici'
+import { SpidraError, toNetworkError, toSpidraError } from './errors.js'
 import { type HeaderReader, type RateLimit, readRateLimit } from './rate-limit-headers.js'
-import { toSpidraError } from './response-error.js'
-import { startTimeout } from './timeout.js'
 import { type ListBody, parseListBody } from './wire.js'
 
-export interface ConnectionOptions extends DispatcherOptions {
+/** Time limit for opening a connection. The next attempt opens a new one. */
+const CONNECT_TIMEOUT_MS = 10_000
+
+/** A page of 50 jobs has 15 KB. A body a thousand times as large is not a page. */
+const MAX_BODY_BYTES = 16 * 1024 * 1024
+
+export interface ConnectionOptions {
   /** Base URL without a slash at its end, as in `https://api.spidra.io/api`. */
   readonly apiUrl: string
   readonly apiKey: string
-  /** What to check where the key is refused, in words. Default `SPIDRA_API_KEY`. */
+  /** Where the key is configured, for the advice to check it. Default `SPIDRA_API_KEY`. */
   readonly keyOrigin?: string
   readonly authScheme: 'x-api-key' | 'bearer'
   /** Per attempt, from the request to the last byte of the body. */
   readonly requestTimeoutMs: number
+  /** Proxy for `https:` addresses; `except` lists hosts as `NO_PROXY` does. Default none. */
+  readonly proxy?: { readonly url: string | null; readonly except: string | null }
+  /** Local IP address that every connection is bound to, also one to a proxy. Null, the default: any. */
+  readonly sourceAddress?: string | null
 }
 
-/** The body of an answer, as of one instant. */
+/** The parsed body of an answer, and when it was requested and received. */
 export interface TimedListBody extends ListBody {
   /** Milliseconds on the clock of `performance.now()`, to tell which of two answers is older. */
   readonly askedAt: number
   readonly answeredAt: number
 }
 
-/** What one request brought. */
+/** The result of one request. */
 export interface Received {
   readonly list: TimedListBody | SpidraError
-  /** Errors tell it too. Null: nothing was told. */
+  /** The budget that the answer reported, error answers too. Null: it reported none. */
   readonly rateLimit: RateLimit | null
-  /** The server's clock by its `Date` header, in epoch milliseconds, to the second. Null: nothing was told. */
+  /** The server's clock by its `Date` header, in epoch milliseconds, to the second. Null: no such header. */
   readonly serverTime: number | null
-  /** How long a cache has held the answer, by its `Age` header, in seconds. 0: it comes from no cache, as far as it says. */
+  /** How long a cache has held the answer, by its `Age` header, in seconds. 0: no cache, as far as the answer says. */
   readonly ageSeconds: number
 }
 
-/** Where a connection asks: one page, from 1. */
+/** One page of the list, from 1. */
 export interface ListRequest {
   readonly page: number
   readonly limit: number
@@ -46,13 +52,13 @@ export interface ListRequest {
 }
 
 export interface Connection {
-  /** One `GET /batch/scrape`, never repeated or redirected. Throws only the signal's reason, when it aborts. */
+  /** Sends one `GET /batch/scrape`, without retries or redirects. Throws only the signal's reason, when it aborts. */
   getList(asked: ListRequest): Promise<Received>
   /** Ends every request that is still under way. */
   close(): Promise<void>
 }
 
-/** Opens connections to the API. */
+/** Opens a pool of connections to the API. */
 export function openConnection(options: ConnectionOptions): Connection {
   const { apiUrl, apiKey, authScheme, requestTimeoutMs, proxy, sourceAddress } = options
   const { keyOrigin = 'SPIDRA_API_KEY' } = options
@@ -61,7 +67,7 @@ export function openConnection(options: ConnectionOptions): Connection {
   const dispatcher = openDispatcher(options, closing.signal)
   const headers = {
     accept: 'application/json',
-    // An answer of the past shows what the list no longer is.
+    // An answer from a cache may list jobs that are gone.
     'cache-control': 'no-cache',
     'user-agent': 'spidra-sync',
     ...(authScheme === 'bearer' ? { authorization: `Bearer ${apiKey}` } : { 'x-api-key': apiKey }),
@@ -83,7 +89,7 @@ export function openConnection(options: ConnectionOptions): Connection {
       ageSeconds = readAge(header('age'))
       if (response.statusCode !== 200) {
         const { statusCode: status, statusText } = response
-        // The status says what to do, even where the body breaks off or never ends.
+        // The status is enough for the error, even if the body breaks off or never ends.
         const body = (await readBody(response.body).catch(() => null)) ?? ''
         throw toSpidraError({ status, statusText, header, body }, { apiKey, keyOrigin }, Date.now())
       }
@@ -104,7 +110,7 @@ export function openConnection(options: ConnectionOptions): Connection {
   }
 
   async function close(): Promise<void> {
-    // Not undici's close(): that waits for answers, which a proxy that hangs never gives.
+    // undici's close() would wait for answers, and a proxy that hangs never gives one.
     await dispatcher.destroy()
     closing.abort()
   }
@@ -112,7 +118,70 @@ export function openConnection(options: ConnectionOptions): Connection {
   return { getList, close }
 }
 
-/** Rejects with the signal's reason at once; undici heeds a signal only after it has connected. */
+/**
+ * Opens the socket pool. It ignores the proxy variables of the process's environment.
+ *
+ * @param signal ends the sockets that are still connecting.
+ */
+function openDispatcher(
+  { proxy, sourceAddress }: Pick<ConnectionOptions, 'proxy' | 'sourceAddress'>,
+  signal: AbortSignal,
+): Dispatcher {
+  const bound = typeof sourceAddress === 'string' ? { localAddress: sourceAddress } : {}
+  const sockets = {
+    timeout: CONNECT_TIMEOUT_MS,
+    // undici never ends a socket that is still connecting, and such a socket keeps the process alive.
+    signal,
+    // A host may have addresses of both families; only those of the source's family can be reached from it.
+    ...(typeof sourceAddress === 'string' ? { family: isIP(sourceAddress) } : {}),
+  }
+  return new EnvHttpProxyAgent({
+    // Empty means no proxy. If an option were left out, undici would read the environment.
+    httpProxy: '',
+    httpsProxy: proxy?.url ?? '',
+    noProxy: proxy?.except ?? '',
+    // Only our own time limit counts; undici's would cut a longer one at 300 s.
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    connect: sockets,
+    proxyTls: sockets,
+    ...bound,
+    // undici itself binds only connections that use no proxy.
+    clientFactory: (origin, options) => new Pool(origin, { ...options, ...bound }),
+  })
+}
+
+/** A signal with a time limit. Dispose of it when the work is done. */
+export interface Timeout extends Disposable {
+  readonly signal: AbortSignal
+  /** Whether the limit passed; false when only the parent aborted. */
+  readonly timedOut: boolean
+}
+
+/** Aborts with `parent`, or after `ms`. Unlike `AbortSignal.any` it leaves nothing behind on a long-lived parent. */
+export function startTimeout(parent: AbortSignal, ms: number): Timeout {
+  const controller = new AbortController()
+  let timedOut = false
+  const timer = setTimeout(() => {
+    timedOut = true
+    controller.abort()
+  }, ms)
+  const abort = () => controller.abort(parent.reason)
+  if (parent.aborted) abort()
+  parent.addEventListener('abort', abort, { once: true })
+  return {
+    signal: controller.signal,
+    get timedOut() {
+      return timedOut
+    },
+    [Symbol.dispose]() {
+      clearTimeout(timer)
+      parent.removeEventListener('abort', abort)
+    },
+  }
+}
+
+/** Rejects as soon as the signal aborts; undici reacts to a signal only after it has connected. */
 function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true })
@@ -120,12 +189,24 @@ function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   })
 }
 
+/** Reads a body as text, without a byte order mark. Returns null, and stops reading, after `MAX_BODY_BYTES`. */
+async function readBody(body: AsyncIterable<Uint8Array>): Promise<string | null> {
+  const parts: Uint8Array[] = []
+  let bytes = 0
+  for await (const part of body) {
+    bytes += part.length
+    if (bytes > MAX_BODY_BYTES) return null
+    parts.push(part)
+  }
+  return new TextDecoder().decode(Buffer.concat(parts))
+}
+
 function readDate(text: string | null): number | null {
   const instant = Date.parse(text ?? '')
   return Number.isNaN(instant) ? null : instant
 }
 
-/** Whole seconds; a larger number than caches count to is read as their largest (RFC 9111, section 1.2.2). */
+/** Reads an age in whole seconds, at most 2^31, the largest that caches count to (RFC 9111, section 1.2.2). */
 function readAge(text: string | null): number {
   return text !== null && /^\d+$/.test(text) ? Math.min(Number(text), 2 ** 31) : 0
 }

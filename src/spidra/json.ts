@@ -1,21 +1,24 @@
 import { randomUUID } from 'node:crypto'
 
 /**
- * A number, in the place of a value, that a double may not hold: sixteen digits or an exponent. It also matches inside
- * strings; that costs time, never correctness.
+ * Matches a number that a double may not hold exactly: sixteen digits or an exponent. It may also match inside a
+ * string; that costs time, never correctness.
  */
 const MAYBE_INEXACT = /(?:^|[:[,])\s*-?(?:[\d.]{16}|[\d.]+[eE])/
 
-/** Strings, so that they are passed over, and numbers. */
+/** Matches numbers, and whole strings so that numbers inside them are skipped. */
 const STRING_OR_NUMBER = /"[^"\\]*(?:\\.[^"\\]*)*"|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/g
 
-/** Marks a number kept as text: `{ [EXACT]: '1e400' }`. No answer can hold it, for every process draws its own. */
+/**
+ * The key of a number kept as text: `{ [EXACT]: '1e400' }`. No answer can contain it, because every process draws its
+ * own.
+ */
 const EXACT = randomUUID()
 
 /**
- * Parses JSON without rounding: a number that a double cannot hold stays its text, wrapped in an object, so that a
- * schema that wants a number refuses it. Of a name that is given twice the last value counts, as in `JSON.parse`. The
- * depth is not limited by the stack.
+ * Parses JSON without rounding. A number that a double cannot hold is kept as text, wrapped in an object, so that a
+ * schema that expects a number refuses it. If a name occurs twice, the last value counts, as in `JSON.parse`. The stack
+ * does not limit the depth.
  *
  * @throws SyntaxError when `text` is not JSON.
  */
@@ -25,7 +28,7 @@ export function parseJson(text: string): unknown {
   return JSON.parse(text.replace(STRING_OR_NUMBER, wrap))
 }
 
-/** A double gives back any decimal of up to 15 digits, but for the smallest (IEEE 754). */
+/** A double returns any decimal of up to 15 digits unchanged, except the smallest (IEEE 754). */
 function isExact(digits: string): boolean {
   const significant = digits
     .replace(/[eE].*/, '')
@@ -35,10 +38,12 @@ function isExact(digits: string): boolean {
   return significant === '' || (significant.length <= 15 && size > 1e-300 && size < Number.POSITIVE_INFINITY)
 }
 
-/** Writes what `parseJson` read. NUL and lone surrogates come out as escapes, so the text itself is clean. */
+/**
+ * Writes a value that `parseJson` read. NUL and lone surrogates are written as escapes, so that the text can be stored.
+ */
 export function toJson(value: unknown): string {
   let text = ''
-  // A stack of our own, what comes next on top: the call stack ends at some thousand levels.
+  // An explicit stack, the next part on top: the call stack ends after some thousand levels.
   const pending: Part[] = [{ value }]
   for (let part = pending.pop(); part !== undefined; part = pending.pop()) {
     if ('text' in part) text += part.text
@@ -53,7 +58,7 @@ function isKeptNumber(value: object): value is { readonly [EXACT]: string } {
   return EXACT in value
 }
 
-/** JSON text, or a value that is still to be written. */
+/** JSON text, or a value still to be written. */
 type Part = { readonly text: string } | { readonly value: unknown }
 
 function partsOf(value: object): Part[] {

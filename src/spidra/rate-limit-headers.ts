@@ -1,11 +1,11 @@
-/** The API's window is 15 minutes; whoever tells us to wait longer is wrong, or means a clock we do not share. */
+/** The API's window is 15 minutes. A longer wait is a mistake of the server, or its clock differs from ours. */
 const MAX_WAIT_MS = 900_000
 
-/** The request budget as an answer told it. */
+/** The request budget that an answer reported. */
 export interface RateLimit {
   readonly limit: number
   readonly remaining: number
-  /** Until the window starts anew, in milliseconds from the answer; null when the answer did not say. */
+  /** Until the next window begins, in milliseconds from the answer; null when the answer did not say. */
   readonly resetInMs: number | null
 }
 
@@ -13,9 +13,11 @@ export interface RateLimit {
 export type HeaderReader = (name: string) => string | null
 
 /**
- * Reads the request budget from `RateLimit-Limit`, `-Remaining`, `-Reset`, else from `RateLimit` in the form of the IETF
- * drafts 7 (`limit=60, remaining=5, reset=12`) and 8 (`"p";r=0;t=25` beside `RateLimit-Policy: "p";q=60;w=900`), else from
- * `X-RateLimit-Limit`, `-Remaining`, `-Reset`.
+ * Reads the request budget from the first of these forms that is present:
+ * 1. `RateLimit-Limit`, `-Remaining`, `-Reset`;
+ * 2. `RateLimit` of the IETF drafts 7 (`limit=60, remaining=5, reset=12`) and 8 (`"p";r=0;t=25` beside
+ *    `RateLimit-Policy: "p";q=60;w=900`);
+ * 3. `X-RateLimit-Limit`, `-Remaining`, `-Reset`.
  *
  * @param now epoch milliseconds, for a reset given as a date.
  * @returns null when the answer says nothing usable.
@@ -37,14 +39,13 @@ export function readRateLimit(header: HeaderReader, now: number): RateLimit | nu
 }
 
 /**
- * How long an answer asks us to wait, in milliseconds: `Retry-After` (seconds or a date), else `retry_after` of the
- * body (seconds), else the reset of the window. Never more than 15 minutes.
+ * Reads how long an answer asks us to wait, in milliseconds: `Retry-After` (seconds or a date), else `retry_after` of
+ * the body (seconds), else the reset of the window. At most 15 minutes.
  *
- * The reset stands on every answer, so it asks for a wait only where the budget is what failed: on a 429, or when
- * nothing remains.
+ * Every answer carries the reset. It means a wait only if the budget is used up: on a 429, or when nothing remains.
  *
  * @param now epoch milliseconds.
- * @returns null when the answer does not say; `Retry-After: 0` does not.
+ * @returns null when the answer asks for no wait; `Retry-After: 0` asks for none.
  */
 export function readRetryAfterMs(
   header: HeaderReader,
@@ -52,9 +53,9 @@ export function readRetryAfterMs(
   now: number,
   status: number,
 ): number | null {
-  const told = header('retry-after')
-  const seconds = toCount(told)
-  const date = told === null || seconds !== null ? Number.NaN : Date.parse(told)
+  const retryAfter = header('retry-after')
+  const seconds = toCount(retryAfter)
+  const date = retryAfter === null || seconds !== null ? Number.NaN : Date.parse(retryAfter)
   const isBudgetSpent = status === 429 || readRateLimit(header, now)?.remaining === 0
   const candidates = [
     seconds === null ? null : seconds * 1000,
@@ -66,7 +67,10 @@ export function readRetryAfterMs(
   return wait === null ? null : clampWait(wait)
 }
 
-/** The documentation says a Unix timestamp, the official SDK reads seconds from now: the size tells which it is. */
+/**
+ * Reads the reset, in milliseconds from now. The documentation calls it a Unix timestamp, the official SDK reads
+ * seconds from now: the magnitude shows which one it is.
+ */
 function readResetMs(header: HeaderReader, now: number): number | null {
   const structured = header('ratelimit') ?? ''
   const reset =
@@ -84,17 +88,17 @@ function clampWait(ms: number): number {
   return Math.min(Math.max(ms, 0), MAX_WAIT_MS)
 }
 
-/** Fifteen digits hold every instant and every budget, and no infinity. */
+/** Parses a number of at most 15 digits: enough for every timestamp and budget, and never Infinity. */
 function toCount(value: string | null): number | null {
   return value !== null && /^\s*\d{1,15}(\.\d+)?\s*$/.test(value) ? Number(value) : null
 }
 
-/** A parameter of a structured header: `limit` of `limit=60, remaining=5`, `r` of `"p";r=0;t=25`. */
+/** Reads a parameter of a structured header: `limit` of `limit=60, remaining=5`, `r` of `"p";r=0;t=25`. */
 function parameter(structured: string, name: string): number | null {
   return toCount(new RegExp(`(?:^|[;,\\s])${name}=(\\d+)`).exec(structured)?.[1] ?? null)
 }
 
-/** Of several policies the one that `RateLimit` speaks of, by its name in draft 8. */
+/** Picks the policy that the `RateLimit` header refers to, by its name in draft 8. */
 function policyOf(structured: string, header: HeaderReader): string {
   const policies = (header('ratelimit-policy') ?? '').split(',')
   const name = /^\s*("[^"]*")/.exec(structured)?.[1] ?? ''

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { parseJson, toJson } from './json.js'
 
-/** Postgres `integer` ends here; a larger count could not be stored. */
+/** The largest Postgres `integer`; a larger count could not be stored. */
 const MAX_COUNT = 2_147_483_647
 
 const text = z
@@ -10,15 +10,18 @@ const text = z
 const countRule = `must be a whole number from 0 to ${MAX_COUNT}`
 const count = z.int(countRule).min(0, countRule).max(MAX_COUNT, countRule)
 
-/** In UTC, whatever the offset: outside these years ISO 8601 has no plain form, and a position could not be written. */
+/**
+ * Compared in UTC, whatever the offset. Outside these years ISO 8601 needs an extended form, which a stored position
+ * cannot have.
+ */
 const YEARS = { first: Date.parse('0001-01-01T00:00:00Z'), end: Date.parse('9999-12-31T23:59:59Z') }
 const EDGE_YEAR = /^(?:000[01]|9999)/
 const timestamp = z.iso
   .datetime({ offset: true, abort: true, error: 'must be an ISO 8601 time with Z or an offset' })
-  // Only at the ends of the calendar an offset can lead out of it.
+  // Only in the first and last years can an offset lead out of the range.
   .refine((value) => !EDGE_YEAR.test(value) || isWithin(Date.parse(value), YEARS), 'must lie in the years 1 to 9999')
 
-/** Without transforms, which cost three times as much as all checks together: `toJob` does what is left to do. */
+/** The schema has no transforms, which cost three times as much as all checks together: `toJob` converts instead. */
 const listedJob = z.object({
   uuid: z.guid('must be a uuid'),
   status: text.min(1),
@@ -34,8 +37,8 @@ const listedJob = z.object({
 const identity = listedJob.pick({ uuid: true })
 
 /**
- * A page has 50 items, and one of a server that ignores the limit may have more. Millions, which fit into a body of 16 MB
- * where they are no jobs, would take gigabytes and minutes.
+ * Limit for the items of a page. A page has 50 items, and a server that ignores the limit may send more. Millions of
+ * tiny items that are no jobs fit into a body of 16 MB, and would take gigabytes and minutes.
  */
 const MAX_ITEMS = 10_000
 
@@ -61,13 +64,13 @@ export interface Job {
   readonly scrapingChannel: string | null
   readonly createdAt: string
   readonly finishedAt: string | null
-  /** JSON text of the fields that we do not know; null when there are none. */
+  /** JSON text of the unknown fields; null when there are none. */
   readonly extra: string | null
-  /** The item as received, for the quarantine, should Postgres refuse the job. */
+  /** The item as received, for the quarantine in case Postgres refuses the job. */
   readonly item: unknown
 }
 
-/** An item that is no job: kept as received, with the reason in words. */
+/** An item that is not a valid job: kept as received, with the reason in words. */
 export interface Rejection {
   /** Lower case; null when the item has no readable uuid. */
   readonly uuid: string | null
@@ -80,12 +83,12 @@ export interface Rejection {
 export interface ListBody {
   readonly jobs: readonly Job[]
   readonly rejections: readonly Rejection[]
-  /** Items on the page, jobs and rejections together, doubles counted twice. */
+  /** Items on the page: jobs and rejections together, duplicates included. */
   readonly itemCount: number
   readonly pagination: Readonly<z.infer<typeof envelope>['pagination']>
 }
 
-/** What an item turned out to be. */
+/** The result of parsing one item. */
 export type ParsedItem = { readonly job: Job } | { readonly rejection: Rejection }
 
 const knownFields: ReadonlySet<string> = new Set(Object.keys(listedJob.shape))
@@ -94,7 +97,7 @@ function isWithin(instant: number, { first, end }: typeof YEARS): boolean {
   return instant >= first && instant < end
 }
 
-/** Turns an item of the list into a job, or into a rejection: bad data is a value, never an exception. */
+/** Parses an item of the list into a job or a rejection: bad data is a value, never an exception. */
 export function parseItem(item: unknown): ParsedItem {
   const parsed = listedJob.safeParse(item)
   if (!parsed.success) return { rejection: toRejection(item, describeIssues(parsed.error)) }
@@ -117,14 +120,14 @@ function toJob(fields: z.infer<typeof listedJob>, item: unknown): Job {
   }
 }
 
-/** A rejection of `item` as received, found again by its uuid where it has a readable one. */
+/** Converts an item to a rejection. Its uuid, if readable, identifies it when the item comes again. */
 export function toRejection(item: unknown, reason: string): Rejection {
   const uuid = identity.safeParse(item)
   return { uuid: uuid.success ? uuid.data.uuid.toLowerCase() : null, payload: toJson(item), reason }
 }
 
 /**
- * Parses the body of a list answer. Bad items never fail the page; a bad envelope does.
+ * Parses the body of a list answer. Invalid items become rejections; an invalid envelope fails the page.
  *
  * @returns null when the text is not JSON or not a list.
  */
@@ -149,14 +152,17 @@ function readJson(body: string): unknown {
   }
 }
 
-/** The fields that we do not know. `fromEntries` defines them, so that even `__proto__` is only a field. */
+/**
+ * The unknown fields of an item as JSON text. `fromEntries` defines properties, so that even `__proto__` is only a
+ * field.
+ */
 function extraFields(item: unknown): string | null {
   if (typeof item !== 'object' || item === null) return null
   if (Object.keys(item).every((name) => knownFields.has(name))) return null
   return toJson(Object.fromEntries(Object.entries(item).filter(([name]) => !knownFields.has(name))))
 }
 
-/** One line for people: `createdAt: Invalid ISO datetime; failedCount: Too small`. */
+/** Formats the issues in one line: `createdAt: Invalid ISO datetime; failedCount: Too small`. */
 function describeIssues(error: z.ZodError): string {
   return error.issues.map((issue) => [issue.path.join('.'), issue.message].filter(Boolean).join(': ')).join('; ')
 }

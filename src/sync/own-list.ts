@@ -1,4 +1,5 @@
 import type { ListSource } from '../config/accounts.js'
+import { PAGE_LIMIT } from '../config/scale.js'
 import { countLiveJobs, readNewestCreatedAt } from '../db/batch-jobs-read.js'
 import type { Database } from '../db/client.js'
 import { findStoredAccounts, hasJobs, ownerOf, type StoredAccount, saveListSource } from '../db/stored-accounts.js'
@@ -6,9 +7,6 @@ import { counted } from '../logging/printable.js'
 import type { SpidraClient } from '../spidra/client.js'
 import { type Micros, toMicros } from './instant.js'
 import { faultOf, type Page, toPage } from './page.js'
-
-/** The most jobs that the API gives on a page. */
-const PAGE_LIMIT = 50
 
 const NOTHING_STORED = 'Nothing was stored.'
 const HOW_TO_RENAME = 'to rename the stored account, follow "Renaming an account" in docs/operations.md'

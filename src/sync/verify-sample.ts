@@ -1,11 +1,10 @@
+import { PAGE_LIMIT } from '../config/scale.js'
 import { compareJobs, type FieldDifference } from '../db/batch-jobs.js'
 import { rankOf } from '../db/batch-jobs-read.js'
 import type { Database } from '../db/client.js'
 import { openSyncState } from '../db/sync-state.js'
 import type { SpidraClient } from '../spidra/client.js'
 import { faultOf } from './page.js'
-
-const PAGE_LIMIT = 50
 
 export interface VerifyOptions {
   readonly db: Database

@@ -1,7 +1,7 @@
 import { setImmediate as breathe } from 'node:timers/promises'
 import type { Account } from '../../src/simulator/account.js'
 import { LONGEST_LIFE_MS } from '../../src/simulator/life.js'
-import { firstWhere } from '../../src/simulator/roll.js'
+import { firstWhere } from '../../src/simulator/list-order.js'
 import type { Dice } from '../soak/dice.js'
 
 /** The clocks of database and simulator agree to this, in milliseconds. */

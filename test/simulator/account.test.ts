@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type Account, type AccountOptions, createAccount } from '../../src/simulator/account.js'
 import { fromIsoText } from '../../src/simulator/instant.js'
-import type { ListedJob } from '../../src/simulator/job-text.js'
+import type { ListedJob } from '../../src/simulator/job.js'
 
 const EPOCH = Date.parse('2026-01-15T12:00:00Z')
 const UUID_V4 = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/

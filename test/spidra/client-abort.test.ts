@@ -3,10 +3,10 @@ import { createServer } from 'node:net'
 import { expect, test } from 'vitest'
 import { type Answer, clientOf, emptyList, fakeSpidra, reply } from '../support/fake-spidra.js'
 
-/** An abort that leaves the wait running would have the test wait that long. */
+/** Asks for a wait of ten minutes. If an abort did not end the wait, the test would time out. */
 const aLongWait = reply(503, '', { 'retry-after': '600' })
 
-/** More than vitest's own timers could come and go. */
+/** Enough rounds for leaked timers to outnumber those that vitest itself starts meanwhile. */
 const ROUNDS = 10
 
 function timers(): number {
@@ -16,19 +16,19 @@ function timers(): number {
 interface Moment {
   readonly answer: Answer
   readonly onWait?: () => void
-  /** What was heard of attempts. One that the abort cut off did not fail. */
-  readonly heard: readonly string[]
+  /** The expected outcomes reported to `onRequest`. An attempt that the abort cut off is not reported. */
+  readonly reported: readonly string[]
 }
 
 const moments: readonly [string, (abort: () => void) => Moment][] = [
-  ['while the request waits', (abort) => ({ answer: abort, heard: [] })],
-  ['inside the body', (abort) => ({ answer: aBeginning(200, abort), heard: [] })],
-  ['inside the body of an error', (abort) => ({ answer: aBeginning(500, abort), heard: [] })],
-  ['as a wait begins', (abort) => ({ answer: aLongWait, onWait: abort, heard: ['server_error'] })],
-  ['during a wait', (abort) => ({ answer: aLongWait, onWait: () => setImmediate(abort), heard: ['server_error'] })],
+  ['while the request waits', (abort) => ({ answer: abort, reported: [] })],
+  ['inside the body', (abort) => ({ answer: aBeginning(200, abort), reported: [] })],
+  ['inside the body of an error', (abort) => ({ answer: aBeginning(500, abort), reported: [] })],
+  ['as a wait begins', (abort) => ({ answer: aLongWait, onWait: abort, reported: ['server_error'] })],
+  ['during a wait', (abort) => ({ answer: aLongWait, onWait: () => setImmediate(abort), reported: ['server_error'] })],
 ]
 
-/** An answer that begins, and then lets something happen. */
+/** Sends the beginning of an answer, then calls `then`. */
 function aBeginning(status: number, then: () => void): Answer {
   return (response) => void response.writeHead(status).write('{"jobs":[', () => setImmediate(then))
 }
@@ -39,7 +39,7 @@ test.each(moments)('an abort %s ends the call at once, for its reason, and nothi
   for (let round = 0; round < ROUNDS; round += 1) {
     const stop = new AbortController()
     const reason = new Error('the run is over')
-    const { answer, heard, ...options } = momentOf(() => stop.abort(reason))
+    const { answer, reported, ...options } = momentOf(() => stop.abort(reason))
     const outcomes: string[] = []
     await using api = await fakeSpidra([answer])
     const client = clientOf(api, {
@@ -50,14 +50,14 @@ test.each(moments)('an abort %s ends the call at once, for its reason, and nothi
     await expect(client.listPage({ page: 1, limit: 50, signal: stop.signal })).rejects.toBe(reason)
 
     expect(api.requests).toHaveLength(1)
-    expect(outcomes).toEqual(heard)
+    expect(outcomes).toEqual(reported)
     expect(getEventListeners(stop.signal, 'abort')).toEqual([])
   }
   expect(performance.now() - before).toBeLessThan(20_000)
   expect(timers()).toBeLessThan(timersBefore + ROUNDS)
 })
 
-test('an abort ends the call at once while it still connects, and closing ends the connection', async () => {
+test('an abort ends the call at once while it is still connecting, and closing ends the connection', async () => {
   await using host = await silentHost()
   const stop = new AbortController()
   const client = clientOf({ url: `https://127.0.0.1:${host.port}/api` })
@@ -74,7 +74,7 @@ test('an abort ends the call at once while it still connects, and closing ends t
   expect(performance.now() - before).toBeLessThan(8000)
 })
 
-test('the timeout holds while it still connects', async () => {
+test('the timeout holds while it is still connecting', async () => {
   await using host = await silentHost()
   const client = clientOf({ url: `https://127.0.0.1:${host.port}/api` }, { requestRetries: 1, requestTimeoutMs: 100 })
 
@@ -83,7 +83,7 @@ test('the timeout holds while it still connects', async () => {
   })
 })
 
-test('a signal that is aborted already asks nothing', async () => {
+test('a signal that is already aborted sends no request', async () => {
   await using api = await fakeSpidra([emptyList()])
 
   await expect(clientOf(api).listPage({ page: 1, limit: 50, signal: AbortSignal.abort('over') })).rejects.toBe('over')
@@ -91,7 +91,7 @@ test('a signal that is aborted already asks nothing', async () => {
   expect(api.requests).toEqual([])
 })
 
-test('calls that end by themselves leave nothing on a signal that lives on', async () => {
+test('calls that end by themselves leave no listener on a long-lived signal', async () => {
   const stop = new AbortController()
   await using api = await fakeSpidra([reply(500, ''), emptyList()])
   const client = clientOf(api)
@@ -119,7 +119,7 @@ test('closing ends a request that is still under way', async () => {
   await refused
 })
 
-/** A host that takes connections, and then says nothing: TLS never begins. */
+/** A host that accepts connections and never starts TLS. */
 async function silentHost() {
   const server = createServer()
   const connected = once(server, 'connection')

@@ -8,7 +8,7 @@ const ask = { page: 1, limit: 50, signal: new AbortController().signal }
 
 const LIST = JSON.stringify({ jobs: [], pagination: { page: 1, limit: 50, total: 0, totalPages: 0 } })
 
-/** Writes the same again and again, as fast as it is read, until the other side has enough. */
+/** Writes a piece over and over, as fast as it is read, until the other side closes the connection. */
 function pour(response: ServerResponse, piece: string, onWritten: (bytes: number) => void = () => {}): void {
   const { socket } = response
   const write = (): void => {
@@ -48,25 +48,25 @@ test('a body without end is refused after 16 MB, and the connection is closed', 
 })
 
 test.each([
-  ['less than there is', noHttp(`HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n${LIST}`), /^bad_payload$/],
-  ['more than comes', noHttp(`HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{"jobs":[`), /^network$/],
+  ['less than the body', noHttp(`HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n${LIST}`), /^bad_payload$/],
+  ['more than the body', noHttp(`HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{"jobs":[`), /^network$/],
   [
-    'more than a number holds',
+    'more than a number can hold',
     noHttp(`HTTP/1.1 200 OK\r\ncontent-length: ${'9'.repeat(40)}\r\n\r\n${LIST}`),
     /^network$/,
   ],
-  ['less than nothing', noHttp(`HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n${LIST}`), /^network$/],
-  ['two things', noHttp(`HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 9\r\n\r\n${LIST}`), /^network$/],
+  ['a negative number', noHttp(`HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n${LIST}`), /^network$/],
+  ['two values', noHttp(`HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 9\r\n\r\n${LIST}`), /^network$/],
   [
-    'one thing and chunks another',
+    'one value, with chunked encoding',
     noHttp(`HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n${LIST}`),
     /^(network|bad_payload)$/,
   ],
-])('a content-length that tells %s is no list', async (_, answer, code) => {
+])('a content-length of %s is an error', async (_, answer, code) => {
   expect((await failureOf(answer, { requestTimeoutMs: 2_000 })).code).toMatch(code)
 })
 
-test('what was never asked to be compressed is not unpacked: 256 MB in 256 KB harm nobody', async () => {
+test('a compressed answer is not unpacked, because none was requested: 256 MB in 256 KB do no harm', async () => {
   const bomb = gzipSync(Buffer.alloc(256 * 1024 * 1024, ' '))
   const before = process.memoryUsage.rss()
 
@@ -85,7 +85,7 @@ test.each([
   ['preliminary answers without end', '', 'HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n'],
   ['an extension of a chunk without end', `${RAW}transfer-encoding: chunked\r\n\r\n1;`, 'extension'],
   ['trailers without end', `${RAW}transfer-encoding: chunked\r\n\r\n0\r\n`, 'x-more: and more\r\n'],
-])('%s end the request, not the worker', async (_, beginning, piece) => {
+])('%s end the request and not the worker', async (_, beginning, piece) => {
   let written = 0
   const before = process.memoryUsage.rss()
 
@@ -103,13 +103,13 @@ test.each([
   expect(process.memoryUsage.rss() - before).toBeLessThan(200 * 1024 * 1024)
 })
 
-test('a page of eight million items is no page: it is refused before each of them is looked at', async () => {
+test('a page of eight million items is refused before its items are parsed', async () => {
   const body = `{"pagination":{"page":1,"limit":50,"total":1,"totalPages":1},"jobs":[${Array(8_000_000).fill('1').join(',')}]}`
 
   expect((await failureOf(reply(200, body))).code).toBe('bad_payload')
 })
 
-test('a server that ignores the limit is read all the same, and an item nested a million deep', async () => {
+test('reads a page that exceeds the limit, and an item nested a million levels deep', async () => {
   const listOf = (items: string) => `{"pagination":{"page":1,"limit":50,"total":1,"totalPages":1},"jobs":[${items}]}`
   await using api = await fakeSpidra([
     reply(200, listOf(Array(10_000).fill('{}').join(','))),

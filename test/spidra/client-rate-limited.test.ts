@@ -25,7 +25,7 @@ function patient({ requests = null, windowMs = 40 }: { requests?: number | null;
   return { waits, options }
 }
 
-describe('a 429 that says nothing of how long', () => {
+describe('a 429 that does not say how long to wait', () => {
   test.each([
     { requests: null, limit: 1, windowMs: 30, requestRetries: 0 },
     { requests: null, limit: 3, windowMs: 200, requestRetries: 0 },
@@ -64,7 +64,7 @@ describe('a 429 that says nothing of how long', () => {
 })
 
 describe('a 429, with a budget,', () => {
-  test('that says how long is waited out as long, and costs no retry', async () => {
+  test('that says how long is waited out for that time, and costs no retry', async () => {
     await using api = await fakeSpidra([refused({ 'retry-after': '0.2' }), emptyList()])
     const { waits, options } = patient({ windowMs: 60_000 })
 
@@ -74,7 +74,7 @@ describe('a 429, with a budget,', () => {
     expect(api.requests).toHaveLength(2)
   })
 
-  test('is free also after other failures have used up the retries', async () => {
+  test('is free even after other failures have used up the retries', async () => {
     await using api = await fakeSpidra([dropped, refused(), reply(500, ''), refused(), refused(), emptyList()])
     const { options } = patient()
     const attempts: number[] = []
@@ -85,7 +85,7 @@ describe('a 429, with a budget,', () => {
     expect(attempts).toEqual([1, 2, 3, 4, 5, 6])
   })
 
-  test.each([0, 1, 2])('takes none of the %d retries that other failures have', async (requestRetries) => {
+  test.each([0, 1, 2])('uses up none of the %d retries', async (requestRetries) => {
     await using api = await fakeSpidra([refused(), refused(), reply(500, '')])
     const { options } = patient()
 
@@ -105,7 +105,7 @@ describe('a 429, with a budget,', () => {
     expect(waits).toHaveLength(8)
   })
 
-  test('is left at once by an abort', async () => {
+  test('ends at once on an abort', async () => {
     await using api = await fakeSpidra([refused()])
     const stop = new AbortController()
     const budget = createRequestBudget({
@@ -123,7 +123,7 @@ describe('a 429, with a budget,', () => {
   })
 })
 
-test('a 429 without a budget is a failure like others: nothing waits for a window that nobody counts', async () => {
+test('a 429 without a budget is a failure like others, because nothing counts the window', async () => {
   await using api = await fakeSpidra([refused()])
 
   await expect(clientOf(api, { requestRetries: 1 }).listPage(ask)).rejects.toMatchObject({ code: 'rate_limited' })

@@ -15,7 +15,7 @@ import {
 const signal = new AbortController().signal
 const ask = { page: 1, limit: 50, signal }
 
-describe('what is tried again', () => {
+describe('what is retried', () => {
   test.each([
     ['a 500', reply(500, { status: 'error', message: 'Internal error' })],
     ['a 502 in HTML', reply(502, '<html>Bad Gateway</html>')],
@@ -84,7 +84,7 @@ describe('the wait', () => {
     return wait
   }
 
-  test('without a hint is drawn evenly under a ceiling that doubles', async () => {
+  test('without a hint is drawn evenly up to a limit that doubles', async () => {
     await using api = await fakeSpidra([reply(500, '')])
     const waits: WaitEvent[] = []
     const client = clientOf(api, { requestRetries: 3, retryBaseMs: 4, onWait: (event) => waits.push(event) })
@@ -127,7 +127,7 @@ describe('the wait', () => {
     ['RateLimit-Reset in seconds', 7, () => reply(429, '', { 'ratelimit-reset': '7' })],
     ['RateLimit-Reset as a time', 7, () => reply(429, '', { 'ratelimit-reset': String(inSeconds(7)) })],
     ['Retry-After of a day, cut to 15 minutes', 900, () => reply(429, '', { 'retry-after': '86400' })],
-  ])('is as long as told, and a little more: %s', async (_, seconds, answer) => {
+  ])('is as long as the answer asks for, plus jitter: %s', async (_, seconds, answer) => {
     const { waitMs } = await waitAfter(answer())
 
     // A date has whole seconds, so up to one is lost, and more on a busy machine.
@@ -142,13 +142,13 @@ describe('the wait', () => {
       'the reset of a budget that is not used up',
       reply(500, '', { 'ratelimit-limit': '300', 'ratelimit-remaining': '299', 'ratelimit-reset': '800' }),
     ],
-  ])('is not told by %s', async (_, answer) => {
+  ])('is not taken from %s', async (_, answer) => {
     expect((await waitAfter(answer)).waitMs).toBeLessThanOrEqual(1)
   })
 
   test('is really waited', async () => {
-    const told = reply(503, { retry_after: 0.1 })
-    await using api = await fakeSpidra([told, emptyList()])
+    const busy = reply(503, { retry_after: 0.1 })
+    await using api = await fakeSpidra([busy, emptyList()])
     const waits: WaitEvent[] = []
     const before = performance.now()
 
@@ -159,7 +159,7 @@ describe('the wait', () => {
     expect(performance.now() - before).toBeGreaterThan((waits[0]?.waitMs ?? 0) - 2)
   })
 
-  test('is announced with its reason, its page and the attempt that failed', async () => {
+  test('is reported with its reason, its page and the attempt that failed', async () => {
     expect(await waitAfter(reply(429, ''))).toMatchObject({ reason: 'rate_limited', page: 7, attempt: 1 })
   })
 })
@@ -168,7 +168,7 @@ describe('an answer that contradicts itself', () => {
   const faultOf = (answer: ListAnswer) => (answer.pagination.total === 0 ? 'its total is 0' : null)
   const sound = reply(200, { jobs: [], pagination: { page: 1, limit: 50, total: 1, totalPages: 1 } })
 
-  test('is asked for again', async () => {
+  test('is requested again', async () => {
     await using api = await fakeSpidra([emptyList(), sound])
     const outcomes: string[] = []
     const waits: string[] = []
@@ -182,7 +182,7 @@ describe('an answer that contradicts itself', () => {
     expect(waits).toEqual(['bad_payload'])
   })
 
-  test('is given with its fault when it stays so', async () => {
+  test('is returned with its fault if the retries do not help', async () => {
     await using api = await fakeSpidra([reply(500, ''), emptyList()])
 
     expect(await clientOf(api).listPage({ ...ask, faultOf })).toMatchObject({ fault: 'its total is 0' })
@@ -194,13 +194,13 @@ describe('an answer that contradicts itself', () => {
     ['server_error', reply(500, '')],
     ['unauthorized', reply(401, '')],
     ['bad_payload', reply(200, 'no list')],
-  ])('is not given when the last attempt failed otherwise: %s', async (code, last) => {
+  ])('is not returned if the last attempt failed otherwise: %s', async (code, last) => {
     await using api = await fakeSpidra([emptyList(), last])
 
     await expect(clientOf(api).listPage({ ...ask, faultOf })).rejects.toMatchObject({ name: 'SpidraError', code })
   })
 
-  test('lets an error of the judge through, after the attempt was told of', async () => {
+  test('passes on an error that faultOf throws, after reporting the attempt', async () => {
     await using api = await fakeSpidra([emptyList()])
     const outcomes: string[] = []
     const judgement = new Error('another limit')
@@ -218,11 +218,11 @@ describe('an answer that contradicts itself', () => {
   })
 })
 
-describe('an answer out of a cache', () => {
+describe('an answer from a cache', () => {
   const SOUND = { jobs: [], pagination: { page: 1, limit: 50, total: 1, totalPages: 1 } }
   const sound = (age: string) => reply(200, SOUND, { age })
 
-  test('is not asked for: every request carries Cache-Control: no-cache', async () => {
+  test('is not wanted: every request carries Cache-Control: no-cache', async () => {
     await using api = await fakeSpidra([dropped, emptyList()])
 
     await clientOf(api).listPage(ask)
@@ -230,7 +230,7 @@ describe('an answer out of a cache', () => {
     expect(api.requests.map(({ headers }) => headers['cache-control'])).toEqual(['no-cache', 'no-cache'])
   })
 
-  test('is asked for again, without a judgement of what it holds', async () => {
+  test('is requested again, without a call of faultOf', async () => {
     await using api = await fakeSpidra([sound('55'), sound('0')])
     const outcomes: string[] = []
     const judged: number[] = []
@@ -254,14 +254,14 @@ describe('an answer out of a cache', () => {
     ['55', 'it comes from a cache, 55 s old'],
     ['000086400', 'it comes from a cache, 86400 s old'],
     ['9'.repeat(400), 'it comes from a cache, 2147483648 s old'],
-  ])('is given with its age as fault when it stays so: Age: %s', async (age, fault) => {
+  ])('is returned with its age as fault if the retries do not help: Age: %s', async (age, fault) => {
     await using api = await fakeSpidra([sound(age)])
 
     expect(await clientOf(api).listPage(ask)).toMatchObject({ fault, pagination: { total: 1 } })
     expect(api.requests).toHaveLength(3)
   })
 
-  test.each(['0', '', '-5', '1.5', 'old', '5 s', '0x10', 'Infinity'])('is none with Age: %j', async (age) => {
+  test.each(['0', '', '-5', '1.5', 'old', '5 s', '0x10', 'Infinity'])('is not assumed for Age: %j', async (age) => {
     await using api = await fakeSpidra([sound(age)])
 
     expect((await clientOf(api).listPage(ask)).fault).toBeNull()

@@ -35,7 +35,7 @@ describe('the request', () => {
     expect(api.requests[0]?.headers).not.toHaveProperty('authorization')
   })
 
-  test('carries the key as a bearer token where that is the scheme', async () => {
+  test('carries the key as a bearer token if that is the scheme', async () => {
     await using api = await fakeSpidra([emptyList()])
 
     await clientOf(api, { authScheme: 'bearer' }).listPage(ask)
@@ -108,7 +108,7 @@ describe('the answer', () => {
 })
 
 describe('an error', () => {
-  test('says where nobody answered, and what to check', async () => {
+  test('names the server that did not answer, and what to check', async () => {
     const { url } = await closedServer()
     const error = await failureOf(clientOf({ url }, { requestRetries: 0 }).listPage({ ...ask, page: 3 }))
 
@@ -118,7 +118,7 @@ describe('an error', () => {
     )
   })
 
-  test('says how long nobody answered', async () => {
+  test('says how long it waited for an answer', async () => {
     await using api = await fakeSpidra([hang])
     const error = await failureOf(clientOf(api, { requestRetries: 0, requestTimeoutMs: 20 }).listPage(ask))
 
@@ -146,7 +146,7 @@ describe('an error', () => {
   })
 })
 
-test('tells of every attempt, its outcome and the budget it was told', async () => {
+test('reports every attempt, its outcome and the budget in its answer', async () => {
   const budget = { 'ratelimit-limit': '300', 'ratelimit-remaining': '299', 'ratelimit-reset': '42' }
   await using api = await fakeSpidra([reply(500, ''), reply(429, ''), hang, reply(200, 'no list'), emptyList(budget)])
   const events: RequestEvent[] = []
@@ -171,7 +171,7 @@ test('tells of every attempt, its outcome and the budget it was told', async () 
   expect(events.every(({ durationMs }) => durationMs > 0)).toBe(true)
 })
 
-/** The address of a server that is no more. */
+/** The address of a server that has been closed. */
 async function closedServer(): Promise<{ readonly url: string }> {
   await using api = await fakeSpidra([emptyList()])
   return { url: api.url }

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseJson, toJson } from '../../src/spidra/json.js'
 
-/** Any half of a character, lone surrogates and NUL among them. */
+/** Any UTF-16 code unit, including lone surrogates and NUL. */
 const anyUnit = fc.nat(0xffff).map((code) => String.fromCharCode(code))
 
 describe('a number', () => {
@@ -18,7 +18,7 @@ describe('a number', () => {
     '1.7976931348623157e309',
     '4e-324',
     '1.5e400',
-  ])('that a double may not hold stays as it was written: %s', (digits) => {
+  ])('that a double may not hold exactly keeps its text: %s', (digits) => {
     for (const text of [digits, `[${digits}]`, `{"a":${digits}}`, `{"a":[1,{"b":${digits}}]}`]) {
       expect(toJson(parseJson(text))).toBe(text)
       expect(toJson(parseJson(text.replace(/([:[,])/g, '$1 \n\t')))).toBe(text)
@@ -34,7 +34,7 @@ describe('a number', () => {
     ['1.5E+3', 1500],
     ['0e0', 0],
     ['0.0000000000000000', 0],
-  ])('that a double holds is a number: %s', (text, value) => {
+  ])('that a double holds exactly is a number: %s', (text, value) => {
     expect(parseJson(text)).toBe(value)
     expect(parseJson(`{"a":[${text},1e400]}`)).toHaveProperty('a.0', value)
   })
@@ -47,7 +47,7 @@ test('numbers in strings and in names stay texts', () => {
   expect(parseJson(`[${JSON.stringify(value)},1e400]`)).toHaveProperty('0', value)
 })
 
-test('of a name given twice the last value counts', () => {
+test('the last value counts if a name is given twice', () => {
   expect(parseJson('{"a":1,"b":2,"a":3}')).toEqual({ a: 3, b: 2 })
   expect(toJson(parseJson('{"a":{"c":1e400},"b":2,"a":1e401}'))).toBe('{"a":1e401,"b":2}')
 })
@@ -86,7 +86,7 @@ test.each([
   '{1e400:1}',
   '"1e400',
   '[1e400"]',
-])('is refused where it is no JSON: %s', (text) => {
+])('refuses what is not JSON: %s', (text) => {
   expect(() => parseJson(text)).toThrow(SyntaxError)
 })
 
@@ -108,11 +108,11 @@ test('a text of many megabytes is read exactly', () => {
   expect(toJson(parseJson(`{"a":"${long}","b":1e400}`)) === `{"a":"${long}","b":1e400}`).toBe(true)
 })
 
-test('what has no JSON is written as null', () => {
+test('a value without JSON form is written as null', () => {
   expect(toJson(undefined)).toBe('null')
 })
 
-test('reads and writes whatever JSON.parse and JSON.stringify do', () => {
+test('reads and writes what JSON.parse and JSON.stringify do', () => {
   fc.assert(
     fc.property(
       fc.jsonValue({ stringUnit: anyUnit }).map((value) => JSON.stringify(value)),
@@ -120,7 +120,7 @@ test('reads and writes whatever JSON.parse and JSON.stringify do', () => {
         const expected = JSON.parse(text)
         expect(JSON.parse(toJson(parseJson(text)))).toEqual(expected)
         expect(toJson(expected)).toBe(JSON.stringify(expected))
-        // Beside a number that needs it, the careful way must read the rest as the quick way does.
+        // Next to a number that needs the exact parser, the rest must be read as the fast parser reads it.
         expect(toJson(parseJson(`[${text},1e400]`))).toBe(`[${toJson(parseJson(text))},1e400]`)
       },
     ),

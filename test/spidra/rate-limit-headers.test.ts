@@ -18,9 +18,9 @@ describe('the budget', () => {
     ['no reset', {}, null],
     ['a reset that is no number', { 'ratelimit-reset': 'soon' }, null],
   ])('is read from three headers: %s', (_, reset, resetInMs) => {
-    const told = headers({ 'ratelimit-limit': '300', 'ratelimit-remaining': '17', ...reset })
+    const answered = headers({ 'ratelimit-limit': '300', 'ratelimit-remaining': '17', ...reset })
 
-    expect(readRateLimit(told, NOW)).toEqual({ limit: 300, remaining: 17, resetInMs })
+    expect(readRateLimit(answered, NOW)).toEqual({ limit: 300, remaining: 17, resetInMs })
   })
 
   test.each([
@@ -42,9 +42,9 @@ describe('the budget', () => {
     ['reset as epoch seconds', String(NOW / 1000 + 12)],
     ['reset as epoch milliseconds', String(NOW + 12_000)],
   ])('is read from the X-RateLimit headers: %s', (_, reset) => {
-    const said = { 'x-ratelimit-limit': '60', 'x-ratelimit-remaining': '5', 'x-ratelimit-reset': reset }
+    const values = { 'x-ratelimit-limit': '60', 'x-ratelimit-remaining': '5', 'x-ratelimit-reset': reset }
 
-    expect(readRateLimit(headers(said), NOW)).toEqual({ limit: 60, remaining: 5, resetInMs: 12_000 })
+    expect(readRateLimit(headers(values), NOW)).toEqual({ limit: 60, remaining: 5, resetInMs: 12_000 })
   })
 
   test.each([
@@ -69,7 +69,7 @@ describe('the budget', () => {
     ['negative numbers', { 'ratelimit-limit': '-1', 'ratelimit-remaining': '-1' }],
     ['numbers that no database holds', { 'ratelimit-limit': '9'.repeat(400), 'ratelimit-remaining': '1' }],
     ['garbage', { ratelimit: ';;;=,"', 'ratelimit-policy': '=q=;' }],
-  ])('is unknown when the answer tells %s', (_, values) => {
+  ])('is unknown if the answer reports %s', (_, values) => {
     expect(readRateLimit(headers(values), NOW)).toBeNull()
   })
 })
@@ -106,7 +106,7 @@ describe('the wait', () => {
     expect(readRetryAfterMs(headers(values), bodyRetryAfter, NOW, 429)).toBe(waitMs)
   })
 
-  test('after another error is not for the reset of a budget that is not used up', () => {
+  test('after another error does not include the reset, unless the budget is used up', () => {
     const budget = { 'ratelimit-limit': '300', 'ratelimit-reset': '800' }
 
     expect(readRetryAfterMs(headers({ ...budget, 'ratelimit-remaining': '299' }), undefined, NOW, 500)).toBeNull()

@@ -11,11 +11,11 @@ const FOR_EVER = new AbortController().signal
 beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'Date'] }))
 afterEach(() => void vi.useRealTimers())
 
-/** The server tells nothing, so that windows are as long and as large as given here. */
+/** A budget for a server that reports nothing, so that windows are as long and as large as given here. */
 const budgetOf = (requests: number) =>
   createRequestBudget({ timing: TIMING, requests, windowMs: WINDOW_MS, reserve: 0, now: () => Date.now() })
 
-/** A budget whose window is spent. */
+/** A budget whose window is used up. */
 async function spent(requests: number) {
   const budget = budgetOf(requests)
   for (let sent = 0; sent < requests; sent += 1) {
@@ -27,7 +27,7 @@ async function spent(requests: number) {
 
 const passTime = (ms: number) => vi.advanceTimersByTimeAsync(ms)
 
-test('those who wait are served in the order in which they came, before one who comes later', async () => {
+test('waiting callers are served in order of arrival, before a later one', async () => {
   const budget = await spent(4)
   const served: string[] = []
   const ask = (name: string) =>
@@ -36,7 +36,7 @@ test('those who wait are served in the order in which they came, before one who 
       budget.observe(null, SILENCE)
     })
   const early = ['a', 'b', 'c'].map(ask)
-  // The window is over, but nobody has noticed yet.
+  // The window is over, but the timer has not fired yet.
   vi.setSystemTime(Date.now() + WINDOW_MS)
   expect(budget.mayGo()).toBe(false)
 
@@ -45,7 +45,7 @@ test('those who wait are served in the order in which they came, before one who 
   expect(served).toEqual(['a', 'b', 'c', 'd'])
 })
 
-test('who is served and comes again stands behind those who wait', async () => {
+test('a caller that was served and comes again queues behind those who wait', async () => {
   const budget = await spent(3)
   const served: string[] = []
   async function work(name: string, requests: number): Promise<void> {
@@ -63,7 +63,7 @@ test('who is served and comes again stands behind those who wait', async () => {
   expect(served.join('')).toBe('ababaa')
 })
 
-test('one who leaves, be it the first, holds up nobody behind', async () => {
+test('a caller that leaves, even the first one, delays nobody behind it', async () => {
   const budget = await spent(3)
   const stops = [new AbortController(), new AbortController(), new AbortController()]
   const leaving = stops.map(({ signal }) => budget.acquire(signal))
@@ -81,7 +81,7 @@ test('one who leaves, be it the first, holds up nobody behind', async () => {
   expect(vi.getTimerCount()).toBe(0)
 })
 
-test('when all have left no timer is left behind', async () => {
+test('no timer is left when all callers have left', async () => {
   const budget = await spent(1)
   const stop = new AbortController()
   const waiting = Promise.allSettled([budget.acquire(stop.signal), budget.acquire(stop.signal)])

@@ -9,7 +9,9 @@ const signal = new AbortController().signal
 const SILENCE = { isRateLimited: false, retryAfterMs: null }
 const NOON = Date.parse('2026-03-01T12:00:00Z')
 
-/** Sends as many requests, `atOnce` in flight, until each is answered with 200. Gives what every answer told. */
+/**
+ * Sends requests, `atOnce` in flight, until each was answered with 200. Returns the status and figures of every answer.
+ */
 async function sendThrough(api: Simulator, budget: RequestBudget, { requests, atOnce }: Record<string, number>) {
   const answers: { status: number; remaining: number | null }[] = []
   let left = requests ?? 0
@@ -32,7 +34,7 @@ async function sendThrough(api: Simulator, budget: RequestBudget, { requests, at
   return answers
 }
 
-/** A budget whose clock stands until the test moves it. */
+/** A budget whose clock moves only when the test sets it. */
 function stopped(options: { readonly requests: number | null; readonly reserve?: number }) {
   const clock = { now: NOON }
   const waits: BudgetWait[] = []
@@ -48,7 +50,7 @@ function stopped(options: { readonly requests: number | null; readonly reserve?:
   return { budget, clock, waits }
 }
 
-describe('against a server that counts', () => {
+describe('against a server with a rate limit', () => {
   test('leaves the reserve in every window, with several requests in flight', async () => {
     await using api = await startSimulator({ jobs: 1, rateLimit: { limit: 20, windowMs: 300 } })
     const budget = createRequestBudget({ timing: TIMING, requests: 300, windowMs: 300, reserve: 0.5 })
@@ -59,7 +61,7 @@ describe('against a server that counts', () => {
     expect(Math.min(...answers.map(({ remaining }) => remaining ?? 0))).toBeGreaterThanOrEqual(10)
   })
 
-  test('sees one 429 where others have used the window up, and goes on when it is over', async () => {
+  test('gets one 429 after others have used the window up, and goes on when it is over', async () => {
     await using api = await startSimulator({ jobs: 1, rateLimit: { limit: 20, windowMs: 1000 } })
     const waits: BudgetWait[] = []
     const budget = createRequestBudget({
@@ -77,7 +79,7 @@ describe('against a server that counts', () => {
     expect(waits).toHaveLength(1)
   })
 
-  test('counts on its own where the server tells nothing, and never begins a window too early', async () => {
+  test('counts by itself if the server reports nothing, and never begins a window too early', async () => {
     await using api = await startSimulator({ jobs: 1, rateLimit: { limit: 10, windowMs: 300, headers: 'none' } })
     const waits: BudgetWait[] = []
     const budget = createRequestBudget({
@@ -92,7 +94,7 @@ describe('against a server that counts', () => {
 
     expect(answers.map(({ status }) => status)).toEqual(Array(35).fill(200))
     expect(waits.length).toBeLessThanOrEqual(3)
-    expect(budget.told()).toBeNull()
+    expect(budget.reported()).toBeNull()
   })
 })
 
@@ -114,7 +116,7 @@ describe('acquire', () => {
     expect(budget.mayGo()).toBe(true)
   })
 
-  test('lets those who wait for the first answer go when it comes', async () => {
+  test('grants the requests that wait for the first answer when it comes', async () => {
     const { budget, waits } = stopped({ requests: 300 })
     await budget.acquire(signal)
     const waiting = Promise.all([budget.acquire(signal), budget.acquire(signal)])
@@ -126,7 +128,7 @@ describe('acquire', () => {
     expect(waits).toEqual([])
   })
 
-  test('of one that never went is given back by observing it with nulls', async () => {
+  test('of a request that was never sent is returned by observing it with nulls', async () => {
     const { budget } = stopped({ requests: null })
     await budget.acquire(signal)
     expect(budget.mayGo()).toBe(false)
@@ -137,7 +139,7 @@ describe('acquire', () => {
   })
 })
 
-test('tells of a wait once a window, with the time when it ends', async () => {
+test('reports a wait once a window, with the time when it ends', async () => {
   const { budget, clock, waits } = stopped({ requests: 300 })
   for (const minutes of [0, 1]) {
     clock.now = NOON + minutes * 60_000
@@ -154,19 +156,21 @@ test('tells of a wait once a window, with the time when it ends', async () => {
   ])
 })
 
-test('shows what the API told last', async () => {
-  const { budget } = stopped({ requests: 300 })
-  expect(budget.told()).toBeNull()
+test('shows what the API last reported', async () => {
+  const { budget, clock } = stopped({ requests: 300 })
+  expect(budget.reported()).toBeNull()
 
   budget.observe({ limit: 300, remaining: 120, resetInMs: 30_000 }, SILENCE)
   budget.observe(null, SILENCE)
-  expect(budget.told()).toEqual({ limit: 300, remaining: 120, resetAt: new Date(NOON + 30_000) })
+  expect(budget.reported()).toEqual({ limit: 300, remaining: 120, resetInMs: 30_000 })
+  clock.now += 40_000
+  expect(budget.reported()).toEqual({ limit: 300, remaining: 120, resetInMs: -10_000 })
 
   budget.observe({ limit: 300, remaining: 119, resetInMs: null }, SILENCE)
-  expect(budget.told()).toEqual({ limit: 300, remaining: 119, resetAt: null })
+  expect(budget.reported()).toEqual({ limit: 300, remaining: 119, resetInMs: null })
 })
 
-test('an abort by the listener that hears of the wait ends it at once', async () => {
+test('an abort by the onWait listener ends the wait at once', async () => {
   const stop = new AbortController()
   const budget = createRequestBudget({
     timing: TIMING,
@@ -182,9 +186,9 @@ test('an abort by the listener that hears of the wait ends it at once', async ()
 })
 
 describe('room for a run', () => {
-  const told = (remaining: number) => ({ limit: 300, remaining, resetInMs: 1_000 })
+  const reported = (remaining: number) => ({ limit: 300, remaining, resetInMs: 1_000 })
 
-  test('is for as many requests as are left of our share', async () => {
+  test('is what is left of our share', async () => {
     const { budget, clock } = stopped({ requests: 300 })
     expect(budget.hasRoomFor(10)).toBe(true)
     for (let request = 1; request <= 145; request += 1) {
@@ -199,12 +203,12 @@ describe('room for a run', () => {
     expect(budget.roomInMs(1)).toBe(595_000)
   })
 
-  test('comes again with the next window, however late the requests of the last one were', async () => {
+  test('is back with the next window, however late the requests of the last one were', async () => {
     const { budget, clock } = stopped({ requests: 300, reserve: 0.9 })
     for (let request = 1; request <= 24; request += 1) {
       await budget.acquire(signal)
       // So near its end that each may count for the next window.
-      budget.observe(told(300 - request), SILENCE)
+      budget.observe(reported(300 - request), SILENCE)
     }
     expect(budget.hasRoomFor(10)).toBe(false)
 
@@ -213,12 +217,12 @@ describe('room for a run', () => {
     expect(budget.hasRoomFor(10)).toBe(true)
   })
 
-  test('a share that is smaller than a run counts whole', () => {
+  test('is there if a whole share is left, even if a run needs more', () => {
     expect(stopped({ requests: 12 }).budget.hasRoomFor(10)).toBe(true)
     expect(stopped({ requests: null }).budget.hasRoomFor(1_000_000)).toBe(true)
   })
 
-  test('says how long until it is back, be it spent or too small for a run', async () => {
+  test('says how long until it is back, after the share is used up or too little is left', async () => {
     const { budget, clock } = stopped({ requests: 300 })
     expect(budget.roomInMs(10)).toBe(0)
     const left = async (remaining: number) => {
@@ -234,17 +238,17 @@ describe('room for a run', () => {
   })
 })
 
-describe('what to show of it', () => {
-  test('is what the API told last', async () => {
+describe('the budget as shown to others', () => {
+  test('is what the API last reported', async () => {
     const { budget } = stopped({ requests: 300 })
-    expect(budget.toldOrCounted()).toBeNull()
+    expect(budget.known()).toBeNull()
     await budget.acquire(signal)
     budget.observe({ limit: 200, remaining: 17, resetInMs: 10_000 }, SILENCE)
 
-    expect(budget.toldOrCounted()).toEqual({ limit: 200, remaining: 17, resetAt: new Date(NOON + 10_000) })
+    expect(budget.known()).toEqual({ limit: 200, remaining: 17, resetInMs: 10_000 })
   })
 
-  test('is our own count where the API tells nothing, and nothing where there is no limit', async () => {
+  test('is our own count if the API reports nothing, and null if there is no limit', async () => {
     const { budget, clock } = stopped({ requests: 300 })
     const unlimited = stopped({ requests: null }).budget
     for (const one of [budget, unlimited, budget]) {
@@ -252,9 +256,9 @@ describe('what to show of it', () => {
       one.observe(null, SILENCE)
     }
 
-    expect(budget.toldOrCounted()).toEqual({ limit: 300, remaining: 298, resetAt: new Date(NOON + 60_000) })
-    expect(unlimited.toldOrCounted()).toBeNull()
+    expect(budget.known()).toEqual({ limit: 300, remaining: 298, resetInMs: 60_000 })
+    expect(unlimited.known()).toBeNull()
     clock.now += 60_000
-    expect(budget.toldOrCounted()).toMatchObject({ limit: 300, remaining: 300 })
+    expect(budget.known()).toMatchObject({ limit: 300, remaining: 300 })
   })
 })

@@ -16,12 +16,12 @@ const ITEM = {
   finishedAt: '2025-12-17T22:11:40Z',
 }
 
-/** The body of a page that holds one item, which is given as JSON text. */
+/** The body of a page with one item, given as JSON text. */
 function pageOf(item: string): string {
   return `{"jobs":[${item}],"pagination":{"page":1,"limit":50,"total":1,"totalPages":1}}`
 }
 
-/** What the item becomes on its way through the text. */
+/** Parses a page with one item, given as JSON text. */
 function parseText(item: string) {
   const body = parseListBody(pageOf(item))
   return { job: body?.jobs[0], rejection: body?.rejections[0] }
@@ -79,7 +79,7 @@ describe('a list', () => {
     ['of a negative total', JSON.stringify({ jobs: [], pagination: { page: 1, limit: 20, total: -1, totalPages: 0 } })],
     ['of a limit of 0', JSON.stringify({ jobs: [], pagination: { page: 1, limit: 0, total: 0, totalPages: 0 } })],
     ['with a page as text', JSON.stringify({ jobs: [], pagination: { page: '1', limit: 1, total: 0, totalPages: 0 } })],
-  ])('is none when it is %s', (_, body) => {
+  ])('is refused when it is %s', (_, body) => {
     expect(parseListBody(body)).toBeNull()
   })
 })
@@ -116,24 +116,24 @@ describe('a job', () => {
     '{"big":12345678901234567890,"huge":1e400,"fine":0.1234567890123456789}',
     '{"__proto__":{"status":"failed"},"constructor":1,"toString":null}',
     '{"text":"\\u0000\\ud800","":0}',
-  ])('keeps the fields that we do not know exactly: %s', (extra) => {
+  ])('keeps unknown fields exactly: %s', (extra) => {
     const { job } = parseText(`${JSON.stringify(ITEM).slice(0, -1)},${extra.slice(1)}`)
 
     expect(job?.extra).toBe(extra)
     expect(job).toMatchObject(ITEM)
   })
 
-  test('given a field twice has the last one', () => {
+  test('with a field given twice has the last value', () => {
     const { job } = parseText(`{"status":"running","note":1,${JSON.stringify(ITEM).slice(1, -1)},"note":2}`)
 
     expect(job).toMatchObject({ status: 'completed', extra: '{"note":2}' })
   })
 
-  test('cannot be smuggled in by a prototype', () => {
+  test('takes no fields from __proto__', () => {
     expect(parseText(`{"__proto__":${JSON.stringify(ITEM)}}`).rejection?.reason).toContain('uuid')
   })
 
-  test('may be nested deeper than the stack, without harm to its neighbours', () => {
+  test('may be nested deeper than the stack, and its neighbours are read', () => {
     for (const depth of [5000, 20_000]) {
       const deep = `{"a":${'['.repeat(depth)}12345678901234567890${']'.repeat(depth)}}`
       const body = parseListBody(
@@ -185,7 +185,7 @@ describe('an item', () => {
     expect(rejection).toEqual({ uuid, payload: text, reason: expect.stringContaining(reason) })
   })
 
-  test('with a count that no double holds is rejected in the same words', () => {
+  test('with a count that no double can hold is rejected with the same reason', () => {
     for (const digits of ['12345678901234567890', '1e400']) {
       const text = JSON.stringify(ITEM).replace('"totalUrls":3', `"totalUrls":${digits}`)
       expect(parseText(text).rejection).toEqual({
@@ -214,8 +214,8 @@ describe('an item', () => {
   })
 })
 
-describe('whatever comes', () => {
-  // Any half of a character, lone surrogates and NUL among them.
+describe('any input', () => {
+  // Any UTF-16 code unit, including lone surrogates and NUL.
   const anyUnit = fc.nat(0xffff).map((code) => String.fromCharCode(code))
   const field = fc.oneof(fc.jsonValue(), fc.constantFrom(UUID, ITEM.createdAt, 0, -1, 2 ** 31, '\0', '\ud800'))
   const almostJob = fc
@@ -231,7 +231,7 @@ describe('whatever comes', () => {
     )
   })
 
-  test('every item of a list becomes either a job or a rejection that holds it whole', () => {
+  test('every item of a list becomes a job or a rejection that contains it whole', () => {
     fc.assert(
       fc.property(fc.array(fc.oneof(almostJob, fc.jsonValue())), (items) => {
         const received = items.map((item) => JSON.stringify(item))

@@ -2,19 +2,19 @@ import { createServer, type IncomingHttpHeaders } from 'node:http'
 import type { Duplex } from 'node:stream'
 
 export interface FakeProxy extends AsyncDisposable {
-  /** With credentials in it. */
+  /** Includes credentials. */
   readonly url: string
-  /** Every request it got, be it `CONNECT` or not. */
+  /** Every request it received, `CONNECT` included. */
   readonly requests: readonly {
     readonly method: string
     readonly target: string
     readonly headers: IncomingHttpHeaders
   }[]
-  /** Where each tunnel was asked for from. */
+  /** The client address of each `CONNECT`. */
   readonly addresses: readonly (string | undefined)[]
 }
 
-/** An HTTP proxy that refuses every tunnel, or leaves whoever asks for one waiting. */
+/** Starts an HTTP proxy that refuses every tunnel, or never answers a request for one. */
 export async function fakeProxy(behaviour: 'refuse' | 'hang'): Promise<FakeProxy> {
   const requests: { method: string; target: string; headers: IncomingHttpHeaders }[] = []
   const addresses: (string | undefined)[] = []

@@ -3,7 +3,7 @@ import { onTestFinished } from 'vitest'
 import { TIMING } from '../../src/config/scale.js'
 import { createSpidraClient, type SpidraClient, type SpidraClientOptions } from '../../src/spidra/client.js'
 
-/** What the server does with one request. */
+/** Answers one request. */
 export type Answer = (response: ServerResponse) => void
 
 export interface FakeSpidra extends AsyncDisposable {
@@ -16,7 +16,7 @@ export interface FakeSpidra extends AsyncDisposable {
 
 export const KEY = 'spd_a-key-that-nobody-may-see'
 
-/** A server that answers its requests in order, and all after the last answer as that one. */
+/** Starts a server that gives the answers in order, and the last one to every further request. */
 export async function fakeSpidra(answers: readonly [Answer, ...Answer[]]): Promise<FakeSpidra> {
   const requests: { path: string; headers: IncomingHttpHeaders }[] = []
   const addresses: (string | undefined)[] = []
@@ -42,7 +42,7 @@ export async function fakeSpidra(answers: readonly [Answer, ...Answer[]]): Promi
   }
 }
 
-/** A client of the server that gives up soon, and closes when the test ends. */
+/** Creates a client of the server that retries quickly, and closes when the test ends. */
 export function clientOf(api: { readonly url: string }, options: Partial<SpidraClientOptions> = {}): SpidraClient {
   const client = createSpidraClient({
     apiUrl: api.url,
@@ -58,7 +58,7 @@ export function clientOf(api: { readonly url: string }, options: Partial<SpidraC
   return client
 }
 
-/** A whole answer. Texts go as they are, all else as JSON. */
+/** A complete answer. A string is sent as it is, anything else as JSON. */
 export function reply(status: number, body: unknown, headers: Readonly<Record<string, string>> = {}): Answer {
   const text = typeof body === 'string' ? body : JSON.stringify(body)
   return (response) => void response.writeHead(status, headers).end(text)
@@ -83,7 +83,7 @@ export function cutBody(status: number, beginning = '{"jobs":['): Answer {
 /** No answer at all. */
 export const hang: Answer = () => {}
 
-/** Status and headers come, then a byte every few milliseconds, without end. */
+/** Sends status and headers, then a byte every 5 ms without end. */
 export function endlessBody(status: number): Answer {
   return (response) => {
     response.writeHead(status)
@@ -92,7 +92,7 @@ export function endlessBody(status: number): Answer {
   }
 }
 
-/** Bytes that are no HTTP. */
+/** Sends raw bytes instead of an HTTP response. */
 export function noHttp(text: string): Answer {
   return (response) => void response.socket?.end(text)
 }

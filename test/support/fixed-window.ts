@@ -3,36 +3,38 @@ import {
   afterAnswer,
   afterSending,
   type BudgetAnswer,
+  decideSending,
   firstWindow,
-  outlookOf,
   rollWindow,
 } from '../../src/spidra/budget-window.js'
 
+/** A server with a fixed window, and the clients that send to it. */
 export interface Scene {
   readonly limit: number
-  /** The limit that is configured on our side; null for none. Default `limit`. */
+  /** The limit configured on our side; null for none. Default `limit`. */
   readonly knows?: number | null
   readonly windowMs: number
   readonly reserve: number
   /** Requests in flight at most. */
   readonly concurrency: number
-  /** Requests that must succeed. */
+  /** Our requests that must succeed. */
   readonly work: number
-  /** Milliseconds there and back of each request in turn, over and over. */
+  /** Milliseconds to the server and back, for each request in turn; repeated from the start when used up. */
   readonly ways: readonly (readonly [there: number, back: number])[]
-  /** Milliseconds that pass at least between one request and the next, in turn. Default none. */
+  /** Minimum milliseconds between one request and the next, in turn. Default none. */
   readonly paces?: readonly number[]
-  /** What the server tells. `floor` rounds the reset down. */
-  readonly tells: 'reset' | 'floor' | 'remaining' | 'nothing'
-  readonly tellsRetryAfter: boolean
-  /** Milliseconds by which the server's clock is behind ours, where it tells its reset as a date. */
+  /** What the answers report. `floor` rounds the reset down. */
+  readonly reports: 'reset' | 'floor' | 'remaining' | 'nothing'
+  readonly sendsRetryAfter: boolean
+  /** Milliseconds by which the server's clock is behind ours, if it reports its reset as a date. */
   readonly behindMs?: number
-  /** Requests of others: at the beginning of each window, and whenever the server has counted one of ours. */
+  /** Requests of other clients: at the start of each window, and after each request of ours. `leave` stays unused. */
   readonly others?: { readonly atStart: readonly number[]; readonly along: readonly number[]; readonly leave: number }
 }
 
+/** The result of a simulated course. */
 export interface Course {
-  /** Of each window of the server that saw a request of ours. */
+  /** One entry per window of the server in which we sent a request. */
   readonly windows: readonly { readonly ours: number; readonly refused: number }[]
   readonly served: number
   readonly endedAt: number
@@ -45,13 +47,13 @@ interface Arrival {
 
 const GIVE_UP_AFTER = 100_000
 
-/** Lets the pure budget work against a fixed-window server, in time that passes only here. */
+/** Runs the pure budget functions against a simulated server with a fixed window, in simulated time. */
 export function runThrough(scene: Scene): Course {
   const { limit, windowMs, reserve, concurrency, work, ways, others } = scene
   const server = { endsAt: 0, used: 0, taken: 0, ours: 0, refused: 0, number: 0 }
   const windows: { ours: number; refused: number }[] = []
   const arrivals: Arrival[] = []
-  // Not at zero, so that ends are not whole seconds.
+  // Not a whole second, so that windows do not end on whole seconds.
   let now = 1_700_000_000_123
   const beganAt = now
   let window = firstWindow(scene.knows === undefined ? limit : scene.knows, TIMING)
@@ -88,13 +90,13 @@ export function runThrough(scene: Scene): Course {
       floor: Math.floor(seconds) * 1000,
       remaining: null,
       nothing: null,
-    }[scene.tells]
+    }[scene.reports]
     const rateLimit =
-      scene.tells === 'nothing'
+      scene.reports === 'nothing'
         ? null
         : { limit, remaining, resetInMs: resetInMs === null ? null : Math.max(0, resetInMs - (scene.behindMs ?? 0)) }
     othersTake(turn(others?.along ?? [], sent))
-    const retryAfterMs = isRateLimited && scene.tellsRetryAfter ? Math.ceil(seconds) * 1000 : null
+    const retryAfterMs = isRateLimited && scene.sendsRetryAfter ? Math.ceil(seconds) * 1000 : null
     return { rateLimit, isRateLimited, retryAfterMs }
   }
 
@@ -120,16 +122,16 @@ export function runThrough(scene: Scene): Course {
 
   while (served < work && sent < GIVE_UP_AFTER) {
     window = rollWindow(window, now)
-    const outlook = outlookOf(window, reserve, now)
-    const hasHands = window.inFlight < Math.min(concurrency, work - served)
-    if (outlook.mayGo && hasHands && now >= readyAt) {
+    const decision = decideSending(window, reserve, now)
+    const hasSlot = window.inFlight < Math.min(concurrency, work - served)
+    if (decision.mayGo && hasSlot && now >= readyAt) {
       send()
       continue
     }
     arrivals.sort((one, other) => one.at - other.at)
     const next = arrivals[0]
-    const resumeAt = outlook.mayGo ? readyAt : outlook.resumeAt
-    const mayResume = hasHands && resumeAt !== null
+    const resumeAt = decision.mayGo ? readyAt : decision.resumeAt
+    const mayResume = hasSlot && resumeAt !== null
     if (next !== undefined && !(mayResume && resumeAt < next.at)) {
       arrivals.shift()
       now = Math.max(now, next.at)
@@ -137,7 +139,7 @@ export function runThrough(scene: Scene): Course {
     } else if (mayResume) {
       now = resumeAt
     } else {
-      throw new Error('waits for nothing')
+      throw new Error('the budget waits, but no event is left')
     }
   }
   return { windows, served, endedAt: now - beganAt }

@@ -1,5 +1,5 @@
-/** Whether all of 127.0.0.0/8 is this machine's without further ado. */
+/** Whether all of 127.0.0.0/8 belongs to this machine by default. */
 export const ownLoopback = process.platform === 'linux'
 
-/** Tests that need it say so in their names where it is not. */
-export const LOOPBACK_NOTE = ownLoopback ? '' : ' (NOT RUN: needs 127.0.0.2, which only Linux has from the start)'
+/** Suffix for the names of tests that need it, on systems where they do not run. */
+export const LOOPBACK_NOTE = ownLoopback ? '' : ' (NOT RUN: needs 127.0.0.2, which only Linux has by default)'

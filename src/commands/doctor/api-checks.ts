@@ -1,9 +1,8 @@
 import type { Config } from '../../config/config.js'
+import { PAGE_LIMIT } from '../../config/scale.js'
 import { openConnection, type Received } from '../../spidra/connection.js'
 import { SpidraError } from '../../spidra/errors.js'
 import { type Check, compareClocks, type Finding, fail, ok, skip, warn } from './check.js'
-
-const PAGE_LIMIT = 50
 
 /** Sent where there is no key: the answer tells all but what a key would. */
 const NO_KEY = 'none'

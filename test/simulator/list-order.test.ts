@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { createRoll, FIRST_ADDED } from '../../src/simulator/roll.js'
+import { createRoll, FIRST_ADDED } from '../../src/simulator/list-order.js'
 
 const changes = fc.array(
   fc.record({ kind: fc.constantFrom('grow', 'add', 'remove', 'restore'), at: fc.nat(1000), createdAt: fc.nat(3) }),

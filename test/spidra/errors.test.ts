@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { toSpidraError } from '../../src/spidra/response-error.js'
+import { toSpidraError } from '../../src/spidra/errors.js'
 
 const KEY = 'spd_a-key-that-nobody-may-see'
 const NOW = Date.parse('2026-03-01T12:00:00Z')
@@ -12,7 +12,7 @@ function errorOf(status: number, body: unknown, headers: Readonly<Record<string,
 
 test.each([
   [401, 'unauthorized', false, 'SPIDRA_API_KEY'],
-  [402, 'payment_required', false, 'settle the account'],
+  [402, 'payment_required', false, 'pay the open invoice'],
   [403, 'forbidden', false, 'SPIDRA_API_KEY'],
   [204, 'rejected', false, 'SPIDRA_API_URL'],
   [302, 'rejected', false, 'SPIDRA_API_URL'],
@@ -23,12 +23,12 @@ test.each([
   [429, 'rate_limited', true, ''],
   [500, 'server_error', true, ''],
   [599, 'server_error', true, ''],
-])('%d is %s, retryable: %s, and its message names the mend: %s', (status, code, isRetryable, mend) => {
+])('%d is %s, retryable: %s, and its message says what to do: %s', (status, code, isRetryable, advice) => {
   const error = errorOf(status, { status: 'error', message: 'the reason' })
 
   expect(error).toMatchObject({ name: 'SpidraError', code, status, isRetryable })
   expect(error.message).toMatch(new RegExp(`^Spidra answered ${status} \\(the reason\\)`))
-  expect(error.message).toContain(mend)
+  expect(error.message).toContain(advice)
 })
 
 test.each(['Monthly credit limit reached', 'Invalid, expired or disabled API key'])(
@@ -41,7 +41,7 @@ test.each(['Monthly credit limit reached', 'Invalid, expired or disabled API key
   },
 )
 
-test('a 429 says how long to wait, where it knows', () => {
+test('a 429 says how long to wait, if the answer does', () => {
   const message = 'Too many requests, please try again later.'
 
   expect(errorOf(429, { message }, { 'retry-after': '41.2' }).message).toBe(
@@ -72,7 +72,7 @@ test.each([
   expect(errorOf(500, body).message).toContain(`Spidra answered 500 ${quoted}`)
 })
 
-test.each([400, 403, 404, 409, 422, 500])('a %d with the code QUEUE_UNAVAILABLE is tried again', (status) => {
+test.each([400, 403, 404, 409, 422, 500])('a %d with the code QUEUE_UNAVAILABLE is retryable', (status) => {
   const error = errorOf(status, { status: 'error', message: 'Queue unavailable', code: 'QUEUE_UNAVAILABLE' })
 
   expect(error).toMatchObject({ code: 'server_error', status, isRetryable: true })
@@ -84,7 +84,7 @@ test('any other code of a body changes nothing', () => {
   expect(errorOf(429, { message: 'no', code: 'QUEUE_UNAVAILABLE' }).code).toBe('rate_limited')
 })
 
-test('takes the key out of the words that it quotes', () => {
+test('removes the key from the message that it quotes', () => {
   for (const body of [
     { message: `bad key ${KEY}` },
     { errors: [KEY, KEY] },
