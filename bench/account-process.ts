@@ -1,4 +1,4 @@
-// The simulator in a process of its own, so that its work does not count as a subject's. Told what to do by messages.
+// Runs the simulator in its own process, so that its CPU and memory do not count as a subject's. Obeys messages of account.ts.
 import { Client } from 'pg'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../src/simulator/server.js'
 import type { AccountCalls, Truth } from './account.js'
@@ -7,7 +7,7 @@ let simulator: Simulator
 let churning = 0
 let counted = 0
 let firstAt: number | null = null
-/** The same changes for every subject (a linear congruential generator, Numerical Recipes). */
+/** Seed of a linear congruential generator (Numerical Recipes), fixed so that every subject meets the same changes. */
 let state = 20_261_125
 function random(): number {
   state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
@@ -60,12 +60,12 @@ const calls: { [Name in keyof AccountCalls]: (argument: AccountCalls[Name][0]) =
 
 const STILL = '2026-11-25T00:00:00Z'
 
-/** The account stands still unless told otherwise: only then can a table be compared with it. */
+/** The account does not change by itself, so that a table can be compared with it. */
 function toOptions({ jobs, latencyMs, rateLimit }: AccountCalls['start'][0]): SimulatorOptions {
   return { jobs, latencyMs, rateLimit, seed: 1, epoch: Date.parse(STILL), arrivalsPerMinute: 0, ties: 0.05 }
 }
 
-/** Between two answers: now and then a new job at the head, and one removed anywhere. */
+/** Changes the list between two answers: sometimes adds a job at the head, sometimes removes one at a random place. */
 function churn(): void {
   if (churning === 0) return
   churning -= 1

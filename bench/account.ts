@@ -2,7 +2,7 @@ import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { RateLimitOptions } from '../src/simulator/rate-limiter.js'
 
-/** How a table differs from what is listed: rows that are not there, rows with other fields, rows no longer listed. */
+/** How a table differs from the list: missing rows, rows with other fields (stale), and rows no longer listed (extra). */
 export interface Truth {
   readonly listed: number
   readonly missing: number
@@ -10,31 +10,31 @@ export interface Truth {
   readonly extra: number
 }
 
-/** What the simulator's process can be asked: argument and result. */
+/** The calls that the simulator's process answers: argument and result of each. */
 export interface AccountCalls {
   start: [{ jobs: number; latencyMs: number; rateLimit: RateLimitOptions | 'off' }, { url: string; key: string }]
-  /** Forgets the requests so far. */
+  /** Resets the count of requests. */
   recount: [null, null]
-  /** Requests since then, and when the first one came, epoch ms with fractions; null: none has. */
+  /** Requests since `recount`, and when the first one came, as epoch ms with fractions; null: none came. */
   counted: [null, { requests: number; firstAt: number | null }]
-  /** New jobs at the head. */
+  /** Adds jobs at the head. */
   arrive: [{ jobs: number }, null]
-  /** Changes a share of the jobs, and gives their number. */
+  /** Changes a share of the jobs, and returns their number. */
   change: [{ share: number }, number]
-  /** Lets the list move before each of the next answers, so many of them; then it stands still. */
+  /** Changes the list before each of the next `requests` answers. */
   churn: [{ requests: number }, null]
-  /** `sql` gives `uuid` and `fields`: status, total, completed and failed count, separated by spaces. */
+  /** `sql` selects `uuid` and `fields`: status, total, completed and failed count, separated by spaces. */
   compare: [{ databaseUrl: string; sql: string }, Truth]
 }
 
-/** A simulated account in a process of its own. */
+/** A simulated account in its own process. */
 export interface BenchAccount extends AsyncDisposable {
   readonly url: string
   readonly key: string
   ask<Name extends keyof AccountCalls>(name: Name, argument: AccountCalls[Name][0]): Promise<AccountCalls[Name][1]>
 }
 
-/** Starts the account; same options, same jobs. */
+/** Starts the account. Equal options give equal jobs. */
 export async function startAccount(options: AccountCalls['start'][0]): Promise<BenchAccount> {
   const child = fork(fileURLToPath(new URL('account-process.ts', import.meta.url)), {
     execArgv: ['--import', 'tsx'],

@@ -1,36 +1,46 @@
-// Measures spidra-sync beside what one would use instead, and writes bench/report.md. See `npm run bench -- --help`.
+// Measures spidra-sync and its alternatives, and writes bench/report.md. See `npm run bench -- --help`.
 import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Command } from 'commander'
-import { faultsOf } from './correctness.js'
-import { toFacts } from './machine.js'
 import { SMOKE, WHOLE } from './plan.js'
 import { openServer } from './postgres.js'
-import { toMarkdown } from './report/document.js'
+import { toFacts, toMarkdown } from './report/document.js'
+import { faultsOf } from './report/goals.js'
 import { toGrowthChart } from './report/growth-chart.js'
 import { playRounds, type Row } from './run.js'
 import type { Subject } from './subjects/subject.js'
 
 const options = new Command('npm run bench --')
-  .option('--only <text>', 'only the workload of this name, or else all whose names contain it, such as "churn"', '')
+  .option(
+    '--only <text>',
+    'only the workload of this name; if there is none, all workloads whose names contain it, such as "churn"',
+    '',
+  )
   .option('--rounds <number>', 'rounds of each workload; 1 with --smoke', '5')
-  .option('--smoke', 'small, quick, without peers: does it run, and is the data right?', false)
-  .option('--no-peers', 'leave out what has to be installed first, from npm and PyPI')
+  .option(
+    '--smoke',
+    'a quick check with small lists and without peers: does everything run, and is the data right?',
+    false,
+  )
+  .option('--no-peers', 'leave out the subjects that must be installed from npm and PyPI first')
   .option(
     '--out <file>',
-    'where the report goes, the chart beside it',
+    'where to write the report; the chart is written beside it',
     fileURLToPath(new URL('report.md', import.meta.url)),
   )
-  .option('--rest <file>', 'JSON of an earlier run: what --only leaves out is reported as it was measured there')
-  .option('--json <file>', 'where all that was measured goes as JSON; default nowhere')
+  .option(
+    '--rest <file>',
+    'JSON of an earlier run, whose figures are reported for the workloads that --only leaves out',
+  )
+  .option('--json <file>', 'where to write all measurements as JSON; default: nowhere')
   .parse()
   .opts<{ only: string; rounds: string; smoke: boolean; peers: boolean; out: string; rest?: string; json?: string }>()
 
 const say = (line: string) => void process.stderr.write(`${line}\n`)
 const { sizes, entries } = options.smoke ? SMOKE : WHOLE
 const rounds = options.smoke ? 1 : Math.max(1, Number(options.rounds) || 1)
-// "10,000 jobs" is a workload, and a part of the names of others.
+// "10,000 jobs" is the name of a workload, and also part of other names.
 const isNamed = entries.some(({ workload }) => workload.name === options.only)
 const isAsked = (name: string) => (isNamed ? name === options.only : name.includes(options.only))
 const asked = entries
@@ -46,13 +56,13 @@ interface Measured {
   readonly skipped: readonly string[]
   readonly rows: readonly Row[]
 }
-// Read before anything is measured: a file that is not there should not be found out an hour later.
+// Read first, so that a missing file ends the benchmark now and not after an hour of measuring.
 const rest: Measured | null = options.rest === undefined ? null : JSON.parse(await readFile(options.rest, 'utf8'))
 
 const ready = new Set<Subject>()
 const skipped: string[] = [...(rest?.skipped ?? [])]
 for (const subject of new Set(asked.flatMap(({ players }) => players.map((player) => player.subject)))) {
-  if (subject.role === 'peer') say(`${subject.name}: installing what is not there yet`)
+  if (subject.role === 'peer') say(`${subject.name}: installing missing packages`)
   const reason = await subject.prepare()
   if (reason === null) ready.add(subject)
   else if (!skipped.includes(`${subject.name}: ${reason}`)) skipped.push(`${subject.name}: ${reason}`)
@@ -60,7 +70,7 @@ for (const subject of new Set(asked.flatMap(({ players }) => players.map((player
 for (const line of skipped) say(`NOT RUN: ${line}`)
 
 await using server = await openServer()
-// What is measured ends by itself once the simulator and the database are gone.
+// The subject under measurement ends by itself once the simulator and the database are gone.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.once(signal, async () => {
     await server[Symbol.asyncDispose]()
@@ -75,7 +85,7 @@ for (const { workload, players } of asked) {
 
 const names = asked.map(({ workload }) => workload.name)
 const left = rest?.rows.filter(({ workload }) => !names.includes(workload)) ?? []
-// In the order of the plan, whenever it was measured.
+// In the order of the plan, old and new measurements alike.
 const rows = entries.flatMap(({ workload: { name } }) => [...measured, ...left].filter((row) => row.workload === name))
 const chart = toGrowthChart(rows)
 const facts =

@@ -3,7 +3,7 @@ import type { BenchDatabase, BenchServer } from './postgres.js'
 import { type Command, measure } from './process-usage.js'
 import type { Subject, Target } from './subjects/subject.js'
 
-/** One run of a subject, as seen from outside. */
+/** One run of a subject, measured from outside its process. */
 export interface Measurement {
   readonly seconds: number
   /** From its start to its first request. */
@@ -13,35 +13,35 @@ export interface Measurement {
   readonly peakRssBytes: number | null
   readonly requests: number
   readonly walBytes: number
-  /** Of these, those of the table that it fills and of its indexes. */
+  /** The part of `walBytes` for the subject's table and its indexes; null: unknown. */
   readonly tableWalBytes: number | null
   readonly deadTuples: number
   readonly code: number | null
   /** Null: the subject stores nothing. */
   readonly truth: Truth | null
-  /** The end of what it said; for the report of a failure. */
+  /** The end of its output, for the report of a failure. */
   readonly output: string
 }
 
-/** What a subject is put through. */
+/** The conditions under which a subject is measured. */
 export interface Conditions {
   readonly jobs: number
   readonly latencyMs: number
   readonly concurrency: number
-  /** Requests of a window of `windowMs`; null: no limit. */
+  /** Requests allowed in a window of `windowMs`; null: no limit. */
   readonly limit: { readonly requests: number; readonly windowMs: number } | null
 }
 
-/** A subject with its account and its database, ready to be run again and again. */
+/** A subject with its account and its database, to be run once or more. */
 export interface Bench extends AsyncDisposable {
   readonly account: BenchAccount
-  /** Runs the subject once; its incremental run if told so, and killed after so many requests if told so. */
+  /** Runs the subject once. `isIncremental`: its incremental run if it has one; `killAfter`: kills it after that many requests. */
   run(how?: { readonly isIncremental?: boolean; readonly killAfter?: number }): Promise<Measurement>
 }
 
 let made = 0
 
-/** Makes an account and an empty database for the subject. */
+/** Creates an account and an empty database for the subject. */
 export async function openBench(server: BenchServer, subject: Subject, conditions: Conditions): Promise<Bench> {
   const { jobs, latencyMs, concurrency, limit } = conditions
   const rateLimit = limit === null ? 'off' : { limit: limit.requests, windowMs: limit.windowMs }
@@ -78,7 +78,7 @@ async function runOnce(options: {
   readonly killAfter: number | null
 }): Promise<Measurement> {
   const { server, subject, account, database, command, killAfter } = options
-  // What an earlier run left to be written is not this one's.
+  // Writes what an earlier run left in memory, so that it does not count as this one's.
   await database.sql('VACUUM (ANALYZE)')
   await database.sql('CHECKPOINT')
   await account.ask('recount', null)

@@ -1,11 +1,8 @@
 import type { Player } from './run.js'
-import { airbyte } from './subjects/airbyte.js'
-import { dlt } from './subjects/dlt.js'
 import { handWritten } from './subjects/hand-written.js'
 import { copyLimit, fetchLimit } from './subjects/limits.js'
 import { ours } from './subjects/ours.js'
-import { singer } from './subjects/singer.js'
-import { stripeSync } from './subjects/stripe-sync.js'
+import { airbyte, dlt, singer, stripeSync } from './subjects/peers.js'
 import type { Subject } from './subjects/subject.js'
 import {
   ARRIVED,
@@ -21,9 +18,9 @@ import {
 } from './workloads.js'
 
 export interface Plan {
-  /** Jobs of the lists that headline and targets speak of. */
+  /** Jobs in the lists of the headline and of the targets. */
   readonly sizes: { readonly small: number; readonly large: number; readonly huge: number }
-  /** What is measured, and who plays which of its steps. */
+  /** The workloads, each with the subjects that play it. */
   readonly entries: readonly { readonly workload: Workload; readonly players: readonly Player[] }[]
 }
 
@@ -34,8 +31,8 @@ const limits = [fetchLimit, copyLimit]
 const SIZES = { small: 10_000, large: 100_000, huge: 1_000_000 }
 
 /**
- * The whole benchmark. Whoever is slow plays fewer steps, or smaller lists, so that it ends within the hour. Peers have
- * one request in flight whatever one tells them, so with eight there are only ours and the limit.
+ * The whole benchmark. Slow subjects play fewer steps or smaller lists, so that it ends within an hour. All workloads use
+ * one request in flight, because the peers support no more.
  */
 export const WHOLE: Plan = {
   sizes: SIZES,
@@ -71,13 +68,13 @@ export const WHOLE: Plan = {
   ],
 }
 
-/** Small, quick, without peers: does everything run, and is the data right? */
+/** A quick check with small lists and without peers: does everything run, and is the data right? */
 export const SMOKE: Plan = {
   sizes: { small: 1_000, large: 1_000, huge: 1_000 },
   entries: [
     { workload: load(1_000), players: [...all(ours), ...only([FIRST], row, transaction, ...limits)] },
     { workload: underChurn(1_000), players: all(ours) },
-    // Long enough that beginning anew would show.
+    // Long enough to tell a resumed run from one that starts from the first page.
     { workload: interrupted(6_000), players: all(ours) },
   ],
 }

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 
-/** What a command took. CPU and memory are those of its whole process tree, from /proc; null where there is none. */
+/** What a command used. CPU and memory are those of its whole process tree, from /proc; null on systems without /proc. */
 export interface Usage {
   /** When it was spawned, epoch ms with fractions. */
   readonly startedAt: number
@@ -23,11 +23,11 @@ const SAMPLE_MS = 20
 /** Linux counts CPU in hundredths of a second (`getconf CLK_TCK`). */
 const TICKS_PER_SECOND = 100
 
-/** Runs a command to its end, or kills it (-9), its children too, when `until` says so. */
+/** Runs a command to its end. Once `until` resolves to true, kills it and its children with SIGKILL. */
 export async function measure({ file, args, env }: Command, until?: () => Promise<boolean>): Promise<Usage> {
   const startedAt = performance.now()
   const { PATH, HOME } = process.env
-  // A process group of its own, so that none of its children lives on when it is killed.
+  // Its own process group, so that the kill reaches its children too.
   const child = spawn(file, args, { env: { PATH, HOME, ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
   let output = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output = (output + text).slice(-20_000)))
@@ -60,11 +60,11 @@ function killGroup(pid: number | undefined): void {
   try {
     if (pid !== undefined) process.kill(-pid, 'SIGKILL')
   } catch {
-    // It has ended meanwhile.
+    // The process has ended.
   }
 }
 
-/** CPU seconds of a process and of all its children so far, those that have ended among them. */
+/** CPU seconds of a process and of all its children so far, ended ones included. */
 export function cpuSecondsOf(pid: number): number | null {
   const sample = sampleTree(pid)
   return sample === null ? null : sample.ticks / TICKS_PER_SECOND
@@ -86,7 +86,7 @@ function sampleTree(root: number): { readonly ticks: number; readonly rss: numbe
   return { ticks, rss }
 }
 
-/** See proc(5): fields 4 (parent), 14 to 17 (own CPU, and that of children that have ended) and 24 (pages in memory). */
+/** Reads fields 4 (parent), 14 to 17 (CPU of the process and of its ended children) and 24 (pages in memory), see proc(5). */
 function readProcesses(): Map<number, { parent: number; ticks: number; rss: number }> | null {
   const found = new Map<number, { parent: number; ticks: number; rss: number }>()
   let names: string[]
@@ -106,7 +106,7 @@ function readProcesses(): Map<number, { parent: number; ticks: number; rss: numb
       const [parent = 0, ticks] = [fields[1], [11, 12, 13, 14].reduce((sum, at) => sum + (fields[at] ?? 0), 0)]
       found.set(Number(name), { parent, ticks, rss: (fields[21] ?? 0) * 4096 })
     } catch {
-      // It has ended meanwhile.
+      // The process has ended.
     }
   }
   return found

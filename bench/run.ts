@@ -3,7 +3,7 @@ import type { BenchServer } from './postgres.js'
 import type { Role, Subject } from './subjects/subject.js'
 import type { Kind, Workload } from './workloads.js'
 
-/** All that was measured of one subject in one step, a measurement a round. */
+/** The measurements of one subject in one step, one for each round. */
 export interface Row {
   readonly workload: string
   readonly kind: Kind
@@ -15,13 +15,13 @@ export interface Row {
   readonly measurements: Measurement[]
 }
 
-/** A subject, and the names of the steps that it plays; null: all of them. */
+/** A subject and the names of the steps that it plays; null: all steps. */
 export interface Player {
   readonly subject: Subject
   readonly steps: readonly string[] | null
 }
 
-/** Plays a workload with every subject in turn, round by round, so that what disturbs the machine disturbs all alike. */
+/** Plays a workload with every subject in turn, round by round, so that a disturbance of the machine affects all alike. */
 export async function playRounds(
   server: BenchServer,
   { workload, players }: { readonly workload: Workload; readonly players: readonly Player[] },

@@ -1,20 +1,20 @@
 import type { BenchAccount } from './account.js'
 import type { Conditions } from './measurement.js'
 
-/** What a workload is about; the report's headline and targets find their figures by it. */
+/** What a workload measures. The report's headline and targets find their figures by it. */
 export type Kind = 'load' | 'latency' | 'churn' | 'limit' | 'kill'
 
 export interface Step {
   readonly name: string
-  /** What happens to the account before it. */
+  /** Changes the account before the step. */
   readonly before?: (account: BenchAccount) => Promise<unknown>
-  /** The quicker run between full ones; played by those that have one. */
+  /** Plays the subject's incremental run; subjects without one leave the step out. */
   readonly isIncremental?: true
-  /** Killed (-9) after so many requests. */
+  /** Requests after which the subject is killed (-9). */
   readonly killAfter?: number
 }
 
-/** One thing that is measured: its conditions, and what happens in it, step by step, on one account and database. */
+/** The conditions of a measurement, and its steps, which follow each other on one account and database. */
 export interface Workload {
   readonly name: string
   readonly kind: Kind
@@ -31,7 +31,7 @@ export const AGAIN = 'run again'
 
 const UNLIMITED = { latencyMs: 0, concurrency: 1, limit: null }
 
-/** An empty table, the same list again, then with new jobs, with 1 % and with all of its jobs changed. */
+/** Loads an empty table, then reads the list unchanged, with new jobs, with 1 % of the jobs changed, and with all changed. */
 export function load(jobs: number): Workload {
   const arriving = Math.max(10, Math.round(jobs / 1000))
   return {
@@ -49,7 +49,7 @@ export function load(jobs: number): Workload {
   }
 }
 
-/** Every answer takes its time. */
+/** Loads a list whose every answer takes `latencyMs`. */
 export function withLatency(jobs: number, latencyMs: number, concurrency: number): Workload {
   return {
     name: `${show(jobs)} jobs, ${latencyMs} ms latency, ${concurrency} in flight`,
@@ -60,8 +60,8 @@ export function withLatency(jobs: number, latencyMs: number, concurrency: number
 }
 
 /**
- * A list that gains and loses jobs between any two requests, for as many requests as reading it once takes. Then it
- * stands still, so that a table can be compared with it, and so that one that reads on can end.
+ * Loads a list that gains and loses jobs between requests, for as many requests as one reading of the list takes. After
+ * that the list does not change, so that a subject that reads until nothing is new can end, and the table can be compared.
  */
 export function underChurn(jobs: number): Workload {
   const churn = (account: BenchAccount) => account.ask('churn', { requests: pagesOf(jobs) })
@@ -76,7 +76,7 @@ export function underChurn(jobs: number): Workload {
   }
 }
 
-/** 300 requests in a window, which is made short so that one can wait for it. */
+/** Loads a list under a limit of 300 requests in a window, which is shorter than the real one. */
 export function limited(jobs: number, windowMs: number): Workload {
   return {
     name: `${show(jobs)} jobs, 300 requests in ${windowMs / 1000} s`,
@@ -86,7 +86,7 @@ export function limited(jobs: number, windowMs: number): Workload {
   }
 }
 
-/** Killed (-9) when half of the pages were asked for, and run again. */
+/** Kills the subject (-9) after half of the pages, and runs it again. */
 export function interrupted(jobs: number): Workload {
   return {
     name: `${show(jobs)} jobs, killed at half`,
@@ -96,7 +96,7 @@ export function interrupted(jobs: number): Workload {
   }
 }
 
-/** Pages of the list; the API gives 50 jobs at most. */
+/** Pages of the list; the API returns at most 50 jobs on one. */
 export function pagesOf(jobs: number): number {
   return Math.ceil(jobs / 50)
 }

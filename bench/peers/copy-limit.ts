@@ -1,5 +1,4 @@
-// Copies a file of rows into a staging table and merges it in one statement. Run as `copy-limit.ts FILE`; the file is gone
-// afterwards.
+// Copies a file of rows into a staging table, merges it in one statement and deletes the file. Run as `copy-limit.ts FILE`.
 import { rm } from 'node:fs/promises'
 import { Client, escapeLiteral } from 'pg'
 

@@ -1,4 +1,4 @@
-// Fetches every page with as many requests in flight as told, and parses it: the limit of the reading side.
+// Fetches and parses every page, with CONCURRENCY requests in flight: the limit of the reading side.
 import { Pool } from 'undici'
 
 const { SPIDRA_API_URL = '', SPIDRA_API_KEY = '', CONCURRENCY = '1' } = process.env

@@ -1,5 +1,5 @@
-// The sync engine of Supabase for Stripe on an equivalent workload: its own fetching loop and its own upsert, over the
-// pages of our list, each job handed over as a Stripe product. Run from the folder it is installed in.
+// Supabase's sync engine for Stripe on an equivalent workload: its own fetch loop and upsert read the pages of our list,
+// each job presented as a Stripe product. BENCH_HOME is the folder that the engine is installed in.
 import { createRequire } from 'node:module'
 import { pathToFileURL } from 'node:url'
 

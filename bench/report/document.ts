@@ -1,13 +1,14 @@
+import { availableParallelism, cpus, totalmem } from 'node:os'
 import type { Row } from '../run.js'
-import { toFailures } from './failures.js'
-import { toTable } from './figures.js'
+import type { Subject } from '../subjects/subject.js'
+import { endedWell, toTable } from './figures.js'
 import { toGoals } from './goals.js'
 import { toHeadline } from './headline.js'
 import { toTables } from './tables.js'
 
 const verdictOf = (isMet: boolean | null) => (isMet === null ? '-' : isMet ? 'met' : '**missed**')
 
-/** The report as Markdown. `chart` is the name of the picture beside it; null: there is none. */
+/** Composes the report as Markdown. `chart` is the file name of the chart beside it; null: there is none. */
 export function toMarkdown(
   rows: readonly Row[],
   {
@@ -17,9 +18,9 @@ export function toMarkdown(
     chart,
   }: {
     readonly facts: readonly string[]
-    /** What was not run, and why. */
+    /** The subjects that were not run, each with the reason. */
     readonly skipped: readonly string[]
-    /** Of the headline and the targets. */
+    /** Jobs in the lists of the headline and of the targets. */
     readonly sizes: { readonly small: number; readonly large: number; readonly huge: number }
     readonly chart: string | null
   },
@@ -29,7 +30,7 @@ export function toMarkdown(
     '',
     'Written by `npm run bench`. Figures are medians of all rounds, in which the subjects took turns; the spread goes from',
     'the fastest to the slowest round. CPU and memory are those of the whole process tree, WAL is that of the whole server.',
-    'Jobs/s are the jobs of the list by the seconds of the run, start-up among them.',
+    'Jobs/s are the jobs of the list divided by the seconds of the run, start-up included.',
     '*Missing*: listed, and not in the table at the end. *Stale*: with other fields. *Extra*: no longer listed.',
     '',
     ...facts.map((fact) => `- ${fact}`),
@@ -61,4 +62,41 @@ export function toMarkdown(
     '',
     toTables(rows),
   ].join('\n')
+}
+
+/** Lists the failed rounds, each with its last line of output, or the line of its exception. Empty without failures. */
+export function toFailures(rows: readonly Row[]): string {
+  const lines = rows.flatMap((row) => {
+    const well = endedWell(row)
+    const bad = row.measurements.filter((measurement) => !well.includes(measurement))
+    const [first] = bad
+    if (first === undefined) return []
+    const end = first.code === null ? 'was killed' : `ended with ${first.code}`
+    const rounds = `${bad.length} of ${row.measurements.length} rounds`
+    return [`- ${row.subject}, ${row.workload}, ${row.step}: ${end} in ${rounds}: \`${lastLineOf(first.output)}\``]
+  })
+  return lines.length === 0 ? '' : ['## Failures', '', ...lines, ''].join('\n')
+}
+
+/** The line without backticks, since it stands between backticks. */
+function lastLineOf(output: string): string {
+  const lines = output.split('\n').filter((line) => line.trim() !== '')
+  const exception = lines.findLast((line) => /^[\w.]*(?:Error|Exception)\b/.test(line))
+  return (exception ?? lines.at(-1) ?? 'no output').trim().replaceAll('`', "'").slice(0, 300)
+}
+
+/** The facts that a reader needs to compare figures: date, machine and versions. */
+export function toFacts(options: {
+  readonly rounds: number
+  readonly postgres: string
+  readonly subjects: readonly Subject[]
+}): string[] {
+  const { rounds, postgres, subjects } = options
+  const versions = [...new Set(subjects.map((subject) => subject.versions))].join(', ')
+  return [
+    `Date: ${new Date().toISOString().slice(0, 10)}. Rounds: ${rounds}.`,
+    `Machine: ${cpus()[0]?.model ?? 'unknown CPU'}, ${availableParallelism()} cores, ${Math.round(totalmem() / 2 ** 30)} GiB; simulator, client and Postgres share them.`,
+    `Node ${process.versions.node}; Postgres ${postgres} with its usual settings, autovacuum off.`,
+    `Versions: ${versions}.`,
+  ]
 }

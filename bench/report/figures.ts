@@ -7,7 +7,7 @@ export type Read = (measurement: Measurement) => number | null
 export const peakMb: Read = ({ peakRssBytes }) => (peakRssBytes === null ? null : peakRssBytes / 1e6)
 export const walMb: Read = ({ walBytes }) => walBytes / 1e6
 
-/** Null where nothing was measured. */
+/** The median of the known values; null without any. */
 export function medianOf(values: readonly (number | null)[]): number | null {
   const sorted = values.filter((value) => value !== null).sort((one, other) => one - other)
   const middle = sorted.length >> 1
@@ -15,13 +15,13 @@ export function medianOf(values: readonly (number | null)[]): number | null {
   return low === undefined || high === undefined ? null : (low + high) / 2
 }
 
-/** Null where nothing was measured. */
+/** The largest of the known values; null without any. */
 export function mostOf(values: readonly (number | null)[]): number | null {
   const found = values.filter((value) => value !== null)
   return found.length === 0 ? null : Math.max(...found)
 }
 
-/** The rounds that ended as they should: with 0, or killed where that was asked for. */
+/** The rounds that ended as expected: with exit code 0, or by the kill of a step that kills. */
 export function endedWell({ step, measurements }: Row): Measurement[] {
   return measurements.filter(({ code }) => code === (step === KILLED ? null : 0))
 }
@@ -31,13 +31,13 @@ export function median(row: Row | undefined, read: Read): number | null {
   return row === undefined ? null : medianOf(endedWell(row).map(read))
 }
 
-/** Jobs of the list by the seconds of the run: how fast a table of that size is brought up to date. */
+/** Jobs of the list divided by the median seconds of the run. */
 export function jobsPerSecond(row: Row | undefined): number | null {
   const seconds = median(row, (measurement) => measurement.seconds)
   return row === undefined || seconds === null ? null : row.jobs / seconds
 }
 
-/** One row of what was measured; undefined: it was not. */
+/** Finds the row of one subject and step; undefined: it was not measured. */
 export function find(
   rows: readonly Row[],
   wanted: { readonly kind: Kind; readonly jobs?: number; readonly step: string; readonly subject: string },
@@ -50,8 +50,8 @@ export function find(
 }
 
 /**
- * Requests of the killed run and of the one after it, less the pages of the list, round by round: what was asked for
- * twice. Rounds that ended before they were killed, or failed afterwards, say nothing and are left out.
+ * Counts the repeated requests of each round: requests of the killed run plus those of the run after it, minus the pages of
+ * the list. Leaves out rounds that ended before the kill or failed after it.
  */
 export function repeatedRequests(rows: readonly Row[], subject: string, jobs: number): number[] {
   const killed = find(rows, { kind: 'kill', jobs, step: KILLED, subject })?.measurements ?? []
@@ -63,19 +63,19 @@ export function repeatedRequests(rows: readonly Row[], subject: string, jobs: nu
   })
 }
 
-/** `-` for null; thousands apart where there are no decimals. */
+/** Formats a figure: `-` for null, with thousands separators where there are no decimals. */
 export function show(value: number | null, digits = 0): string {
   if (value === null) return '-'
   return digits === 0 ? Math.round(value).toLocaleString('en') : value.toFixed(digits)
 }
 
-/** How many times as much, short: 3.4, 34, 1,234. */
+/** Formats a ratio: 3.4, 34, 1,234. */
 export function showRatio(ratio: number | null): string {
   if (ratio === null || !Number.isFinite(ratio)) return '-'
   return show(ratio, ratio < 1 ? 2 : ratio < 20 ? 1 : 0)
 }
 
-/** A table of Markdown, its first column to the left and all others to the right unless told otherwise. */
+/** Composes a Markdown table. By default the first column is aligned left and all others right. */
 export function toTable(
   head: readonly string[],
   rows: readonly (readonly string[])[],

@@ -1,22 +1,33 @@
 import type { Row } from '../run.js'
-import { AGAIN, FIRST, STEADY, UNCHANGED } from '../workloads.js'
-import { find, median, medianOf, mostOf, peakMb, type Read, repeatedRequests, show } from './figures.js'
-import { toSpeedGoals } from './speed-goals.js'
+import { AGAIN, FIRST, KILLED, STEADY, UNCHANGED } from '../workloads.js'
+import {
+  endedWell,
+  find,
+  jobsPerSecond,
+  median,
+  medianOf,
+  mostOf,
+  peakMb,
+  type Read,
+  repeatedRequests,
+  show,
+  showRatio,
+} from './figures.js'
 
-/** What was asked of ours, what was measured, and whether that is enough; null: it was not measured. */
+/** A target of spidra-sync, the measured figure, and whether it is met; `isMet` null: it was not measured. */
 export interface Goal {
   readonly text: string
   readonly figure: string
   readonly isMet: boolean | null
 }
 
-/** Most requests that may be made twice after a kill -9, above those in flight. */
-export const REPEATED_MOST = 20
+/** Requests that may be repeated after a kill -9, besides those in flight. */
+const REPEATED_MOST = 20
 
-/** How much more memory still counts as the same. */
+/** Memory that grows by at most this factor counts as flat. */
 const FLAT = 1.1
 
-/** The targets, judged by what was measured in this run. */
+/** Compares the measurements of this run with the targets. */
 export function toGoals(
   rows: readonly Row[],
   { large, huge }: { readonly large: number; readonly huge: number },
@@ -88,4 +99,100 @@ function below(text: string, value: number | null, bound: number, figure: string
 
 function unknown(text: string): Goal {
   return { text, figure: 'not measured', isMet: null }
+}
+
+/** The targets for jobs/s: spidra-sync at `large` jobs, each other subject at its largest list of at most `large` jobs. */
+function toSpeedGoals(rows: readonly Row[], { us, large }: { readonly us: string; readonly large: number }): Goal[] {
+  const ours = (step: string) => jobsPerSecond(find(rows, { kind: 'load', jobs: large, step, subject: us }))
+  const others = (role: Row['role'], step: string) =>
+    rows
+      .filter((row) => row.kind === 'load' && row.role === role && row.step === step && row.jobs <= large)
+      .filter((row, _, all) => !all.some((other) => other.subject === row.subject && other.jobs > row.jobs))
+  const byRow = others('script', FIRST).slice(0, 1)
+  const limits = others('limit', FIRST).filter(({ jobs }) => jobs === large)
+  const slower = fastest(limits, 'slowest')
+  const share = ratioOf(ours(FIRST), slower)
+  return [
+    times('first load: at least 60 times the per-row upsert', 60, { ours: ours(FIRST), theirs: fastest(byRow) }),
+    times('first load: at least 10 times the best peer', 10, {
+      ours: ours(FIRST),
+      theirs: fastest(others('peer', FIRST)),
+    }),
+    times('unchanged, read in full: at least 20 times the best peer', 20, {
+      ours: ours(UNCHANGED),
+      theirs: fastest(others('peer', UNCHANGED)),
+    }),
+    times('unchanged, incremental as by schedule: at least 20 times the best peer', 20, {
+      ours: ours(STEADY),
+      theirs: fastest(others('peer', UNCHANGED)),
+    }),
+    {
+      text: `first load of ${show(large)} jobs: at least 0.6 (goal 0.8) of the slower limit`,
+      figure:
+        share === null
+          ? 'not measured'
+          : `${show(share, 2)} of ${slower?.name} (${show(slower?.speed ?? null)} jobs/s)`,
+      isMet: share === null ? null : share >= 0.6,
+    },
+  ]
+}
+
+interface Other {
+  readonly name: string
+  readonly jobs: number
+  readonly speed: number
+}
+
+function fastest(rows: readonly Row[], end: 'fastest' | 'slowest' = 'fastest'): Other | null {
+  const known = rows.flatMap((row) => {
+    const speed = jobsPerSecond(row)
+    return speed === null ? [] : [{ name: row.subject, jobs: row.jobs, speed }]
+  })
+  const sorted = known.sort((one, other) => other.speed - one.speed)
+  return sorted.at(end === 'fastest' ? 0 : -1) ?? null
+}
+
+function ratioOf(ours: number | null, other: Other | null): number | null {
+  return ours === null || other === null ? null : ours / other.speed
+}
+
+function times(text: string, wanted: number, { ours, theirs }: { ours: number | null; theirs: Other | null }): Goal {
+  const ratio = ratioOf(ours, theirs)
+  if (ratio === null || theirs === null) return unknown(text)
+  const figure = `${showRatio(ratio)} times (${theirs.name} at ${show(theirs.jobs)} jobs: ${show(theirs.speed)} jobs/s)`
+  return { text, figure, isMet: ratio >= wanted }
+}
+
+/**
+ * Lists the errors of spidra-sync, one line each. The benchmark fails if there is one: after a run that was not killed the
+ * table must hold exactly the listed jobs, an unchanged list must cause no write, and a run after a kill -9 may repeat few requests (`REPEATED_MOST`).
+ */
+export function faultsOf(rows: readonly Row[]): string[] {
+  return rows.filter(({ role }) => role === 'ours').flatMap((row) => faultsIn(row, rows))
+}
+
+function faultsIn(row: Row, rows: readonly Row[]): string[] {
+  const { kind, step, measurements, workload, subject, jobs, concurrency } = row
+  const faults: string[] = []
+  if (endedWell(row).length < measurements.length) {
+    faults.push(`ended with ${measurements.map(({ code }) => code ?? 'a signal').join(', ')}`)
+  }
+  if (step !== KILLED) {
+    for (const { truth } of measurements) {
+      if (truth === null) faults.push('could not be compared with what is listed')
+      else if (truth.missing + truth.stale + truth.extra > 0)
+        faults.push(`holds other jobs than listed: ${JSON.stringify(truth)}`)
+    }
+    const repeated = kind === 'kill' ? repeatedRequests(rows, subject, jobs) : []
+    for (const requests of repeated) {
+      if (requests > concurrency + REPEATED_MOST) faults.push(`repeated ${requests} requests`)
+    }
+  }
+  if (kind === 'load' && (step === UNCHANGED || step === STEADY)) {
+    for (const { tableWalBytes, requests } of measurements) {
+      if (tableWalBytes !== 0) faults.push(`wrote ${tableWalBytes ?? 'an unknown number of'} bytes of WAL on its table`)
+      if (step === STEADY && requests !== 1) faults.push(`made ${requests} requests`)
+    }
+  }
+  return faults.map((fault) => `${workload}, ${step}: ${fault}`)
 }

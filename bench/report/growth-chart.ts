@@ -8,7 +8,7 @@ import { median, peakMb, type Read, walMb } from './figures.js'
 
 use([LineChart, GridComponent, LegendComponent, TitleComponent, SVGRenderer])
 
-// Dashed where it lies on the line before.
+// The dashed line lies on the solid one before it in some panels.
 const LINES = [
   { step: FIRST, name: 'first load', color: '#1d4ed8', symbol: 'circle', type: 'solid' },
   { step: UNCHANGED, name: 'unchanged, read in full', color: '#b45309', symbol: 'rect', type: 'dashed' },
@@ -26,7 +26,7 @@ const SIZE = { width: 880, height: 640 }
 const INK = '#1f2937'
 const GRID = '#e5e7eb'
 
-/** How ours grows with the list, both axes logarithmic, on white; null with fewer than two sizes. */
+/** Draws how the cost of spidra-sync grows with the list, both axes logarithmic. Null with fewer than two sizes. */
 export function toGrowthChart(rows: readonly Row[]): string | null {
   const own = rows.filter(({ kind, role, step }) => kind === 'load' && role === 'ours' && step === FIRST)
   const sizes = own.map(({ jobs }) => jobs).sort((one, other) => one - other)
@@ -69,7 +69,7 @@ export function toGrowthChart(rows: readonly Row[]): string | null {
   })
 }
 
-/** Two by two. */
+/** Places the panels two by two. */
 function placeOf(panel: number) {
   const [column, line] = [panel % 2, panel >> 1]
   return { left: 65 + column * 435, top: 85 + line * 280, width: 350, height: 190 }
@@ -104,7 +104,7 @@ function render(option: EChartsCoreOption): string {
     chart.setOption(option)
     return chart.renderToSVGString()
   } finally {
-    // What is left open keeps its timers, and with them the process.
+    // An open chart keeps its timers, and they keep the process alive.
     chart.dispose()
   }
 }

@@ -28,8 +28,8 @@ const HEAD = [
 ]
 
 /**
- * The few figures that say most: a line for each subject at the largest list that it was given, up to `large`. A smaller
- * one is marked, and compared with ours at the same size. Churn and kill are of `small` jobs for all.
+ * Composes the table of the most important figures: one line for each subject, at its largest list of at most `large` jobs.
+ * A smaller list is marked, and compared with spidra-sync at the same size. Churn and kill are of `small` jobs for all.
  */
 export function toHeadline(
   rows: readonly Row[],
@@ -90,7 +90,7 @@ function cellsOf(rows: readonly Row[], { subject, us, jobs, small, isLarge }: Pl
   ]
 }
 
-/** The run of every five minutes, which has no like among the others. */
+/** The line of the incremental run, which the other subjects do not have. */
 function toSteady(rows: readonly Row[], us: string, jobs: number): string[] | null {
   const steady = find(rows, { kind: 'load', jobs, step: STEADY, subject: us })
   if (steady === undefined) return null

@@ -13,7 +13,7 @@ const COLUMNS: readonly { readonly name: string; readonly read: Read; readonly d
   { name: 'dead tuples', read: ({ deadTuples }) => deadTuples, digits: 0 },
 ]
 
-/** A table for each workload and step, in the order in which they were played. */
+/** Composes a table for each workload and step, in the order in which they were played. */
 export function toTables(rows: readonly Row[]): string {
   const titleOf = ({ workload, step }: Row) => `### ${workload}: ${step}`
   const titles = new Set(rows.map(titleOf))
@@ -49,7 +49,7 @@ function cellsOf(row: Row): string[] {
   ]
 }
 
-/** Medians of each by itself; `-` where nothing is stored or measured. */
+/** Medians of missing, stale and extra rows; `-` if the subject stores nothing or was not measured. */
 export function toWrong(row: Row | undefined): string {
   if (row !== undefined && endedWell(row).length === 0) return 'failed'
   const parts = (['missing', 'stale', 'extra'] as const).map((part) =>
@@ -65,7 +65,7 @@ function repeatedOf({ subject, jobs }: Row, rows: readonly Row[]): string {
   return least === most ? show(least) : `${show(least)} to ${show(most)}`
 }
 
-/** `, failed in 2 of 5 rounds`, or nothing. */
+/** `, failed in 2 of 5 rounds`; empty without failures. */
 export function toFailure(row: Row): string {
   const failed = row.measurements.length - endedWell(row).length
   return failed === 0 ? '' : `, **failed in ${failed} of ${row.measurements.length} rounds**`

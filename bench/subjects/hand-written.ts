@@ -4,7 +4,7 @@ import { type Subject, truthOf } from './subject.js'
 
 const SCRIPT = fileURLToPath(new URL('../peers/hand-written.ts', import.meta.url))
 
-/** The table without our triggers, which are not what a script would have to pay for. */
+/** The table without our triggers, whose cost a script would not have. */
 const TABLE = `
   CREATE SCHEMA spidra;
   CREATE TABLE spidra.batch_jobs (
@@ -14,7 +14,7 @@ const TABLE = `
     first_seen_at timestamptz(6) NOT NULL DEFAULT now(), updated_at timestamptz(6) NOT NULL DEFAULT now(),
     removed_at timestamptz(6))`
 
-/** What people write first: fetch page after page, and upsert with Prisma, row by row or 50 in a transaction. */
+/** The script that people write first: fetches page after page, and upserts with Prisma, row by row or 50 in a transaction. */
 export function handWritten(kind: 'row' | 'transaction'): Subject {
   return {
     name: kind === 'row' ? 'prisma.upsert, row by row' : 'prisma.upsert, 50 in a $transaction',

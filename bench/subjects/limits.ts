@@ -7,7 +7,7 @@ import { type Subject, type Target, truthOf } from './subject.js'
 
 const script = (name: string) => fileURLToPath(new URL(`../peers/${name}`, import.meta.url))
 
-/** The fetch alone: every page, one after the other, and JSON.parse. Nothing that reads the list can be faster. */
+/** Fetches and parses every page, and stores nothing: the limit of the reading side. */
 export const fetchLimit: Subject = {
   name: 'limit: fetch and JSON.parse',
   role: 'limit',
@@ -23,7 +23,7 @@ export const fetchLimit: Subject = {
   truthSql: null,
 }
 
-/** COPY into a staging table and one merge of the same rows, read by the server itself: the limit of the writing side. A first load only. */
+/** Copies the rows into a staging table and merges them in one statement: the limit of the writing side. First load only. */
 export const copyLimit: Subject = {
   name: 'limit: COPY and one merge',
   role: 'limit',
@@ -51,7 +51,7 @@ function rowsOf(databaseUrl: string): string {
   return join(tmpdir(), `spidra-sync-bench-${new URL(databaseUrl).pathname.slice(1)}.csv`)
 }
 
-/** All listed jobs as CSV. */
+/** Reads all listed jobs as CSV. */
 async function toCsv({ apiUrl, apiKey }: Target): Promise<string> {
   const lines: string[] = []
   for (let page = 1, totalPages = 1; page <= totalPages; page += 1) {

@@ -8,7 +8,7 @@ import { type Subject, type Target, truthOf } from './subject.js'
 const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
 const TABLE = 'spidra.batch_jobs'
 
-/** spidra-sync as it is deployed: a full run reads every page, an incremental one is that of every five minutes. */
+/** spidra-sync as it is deployed: `sync --full` reads every page, `sync` is the incremental run of every five minutes. */
 export const ours: Subject = {
   name: manifest.name,
   role: 'ours',

@@ -1,7 +1,7 @@
 import type { BenchDatabase } from '../postgres.js'
 import type { Command } from '../process-usage.js'
 
-/** What a subject reads and writes. */
+/** The API that a subject reads and the database that it writes. */
 export interface Target {
   readonly apiUrl: string
   readonly apiKey: string
@@ -11,29 +11,29 @@ export interface Target {
   readonly isLimited: boolean
 }
 
-/** What a subject is measured as: ours, what people write first, what they could install, or what none can beat. */
+/** What a subject is: spidra-sync, a script as people write it first, an installable alternative, or a theoretical limit. */
 export type Role = 'ours' | 'script' | 'peer' | 'limit'
 
-/** Something that brings the list into a table. */
+/** A program that copies the list into a table. */
 export interface Subject {
   readonly name: string
   readonly role: Role
-  /** Packages and versions that it runs on. */
+  /** Its packages, with their versions. */
   readonly versions: string
-  /** Installs what is needed. Null: it can run; else why it cannot, in a few words. */
+  /** Installs what the subject needs. Returns null if it can run, else the reason why not in a few words. */
   prepare(): Promise<string | null>
-  /** On an empty database, before it is measured. */
+  /** Prepares the empty database before the measurement. */
   setUp(database: BenchDatabase, target: Target): Promise<void>
   command(target: Target): Command
-  /** The same subject's quicker run between full ones; undefined: it has none. */
+  /** The subject's incremental run; undefined: it has none. */
   incremental?(target: Target): Command
-  /** The table that it fills, as SQL names it. Null: it stores nothing. */
+  /** The table that it fills, by its SQL name. Null: it stores nothing. */
   readonly table: string | null
-  /** Gives `uuid` and `fields`: status, total, completed and failed count, separated by spaces. Null: it stores none. */
+  /** Selects `uuid` and `fields`: status, total, completed and failed count, separated by spaces. Null: it stores nothing. */
   readonly truthSql: string | null
 }
 
-/** The columns that are compared, by their names in the table. */
+/** Composes the `truthSql` of a table from the names of its columns. */
 export function truthOf(
   table: string,
   [status, total, completed, failed]: readonly [string, string, string, string],

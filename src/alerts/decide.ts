@@ -1,8 +1,9 @@
 import type { AlertFacts } from '../db/alert-facts.js'
-import type { AlertDetails, AlertFinding, AlertKind } from '../db/alerts.js'
+import type { AlertDetails, AlertFinding, AlertKind, AlertState } from '../db/alerts.js'
 import { counted } from '../logging/printable.js'
+import type { Notification } from './message.js'
 
-/** From when on something is an alert. */
+/** The thresholds from which an alert fires. */
 export interface AlertThresholds {
   /** Failed runs in a row. */
   readonly afterFailures: number
@@ -11,13 +12,13 @@ export interface AlertThresholds {
 }
 
 /**
- * Decides for each kind of trouble whether it is there. Depends on nothing but what is true now: whoever decides, and
- * however often, finds the same.
+ * Decides for each kind of alert whether it fires. The result depends on the present facts only, so every worker comes to
+ * the same result, however often it decides.
  *
- * A refusal (401, 403) fires at once, because no retry helps, and its failures are not counted among the others, so that
- * one cause is told once. It lasts until a run comes to a verdict: a later failure of another kind does not show that
- * the cause is gone. For the same reason failures leave the last verdict as it was. Before the first complete run nothing is stale: a first
- * pass takes as long as it takes.
+ * A refusal (401, 403) fires at once, because no retry helps. It does not count as a failed run, so that one cause raises
+ * one alert. It fires until a run comes to a verdict: a later failure of another kind does not show that the cause is
+ * gone. For the same reason failed runs do not change the last verdict. Before the first complete run nothing is stale,
+ * because a first pass may take hours.
  */
 export function decideAlerts(facts: AlertFacts, thresholds: AlertThresholds): readonly AlertFinding[] {
   return [
@@ -40,14 +41,14 @@ function decideFailing({ failures }: AlertFacts, { afterFailures }: AlertThresho
 function decideRefused({ refusals }: AlertFacts): AlertFinding {
   const { count: refusedRuns, ...last } = refusals
   if (refusedRuns === 0) return resolved('key_refused', 'Runs are no longer refused.')
-  // The message names the causes: a 403 does not prove that the key is at fault.
+  // The error message names the possible causes: a 403 does not prove that the key is wrong.
   const summary = `Run ${last.runId} was refused: ${last.errorMessage}`
   return firing('key_refused', summary, { refusedRuns, ...last })
 }
 
 function decidePartial({ verdict }: AlertFacts): AlertFinding {
   if (verdict === null || verdict.status !== 'partial' || verdict.reason === 'first_pass_unfinished') {
-    return resolved('run_partial', 'The last run gives no cause for doubt.')
+    return resolved('run_partial', 'No verdict says that the table differs from what Spidra lists.')
   }
   const { runId, reason } = verdict
   const summary = `Run ${runId} was partial (${reason}): the table may differ from what Spidra lists.`
@@ -81,4 +82,61 @@ function firing(kind: AlertKind, summary: string, details: AlertDetails): AlertF
 
 function resolved(kind: AlertKind, summary: string): AlertFinding {
   return { kind, state: 'resolved', summary, details: {} }
+}
+
+/** A run that has ended. `runId` is null if the database has no record of it. */
+export interface EndedRun {
+  readonly status: string
+  readonly runId: string | null
+  readonly reason: string | null
+}
+
+/** The alert about the database itself. It is kept in memory, because the database cannot store it while it is away. */
+export interface DatabaseWatch {
+  /** Takes note of a run that ended at `at`. */
+  runEnded(run: EndedRun, at: Date): void
+  /** The notification that the webhook should get and has not got; null: none. */
+  due(): Omit<Notification, 'account'> | null
+  /** Takes note that the webhook accepted the notification of `state`. */
+  noteSent(state: AlertState): void
+}
+
+/** Creates the watch. The alert fires after `afterFailures` failed runs in a row that the database did not record. */
+export function watchDatabase(afterFailures: number): DatabaseWatch {
+  const kind = 'database_unavailable'
+  let failedRuns = 0
+  let reason: string | null = null
+  let state: AlertState = 'resolved'
+  let since = new Date(0)
+  let sent: AlertState = 'resolved'
+
+  return {
+    runEnded(run, at) {
+      // A run of another worker, and one that was stopped, show nothing about the database.
+      if (run.status === 'skipped' || run.status === 'aborted') return
+      const isUnrecorded = run.status === 'failed' && run.runId === null
+      failedRuns = isUnrecorded ? failedRuns + 1 : 0
+      if (isUnrecorded) reason = run.reason
+      const found = failedRuns >= afterFailures ? 'firing' : 'resolved'
+      if (found !== state) since = at
+      state = found
+    },
+    due() {
+      if (state === sent) return null
+      if (state === 'resolved') {
+        return { kind, state, since, summary: 'Runs are recorded in the database again.', details: {} }
+      }
+      const runs = failedRuns === 1 ? '1 run' : `${counted(failedRuns, 'run')} in a row`
+      return {
+        kind,
+        state,
+        since,
+        summary: `${runs} could not use the database: ${reason}`,
+        details: { failedRuns, reason },
+      }
+    },
+    noteSent(sentState) {
+      sent = sentState
+    },
+  }
 }

@@ -2,8 +2,8 @@ import type { AlertDetails, AlertState } from '../db/alerts.js'
 import { toSentence } from '../logging/printable.js'
 import type { Redact } from '../logging/redact.js'
 
-/** Something to tell. */
-export interface Tidings {
+/** A change of an alert's state, to be sent to the webhook. */
+export interface Notification {
   readonly account: string
   readonly kind: string
   readonly state: AlertState
@@ -12,11 +12,11 @@ export interface Tidings {
   readonly details: AlertDetails
 }
 
-/** What is posted. Chats of Slack's kind show `text` and ignore the rest; names that Slack gives a meaning are not used. */
+/** The JSON that is posted. Chats compatible with Slack show `text` and ignore the rest, which uses no field name of Slack's. */
 export interface AlertMessage {
   readonly text: string
   readonly source: 'spidra-sync'
-  /** The same whenever the same change of state is told: a message that is lost on its way back is sent again. */
+  /** Equal for all messages about one change of state: a message whose answer is lost is sent again. */
   readonly id: string
   readonly kind: string
   readonly state: AlertState
@@ -27,18 +27,18 @@ export interface AlertMessage {
   readonly details: AlertDetails
 }
 
-/** Strings are cut to so many characters: a message from the API may be as long as the API likes. */
+/** Longer strings are cut to this number of characters, because a message from the API may have any length. */
 const MAX_LENGTH = 500
 
 const MARKS = { firing: '\u{1f534}', resolved: '\u{1f7e2}' } as const
 
-/** Composes the message. None of its strings is longer than 500 characters, but `text`, which is made of them. */
-export function toMessage(tidings: Tidings, redact: Redact): AlertMessage {
+/** Composes the message. Its strings have at most 500 characters, except `text`, which consists of several of them. */
+export function toMessage(notification: Notification, redact: Redact): AlertMessage {
   const clean = (text: string) => cut(toSentence(redact(text)))
-  const { kind, state } = tidings
-  const account = clean(tidings.account)
-  const summary = clean(tidings.summary)
-  const since = tidings.since.toISOString()
+  const { kind, state } = notification
+  const account = clean(notification.account)
+  const summary = clean(notification.summary)
+  const since = notification.since.toISOString()
   const words = `${MARKS[state]} [${state}] spidra-sync, account ${account}: ${summary}`
   return {
     text: toSlack(words),
@@ -50,7 +50,7 @@ export function toMessage(tidings: Tidings, redact: Redact): AlertMessage {
     since,
     summary,
     details: Object.fromEntries(
-      Object.entries(tidings.details).map(([name, value]) => [name, cleanValue(value, clean)]),
+      Object.entries(notification.details).map(([name, value]) => [name, cleanValue(value, clean)]),
     ),
   }
 }
@@ -61,8 +61,8 @@ function cleanValue(value: AlertDetails[string], clean: Redact): AlertDetails[st
 }
 
 /**
- * Escapes what chats obey: Slack's three characters (https://docs.slack.dev/messaging/formatting-message-text), and `@`,
- * by which Mattermost and Discord would call everybody.
+ * Escapes the characters with a meaning in chats: three in Slack
+ * (https://docs.slack.dev/messaging/formatting-message-text), and `@`, which notifies everybody in Mattermost and Discord.
  */
 function toSlack(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('@', '@\u200b')

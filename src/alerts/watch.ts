@@ -5,9 +5,8 @@ import { claimAlerts, type DueAlert, noteAlerts, noteTold, releaseAlert } from '
 import type { Database } from '../db/client.js'
 import type { Logger } from '../logging/logger.js'
 import { createRedact } from '../logging/redact.js'
-import { type EndedRun, watchDatabase } from './database-watch.js'
-import { decideAlerts } from './decide.js'
-import { type Tidings, toMessage } from './message.js'
+import { decideAlerts, type EndedRun, watchDatabase } from './decide.js'
+import { type Notification, toMessage } from './message.js'
 import { openWebhook, type Webhook, type WebhookOptions } from './webhook.js'
 
 export interface AlertWatchOptions {
@@ -17,22 +16,24 @@ export interface AlertWatchOptions {
   readonly worker: string
   readonly config: Pick<Config<string | null>, 'alerts' | 'proxy' | 'secrets'>
   readonly log: Logger
-  /** Default 30,000. */
+  /** How often the alerts are checked while no run ends, in milliseconds. Default 30,000. */
   readonly checkEveryMs?: number
-  /** Default those of the webhook. */
+  /** Defaults: those of the webhook. */
   readonly limits?: Pick<WebhookOptions, 'timeoutMs' | 'retryBaseMs'>
 }
 
+/** The running watch of an account. */
 export interface AlertWatch {
-  /** Has a look soon. Neither throws nor waits. */
+  /** Starts a check of the alerts. Neither throws nor waits. */
   runEnded(run: EndedRun): void
-  /** Cuts off what is being sent; it is due again then. */
+  /** Stops the checks and cuts off the messages that are being sent; another worker sends them again. */
   stop(): Promise<void>
 }
 
 /**
- * Watches an account, and tells the webhook once when something goes wrong and once when it is over. What was told is
- * kept in the database; without a webhook only the states are. A message that cannot be sent is due at the next check.
+ * Starts to watch an account. Sends one message to the webhook when an alert fires, and one when it is resolved. The
+ * database stores which messages were sent; without a webhook it stores the states of the alerts only. A message that
+ * cannot be sent is sent again by the next check.
  */
 export function startAlertWatch(options: AlertWatchOptions): AlertWatch {
   const { db, account, worker, config, log } = options
@@ -42,58 +43,58 @@ export function startAlertWatch(options: AlertWatchOptions): AlertWatch {
   const database = watchDatabase(thresholds.afterFailures)
   const stopper = new AbortController()
   const { signal } = stopper
-  let looking: Promise<void> | null = null
-  let telling: Promise<void> | null = null
+  let checking: Promise<void> | null = null
+  let sending: Promise<void> | null = null
   let isDueAgain = false
   let isReadable = true
 
-  /** One look at a time: what a second one would find, the first may be telling already. */
-  function look(): void {
+  /** Runs one check at a time: a second one would find messages that the first one is sending. */
+  function check(): void {
     if (signal.aborted) return
-    isDueAgain = looking !== null
-    looking ??= lookOnce().finally(() => {
-      looking = null
-      if (isDueAgain) look()
+    isDueAgain = checking !== null
+    checking ??= checkOnce().finally(() => {
+      checking = null
+      if (isDueAgain) check()
     })
   }
 
-  async function lookOnce(): Promise<void> {
-    if (webhook !== null) await tellOfDatabase(webhook)
+  async function checkOnce(): Promise<void> {
+    if (webhook !== null) await notifyOfDatabase(webhook)
     try {
       const facts = await readAlertFacts(db, account)
       await noteAlerts(db, account, decideAlerts(facts, thresholds), facts.asOf)
       if (webhook !== null && !signal.aborted) {
-        telling = tellWhatIsDue(webhook)
-        await telling
+        sending = sendDue(webhook)
+        await sending
       }
       isReadable = true
     } catch (err) {
-      // Failed runs tell of a database that is away, too: once is enough.
+      // Logged once, because the failed runs log an unreachable database too.
       if (isReadable && !signal.aborted) log.warn({ account, err }, 'alerts could not be checked')
       isReadable = false
     }
   }
 
-  async function tellOfDatabase(to: Webhook): Promise<void> {
+  async function notifyOfDatabase(to: Webhook): Promise<void> {
     const due = database.due()
-    if (due !== null && (await tell(to, due))) database.noteTold(due.state)
+    if (due !== null && (await send(to, due))) database.noteSent(due.state)
   }
 
-  async function tellWhatIsDue(to: Webhook): Promise<void> {
-    const told = await Promise.allSettled((await claimAlerts(db, account, worker)).map((due) => settle(to, due)))
-    for (const outcome of told) if (outcome.status === 'rejected') throw outcome.reason
+  async function sendDue(to: Webhook): Promise<void> {
+    const sent = await Promise.allSettled((await claimAlerts(db, account, worker)).map((due) => settle(to, due)))
+    for (const outcome of sent) if (outcome.status === 'rejected') throw outcome.reason
   }
 
   async function settle(to: Webhook, due: DueAlert): Promise<void> {
-    if (await tell(to, due)) await noteTold(db, account, worker, due)
+    if (await send(to, due)) await noteTold(db, account, worker, due)
     else await releaseAlert(db, account, worker, due.kind)
   }
 
-  /** Whether the message was taken. */
-  async function tell(to: Webhook, tidings: Omit<Tidings, 'account'>): Promise<boolean> {
-    const { kind, state } = tidings
+  /** Sends a message. Returns whether the webhook accepted it. */
+  async function send(to: Webhook, notification: Omit<Notification, 'account'>): Promise<boolean> {
+    const { kind, state } = notification
     try {
-      await to.post(toMessage({ ...tidings, account }, redact), signal)
+      await to.post(toMessage({ ...notification, account }, redact), signal)
       log.info({ account, kind, state }, 'alert sent')
       return true
     } catch (err) {
@@ -102,18 +103,18 @@ export function startAlertWatch(options: AlertWatchOptions): AlertWatch {
     }
   }
 
-  const timer = setInterval(look, options.checkEveryMs ?? TIMING.alertCheckMs)
+  const timer = setInterval(check, options.checkEveryMs ?? TIMING.alertCheckMs)
 
   return {
     runEnded(run) {
       database.runEnded(run, new Date())
-      look()
+      check()
     },
     async stop() {
       clearInterval(timer)
-      stopper.abort(new Error('The service was told to stop'))
-      // Not for the look itself: it may wait for a database that is away. What was claimed has to be given back.
-      await telling?.catch(() => {})
+      stopper.abort(new Error('The service stops'))
+      // Waits for the messages only, whose claims must be released: a check may hang on an unreachable database.
+      await sending?.catch(() => {})
       await webhook?.close()
     },
   }

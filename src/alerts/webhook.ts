@@ -4,27 +4,28 @@ import { EnvHttpProxyAgent, request } from 'undici'
 import type { AlertMessage } from './message.js'
 
 export interface WebhookOptions {
-  /** A secret: whoever knows it can post. Credentials in it go into a header. */
+  /** A secret, because it allows everybody who has it to post. Credentials in it are sent in a header. */
   readonly url: string
-  /** For `https:` addresses, with the hosts that it is not for, as in `NO_PROXY`. */
+  /** The proxy for `https:` addresses; `except` lists the hosts to reach without it, as `NO_PROXY` does. */
   readonly proxy: { readonly url: string | null; readonly except: string | null }
-  /** Per attempt. Default 10,000. */
+  /** Per attempt, in milliseconds. Default 10,000. */
   readonly timeoutMs?: number
-  /** The first backoff; it doubles with every retry. Default 1,000. */
+  /** The first backoff in milliseconds; it doubles with every retry. Default 1,000. */
   readonly retryBaseMs?: number
 }
 
+/** An open webhook. */
 export interface Webhook {
   /**
-   * Posts the message, again after what may pass: no answer, 408, 429, 5xx. Redirects are not followed.
+   * Posts the message. Retries after no answer, 408, 429 and 5xx. Does not follow redirects.
    *
-   * @throws WebhookError when it was not taken; the signal's reason when it aborts.
+   * @throws WebhookError when the message was not accepted; the signal's reason when it aborts
    */
   post(message: AlertMessage, signal: AbortSignal): Promise<void>
   close(): Promise<void>
 }
 
-/** The webhook did not take a message. Says nothing of its address. */
+/** The webhook did not accept a message. The error does not contain the address, which is a secret. */
 export class WebhookError extends Error {
   override readonly name = 'WebhookError'
   readonly code: 'refused' | 'no_answer'
@@ -37,28 +38,28 @@ export class WebhookError extends Error {
     this.status = details.status
   }
 
-  /** Whether the same message may be taken later. */
+  /** Whether a retry may succeed. */
   get isRetryable(): boolean {
     return this.status === null || this.status === 408 || this.status === 429 || this.status >= 500
   }
 }
 
-/** With the timeout and the backoffs, a message is given up within a minute. */
+/** With the default timeout and backoffs all attempts together take less than a minute. */
 const RETRIES = 3
 
-/** Answers are not read, only drained up to here. */
+/** Bytes of an answer that are drained at most. Its text is not used. */
 const MAX_ANSWER_BYTES = 16_384
 
-/** Opens the webhook; no connection is made before the first message. */
+/** Opens the webhook. The first message opens the first connection. */
 export function openWebhook(options: WebhookOptions): Webhook {
   const { proxy, timeoutMs = 10_000, retryBaseMs = 1_000 } = options
   const { address, headers } = toTarget(options.url)
   const closing = new AbortController()
   setMaxListeners(0, closing.signal)
-  // undici never ends a socket that is still connecting, and for so long that keeps the process alive.
+  // undici does not end a socket that is still connecting, which would keep the process alive.
   const sockets = { timeout: timeoutMs, signal: closing.signal }
   const dispatcher = new EnvHttpProxyAgent({
-    // Empty is none. Left out, undici would ask the environment.
+    // Empty means none. Without these options undici reads the environment.
     httpProxy: '',
     httpsProxy: proxy.url ?? '',
     noProxy: proxy.except ?? '',
@@ -79,7 +80,7 @@ export function openWebhook(options: WebhookOptions): Webhook {
     )
     await answer.dump({ limit: MAX_ANSWER_BYTES, signal: limit }).catch(() => {})
     if (status >= 200 && status < 300) return
-    const words = status < 400 ? 'sends elsewhere, which is not followed' : 'did not take the alert'
+    const words = status < 400 ? 'answered with a redirect, which is not followed' : 'did not accept the alert'
     throw new WebhookError(`The alert webhook ${words} (HTTP ${status})`, { code: 'refused', status })
   }
 
@@ -94,7 +95,7 @@ export function openWebhook(options: WebhookOptions): Webhook {
         shouldRetry: ({ error }) => error instanceof WebhookError && error.isRetryable,
       })
     } catch (error) {
-      // p-retry wraps some reasons of an abort.
+      // p-retry wraps some abort reasons.
       signal.throwIfAborted()
       throw error
     }
@@ -128,7 +129,7 @@ function decode(text: string): string {
   }
 }
 
-/** Rejects as soon as the signal aborts; undici heeds one only after it has connected. */
+/** Rejects as soon as the signal aborts, because undici ignores a signal until it has connected. */
 function untilAborted<T>(work: Promise<T>, signal: AbortSignal, toError: () => Error): Promise<T> {
   return new Promise((resolve, reject) => {
     signal.addEventListener('abort', () => reject(toError()), { once: true })
@@ -136,7 +137,7 @@ function untilAborted<T>(work: Promise<T>, signal: AbortSignal, toError: () => E
   })
 }
 
-/** Without the cause: its message may hold the address. */
+/** Describes an error without its cause, whose message may contain the address. */
 function toNoAnswer(error: unknown, isLate: boolean, timeoutMs: number): WebhookError {
   const reason = error instanceof Error && 'code' in error ? ` (${String(error.code)})` : ''
   const message = isLate ? `gave no answer within ${timeoutMs} ms` : `cannot be reached${reason}`

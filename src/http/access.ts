@@ -1,8 +1,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { isLoopbackHost } from '../config/variables.js'
-import { createFailedPasswords } from './failed-passwords.js'
 
-/** Why a request is refused, ready to be sent; null when it may pass. */
+/** The answer to a refused request. */
 export interface Refusal {
   readonly status: 401 | 403 | 429
   readonly error: string
@@ -13,12 +12,13 @@ export interface Refusal {
 export interface AccessOptions {
   readonly host: string
   readonly dashboardPassword: string | null
-  /** Hears of a client whose wrong passwords have become too many. */
+  /** Called when an address has sent too many wrong passwords. */
   readonly onBlocked?: (address: string) => void
-  /** See `createFailedPasswords`. */
+  /** Milliseconds on a clock that never goes back. Default: `performance.now`. */
   readonly now?: () => number
 }
 
+/** Returns the refusal of a request; null if it may pass. */
 export type AccessCheck = (
   headers: { readonly host?: string | undefined; readonly authorization?: string | undefined },
   /** The client's IP address. */
@@ -26,18 +26,19 @@ export type AccessCheck = (
 ) => Refusal | null
 
 /**
- * Decides who may see more than the probes and the metrics. With a password: whoever sends it by HTTP basic
- * authentication, under any user name. Without: only this machine, so nobody at all where others can connect.
+ * Creates the check of who may see more than the probes and the metrics. With a password: every client that sends it by
+ * HTTP basic authentication, under any user name. Without one: only clients on this machine, and none at all if the server
+ * listens on an address that other machines can reach.
  */
 export function createAccessCheck(options: AccessOptions): AccessCheck {
   const { host, dashboardPassword } = options
   if (dashboardPassword !== null) return passwordCheck(dashboardPassword, options)
   if (!isLoopbackHost(host)) return () => CLOSED
-  // A page on the internet can point its own name at 127.0.0.1 and read us as its origin; the Host header tells.
+  // DNS rebinding: a page on the internet can point its own name at 127.0.0.1. The Host header shows that name.
   return (headers) => (isOwnName(hostNameIn(headers.host), host) ? null : FOREIGN_NAME)
 }
 
-/** A client that has guessed too often is not listened to, not even where it guesses right: else it could go on. */
+/** Refuses an address after too many wrong passwords, even if it then sends the right one: otherwise it could go on guessing. */
 function passwordCheck(expected: string, { onBlocked, now }: AccessOptions): AccessCheck {
   const isPassword = constantTimeComparison(expected)
   const failures = createFailedPasswords(now)
@@ -45,7 +46,7 @@ function passwordCheck(expected: string, { onBlocked, now }: AccessOptions): Acc
     const waitMs = failures.waitOf(address)
     if (waitMs > 0) return tooManyFailures(waitMs)
     if (isPassword(passwordIn(authorization))) return null
-    // A browser asks without a password first.
+    // A browser sends its first request without a password.
     if (authorization !== undefined && failures.note(address)) onBlocked?.(address)
     return UNAUTHORIZED
   }
@@ -54,7 +55,7 @@ function passwordCheck(expected: string, { onBlocked, now }: AccessOptions): Acc
 const UNAUTHORIZED: Refusal = {
   status: 401,
   error: 'unauthorized',
-  message: 'The password is DASHBOARD_PASSWORD.',
+  message: 'Send the password that DASHBOARD_PASSWORD sets.',
   headers: { 'www-authenticate': 'Basic realm="spidra-sync", charset="UTF-8"' },
 }
 const CLOSED: Refusal = {
@@ -74,12 +75,12 @@ function tooManyFailures(waitMs: number): Refusal {
   return {
     status: 429,
     error: 'too_many_requests',
-    message: 'Too many wrong passwords came from this address. Wait; Retry-After tells how many seconds.',
+    message: 'This address has sent too many wrong passwords. Wait for the number of seconds in Retry-After.',
     headers: { 'retry-after': String(Math.ceil(waitMs / 1000)) },
   }
 }
 
-/** Digests of equal length under a key of the moment, so that neither length nor prefix shows in the time taken. */
+/** Compares digests of equal length under a random key, so that the time taken reveals neither length nor prefix. */
 function constantTimeComparison(expected: string): (candidate: string) => boolean {
   const key = randomBytes(32)
   const digest = (text: string) => createHmac('sha256', key).update(text).digest()
@@ -87,7 +88,7 @@ function constantTimeComparison(expected: string): (candidate: string) => boolea
   return (candidate) => timingSafeEqual(digest(candidate), wanted)
 }
 
-/** RFC 7617: base64 of `user:password`, in which only the user may hold no colon. Empty when there is none. */
+/** Decodes base64 of `user:password` (RFC 7617); the user holds no colon. Returns an empty text if there is no password. */
 function passwordIn(authorization = ''): string {
   const encoded = /^basic +([a-z0-9+/]+=*)$/i.exec(authorization)?.[1] ?? ''
   const pair = Buffer.from(encoded, 'base64').toString('utf8')
@@ -100,4 +101,60 @@ function hostNameIn(header = ''): string {
 
 function isOwnName(name: string, configured: string): boolean {
   return isLoopbackHost(name) || name.toLowerCase() === configured.toLowerCase()
+}
+
+/** Wrong passwords that a client may send within a window. */
+const MAX_FAILURES = 10
+
+/** Begins with a client's first wrong password, in milliseconds. It allows 2,880 guesses a day. */
+const WINDOW_MS = 5 * 60_000
+
+/** Clients that are remembered at most, so that requests from many addresses cannot fill the memory. */
+const MAX_CLIENTS = 1_000
+
+/** Counts of wrong passwords by client, in memory. */
+interface FailedPasswords {
+  /** Milliseconds until the client may try again; 0: now. */
+  waitOf(address: string): number
+  /** Counts a wrong password. Returns true if it was the last that the window allows. */
+  note(address: string): boolean
+}
+
+/** @param now milliseconds on a clock that never goes back. */
+function createFailedPasswords(now: () => number = () => performance.now()): FailedPasswords {
+  // In the order in which the windows began, so the oldest comes first.
+  const failures = new Map<string, { readonly until: number; count: number }>()
+
+  function current(client: string) {
+    const found = failures.get(client)
+    return found !== undefined && found.until > now() ? found : null
+  }
+
+  return {
+    waitOf(address) {
+      const found = current(clientOf(address))
+      return found !== null && found.count >= MAX_FAILURES ? found.until - now() : 0
+    },
+    note(address) {
+      const client = clientOf(address)
+      const found = current(client) ?? { until: now() + WINDOW_MS, count: 0 }
+      found.count += 1
+      if (found.count === 1) {
+        failures.delete(client)
+        failures.set(client, found)
+      }
+      const [oldest] = failures.keys()
+      if (failures.size > MAX_CLIENTS && oldest !== undefined) failures.delete(oldest)
+      return found.count === MAX_FAILURES
+    },
+  }
+}
+
+/** The client of an address: an IPv4 address, also one mapped into IPv6, or the /64 network of an IPv6 address, which one machine can own as a whole. */
+function clientOf(address: string): string {
+  const ipv4 = /^(?:::ffff:)?(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
+  if (ipv4 !== undefined) return ipv4
+  const [left = [], right = []] = address.split('::').map((part) => part.split(':').filter(Boolean))
+  const zeros = Array<string>(Math.max(0, 8 - left.length - right.length)).fill('0')
+  return [...left, ...zeros, ...right].slice(0, 4).join(':')
 }

@@ -5,22 +5,21 @@ import { toMessagePage } from '../report/document.js'
 import { html, type Markup } from '../report/html.js'
 import { type Refusal, toRefusal } from '../report/refusal.js'
 import { STYLESHEET } from '../report/stylesheet.js'
-import { filtersOf, type Query, toControls } from './dashboard-filters.js'
 import { createSharedReads, TooManyQuestionsError } from './shared-reads.js'
 
 export interface DashboardOptions {
   readonly log: Logger
   /** The account that is shown unless the URL names another. */
   readonly account: string
-  /** The configured ones as of now. Others are shown only where they are stored. */
+  /** Names of the accounts that are configured now. Others are shown only if the database has them. */
   readonly accounts: () => readonly string[]
   readonly read: (filters: Filters) => Promise<DashboardData>
 }
 
-/** So many accounts are named where one is not known. */
+/** Accounts that the page of an unknown account lists at most. */
 const MAX_NAMES = 20
 
-/** The page asks again so often, in seconds. */
+/** The page reloads at this interval, in seconds. */
 const REFRESH_SECONDS = 30
 
 const CONTENT_SOURCES = { 'style-src': "'self'", 'img-src': "'self'", 'form-action': "'self'" }
@@ -32,10 +31,10 @@ interface View {
   readonly isRefreshing: boolean
 }
 
-/** Serves the dashboard at `/`, with its stylesheet and icon. No script. */
+/** Serves the dashboard at `/`, with its stylesheet and icon, and without any script. */
 export function addDashboard(app: FastifyInstance, { log, account, accounts, read }: DashboardOptions): void {
   const drawShared = createSharedReads(async ({ filters, isRefreshing }: View) => {
-    // The chart library takes a third of a second and 45 MB to load, and most processes never need it. The first page
+    // Loading the chart library takes a third of a second and 45 MB, and most processes never need it. The first page
     // loads it while the database reads.
     const [data, { toPage }, { drawCharts }] = await Promise.all([
       read(filters),
@@ -55,8 +54,8 @@ export function addDashboard(app: FastifyInstance, { log, account, accounts, rea
       return reply.code(code).send(page)
     } catch (err) {
       const { code, title, words } = toAbsence(err)
-      if (code === 500) log.error({ err }, 'dashboard could not be made')
-      else log.warn({ err }, 'dashboard not readable')
+      if (code === 500) log.error({ err }, 'dashboard could not be built')
+      else log.warn({ err }, 'dashboard data could not be read')
       const outlook = isRefreshing ? ' This page asks again by itself.' : ''
       return reply.code(code).send(toMessagePage(toHead(isRefreshing), title, words + outlook))
     }
@@ -66,13 +65,13 @@ export function addDashboard(app: FastifyInstance, { log, account, accounts, rea
   app.get('/favicon.svg', async (_request, reply) => reply.type('image/svg+xml').send(ICON))
 }
 
-/** Why there is no page. */
+/** The page that says why there is no dashboard. */
 function toAbsence(error: unknown): Refusal {
   if (!(error instanceof TooManyQuestionsError)) return toRefusal(error)
   return { code: 503, title: 'Too many different pages are asked for at once', words: 'Others are being read first.' }
 }
 
-/** Another account's numbers in its place would be taken for its own. */
+/** The page of an unknown account. Showing another account instead would be misread. */
 function toUnknown({ filters, accounts }: DashboardData, configured: readonly string[]): string {
   const known = [...new Set([...configured, ...accounts])].filter((name) => name !== filters.account).sort()
   const more = known.length > MAX_NAMES ? `, ${known.length - MAX_NAMES} more` : ''
@@ -84,4 +83,65 @@ function toHead(isRefreshing: boolean): Markup {
   return html`<link rel="stylesheet" href="/dashboard.css"><link rel="icon" href="/favicon.svg">${
     isRefreshing ? html`<meta http-equiv="refresh" content="${REFRESH_SECONDS}">` : null
   }`
+}
+
+/** The query of the URL, unvalidated. A name that is given twice has a list. */
+type Query = Readonly<Record<string, string | readonly string[] | undefined>>
+
+const DEFAULT_DAYS = 30
+const MAX_DAYS = 400
+const PERIODS = [7, 30, 90]
+
+/** Reads the filters of a URL. An invalid value is replaced by its default. Does not check that the account exists. */
+function filtersOf(query: Query, account: string): Filters {
+  const days = Number(textOf(query.days))
+  const isPeriod = Number.isInteger(days) && days >= 1 && days <= MAX_DAYS
+  return {
+    account: textOf(query.account) ?? account,
+    channel: textOf(query.channel),
+    days: isPeriod ? days : DEFAULT_DAYS,
+  }
+}
+
+/** The text of a parameter in a form that Postgres accepts; null without one. */
+function textOf(value: Query[string]): string | null {
+  const last = typeof value === 'string' ? value : (value?.at(-1) ?? '')
+  return last === '' || last.includes('\0') ? null : last.toWellFormed()
+}
+
+/** The form of the filters, and the link that starts or stops the refresh. */
+function toControls(data: DashboardData, { isRefreshing }: { readonly isRefreshing: boolean }): Markup {
+  const { filters, accounts, channels } = data
+  const periods = [...new Set([...PERIODS, filters.days])].sort((a, b) => a - b)
+  const options = [
+    select('account', 'Account', filters.account, accounts.map(toOption)),
+    select('channel', 'Channel', filters.channel ?? '', [['', 'all'], ...channels.map(toOption)]),
+    select(
+      'days',
+      'Period',
+      String(filters.days),
+      periods.map((days) => [String(days), days === 1 ? 'today' : `${days} days`]),
+    ),
+  ]
+  const query = new URLSearchParams({
+    account: filters.account,
+    ...(filters.channel === null ? {} : { channel: filters.channel }),
+    days: String(filters.days),
+    ...(isRefreshing ? { refresh: 'off' } : {}),
+  })
+  const kept = isRefreshing ? null : html`<input type="hidden" name="refresh" value="off">`
+  return html`<form method="get" action="/" aria-label="Filters">${options}${kept}<button>Show</button>
+<a class="refresh" href="/?${query.toString()}">${isRefreshing ? 'Stop refreshing' : 'Refresh by itself'}</a></form>`
+}
+
+function select(name: string, label: string, chosen: string, options: readonly (readonly [string, string])[]): Markup {
+  return html`<label>${label}<select name="${name}">${options.map(([value, text]) =>
+    value === chosen
+      ? html`<option value="${value}" selected>${text}</option>`
+      : html`<option value="${value}">${text}</option>`,
+  )}</select></label>`
+}
+
+function toOption(name: string): readonly [string, string] {
+  return [name, name]
 }

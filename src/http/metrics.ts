@@ -1,11 +1,9 @@
-import { collectDefaultMetrics, Registry } from 'prom-client'
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { FleetReport } from '../report/fleet.js'
 import type { SpidraErrorCode } from '../spidra/errors.js'
 import type { RunMode, RunStatus, RunSummary } from '../sync/run-summary.js'
-import { createFleetInstruments, createPauseGauge } from './fleet-instruments.js'
-import { createInstruments } from './instruments.js'
 
-/** How far an account has come, as the database knows it. */
+/** Freshness and totals of an account, as the database has them. */
 export interface StoredTotals {
   readonly lastCompleteAt: Date | null
   readonly rereadSince: Date | null
@@ -14,13 +12,15 @@ export interface StoredTotals {
   readonly openRejections: number
 }
 
+/** The metrics of one process. */
 export interface Metrics {
-  /** The exposition text, and its media type. */
+  /** Returns the text of the metrics. */
   readonly read: () => Promise<string>
+  /** The media type of the text. */
   readonly contentType: string
-  /** Prepares the series of an account that came later; one that is there already stays as it is. */
+  /** Creates the series of a new account. Does nothing for a known one. */
   readonly addAccount: (account: string) => void
-  /** Takes the gauges of an account away that is served no more: what stands still would raise alarms. */
+  /** Removes the gauges of an account that is no longer served: a gauge that no longer changes would raise alerts. */
   readonly forgetAccount: (account: string) => void
   readonly runStarted: (account: string) => void
   readonly observeRun: (summary: RunSummary) => void
@@ -30,15 +30,15 @@ export interface Metrics {
     readonly retry: boolean
     readonly durationMs: number
   }) => void
-  /** Shows workers and queue; their series exist from the first time on. */
+  /** Sets the series of workers and queue, which exist from the first call on. */
   readonly showFleet: (fleet: FleetReport) => void
-  /** Whether this process takes no runs for want of requests; the series exists from the first time on. */
+  /** Sets whether this process takes no runs because its request budget is spent. The series exists from the first call on. */
   readonly showPause: (isPaused: boolean) => void
-  /** Takes over what is stored. Freshness and totals come from here only: they move in the middle of a run, too. */
+  /** Sets freshness and totals from the database, their only source, because they also change in the middle of a run. */
   readonly restore: (account: string, totals: StoredTotals) => void
 }
 
-// Records, not arrays: a member added to one of the unions does not compile until it has its series here.
+// Records, not arrays: a new member of one of the unions does not compile until it has its series here.
 const OUTCOMES = Object.keys({
   ok: true,
   unauthorized: true,
@@ -62,8 +62,8 @@ const STATUSES = Object.keys({
 const ROWS = ['inserted', 'updated', 'unchanged', 'removed', 'restored', 'rejected'] as const
 
 /**
- * The metrics of one worker, on a registry of their own. All names begin with `spidra_sync_`.
- * Counters exist at 0 from the start, since Prometheus sees no increase in a series that appears with its first event.
+ * Creates the metrics of a process, on their own registry. All names begin with `spidra_sync_`. Counters start at 0,
+ * because Prometheus sees no increase in a series that appears with its first event.
  */
 export function createMetrics(options: { readonly version: string; readonly accounts: readonly string[] }): Metrics {
   const registry = new Registry()
@@ -77,7 +77,7 @@ export function createMetrics(options: { readonly version: string; readonly acco
   for (const account of options.accounts) addAccount(account)
 
   function addAccount(account: string): void {
-    // A gauge that is set to 0 again would forget what it showed.
+    // Setting the gauges to 0 again would lose their values.
     if (prepared.has(account)) return
     prepared.add(account)
     for (const mode of MODES) {
@@ -107,7 +107,7 @@ export function createMetrics(options: { readonly version: string; readonly acco
     runStarted: (account) => series.inProgress.set({ account }, 1),
     observeRun: (summary) => {
       const { account, mode, status } = summary
-      // It was taken out while its last run was under way.
+      // The account was removed while its last run was under way.
       if (!prepared.has(account)) return
       series.inProgress.set({ account }, 0)
       series.runs.inc({ account, mode, status })
@@ -137,4 +137,162 @@ export function createMetrics(options: { readonly version: string; readonly acco
       series.openRejections.set({ account }, openRejections)
     },
   }
+}
+
+const REQUEST_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+/** Up to half a day: a full pass over a large account waits for many rate limit windows. */
+const RUN_SECONDS = [0.5, 1, 5, 15, 60, 300, 900, 3_600, 14_400, 43_200]
+
+/** Creates the series of the accounts on `registry`. */
+function createInstruments(registry: Registry) {
+  const registers = [registry]
+  return {
+    runs: new Counter({
+      name: 'spidra_sync_runs_total',
+      help: 'Runs, by mode and final status.',
+      labelNames: ['account', 'mode', 'status'],
+      registers,
+    }),
+    runDuration: new Histogram({
+      name: 'spidra_sync_run_duration_seconds',
+      help: 'Duration of runs, waiting included, without skipped runs.',
+      labelNames: ['account', 'mode'],
+      buckets: RUN_SECONDS,
+      registers,
+    }),
+    inProgress: new Gauge({
+      name: 'spidra_sync_run_in_progress',
+      help: '1 while this worker runs, else 0.',
+      labelNames: ['account'],
+      registers,
+    }),
+    rows: new Counter({
+      name: 'spidra_sync_rows_total',
+      help: 'Jobs by what the merge did with them; "rejected" counts items that could not be stored.',
+      labelNames: ['account', 'outcome'],
+      registers,
+    }),
+    waited: new Counter({
+      name: 'spidra_sync_waited_seconds_total',
+      help: 'Time that runs spent waiting for the rate limit or in backoff.',
+      labelNames: ['account'],
+      registers,
+    }),
+    lastComplete: new Gauge({
+      name: 'spidra_sync_last_complete_timestamp_seconds',
+      help: 'Unix time at which the table was last proved to hold what the API lists; 0 before the first time.',
+      labelNames: ['account'],
+      registers,
+    }),
+    rereadSince: new Gauge({
+      name: 'spidra_sync_reread_since_timestamp_seconds',
+      help: 'Unix time since which every listed job has been read again; 0 before the first complete pass.',
+      labelNames: ['account'],
+      registers,
+    }),
+    listed: new Gauge({
+      name: 'spidra_sync_listed_jobs',
+      help: 'Jobs that the API listed at the last verdict; absent before the first verdict.',
+      labelNames: ['account'],
+      registers,
+    }),
+    stored: new Gauge({
+      name: 'spidra_sync_stored_jobs',
+      help: 'Listed items that were stored as jobs or kept in quarantine, at the last verdict; absent before the first verdict.',
+      labelNames: ['account'],
+      registers,
+    }),
+    openRejections: new Gauge({
+      name: 'spidra_sync_open_rejections',
+      help: 'Listed items in quarantine, because they could not be stored as jobs.',
+      labelNames: ['account'],
+      registers,
+    }),
+    requests: new Counter({
+      name: 'spidra_sync_requests_total',
+      help: 'HTTP requests to the API by outcome, retries included.',
+      labelNames: ['account', 'outcome'],
+      registers,
+    }),
+    retries: new Counter({
+      name: 'spidra_sync_retries_total',
+      help: 'HTTP requests to the API that repeated a failed one.',
+      labelNames: ['account'],
+      registers,
+    }),
+    requestDuration: new Histogram({
+      name: 'spidra_sync_request_duration_seconds',
+      help: 'Duration of HTTP requests to the API, without waiting for the rate limit.',
+      labelNames: ['account'],
+      buckets: REQUEST_SECONDS,
+      registers,
+    }),
+    build: new Gauge({
+      name: 'spidra_sync_build_info',
+      help: 'Always 1; the version is in the label.',
+      labelNames: ['version'],
+      registers,
+    }),
+  }
+}
+
+/** Each has a series from the start, because no alert fires on a missing one. */
+const ROLES = ['scheduler', 'worker', 'both']
+
+/** Creates the series of the fleet on `registry`. Every process of the fleet shows the same values. */
+function createFleetInstruments(registry: Registry): (fleet: FleetReport) => void {
+  const registers = [registry]
+  const workers = new Gauge({
+    name: 'spidra_sync_workers',
+    help: 'Processes of the fleet with a heartbeat within the last minute.',
+    labelNames: ['role'],
+    registers,
+  })
+  const requestsLeft = new Gauge({
+    name: 'spidra_sync_worker_requests_left',
+    help: 'Requests left in the rate limit window of the address of the worker, by the last answer of the API or by its own count.',
+    labelNames: ['worker'],
+    registers,
+  })
+  const waiting = new Gauge({
+    name: 'spidra_sync_queue_waiting_runs',
+    help: 'Runs that are due and not taken by a worker.',
+    registers,
+  })
+  const oldest = new Gauge({
+    name: 'spidra_sync_queue_oldest_wait_seconds',
+    help: 'Time since the oldest waiting run became due; 0 when none waits.',
+    registers,
+  })
+  const dead = new Gauge({
+    name: 'spidra_sync_queue_dead_runs',
+    help: 'Runs that failed and are not retried, since the account was last complete.',
+    labelNames: ['account'],
+    registers,
+  })
+
+  return (fleet) => {
+    workers.reset()
+    requestsLeft.reset()
+    dead.reset()
+    for (const role of ROLES) workers.set({ role }, 0)
+    for (const { worker, role, isAlive, budget } of fleet.workers) {
+      if (!isAlive) continue
+      workers.inc({ role })
+      if (budget?.remaining != null) requestsLeft.set({ worker }, budget.remaining)
+    }
+    waiting.set(fleet.waitingRuns)
+    oldest.set(fleet.oldestWaitSeconds)
+    for (const { account, runs } of fleet.deadLetters) dead.set({ account }, runs)
+  }
+}
+
+/** Creates the series of a worker about itself, which needs no database. */
+function createPauseGauge(registry: Registry): (isPaused: boolean) => void {
+  const paused = new Gauge({
+    name: 'spidra_sync_worker_paused',
+    help: '1 while this process takes no runs because its request budget is spent.',
+    registers: [registry],
+  })
+  return (isPaused) => paused.set(isPaused ? 1 : 0)
 }

@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 
-/** What a page may load beside itself, as in `{ 'style-src': "'self'" }`. Scripts are not among it. */
+/** Sources that a page may load from, such as `{ 'style-src': "'self'" }`. Scripts are never allowed. */
 export type ContentSources = Readonly<Partial<Record<'style-src' | 'img-src' | 'font-src' | 'form-action', string>>>
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** Default: the answer is not a page, and may load nothing. */
+    /** Default: none, for an answer that is not a page. */
     contentSources?: ContentSources
   }
 }
@@ -14,8 +14,8 @@ declare module 'fastify' {
 const CLOSED = { 'default-src': "'none'", 'base-uri': "'none'", 'form-action': "'none'", 'frame-ancestors': "'none'" }
 
 /**
- * What OWASP's Secure Headers Project asks of an answer (https://owasp.org/www-project-secure-headers), but for HSTS,
- * which means something over TLS only: whoever terminates that in front of us sends it.
+ * The headers that OWASP's Secure Headers Project recommends (https://owasp.org/www-project-secure-headers), except HSTS,
+ * which has an effect over TLS only: the proxy that terminates TLS sends it.
  */
 export function securityHeaders(sources: ContentSources = {}): Readonly<Record<string, string>> {
   const policy = Object.entries({ ...CLOSED, ...sources }).map(([directive, source]) => `${directive} ${source}`)
@@ -33,7 +33,7 @@ export function securityHeaders(sources: ContentSources = {}): Readonly<Record<s
   }
 }
 
-/** Puts them on every answer, refusals and errors too. A route widens its policy by its option `config.contentSources`. */
+/** Sets the headers on every answer, refusals and errors included. A route adds sources by `config.contentSources`. */
 export function addSecurityHeaders(app: FastifyInstance): void {
   app.addHook('onRequest', async ({ routeOptions }, reply) => {
     reply.headers(securityHeaders(routeOptions.config?.contentSources))

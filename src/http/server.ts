@@ -6,33 +6,35 @@ import type { StatusDocument } from '../report/status-document.js'
 import { createAccessCheck } from './access.js'
 import { addDashboard, type DashboardOptions } from './dashboard.js'
 import type { Metrics } from './metrics.js'
-import { boundReadiness, type Readiness } from './readiness.js'
 import { addSecurityHeaders, securityHeaders } from './security-headers.js'
+import { bound } from './shared-reads.js'
 
 export interface HttpServerOptions {
   readonly config: Config['http']
   readonly log: Logger
   readonly metrics: Pick<Metrics, 'read' | 'contentType'>
   readonly readiness: () => Promise<Readiness>
-  /** What `/api/status` says. */
+  /** Reads the answer of `/api/status`. */
   readonly status: () => Promise<StatusDocument>
-  /** Default: no dashboard is served. */
+  /** Default: no dashboard. */
   readonly dashboard?: Omit<DashboardOptions, 'log'>
 }
 
+/** A server that listens. */
 export interface HttpServer {
-  /** Where it listens, with the port that was in fact taken. */
+  /** The address it listens on, with the real port where the configured one is 0. */
   readonly url: string
-  /** Closes at once; answers under way are cut. */
+  /** Closes at once, and cuts off unfinished answers. */
   readonly close: () => Promise<void>
 }
 
-/** Served to anybody: orchestrators and Prometheus send no password, and these three say nothing of the jobs. */
+/** Served to every client: orchestrators and Prometheus send no password, and these answers say nothing about single jobs. */
 const PUBLIC_ROUTES: ReadonlySet<string | undefined> = new Set(['/healthz', '/readyz', '/metrics'])
 
 /**
- * Serves probes, metrics and status. Null when the configuration says `HTTP_PORT=off`.
- * Throws `ConfigError` naming the variable when the address cannot be had.
+ * Serves probes, metrics, status and dashboard. Returns null with `HTTP_PORT=off`.
+ *
+ * @throws ConfigError naming the variable, when the server cannot listen on the address
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer | null> {
   const { host, port } = options.config
@@ -40,7 +42,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
 
   const app = Fastify({
     ...{ logger: false, trustProxy: false, forceCloseConnections: true, requestTimeout: 10_000 },
-    // No hook sees a path that cannot be decoded, and Fastify's own answer would quote it.
+    // Hooks do not run for a path that cannot be decoded, and Fastify's own answer would quote the path.
     frameworkErrors: (_error, _request, reply) => void badRequest(reply.headers(securityHeaders()), 400),
   })
   addHooks(app, options)
@@ -71,8 +73,8 @@ function addRoutes(app: FastifyInstance, { log, metrics, readiness, status }: Ht
     try {
       return await status()
     } catch (err) {
-      log.warn({ err }, 'status not readable')
-      return sendError(reply, 503, 'unavailable', 'The status cannot be read now; /readyz says more.')
+      log.warn({ err }, 'status could not be read')
+      return sendError(reply, 503, 'unavailable', 'The status cannot be read now. See /readyz.')
     }
   })
 }
@@ -84,7 +86,7 @@ function addHooks(app: FastifyInstance, { config, log }: HttpServerOptions): voi
   addSecurityHeaders(app)
 
   app.addHook('onRequest', async (request, reply) => {
-    // Of a path without a route the pattern is unknown, so it is refused like the protected ones.
+    // A path without a route has no pattern, so it is refused like the protected routes.
     if (PUBLIC_ROUTES.has(request.routeOptions.url)) return
     const refusal = refusalOf(request.headers, request.ip)
     if (refusal === null) return
@@ -96,13 +98,13 @@ function addHooks(app: FastifyInstance, { config, log }: HttpServerOptions): voi
     log.debug({ method, route: routeOptions.url, status: reply.statusCode, ms: reply.elapsedTime }, 'request answered')
   })
 
-  app.setNotFoundHandler((_request, reply) => sendError(reply, 404, 'not_found', 'There is no such page.'))
+  app.setNotFoundHandler((_request, reply) => sendError(reply, 404, 'not_found', 'This page does not exist.'))
 
   app.setErrorHandler((err: Error & { statusCode?: number }, _request, reply) => {
     const status = err.statusCode ?? 500
     if (status < 500) return badRequest(reply, status)
     log.error({ err }, 'request failed')
-    return sendError(reply, 500, 'internal_error', 'The request failed; the log says why.')
+    return sendError(reply, 500, 'internal_error', 'The request failed. See the log for the reason.')
   })
 }
 
@@ -129,4 +131,24 @@ function toConfigError(error: unknown, host: string, port: number): unknown {
     default:
       return error
   }
+}
+
+/** The checks of `/readyz` by name: `database`, `migrations`, `schedules`, `freshness`. */
+export type Readiness = Readonly<Record<string, { readonly ok: boolean; readonly detail: string }>>
+
+/** `/readyz` answers within this time, because an orchestrator takes a missing answer for a dead process. */
+const READINESS_LIMIT_MS = 2_000
+
+/** Wraps `check` so that it always answers in time. A check that hangs or throws counts as failed. */
+function boundReadiness(check: () => Promise<Readiness>): () => Promise<Readiness> {
+  const answer = async () => check()
+  return bound(
+    () => answer().catch(() => failed('the check itself failed')),
+    READINESS_LIMIT_MS,
+    () => failed(`no answer within ${READINESS_LIMIT_MS} ms`),
+  )
+}
+
+function failed(detail: string): Readiness {
+  return { readiness: { ok: false, detail } }
 }

@@ -1,19 +1,22 @@
-/** So long an answer is given to others too, in milliseconds. */
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** An answer is shared for this long after it came, in milliseconds. */
 const SHARED_MS = 1_000
 
-/** Whoever comes when so many different questions wait is turned away. */
+/** Different questions that may wait at once; a further one is refused. */
 const MAX_WAITING = 20
 
-/** More different questions wait than can be answered soon. */
+/** `MAX_WAITING` different questions are waiting already. */
 export class TooManyQuestionsError extends Error {
   override readonly name = 'TooManyQuestionsError'
 }
 
 /**
- * Wraps `read` for many readers: one question at a time, and whoever asks the same while it is under way, or within a
- * second of its end, gets the same answer. So a wall of screens costs the database no more than one.
+ * Wraps `read` so that many readers cost the database no more than one. Different questions are read one after the other;
+ * the same question, asked during a read or within a second after it, gets the same answer.
  *
- * @param now milliseconds on a clock that never goes back.
+ * @param now milliseconds on a clock that never goes back
+ * @throws TooManyQuestionsError when 20 different questions are waiting
  */
 export function createSharedReads<Question, Answer>(
   read: (question: Question) => Promise<Answer>,
@@ -36,9 +39,35 @@ export function createSharedReads<Question, Answer>(
       () => {
         entry.until = now() + SHARED_MS
       },
-      // A failure is not kept: the next one may find the database again.
+      // A failure is not shared: the next read may succeed.
       () => void answers.delete(key),
     )
     return answer
+  }
+}
+
+/**
+ * Wraps `work` so that it answers within `limitMs`: after that `late` gives the answer. While a call hangs, no second one
+ * is started, so that calls do not pile up on a slow database.
+ */
+export function bound<Answer>(work: () => Promise<Answer>, limitMs: number, late: () => Answer): () => Promise<Answer> {
+  let pending: Promise<Answer> | null = null
+
+  return async () => {
+    pending ??= Promise.resolve()
+      .then(work)
+      .finally(() => {
+        pending = null
+      })
+    const timer = new AbortController()
+    const timeout = sleep(limitMs, undefined, { signal: timer.signal, ref: false }).then(late)
+    // Nothing else handles a rejection of the one that loses the race.
+    timeout.catch(() => {})
+    pending.catch(() => {})
+    try {
+      return await Promise.race([pending, timeout])
+    } finally {
+      timer.abort()
+    }
   }
 }

@@ -3,7 +3,7 @@ import { isReadOnly } from '../db/client.js'
 import { databaseErrorCode } from '../db/connection-error.js'
 import { type FreshnessFacts, readFreshnessFacts } from '../db/freshness-facts.js'
 import { MigrationError, pendingMigrations } from '../db/migrate.js'
-import type { Readiness } from '../http/readiness.js'
+import type { Readiness } from '../http/server.js'
 import { FRESH_LIMITS, type FreshLimits, toFreshLimitMs } from '../report/fresh-limit.js'
 
 /** The rule that decides whether a table is fresh. */

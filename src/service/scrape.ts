@@ -1,6 +1,6 @@
 import type { Database } from '../db/client.js'
-import { bound } from '../http/bound.js'
 import type { Metrics } from '../http/metrics.js'
+import { bound } from '../http/shared-reads.js'
 import type { Logger } from '../logging/logger.js'
 import { readProgress } from '../report/fleet.js'
 

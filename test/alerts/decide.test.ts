@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { decideAlerts } from '../../src/alerts/decide.js'
+import { decideAlerts, watchDatabase } from '../../src/alerts/decide.js'
 import type { AlertFacts } from '../../src/db/alert-facts.js'
 
 const NONE = { count: 0, runId: null, errorCode: null, errorMessage: null }
@@ -23,7 +23,7 @@ const decide = (change: Partial<AlertFacts>) =>
 const firing = (change: Partial<AlertFacts>) => decide(change).filter(({ state }) => state === 'firing')
 const kinds = (change: Partial<AlertFacts>) => firing(change).map(({ kind }) => kind)
 
-test('says of every kind whether it fires; when all is well none does', () => {
+test('decides every kind; without trouble none fires', () => {
   expect(decide({}).map(({ kind, state }) => `${kind} ${state}`)).toEqual([
     'runs_failing resolved',
     'key_refused resolved',
@@ -34,7 +34,7 @@ test('says of every kind whether it fires; when all is well none does', () => {
   ])
 })
 
-test('an account in which nothing has run yet raises nothing', () => {
+test('an account without any run has no alert', () => {
   expect(kinds({ verdict: null, lastCompleteAt: null, lagSeconds: null, stuckAfterHours: 0 })).toEqual([])
 })
 
@@ -50,13 +50,13 @@ describe('failed runs', () => {
     ])
   })
 
-  test('fire at the first where the threshold is 1', () => {
+  test('fire at the first with a threshold of 1', () => {
     const [failing] = decideAlerts({ ...CALM, failures: failed(1) }, { afterFailures: 1, staleMinutes: 60 })
 
     expect(failing).toMatchObject({ state: 'firing', summary: expect.stringMatching(/^1 run /) })
   })
 
-  test('leave the last verdict as it was', () => {
+  test('do not change the last verdict', () => {
     const verdict = { runId: '7', status: 'partial', reason: 'list_moving' }
 
     expect(kinds({ verdict, failures: failed(3) })).toEqual(['runs_failing', 'run_partial'])
@@ -64,7 +64,7 @@ describe('failed runs', () => {
 })
 
 describe('a refusal', () => {
-  test('is told with its run and the words of its error, and with no cause of our own: a 403 has several', () => {
+  test('is reported with its run and its error message, and with no guess at the cause: a 403 has several', () => {
     expect(firing({ refusals: refused(2) })).toEqual([
       {
         ...{ kind: 'key_refused', state: 'firing' },
@@ -74,12 +74,12 @@ describe('a refusal', () => {
     ])
   })
 
-  test('fires at once, and is not told a second time as failing runs', () => {
+  test('fires at once, and is not reported again as failing runs', () => {
     expect(kinds({ refusals: refused(1) })).toEqual(['key_refused'])
     expect(kinds({ refusals: refused(9) })).toEqual(['key_refused'])
   })
 
-  test('stays refused while later runs fail of something else, which counts by itself', () => {
+  test('keeps firing while later runs fail for another reason, which is counted separately', () => {
     expect(kinds({ refusals: refused(1), failures: failed(2) })).toEqual(['key_refused'])
     expect(kinds({ refusals: refused(1), failures: failed(3) })).toEqual(['runs_failing', 'key_refused'])
   })
@@ -93,7 +93,7 @@ describe('a partial run', () => {
     expect(partial?.summary).toContain('mass_removal')
   })
 
-  test('does not when it only has not ended its first pass', () => {
+  test('does not fire for an unfinished first pass', () => {
     expect(kinds({ verdict: { runId: '9', status: 'partial', reason: 'first_pass_unfinished' } })).toEqual([])
   })
 })
@@ -106,12 +106,12 @@ describe('age', () => {
     ])
   })
 
-  test('does not before the first complete run, however long the first pass takes', () => {
+  test('does not fire before the first complete run, however long the first pass takes', () => {
     expect(kinds({ lastCompleteAt: null, lagSeconds: null, failures: failed(1) })).toEqual([])
   })
 })
 
-test('stuck jobs fire, and some are named', () => {
+test('stuck jobs fire, and the alert names some of them', () => {
   const [stuck] = firing({ stuckJobs: 1200, stuckUuids: ['a', 'b'] })
 
   expect(stuck?.summary).toBe('1,200 jobs made no progress for over 6 hours: a, b, ...')
@@ -121,4 +121,51 @@ test('stuck jobs fire, and some are named', () => {
 
 test('open rejections fire', () => {
   expect(firing({ openRejections: 2 })).toMatchObject([{ kind: 'rejections', details: { openRejections: 2 } }])
+})
+
+describe('the alert about the database', () => {
+  const unrecorded = { status: 'failed', runId: null, reason: 'Cannot reach Postgres' }
+  const at = (minute: number) => new Date(Date.UTC(2026, 2, 1, 12, minute))
+
+  /** A watch after these runs, one a minute. */
+  function afterRuns(...runs: readonly Parameters<ReturnType<typeof watchDatabase>['runEnded']>[0][]) {
+    const watch = watchDatabase(3)
+    for (const [minute, run] of runs.entries()) watch.runEnded(run, at(minute))
+    return watch
+  }
+
+  test('fires after the threshold of unrecorded runs in a row, since the run that reached it', () => {
+    expect(afterRuns(unrecorded, unrecorded).due()).toBeNull()
+    expect(afterRuns(unrecorded, unrecorded, unrecorded, unrecorded).due()).toEqual({
+      ...{ kind: 'database_unavailable', state: 'firing', since: at(2) },
+      summary: '4 runs in a row could not use the database: Cannot reach Postgres',
+      details: { failedRuns: 4, reason: 'Cannot reach Postgres' },
+    })
+  })
+
+  test.each([
+    ['a complete run', { status: 'complete', runId: '1', reason: null }],
+    ['a failed run that was recorded', { status: 'failed', runId: '1', reason: 'No answer' }],
+  ])('%s resets the count', (_, run) => {
+    expect(afterRuns(unrecorded, unrecorded, run, unrecorded).due()).toBeNull()
+  })
+
+  test.each(['skipped', 'aborted'])('a %s run counts neither way', (status) => {
+    const run = { status, runId: null, reason: null }
+
+    expect(afterRuns(unrecorded, unrecorded, run).due()).toBeNull()
+    expect(afterRuns(unrecorded, unrecorded, run, unrecorded).due()).toMatchObject({ state: 'firing' })
+  })
+
+  test('is due until it was sent, and so is its end', () => {
+    const watch = afterRuns(unrecorded, unrecorded, unrecorded)
+    expect(watch.due()).toEqual(watch.due())
+    watch.noteSent('firing')
+    expect(watch.due()).toBeNull()
+
+    watch.runEnded({ status: 'complete', runId: '1', reason: null }, at(9))
+    expect(watch.due()).toMatchObject({ state: 'resolved', since: at(9) })
+    watch.noteSent('resolved')
+    expect(watch.due()).toBeNull()
+  })
 })

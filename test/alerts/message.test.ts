@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { type Tidings, toMessage } from '../../src/alerts/message.js'
+import { type Notification, toMessage } from '../../src/alerts/message.js'
 import { createRedact } from '../../src/logging/redact.js'
 
-const TIDINGS: Tidings = {
+const NOTIFICATION: Notification = {
   account: 'default',
   kind: 'runs_failing',
   state: 'firing',
@@ -16,26 +16,26 @@ const TIDINGS: Tidings = {
     errorMessage: 'Spidra answered 503 (Service Unavailable)',
   },
 }
-const compose = (change: Partial<Tidings> = {}, secrets: readonly string[] = []) =>
-  toMessage({ ...TIDINGS, ...change }, createRedact(secrets))
+const compose = (change: Partial<Notification> = {}, secrets: readonly string[] = []) =>
+  toMessage({ ...NOTIFICATION, ...change }, createRedact(secrets))
 
 test('is the sample of docs/alerts.md', () => {
   expect(readFileSync('docs/alerts.md', 'utf8')).toContain(`\`\`\`json\n${JSON.stringify(compose(), null, 2)}\n\`\`\``)
 })
 
-test('tells a recovery by another mark and word', () => {
+test('marks a resolved alert with another symbol and word', () => {
   const { text } = compose({ state: 'resolved', summary: 'Runs no longer fail.', details: {} })
 
   expect(text).toBe('\u{1f7e2} [resolved] spidra-sync, account default: Runs no longer fail.')
 })
 
-test('has the same id whenever the same change is told, and another for the next', () => {
+test('has the same id for the same change of state, and another for the next', () => {
   expect(compose({ summary: 'other words' }).id).toBe(compose().id)
   expect(compose({ since: new Date('2026-03-01T12:00:00.124Z') }).id).not.toBe(compose().id)
 })
 
 describe('a hostile text', () => {
-  test('is no link, no mention and no markup in a chat', () => {
+  test('makes no link, no mention and no markup in a chat', () => {
     const { text } = compose({ account: '<!channel>', summary: '<https://evil.test|click> & @everyone' })
 
     expect(text).not.toMatch(/[<>]|@\w|&(?!amp;|lt;|gt;)/)
@@ -43,11 +43,11 @@ describe('a hostile text', () => {
     expect(text).toContain('&lt;https://evil.test|click&gt; &amp; @\u200beveryone')
   })
 
-  test('stays what it was in the fields, which are no markup', () => {
+  test('is unchanged in the fields, which are not markup', () => {
     expect(compose({ summary: '<b> & @x' }).summary).toBe('<b> & @x')
   })
 
-  test('moves no cursor and turns no reading direction', () => {
+  test('loses control characters and marks of the reading direction', () => {
     const { text, summary, details } = compose({
       summary: 'a\u001b[2J\n\u202eb\ud800c',
       details: { errorMessage: 'a\u0000\nb' },
@@ -58,7 +58,7 @@ describe('a hostile text', () => {
     expect(details).toEqual({ errorMessage: 'a b' })
   })
 
-  test('is cut, and not in the middle of a character', () => {
+  test('is cut, but not inside a character', () => {
     const long = '\u{1f600}<'.repeat(100_000)
     const message = compose({ account: long, summary: long, details: { errorMessage: long } })
 

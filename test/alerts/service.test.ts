@@ -7,7 +7,7 @@ import { emptyList, fakeSpidra, reply } from '../support/fake-spidra.js'
 import type { TestDatabase } from '../support/test-database.js'
 import { openWebhookReceiver, WEBHOOK_TOKEN, type WebhookReceiver } from '../support/webhook-receiver.js'
 
-/** A service that runs every second, and tries nothing twice. */
+/** The environment of a service that runs every second, and retries nothing. */
 const envOf = (
   api: { readonly url: string },
   database: { readonly url: string },
@@ -25,7 +25,7 @@ const countRuns = async ({ sql }: TestDatabase, status: string) => {
   return rows[0]?.runs ?? 0
 }
 
-/** Sends SIGTERM; how the process ended, and after how many milliseconds. */
+/** Sends SIGTERM, and returns how the process ended and after how many milliseconds. */
 async function terminate(service: CliProcess) {
   const signalledAt = performance.now()
   service.kill('SIGTERM')
@@ -34,7 +34,7 @@ async function terminate(service: CliProcess) {
   return { code, stderr, tookMs: performance.now() - signalledAt }
 }
 
-test('failing runs are told once, not again after a restart, and their end is told', async () => {
+test('failing runs are reported once, not again after a restart, and their end is reported', async () => {
   await using database = await createCliDatabase()
   await using receiver = await openWebhookReceiver()
   let answer = reply(500, { message: 'Out <of> order' })
@@ -62,7 +62,7 @@ test('failing runs are told once, not again after a restart, and their end is to
   expect(status.stdout).toMatch(/^Alert runs_failing since .* UTC: 3 runs in a row failed/m)
 })
 
-test('a refused key is told at once, and by one of two services of the account', async () => {
+test('a refused key is reported at once, and by only one of two services of the account', async () => {
   await using database = await createCliDatabase()
   await using receiver = await openWebhookReceiver()
   await using api = await startSimulator({ jobs: 10, key: 'spd_another', rateLimit: 'off' })
@@ -78,7 +78,7 @@ test('a refused key is told at once, and by one of two services of the account',
   expect(receiver.posted[0]?.message.summary).toContain('Check SPIDRA_API_KEY')
 })
 
-test('a webhook that does not answer holds up neither a run nor the end', async () => {
+test('a webhook that does not answer delays neither a run nor the stop', async () => {
   await using database = await createCliDatabase()
   await using receiver = await openWebhookReceiver()
   receiver.answer = () => {}
@@ -95,7 +95,7 @@ test('a webhook that does not answer holds up neither a run nor the end', async 
   expect(tookMs).toBeLessThan(AT_ONCE_MS)
 })
 
-test('a webhook that is away is an error in the log, and nothing else', async () => {
+test('an unreachable webhook causes an error in the log, and nothing else', async () => {
   await using database = await createCliDatabase()
   await using api = await startSimulator({ jobs: 10, key: 'spd_another', rateLimit: 'off' })
   // A port that was free a moment ago.
@@ -112,7 +112,7 @@ test('a webhook that is away is an error in the log, and nothing else', async ()
   expect(await terminate(service)).toMatchObject({ code: 0, stderr: '' })
 })
 
-test('a pause between runs that is longer than ALERT_STALE_MINUTES is warned of', async () => {
+test('the log warns of a schedule interval longer than ALERT_STALE_MINUTES', async () => {
   await using database = await createCliDatabase()
   await using receiver = await openWebhookReceiver()
   await using api = await startSimulator({ jobs: 10, key: API_KEY, rateLimit: 'off' })

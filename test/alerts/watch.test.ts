@@ -24,7 +24,7 @@ interface Changes extends Partial<Omit<AlertWatchOptions, 'config'>> {
   readonly webhookUrl?: string | null
 }
 
-/** A watch with a log that can be read; it looks only when told, unless the test says otherwise. */
+/** A watch with its log lines. It checks only when the test calls `check`, unless `checkEveryMs` is given. */
 async function watching(receiver: WebhookReceiver, { webhookUrl = receiver.url, ...changes }: Changes = {}) {
   const logged: string[] = []
   const secrets = [WEBHOOK_TOKEN, receiver.url]
@@ -44,9 +44,9 @@ async function watching(receiver: WebhookReceiver, { webhookUrl = receiver.url, 
     ...changes,
   })
   onTestFinished(() => watch.stop())
-  /** Every look ends with what is due; the log says when a message is through. */
+  /** Waits for a log line, such as the one that a message was sent. */
   const logs = (pattern: RegExp) => expect.poll(() => logged.join(''), { timeout: 20_000 }).toMatch(pattern)
-  return { watch, logged, logs, look: () => watch.runEnded(COMPLETE) }
+  return { watch, logged, logs, check: () => watch.runEnded(COMPLETE) }
 }
 
 const reject = () =>
@@ -60,31 +60,31 @@ const grow = (age: string) =>
      ON CONFLICT (account) DO UPDATE SET last_complete_at = excluded.last_complete_at`,
     [age],
   )
-/** What the database says was told; a look is over when it says so. */
-const isTold = (state: string) =>
+/** Waits until the database has noted that the webhook accepted the message of `state`. */
+const isSent = (state: string) =>
   expect.poll(() => sql('SELECT told_state FROM spidra.alerts'), { timeout: 20_000 }).toEqual([{ told_state: state }])
 
-test('tells once when trouble begins and once when it is over, however often it looks', async () => {
+test('sends one message when an alert fires and one when it is resolved, however often it checks', async () => {
   await using receiver = await openWebhookReceiver()
-  const { look } = await watching(receiver, { checkEveryMs: 20 })
+  const { check } = await watching(receiver, { checkEveryMs: 20 })
   await reject()
-  look()
-  await isTold('firing')
-  look()
+  check()
+  await isSent('firing')
+  check()
   await resolve()
-  await isTold('resolved')
+  await isSent('resolved')
 
   expect(receiver.told()).toEqual(['rejections firing', 'rejections resolved'])
 })
 
-test('notices age by itself, though no run ends', async () => {
+test('notices a stale table although no run ends', async () => {
   await using receiver = await openWebhookReceiver()
   await grow('2 hours')
   await watching(receiver, { checkEveryMs: 20 })
 
-  await isTold('firing')
+  await isSent('firing')
   await grow('1 minute')
-  await isTold('resolved')
+  await isSent('resolved')
 
   expect(receiver.told()).toEqual(['stale firing', 'stale resolved'])
   expect(receiver.posted[0]?.message).toMatchObject({
@@ -93,49 +93,49 @@ test('notices age by itself, though no run ends', async () => {
   })
 })
 
-test('five workers tell once, and a restarted one not again', async () => {
+test('five workers send one message, and a restarted one sends none', async () => {
   await using receiver = await openWebhookReceiver()
   await reject()
   const workers = [1, 2, 3, 4, 5].map((number) => ({ db: openDatabase(database.url), worker: `host:${number}` }))
   onTestFinished(async () => void (await Promise.all(workers.map(({ db }) => db.$disconnect()))))
 
   const first = await Promise.all(workers.map((options) => watching(receiver, { ...options, checkEveryMs: 20 })))
-  await isTold('firing')
+  await isSent('firing')
   await Promise.all(first.map(({ watch }) => watch.stop()))
   const second = await watching(receiver)
   await resolve()
-  second.look()
-  await isTold('resolved')
+  second.check()
+  await isSent('resolved')
 
   expect(receiver.told()).toEqual(['rejections firing', 'rejections resolved'])
 })
 
-describe('a message that is not taken', () => {
-  test('is an error in the log, without the address, and is due at the next look', async () => {
+describe('a message that is not accepted', () => {
+  test('is an error in the log, without the address, and is sent again by the next check', async () => {
     await using receiver = await openWebhookReceiver()
     receiver.answer = answering(404)
-    const { look, logs, logged } = await watching(receiver)
+    const { check, logs, logged } = await watching(receiver)
     await reject()
-    look()
+    check()
     await logs(/"level":"error".*"kind":"rejections".*HTTP 404.*"msg":"alert could not be sent"/)
     await expect.poll(() => sql('SELECT claimed_by FROM spidra.alerts')).toEqual([{ claimed_by: null }])
 
     receiver.answer = taken
-    look()
-    await isTold('firing')
+    check()
+    await isSent('firing')
 
     expect(receiver.told()).toEqual(['rejections firing', 'rejections firing'])
     expect(receiver.posted[0]?.message).toEqual(receiver.posted[1]?.message)
     expect(logged.join('')).not.toContain(WEBHOOK_TOKEN)
   })
 
-  test('keeps no other from being told', async () => {
+  test('does not keep others from being sent', async () => {
     await using receiver = await openWebhookReceiver()
     receiver.answer = (response) => answering(receiver.posted.at(-1)?.message.kind === 'stale' ? 400 : 200)(response)
-    const { look, logs } = await watching(receiver)
+    const { check, logs } = await watching(receiver)
     await reject()
     await grow('2 hours')
-    look()
+    check()
 
     await logs(/"kind":"rejections","state":"firing","msg":"alert sent"/)
     await logs(/"kind":"stale".*"msg":"alert could not be sent"/)
@@ -143,12 +143,12 @@ describe('a message that is not taken', () => {
 })
 
 describe('a stop', () => {
-  test('cuts off what is being sent, and leaves it to the next worker', async () => {
+  test('cuts off a message, which the next worker sends', async () => {
     await using receiver = await openWebhookReceiver()
     receiver.answer = () => {}
-    const { look, watch } = await watching(receiver, { limits: { timeoutMs: HOUR_MS } })
+    const { check, watch } = await watching(receiver, { limits: { timeoutMs: HOUR_MS } })
     await reject()
-    look()
+    check()
     await receiver.receives(1)
 
     await watch.stop()
@@ -158,8 +158,8 @@ describe('a stop', () => {
     ])
     receiver.answer = taken
     const next = await watching(receiver, { worker: 'host:2' })
-    next.look()
-    await isTold('firing')
+    next.check()
+    await isSent('firing')
   })
 
   test('does not wait for a database that does not answer', async () => {
@@ -170,10 +170,10 @@ describe('a stop', () => {
     const address = mute.address()
     if (address === null || typeof address === 'string') throw new Error('no port')
     const db = openDatabase(`postgres://127.0.0.1:${address.port}/x`)
-    const { look, watch } = await watching(receiver, { db })
-    // Asked before the look, so it is given up before it, too.
-    const asked = readAlertFacts(db, 'default').catch(() => 'database given up')
-    look()
+    const { check, watch } = await watching(receiver, { db })
+    // Starts before the check, so it also times out before it.
+    const asked = readAlertFacts(db, 'default').catch(() => 'database timed out')
+    check()
     await expect.poll(() => sockets.size, { timeout: 20_000 }).toBeGreaterThan(0)
 
     expect(await Promise.race([asked, watch.stop().then(() => 'stopped')])).toBe('stopped')
@@ -183,37 +183,37 @@ describe('a stop', () => {
     await db.$disconnect()
   })
 
-  test('ends the looking', async () => {
+  test('ends the checks', async () => {
     await using receiver = await openWebhookReceiver()
-    const { look, watch } = await watching(receiver, { checkEveryMs: 20 })
+    const { check, watch } = await watching(receiver, { checkEveryMs: 20 })
     await watch.stop()
     await reject()
-    look()
-    const { look: other } = await watching(receiver)
+    check()
+    const { check: other } = await watching(receiver)
     other()
-    await isTold('firing')
+    await isSent('firing')
 
     expect(receiver.posted).toHaveLength(1)
   })
 })
 
-test('without a webhook the states are kept, and told as soon as there is one', async () => {
+test('without a webhook the states are stored, and sent as soon as there is one', async () => {
   await using receiver = await openWebhookReceiver()
   await reject()
   const silent = await watching(receiver, { webhookUrl: null })
-  silent.look()
+  silent.check()
   await expect.poll(() => sql('SELECT state FROM spidra.alerts')).toEqual([{ state: 'firing' }])
   await silent.watch.stop()
   expect(receiver.posted).toEqual([])
 
-  const { look } = await watching(receiver)
-  look()
-  await isTold('firing')
+  const { check } = await watching(receiver)
+  check()
+  await isSent('firing')
 
   expect(receiver.told()).toEqual(['rejections firing'])
 })
 
-test('a database that is away is told from memory, and told to be back', async () => {
+test('an unreachable database is reported from memory, and its return too', async () => {
   await using receiver = await openWebhookReceiver()
   await using relay = await openRelay(database.url)
   const db = openDatabase(relay.url)

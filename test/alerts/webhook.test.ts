@@ -31,12 +31,12 @@ function webhookTo(url: string, options: Partial<WebhookOptions> = {}) {
   return webhook
 }
 
-/** Answers in this order, and takes all that comes after. */
+/** Gives these answers in turn, and accepts all later messages. */
 function answerInTurn(receiver: WebhookReceiver, ...answers: WebhookReceiver['answer'][]): void {
   receiver.answer = (response) => (answers.shift() ?? taken)(response)
 }
 
-/** What a post was refused with, and everything that a log could make of it. */
+/** The error of a post, and everything that a log could show of it. */
 async function refusalOf(work: Promise<void>) {
   const error = await work.then(
     () => null,
@@ -55,7 +55,7 @@ test('posts the message as JSON', async () => {
   expect(receiver.posted[0]?.path).toBe(`/services/${WEBHOOK_TOKEN}`)
 })
 
-test('sends credentials of the address in a header', async () => {
+test('sends the credentials of the address in a header', async () => {
   await using receiver = await openWebhookReceiver()
   const url = receiver.url.replace('http://', 'http://us%40er:pass%3Aword@')
 
@@ -65,7 +65,7 @@ test('sends credentials of the address in a header', async () => {
   expect(receiver.posted[0]?.headers).toMatchObject({ authorization })
 })
 
-test('an https address goes through HTTPS_PROXY, which sees no path; an http one does not', async () => {
+test('uses HTTPS_PROXY for an https address, whose path the proxy does not see, and not for an http one', async () => {
   await using proxy = await fakeProxy('refuse')
   await using receiver = await openWebhookReceiver()
   const through = { proxy: { url: proxy.url, except: null } }
@@ -79,7 +79,7 @@ test('an https address goes through HTTPS_PROXY, which sees no path; an http one
   expect(JSON.stringify(proxy.requests)).not.toContain(WEBHOOK_TOKEN)
 })
 
-describe('posts again', () => {
+describe('retries', () => {
   test.each([
     ['429', answering(429)],
     ['408', answering(408)],
@@ -94,7 +94,7 @@ describe('posts again', () => {
     expect(receiver.posted).toHaveLength(3)
   })
 
-  test('after silence', async () => {
+  test('after a timeout', async () => {
     await using receiver = await openWebhookReceiver()
     answerInTurn(receiver, () => {})
 
@@ -103,7 +103,7 @@ describe('posts again', () => {
     expect(receiver.posted).toHaveLength(2)
   })
 
-  test('three times, then gives up', async () => {
+  test('three times, and then fails', async () => {
     await using receiver = await openWebhookReceiver()
     receiver.answer = answering(500)
 
@@ -114,8 +114,8 @@ describe('posts again', () => {
   })
 })
 
-describe('does not post again', () => {
-  test.each([400, 403, 404, 410])('after %i', async (status) => {
+describe('does not retry', () => {
+  test.each([400, 403, 404, 410])('after a %i', async (status) => {
     await using receiver = await openWebhookReceiver()
     receiver.answer = answering(status)
 
@@ -125,7 +125,7 @@ describe('does not post again', () => {
     expect(receiver.posted).toHaveLength(1)
   })
 
-  test.each([301, 302, 307, 308])('where a %i points', async (status) => {
+  test.each([301, 302, 307, 308])('after a redirect %i, which it does not follow', async (status) => {
     await using receiver = await openWebhookReceiver()
     await using other = await openWebhookReceiver()
     receiver.answer = answering(status, { location: other.url })
@@ -137,7 +137,7 @@ describe('does not post again', () => {
   })
 })
 
-test('an endless answer counts by its status', async () => {
+test('judges an endless answer by its status', async () => {
   await using receiver = await openWebhookReceiver()
   receiver.answer = (response) => {
     response.writeHead(200)
@@ -150,8 +150,8 @@ test('an endless answer counts by its status', async () => {
   expect(receiver.posted).toHaveLength(1)
 })
 
-describe('an error does not show the address', () => {
-  test('where the webhook refuses', async () => {
+describe('an error does not contain the address', () => {
+  test('when the webhook refuses', async () => {
     await using receiver = await openWebhookReceiver()
     receiver.answer = answering(404)
 
@@ -161,7 +161,7 @@ describe('an error does not show the address', () => {
     expect(text).toContain('Check ALERT_WEBHOOK_URL')
   })
 
-  test('where nobody listens, or the name is unknown', async () => {
+  test('when nothing listens, or the host is unknown', async () => {
     for (const host of ['127.0.0.1:9', 'no-such-host.invalid']) {
       const { error, text } = await refusalOf(webhookTo(`http://${host}/${WEBHOOK_TOKEN}`).post(MESSAGE, NEVER))
 
@@ -171,8 +171,8 @@ describe('an error does not show the address', () => {
   })
 })
 
-describe('an abort ends it at once', () => {
-  test('while the webhook is silent', async () => {
+describe('an abort ends a post at once', () => {
+  test('while the webhook does not answer', async () => {
     await using receiver = await openWebhookReceiver()
     const stopper = new AbortController()
     receiver.answer = () => stopper.abort(new Error('stopped'))
@@ -180,7 +180,7 @@ describe('an abort ends it at once', () => {
     await expect(webhookTo(receiver.url).post(MESSAGE, stopper.signal)).rejects.toThrow('stopped')
   })
 
-  test('in a backoff', async () => {
+  test('during a backoff', async () => {
     await using receiver = await openWebhookReceiver()
     const stopper = new AbortController()
     receiver.answer = (response) => {
@@ -203,8 +203,8 @@ describe('an abort ends it at once', () => {
     expect(receiver.posted).toEqual([])
   })
 
-  test('while a connection hangs, which then keeps nothing alive', async () => {
-    // Takes the connection of a TLS client and never greets it.
+  test('while a connection hangs, which then does not keep the process alive', async () => {
+    // Accepts the connection of a TLS client and never answers its handshake.
     const mute = createServer(() => stopper.abort(new Error('stopped')))
     const stopper = new AbortController()
     await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve))

@@ -2,7 +2,7 @@ import type { Measurement } from '../../bench/measurement.js'
 import type { Row } from '../../bench/run.js'
 import { FIRST } from '../../bench/workloads.js'
 
-/** A run of one second that went well, but for what is given. */
+/** A successful run of one second, changed by `given`. */
 export function measurement(given: Partial<Measurement> = {}): Measurement {
   return {
     seconds: 1,
@@ -21,7 +21,7 @@ export function measurement(given: Partial<Measurement> = {}): Measurement {
   }
 }
 
-/** What ours took for a first load, but for what is given. */
+/** Measurements of a first load by spidra-sync, changed by `given`. */
 export function row(given: Partial<Row>, ...measurements: Partial<Measurement>[]): Row {
   return {
     workload: 'a workload',

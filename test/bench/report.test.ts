@@ -1,9 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { faultsOf } from '../../bench/correctness.js'
-import { toMarkdown } from '../../bench/report/document.js'
-import { toFailures } from '../../bench/report/failures.js'
+import { toFailures, toMarkdown } from '../../bench/report/document.js'
 import { jobsPerSecond, median, medianOf, repeatedRequests } from '../../bench/report/figures.js'
-import { toGoals } from '../../bench/report/goals.js'
+import { faultsOf, toGoals } from '../../bench/report/goals.js'
 import { toGrowthChart } from '../../bench/report/growth-chart.js'
 import { toHeadline } from '../../bench/report/headline.js'
 import type { Row } from '../../bench/run.js'
@@ -16,7 +14,7 @@ const byRow = { subject: 'row by row', role: 'script', jobs: 10_000 } as const
 const fetchLimit = { subject: 'limit: fetch', role: 'limit' } as const
 const copyLimit = { subject: 'limit: COPY', role: 'limit' } as const
 
-/** All that the targets need; met, one and all, and just so where they are bounds. */
+/** Measurements that meet all targets; those with a bound are met exactly. */
 const GOOD: readonly Row[] = [
   row({}, { seconds: 1 }),
   row({ step: UNCHANGED }, { seconds: 1 }),
@@ -39,13 +37,13 @@ const missed = (...rows: Row[]) =>
     .map(({ text, figure }) => `${text}: ${figure}`)
 
 describe('figures', () => {
-  test('the median is the middle one, or half way between the middle two, of those that are known', () => {
+  test('the median is the middle value, or the mean of the middle two, of the known values', () => {
     expect(medianOf([5, 1, 3])).toBe(3)
     expect(medianOf([4, null, 1, 2, 100])).toBe(3)
     expect(medianOf([null])).toBeNull()
   })
 
-  test('rounds that failed are no part of a figure', () => {
+  test('failed rounds do not count in a figure', () => {
     const one = row({ jobs: 1000 }, { seconds: 2 }, { seconds: 0.01, code: 1 }, { seconds: 4 })
 
     expect(median(one, ({ seconds }) => seconds)).toBe(3)
@@ -53,7 +51,7 @@ describe('figures', () => {
     expect(jobsPerSecond(row({}, { code: 1 }))).toBeNull()
   })
 
-  test('repeated requests are those of both runs without the pages of the list', () => {
+  test('repeated requests are those of both runs minus the pages of the list', () => {
     const rows = [
       row({ kind: 'kill', jobs: 10_000, step: KILLED }, { code: null, requests: 101 }, { code: null, requests: 104 }),
       row({ kind: 'kill', jobs: 10_000, step: AGAIN }, { requests: 200 }, { requests: 110 }),
@@ -62,7 +60,7 @@ describe('figures', () => {
     expect(repeatedRequests(rows, 'ours', 10_000)).toEqual([101, 14])
   })
 
-  test('a round that was over before the kill, or failed after it, tells of no repeated requests', () => {
+  test('a round that ended before the kill, or failed after it, gives no repeated requests', () => {
     const rows = [
       row({ kind: 'kill', jobs: 10_000, step: KILLED }, { code: 0, requests: 200 }, { code: null, requests: 100 }),
       row({ kind: 'kill', jobs: 10_000, step: AGAIN }, { requests: 200 }, { code: 1, requests: 3 }),
@@ -73,16 +71,16 @@ describe('figures', () => {
 })
 
 describe('targets', () => {
-  test('are met where each bound is kept', () => {
+  test('are met when each bound is kept exactly', () => {
     expect(verdicts(GOOD)).toEqual(Array.from({ length: 12 }, () => true))
   })
 
-  test('are neither met nor missed where nothing was measured', () => {
+  test('are neither met nor missed when nothing was measured', () => {
     expect(verdicts([])).toEqual(Array.from({ length: 12 }, () => null))
     expect(toGoals([], SIZES)[0]?.figure).toBe('not measured')
   })
 
-  test('are missed by the worst round where safety is bounded', () => {
+  test('are judged by the worst round where the target is a bound for safety', () => {
     const kill = { kind: 'kill', jobs: 100_000 } as const
 
     expect(missed(row({ jobs: 1000, step: STEADY }, {}, {}, { tableWalBytes: 8000, requests: 2 }))).toEqual([
@@ -100,7 +98,7 @@ describe('targets', () => {
     ).toEqual([expect.stringMatching(/: 22$/)])
   })
 
-  test('are missed by the median where speed and memory are bounded', () => {
+  test('are judged by the median where the target is about speed or memory', () => {
     const slow = { seconds: 1.001, peakRssBytes: 199e6 }
 
     expect(missed(row({}, { ...slow, seconds: 0.1 }, slow, { ...slow, seconds: 9 }))).toEqual([
@@ -114,7 +112,7 @@ describe('targets', () => {
     ])
   })
 
-  test('take the fastest peer, each at its largest list', () => {
+  test('compare with the fastest peer, each peer at its largest list', () => {
     const singer = { subject: 'Singer', role: 'peer' } as const
     const goal = toGoals(
       [...GOOD, row({ ...singer, jobs: 10_000 }, { seconds: 0.1 }), row({ ...singer }, { seconds: 5 })],
@@ -129,14 +127,14 @@ describe('targets', () => {
 })
 
 describe('report', () => {
-  test('marks who had a smaller list, and compares with ours at that size', () => {
+  test('marks a subject with a smaller list, and compares it with spidra-sync at that size', () => {
     const headline = toHeadline([...GOOD, row({ jobs: 10_000 }, { seconds: 0.5 })], SIZES)
 
     expect(headline).toContain('| row by row \\* | 10,000 | 1,667 | 12.0 |')
     expect(headline).toContain('| dlt | 100,000 | 10,000 | 10.0 | 5,000 | 20 |')
   })
 
-  test('shows a failure with its code and the last thing said', () => {
+  test('shows a failure with its exit code and its last line of output', () => {
     const rows = [row({ ...dlt, workload: 'w' }, {}, { code: 3, output: 'Traceback\n  File `x`\nHTTPError: 429\n\n' })]
 
     expect(toFailures(rows)).toContain('- dlt, w, first load: ended with 3 in 1 of 2 rounds: `HTTPError: 429`')
@@ -146,7 +144,7 @@ describe('report', () => {
     expect(toFailures(GOOD)).toBe('')
   })
 
-  test('draws a chart on white once two sizes were measured', () => {
+  test('draws a chart on a white ground once two sizes were measured', () => {
     expect(toGrowthChart(GOOD.filter(({ jobs }) => jobs === 100_000))).toBeNull()
     const svg = toGrowthChart([...GOOD])
     expect(svg).toMatch(/^<svg width="880" height="640"/)
@@ -156,7 +154,7 @@ describe('report', () => {
 })
 
 describe('correctness', () => {
-  test('asks for nothing but ours, and has nothing to say of a good run', () => {
+  test('checks spidra-sync only, and finds no error in a good run', () => {
     const other = row({ ...dlt }, { code: 1, truth: { listed: 9, missing: 1, stale: 0, extra: 0 } })
 
     expect(faultsOf([...GOOD, other])).toEqual([])
@@ -168,14 +166,14 @@ describe('correctness', () => {
     ['holds other jobs', row({ kind: 'churn' }, { truth: { listed: 9, missing: 0, stale: 0, extra: 1 } })],
     ['could not be compared', row({}, { truth: null })],
     ['wrote 40 bytes', row({ step: UNCHANGED }, { tableWalBytes: 40 })],
-    ['wrote nobody knows how many bytes', row({ step: STEADY }, { tableWalBytes: null })],
+    ['wrote an unknown number of bytes', row({ step: STEADY }, { tableWalBytes: null })],
     ['made 2 requests', row({ step: STEADY }, { requests: 2 })],
     ['ended with 0', row({ kind: 'kill', step: KILLED }, { code: 0 })],
-  ])('tells what is wrong: %s', (text, bad) => {
+  ])('reports the error: %s', (text, bad) => {
     expect(faultsOf([bad])).toEqual([expect.stringContaining(text)])
   })
 
-  test('tells of more than twenty repeated requests', () => {
+  test('reports more than twenty repeated requests', () => {
     const kill = { kind: 'kill', jobs: 10_000, step: KILLED } as const
     const rows = (requests: number) => [
       row({ ...kill }, { code: null, requests: 100 }),

@@ -5,7 +5,7 @@ const CLIENT = '192.0.2.1'
 
 const basic = (pair: string) => `Basic ${Buffer.from(pair).toString('base64')}`
 
-test('with a password: whoever sends it, under any user, to any name', () => {
+test('with a password: admits every client that sends it, under any user and Host header', () => {
   const refusalOf = createAccessCheck({ host: '0.0.0.0', dashboardPassword: 'pä:ss' })
 
   expect(refusalOf({ host: 'any.test', authorization: basic('me:pä:ss') }, CLIENT)).toBeNull()
@@ -32,7 +32,7 @@ test.each([
 })
 
 test.each(['0.0.0.0', '::', '10.0.0.5', 'worker.internal'])(
-  'without a password nobody gets in on %s, not even by a local name',
+  'without a password nobody is admitted on %s, not even with a local Host header',
   (host) => {
     expect(createAccessCheck({ host, dashboardPassword: null })({ host: 'localhost' }, CLIENT)).toMatchObject({
       status: 403,
@@ -52,7 +52,7 @@ test.each([
   ['127.0.0.1.evil.test', false],
   ['localhost:8080@evil.test', false],
   ['', false],
-])('without a password on loopback, the Host header %s passes: %s', (header, passes) => {
+])('without a password on loopback, the Host header %s is admitted: %s', (header, passes) => {
   const refusal = createAccessCheck({ host: '127.8.8.8', dashboardPassword: null })({ host: header }, CLIENT)
 
   expect(refusal === null).toBe(passes)
@@ -62,7 +62,7 @@ describe('wrong passwords', () => {
   const right = { authorization: basic('me:pass') }
   const wrong = { authorization: basic('me:guess') }
 
-  /** With a clock that the test moves, and the addresses that were blocked. */
+  /** A check with a clock that the test sets; `blocked` are the addresses that it blocked. */
   function guarded() {
     const clock = { now: 0 }
     const blocked: string[] = []
@@ -78,7 +78,7 @@ describe('wrong passwords', () => {
     return { refusalOf, fail, clock, blocked }
   }
 
-  test('from one address are ten; then even the right one is refused, until the window of five minutes ends', () => {
+  test('ten from one address block it, even with the right password, until the window of five minutes ends', () => {
     const { refusalOf, fail, clock, blocked } = guarded()
     fail(CLIENT, 1)
     clock.now = 60_000
@@ -96,7 +96,7 @@ describe('wrong passwords', () => {
     expect(blocked).toEqual([CLIENT, CLIENT])
   })
 
-  test('do not count against other addresses, and a right one in between does not start anew', () => {
+  test('do not count for other addresses, and a right password in between does not reset the count', () => {
     const { refusalOf, fail } = guarded()
     fail(CLIENT, 9)
     expect(refusalOf(right, CLIENT)).toBeNull()
@@ -106,7 +106,7 @@ describe('wrong passwords', () => {
     expect(refusalOf(right, '192.0.2.2')).toBeNull()
   })
 
-  test('are not what a browser sends that has not asked its user yet', () => {
+  test('are not counted for requests without a password, as a browser sends them first', () => {
     const { refusalOf } = guarded()
 
     for (let visit = 0; visit < 50; visit += 1) expect(refusalOf({}, CLIENT)?.status).toBe(401)
@@ -119,7 +119,7 @@ describe('wrong passwords', () => {
     ['2001:db8:1:2::1', '2001:db8:1:2:ffff:ffff:ffff:ffff', '2001:db8:1:3::1'],
     ['2001:db8::1', '2001:db8:0:0:ffff:ffff:ffff:ffff', '2001:db8::ffff:ffff:ffff:ffff:ffff'],
     ['::1', '::2:2', '1::1'],
-  ])('of %s count as those of %s, and not of %s', (one, same, other) => {
+  ])('from %s count as those from %s, and not as those from %s', (one, same, other) => {
     const { refusalOf, fail } = guarded()
     fail(one, 5)
     fail(same, 5)
@@ -129,7 +129,7 @@ describe('wrong passwords', () => {
     expect(refusalOf(right, other)).toBeNull()
   })
 
-  test('are remembered of a thousand addresses and no more, the latest ones', () => {
+  test('are remembered for the latest thousand addresses', () => {
     const { refusalOf, fail } = guarded()
     const addresses = Array.from({ length: 1_000 }, (_, index) => `10.0.${index >> 8}.${index & 255}`)
     fail(CLIENT, 10)

@@ -17,7 +17,7 @@ const dashboard = {
 }
 const server = await serveDashboard(dashboard)
 
-/** A pool of its own, closed at the end of the block. */
+/** A separate pool, closed at the end of the block. */
 function pool(url: string, options: Parameters<typeof openDatabase>[1] = {}): { db: Database } & AsyncDisposable {
   const db = openDatabase(url, options)
   return { db, [Symbol.asyncDispose]: () => db.$disconnect() }
@@ -33,7 +33,7 @@ async function pageOf(path: string): Promise<string> {
 const numberIn = (page: string, name: string) => new RegExp(`data-number="${name}">([^<]*)<`).exec(page)?.[1]
 
 describe('the page', () => {
-  test('allows no script and no foreign source, and has no style of its own', async () => {
+  test('allows no script and no foreign source, and has no inline style', async () => {
     const answer = await fetch(`${server.url}/`)
     const page = await answer.text()
 
@@ -41,7 +41,7 @@ describe('the page', () => {
     expect(answer.headers.get('content-security-policy')).toBe(
       "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; style-src 'self'; img-src 'self'",
     )
-    // What stands in quotes or between tags is text, whatever it looks like.
+    // Everything in quotes or between tags is text.
     const tags = page.replace(/"[^"]*"/g, '""').match(/<[^>]*>/g) ?? []
     expect(tags.filter((tag) => /^<(script|style|img|iframe)\b| (style|on\w+)=/i.test(tag))).toEqual([])
     expect(page).toMatch(/^<!doctype html>\n<html lang="en">/)
@@ -56,7 +56,7 @@ describe('the page', () => {
     expect(page).toContain('&lt;/td&gt;&lt;script&gt;alert(&quot;x&quot;)&lt;/script&gt;')
   })
 
-  test('takes filters from the URL, hostile ones too, and leaves out what makes no sense', async () => {
+  test('takes filters from the URL, hostile ones too, and ignores invalid ones', async () => {
     const hostile = encodeURIComponent(HOSTILE)
     const of = async (path: string) => numberIn(await pageOf(path), 'jobs')
 
@@ -69,7 +69,7 @@ describe('the page', () => {
   })
 
   test.each(['nope', "';DROP SCHEMA spidra;--", HOSTILE])(
-    'of the account %j, which nobody knows, says with 404 so and which there are',
+    'of the unknown account %j is a 404 that lists the known ones',
     async (account) => {
       const answer = await fetch(`${server.url}/?account=${encodeURIComponent(account)}&days=7`)
       const page = await answer.text()
@@ -80,7 +80,7 @@ describe('the page', () => {
     },
   )
 
-  test('of an account that is configured, and of one that is stored only, is there', async () => {
+  test('exists for an account that is only configured, and for one that is only stored', async () => {
     await database.sql("INSERT INTO spidra.sync_state (account) VALUES ('left the file')")
 
     for (const account of ['not yet begun', 'left the file'])
@@ -89,7 +89,7 @@ describe('the page', () => {
     await database.sql("DELETE FROM spidra.sync_state WHERE account = 'left the file'")
   })
 
-  test('refreshes by itself until told not to', async () => {
+  test('reloads by itself unless the URL says refresh=off', async () => {
     expect(await pageOf('/')).toContain('<meta http-equiv="refresh" content="30">')
     expect(await pageOf('/?refresh=off')).not.toContain('http-equiv="refresh"')
   })
@@ -104,7 +104,7 @@ describe('the page', () => {
     expect(page.match(/<details><summary>Table: [^<]+<\/summary><div[^>]*><table>/g)).toHaveLength(5)
   })
 
-  test('all SQL on it runs as it stands, in a transaction that may only read', async () => {
+  test('all SQL on it runs unchanged in a read-only transaction', async () => {
     const page = await pageOf(`/?channel=${encodeURIComponent(HOSTILE)}`)
     const texts = [...page.matchAll(/<pre tabindex="0"><code>([^<]+)<\/code>/g)].map(([, text = '']) => decode(text))
 
@@ -114,7 +114,7 @@ describe('the page', () => {
 })
 
 describe('the routes', () => {
-  test('the stylesheet and the icon are ours', async () => {
+  test('the stylesheet and the icon are served', async () => {
     const css = await fetch(`${server.url}/dashboard.css`)
     const icon = await fetch(`${server.url}/favicon.svg`)
 
@@ -122,14 +122,14 @@ describe('the routes', () => {
     expect([icon.status, icon.headers.get('content-type')]).toEqual([200, 'image/svg+xml'])
   })
 
-  test('need the password like the rest', async () => {
+  test('need the password', async () => {
     await using closed = await serveDashboard(dashboard, { dashboardPassword: 'canary' })
 
     for (const path of ['/', '/dashboard.css', '/favicon.svg'])
       expect([path, (await fetch(closed.url + path)).status]).toEqual([path, 401])
   })
 
-  /** What the page says where `db` is read, and what is logged. */
+  /** The page that is served when `db` is read, and the log lines. */
   async function absenceOn(db: Database, path = '/', options: Parameters<typeof readDashboard>[2] = {}) {
     await using served = await serveDashboard({ ...dashboard, read: (filters) => readDashboard(db, filters, options) })
     const answer = await fetch(served.url + path)
@@ -137,7 +137,7 @@ describe('the routes', () => {
     return { status: answer.status, title: /<h1>([^<]*)</.exec(page)?.[1], page, logged: served.logged.join() }
   }
 
-  test('with the database away the page says so in words with 503, asks again, and keeps the error to the log', async () => {
+  test('with an unreachable database the page is a 503 that says so and reloads; only the log has the error', async () => {
     await using relay = await openRelay(database.url)
     await using away = pool(relay.url)
     await relay.cut()
@@ -147,10 +147,10 @@ describe('the routes', () => {
     expect([status, title]).toEqual([503, 'The database does not answer'])
     expect(page).toMatch(/http-equiv="refresh".*This page asks again by itself\./s)
     expect(page).not.toContain('127.0.0.1')
-    expect(logged).toMatch(/"level":"warn".*"msg":"dashboard not readable"/)
+    expect(logged).toMatch(/"level":"warn".*"msg":"dashboard data could not be read"/)
   })
 
-  test('that does not refresh does not say that it asks again', async () => {
+  test('a page that does not reload does not announce a reload', async () => {
     await using relay = await openRelay(database.url)
     await using away = pool(relay.url)
     await relay.cut()
@@ -158,7 +158,7 @@ describe('the routes', () => {
     expect((await absenceOn(away.db, '/?refresh=off')).page).not.toMatch(/asks again|http-equiv="refresh"/)
   })
 
-  test('with all connections in use the page says that, and not that the database is away', async () => {
+  test('with all connections in use the page says that, and not that the database does not answer', async () => {
     await using busy = pool(database.url, { connectTimeoutMs: 2_000 })
     await using lock = await hold(database, 'LOCK TABLE spidra.alerts IN ACCESS EXCLUSIVE MODE')
     const waiting = Promise.all([1, 2, 3, 4].map(() => busy.db.alert.count().then((count) => count)))
@@ -172,7 +172,7 @@ describe('the routes', () => {
     expect(page).not.toContain('does not answer')
   })
 
-  test('with a query that takes too long the page says that', async () => {
+  test('with a query over the time limit the page says that', async () => {
     await using slow = pool(database.url)
     await using _lock = await hold(database, 'LOCK TABLE spidra.sync_state IN ACCESS EXCLUSIVE MODE')
 
@@ -181,7 +181,7 @@ describe('the routes', () => {
     })
   })
 
-  test('with a database that refuses the page names the kind of refusal', async () => {
+  test('with a query that the database refuses the page names the error code', async () => {
     await using other = await createTestDatabase()
     await other.sql('DROP SCHEMA spidra_reporting CASCADE')
 
@@ -192,7 +192,7 @@ describe('the routes', () => {
     expect(page).not.toContain('sync_freshness')
   })
 
-  test('with a fault of our own the page does not blame the database: 500, and an error in the log', async () => {
+  test('with an error of our own the page is a 500 that does not blame the database, and the log has the error', async () => {
     await using faulty = await serveDashboard({ ...dashboard, read: () => Promise.reject(new TypeError('canary')) })
 
     const answer = await fetch(faulty.url)
@@ -204,7 +204,7 @@ describe('the routes', () => {
     expect(faulty.logged.join()).toMatch(/"level":"error".*canary/)
   })
 
-  test('for which too many others wait says so', async () => {
+  test('a page behind too many waiting ones is refused with that reason', async () => {
     const done = new EventEmitter()
     let started = 0
     await using crowded = await serveDashboard({
@@ -226,7 +226,7 @@ describe('the routes', () => {
     expect(refused).toContain('<h1>Too many different pages are asked for at once</h1>')
   })
 
-  test('thirty readers at once cost one reading', async () => {
+  test('thirty readers at once cause one read', async () => {
     let count = 0
     await using wall = await serveDashboard({
       ...dashboard,

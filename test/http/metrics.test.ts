@@ -43,7 +43,7 @@ test('every name begins with spidra_sync_', async () => {
   expect(names.length).toBeGreaterThan(50)
 })
 
-test('counters are there at 0 before anything has happened', async () => {
+test('counters are 0 before the first event', async () => {
   const { sample } = observed()
 
   expect(await sample('spidra_sync_runs_total{account="default",mode="incremental",status="failed"}')).toBe(0)
@@ -58,7 +58,7 @@ test('counters are there at 0 before anything has happened', async () => {
   expect(await sample('spidra_sync_listed_jobs{account="default"}')).toBeUndefined()
 })
 
-test('a complete run counts, and leaves the totals and the time of freshness to the database', async () => {
+test('a complete run is counted, and sets neither totals nor freshness, which come from the database', async () => {
   const { metrics, sample } = observed()
 
   metrics.runStarted('default')
@@ -75,7 +75,7 @@ test('a complete run counts, and leaves the totals and the time of freshness to 
   expect(await sample('spidra_sync_last_complete_timestamp_seconds{account="default"}')).toBe(0)
 })
 
-test('what is stored is shown as it is, also where it is no longer known when the table was complete', async () => {
+test('restore shows the stored values, also when the time of the last complete run is no longer known', async () => {
   const { metrics, sample } = observed()
 
   metrics.restore('default', {
@@ -100,7 +100,7 @@ test('what is stored is shown as it is, also where it is no longer known when th
   expect(await sample('spidra_sync_reread_since_timestamp_seconds{account="default"}')).toBe(0)
 })
 
-test('a skipped run counts, and has no duration', async () => {
+test('a skipped run is counted, and has no duration', async () => {
   const { metrics, sample } = observed()
 
   metrics.observeRun({ ...SUMMARY, status: 'skipped' })
@@ -110,7 +110,7 @@ test('a skipped run counts, and has no duration', async () => {
   expect(await sample('spidra_sync_rows_total{account="default",outcome="inserted"}')).toBe(0)
 })
 
-test('requests count by account and outcome, retries beside them', async () => {
+test('requests are counted by account and outcome, and retries separately', async () => {
   const { metrics, sample } = observed(['one', 'two'])
 
   metrics.observeRequest({ account: 'one', outcome: 'server_error', retry: false, durationMs: 100 })
@@ -124,7 +124,7 @@ test('requests count by account and outcome, retries beside them', async () => {
   expect(await sample('spidra_sync_request_duration_seconds_count{account="one"}')).toBe(2)
 })
 
-test('an account that comes later has its counters at 0 too, and one that is there keeps its own', async () => {
+test('an account that is added later has its counters at 0, and a known one keeps its values', async () => {
   const { metrics, sample } = observed(['old'])
   const failed = (account: string) => `spidra_sync_runs_total{account="${account}",mode="full",status="failed"}`
   expect(await sample(failed('new'))).toBeUndefined()
@@ -138,7 +138,7 @@ test('an account that comes later has its counters at 0 too, and one that is the
   expect(await sample('spidra_sync_run_in_progress{account="old"}')).toBe(1)
 })
 
-test('two workers in one process do not share their series', async () => {
+test('two metrics in one process do not share their series', async () => {
   const [one, other] = [observed(), observed()]
 
   one.metrics.observeRun(SUMMARY)
@@ -146,7 +146,7 @@ test('two workers in one process do not share their series', async () => {
   expect(await other.sample('spidra_sync_runs_total{account="default",mode="full",status="complete"}')).toBe(0)
 })
 
-test('an account that is taken out has no freshness any more, which would raise alarms for ever', async () => {
+test('a removed account has no freshness gauge, which would raise alerts for ever', async () => {
   const { metrics, sample } = observed(['old', 'stays'])
   const lastComplete = (account: string) => `spidra_sync_last_complete_timestamp_seconds{account="${account}"}`
   const totals = {
@@ -155,7 +155,7 @@ test('an account that is taken out has no freshness any more, which would raise 
   for (const account of ['old', 'stays']) metrics.restore(account, totals)
 
   metrics.forgetAccount('old')
-  // A run that was still under way ends now.
+  // Its last run ends after that.
   metrics.observeRun({ ...SUMMARY, account: 'old' })
 
   expect(await sample(lastComplete('old'))).toBeUndefined()

@@ -17,7 +17,7 @@ async function answers() {
   }
 }
 
-test('an answer may load nothing, send nothing and be framed by nobody', async () => {
+test('an answer may load nothing, send nothing and be framed by no page', async () => {
   const { plain } = await answers()
 
   expect(plain).toMatchObject({
@@ -36,7 +36,7 @@ test('an answer may load nothing, send nothing and be framed by nobody', async (
   expect(plain).not.toHaveProperty('x-powered-by')
 })
 
-test('a route widens the policy by what it names, and by nothing else', async () => {
+test('a route adds only the sources that it names to the policy', async () => {
   const { plain, page } = await answers()
 
   expect(page['content-security-policy']).toBe(`${plain['content-security-policy']}; style-src 'self'; img-src 'self'`)
@@ -47,7 +47,7 @@ test('a route widens the policy by what it names, and by nothing else', async ()
   })
 })
 
-/** What differs between any two answers. */
+/** The headers that differ between any two answers. */
 function changing({ date, 'content-length': length }: Readonly<Record<string, string>>) {
   return { date, 'content-length': length }
 }

@@ -5,6 +5,7 @@ import { createMetrics } from '../../src/http/metrics.js'
 import { type HttpServerOptions, startHttpServer } from '../../src/http/server.js'
 import { createLogger } from '../../src/logging/logger.js'
 import type { StatusDocument } from '../../src/report/status-document.js'
+import { decideFreshness } from '../../src/service/readiness.js'
 
 const STATUS: StatusDocument = { version: 1, accounts: [], fleet: null }
 
@@ -12,7 +13,7 @@ interface Changes extends Partial<Omit<HttpServerOptions, 'config'>> {
   readonly config?: Partial<HttpServerOptions['config']>
 }
 
-/** A server on a free port, asked over a real connection; `logged` are its log lines. */
+/** A server on a free port, which is asked over a real connection; `logged` are its log lines. */
 async function serving(changes: Changes = {}) {
   const logged: string[] = []
   const destination = { write: (line: string) => logged.push(line) }
@@ -37,7 +38,7 @@ interface Answer {
   readonly body: string
 }
 
-/** Not `fetch`, which does not let a caller choose the Host header. */
+/** Sends a request without `fetch`, which does not let a caller choose the Host header. */
 function get(options: {
   port: number
   path: string
@@ -58,7 +59,7 @@ function get(options: {
 }
 
 describe('probes', () => {
-  test('/healthz says that the process is alive', async () => {
+  test('/healthz answers that the process is alive', async () => {
     await using server = await serving()
 
     expect(await server.ask('/healthz')).toMatchObject({ status: 200, body: '{"status":"ok"}' })
@@ -83,12 +84,43 @@ describe('probes', () => {
     expect(JSON.parse(body)).toEqual({ status: 'not_ready', checks })
   })
 
-  test('/readyz answers within 2 s though the database hangs, and /healthz at once', async () => {
+  test('/readyz answers within 2 s while the database hangs, and /healthz at once', async () => {
     await using server = await serving({ readiness: () => new Promise(() => {}) })
 
     const slow = server.ask('/readyz')
     expect((await server.ask('/healthz')).status).toBe(200)
     expect(await slow).toMatchObject({ status: 503, body: expect.stringContaining('no answer within 2000 ms') })
+  })
+
+  test('/readyz answers 503 when the check throws, at once or later, and shows nothing of the error', async () => {
+    const checks: HttpServerOptions['readiness'][] = [
+      () => Promise.reject(new Error('canary')),
+      () => {
+        throw new Error('canary')
+      },
+    ]
+    for (const readiness of checks) {
+      await using server = await serving({ readiness })
+
+      const { status, body } = await server.ask('/readyz')
+
+      expect(status).toBe(503)
+      expect(JSON.parse(body).checks).toEqual({ readiness: { ok: false, detail: 'the check itself failed' } })
+    }
+  })
+
+  test('/readyz answers 503 once the last verdict is older than three intervals, and than 15 minutes', async () => {
+    const now = new Date('2026-03-01T12:00:00Z')
+    const statusAfter = async (minutes: number, intervalMinutes: number) => {
+      const lastCompleteAt = new Date(now.getTime() - minutes * 60_000)
+      const facts = { lastCompleteAt, failingSince: null, running: null }
+      const freshness = decideFreshness(facts, { intervalMs: intervalMinutes * 60_000 }, now)
+      await using server = await serving({ readiness: async () => ({ freshness }) })
+      return (await server.ask('/readyz')).status
+    }
+
+    expect([await statusAfter(30, 10), await statusAfter(31, 10)]).toEqual([200, 503])
+    expect([await statusAfter(15, 1), await statusAfter(16, 1)]).toEqual([200, 503])
   })
 
   test('/metrics is in the text format of Prometheus', async () => {
@@ -112,7 +144,7 @@ describe('/api/status', () => {
     expect(JSON.parse(body)).toEqual(STATUS)
   })
 
-  test('answers 503 when the database does not, and keeps the error to the log', async () => {
+  test('answers 503 when the database does not answer, and writes the error to the log only', async () => {
     await using server = await serving({ status: () => Promise.reject(new Error('canary at 10.0.0.5')) })
 
     const { status, body } = await server.ask('/api/status')
@@ -127,7 +159,7 @@ describe('access', () => {
   const PROTECTED = ['/api/status', '/', '/no-such-page', '/healthz/../api/status', '//api/status']
   const PUBLIC = ['/healthz', '/readyz', '/metrics']
 
-  test('where others can connect, without a password only probes and metrics are served', async () => {
+  test('without a password on a public address, only probes and metrics are served', async () => {
     await using server = await serving({ config: { host: '0.0.0.0' } })
 
     for (const path of PROTECTED) {
@@ -137,7 +169,7 @@ describe('access', () => {
     for (const path of PUBLIC) expect([path, (await server.ask(path)).status]).toEqual([path, 200])
   })
 
-  test('with a password the rest needs it, and a browser is told to ask for it', async () => {
+  test('with a password, every other route needs it, and a browser is told to ask for it', async () => {
     await using server = await serving({ config: { host: '0.0.0.0', dashboardPassword: 'canary' } })
     const authorization = `Basic ${Buffer.from('any:canary').toString('base64')}`
 
@@ -150,7 +182,7 @@ describe('access', () => {
     expect((await server.ask('/no-such-page', { authorization })).status).toBe(404)
   })
 
-  test('ten wrong passwords get a 429 with Retry-After, one line in the log, and the probes all the same', async () => {
+  test('after ten wrong passwords a client gets 429 with Retry-After, and still the probes; the log has one line', async () => {
     await using server = await serving({ config: { dashboardPassword: 'canary' } })
     const withPassword = (password: string) =>
       server.ask('/api/status', { authorization: `Basic ${Buffer.from(`any:${password}`).toString('base64')}` })
@@ -166,7 +198,7 @@ describe('access', () => {
     expect(server.logged.join()).not.toMatch(/canary|guess-/)
   })
 
-  test('on loopback without a password, a foreign Host header gets nothing but the probes', async () => {
+  test('on loopback without a password, a foreign Host header gets the probes only', async () => {
     await using server = await serving()
 
     expect((await server.ask('/api/status', { host: 'rebound.test' })).status).toBe(403)
@@ -174,7 +206,7 @@ describe('access', () => {
     expect((await server.ask('/readyz', { host: '10.1.2.3:8080' })).status).toBe(200)
   })
 
-  test('X-Forwarded-Host does not stand in for the Host header', async () => {
+  test('X-Forwarded-Host does not replace the Host header', async () => {
     await using server = await serving()
 
     const headers = { host: 'rebound.test', 'x-forwarded-host': 'localhost' }
@@ -183,7 +215,7 @@ describe('access', () => {
 })
 
 describe('every answer', () => {
-  test('carries the security headers, refusals and errors too', async () => {
+  test('has the security headers, refusals and errors included', async () => {
     await using server = await serving({ status: () => Promise.reject(new Error('no')) })
 
     for (const path of ['/healthz', '/api/status', '/no-such-page', '/%zz']) {
@@ -224,7 +256,7 @@ describe('every answer', () => {
     expect((await server.ask('/healthz', {}, 'DELETE')).status).toBe(404)
   })
 
-  test('leaves no line in the log at info', async () => {
+  test('writes no log line at level info', async () => {
     await using server = await serving()
 
     await server.ask('/healthz')
@@ -257,7 +289,7 @@ describe('the address', () => {
     await expect(startHttpServer({ config, log, metrics, readiness: unused, status: unused })).resolves.toBeNull()
   })
 
-  test('is free again after close, though a client keeps its connection', async () => {
+  test('is free again after close, even if a client keeps its connection', async () => {
     const first = await serving()
     await fetch(`http://127.0.0.1:${first.port}/healthz`)
     await first[Symbol.asyncDispose]()

@@ -1,7 +1,8 @@
-import { expect, test } from 'vitest'
-import { createSharedReads } from '../../src/http/shared-reads.js'
+import { EventEmitter, once } from 'node:events'
+import { describe, expect, test } from 'vitest'
+import { bound, createSharedReads } from '../../src/http/shared-reads.js'
 
-/** Reads that end when the test says so. */
+/** Reads that end when the test decides. */
 function heldReads() {
   const asked: {
     readonly question: string
@@ -16,50 +17,96 @@ function heldReads() {
 
 const settled = () => new Promise<void>((resolve) => setImmediate(resolve))
 
-test('whoever asks the same while it is read, or within a second of it, gets the same answer', async () => {
-  const { asked, clock, ask } = heldReads()
+describe('shared reads', () => {
+  test('the same question during a read, or within a second after it, gets the same answer', async () => {
+    const { asked, clock, ask } = heldReads()
 
-  const both = [ask('a'), ask('a')]
-  await settled()
-  expect(asked).toHaveLength(1)
-  asked[0]?.resolve('one')
-  expect(await Promise.all(both)).toEqual(['one', 'one'])
-  clock.ms = 999
-  expect(await ask('a')).toBe('one')
-  clock.ms = 1_000
-  void ask('a')
-  await settled()
-  expect(asked).toHaveLength(2)
+    const both = [ask('a'), ask('a')]
+    await settled()
+    expect(asked).toHaveLength(1)
+    asked[0]?.resolve('one')
+    expect(await Promise.all(both)).toEqual(['one', 'one'])
+    clock.ms = 999
+    expect(await ask('a')).toBe('one')
+    clock.ms = 1_000
+    void ask('a')
+    await settled()
+    expect(asked).toHaveLength(2)
+  })
+
+  test('different questions are read one after the other', async () => {
+    const { asked, ask } = heldReads()
+
+    const answers = [ask('a'), ask('b')]
+    await settled()
+    expect(asked.map(({ question }) => question)).toEqual(['a'])
+    asked[0]?.resolve('one')
+    await settled()
+    asked[1]?.resolve('two')
+    expect(await Promise.all(answers)).toEqual(['one', 'two'])
+  })
+
+  test('a failure is passed on, not shared, and does not stop the next read', async () => {
+    const { asked, ask } = heldReads()
+
+    const first = ask('a')
+    await settled()
+    asked[0]?.reject(new Error('away'))
+    await expect(first).rejects.toThrow('away')
+    const second = ask('a')
+    await settled()
+    asked[1]?.resolve('back')
+    expect(await second).toBe('back')
+  })
+
+  test('refuses more than twenty different questions at once', async () => {
+    const { ask } = heldReads()
+
+    for (let n = 0; n < 20; n += 1) void ask(String(n))
+    await expect(ask('one more')).rejects.toThrow('Too many')
+  })
 })
 
-test('different questions are read one after the other', async () => {
-  const { asked, ask } = heldReads()
+describe('bound work', () => {
+  test('passes on an answer that comes in time', async () => {
+    await expect(
+      bound(
+        async () => 'answer',
+        20,
+        () => 'late',
+      )(),
+    ).resolves.toBe('answer')
+  })
 
-  const answers = [ask('a'), ask('b')]
-  await settled()
-  expect(asked.map(({ question }) => question)).toEqual(['a'])
-  asked[0]?.resolve('one')
-  await settled()
-  asked[1]?.resolve('two')
-  expect(await Promise.all(answers)).toEqual(['one', 'two'])
-})
+  test('answers late after the limit', async () => {
+    const work = bound(
+      () => new Promise<string>(() => {}),
+      20,
+      () => 'late',
+    )
 
-test('a failure is told, not kept, and does not stop the next', async () => {
-  const { asked, ask } = heldReads()
+    await expect(work()).resolves.toBe('late')
+  })
 
-  const first = ask('a')
-  await settled()
-  asked[0]?.reject(new Error('away'))
-  await expect(first).rejects.toThrow('away')
-  const second = ask('a')
-  await settled()
-  asked[1]?.resolve('back')
-  expect(await second).toBe('back')
-})
+  test('starts no second call while one hangs, and starts one after that', async () => {
+    let started = 0
+    const hanging = new EventEmitter()
+    const work = bound(
+      async () => {
+        started += 1
+        if (started === 1) await once(hanging, 'end')
+        return 'answer'
+      },
+      20,
+      () => 'late',
+    )
 
-test('more than twenty different questions at once are turned away', async () => {
-  const { ask } = heldReads()
+    await Promise.all([work(), work(), work()])
+    expect(started).toBe(1)
 
-  for (let n = 0; n < 20; n += 1) void ask(String(n))
-  await expect(ask('one more')).rejects.toThrow('too many'.replace('t', 'T'))
+    hanging.emit('end')
+    await expect(work()).resolves.toBe('answer')
+    await work()
+    expect(started).toBe(2)
+  })
 })

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { installOnce } from '../../bench/subjects/installed.js'
+import { installOnce } from '../../bench/subjects/peers.js'
 
 let parent: string
 let folder: string
@@ -14,7 +14,7 @@ beforeEach(async () => {
 
 afterEach(() => rm(parent, { recursive: true, force: true }))
 
-/** Puts a file there, and counts how often. */
+/** An installation that creates a file in the folder, and counts its calls. */
 function installer(file: string) {
   let times = 0
   return {
@@ -29,7 +29,7 @@ function installer(file: string) {
   }
 }
 
-test('installs once, and anew into an empty folder when the pins change', async () => {
+test('installs once, and again into an empty folder when the pinned versions change', async () => {
   const [one, two] = [installer('one'), installer('two')]
 
   expect(await installOnce(folder, ['peer==1'], one.install)).toBeNull()
@@ -39,7 +39,7 @@ test('installs once, and anew into an empty folder when the pins change', async 
   expect(await readdir(folder)).toEqual(['installed', 'two'])
 })
 
-test('tells in one line why it could not, and tries again the next time', async () => {
+test('returns the reason of a failure in one line, and tries again the next time', async () => {
   const failing = () =>
     Promise.reject(Object.assign(new Error('Command failed: pip'), { stderr: 'a\nERROR: no network\n' }))
   const good = installer('one')
