@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises'
-import { UsageError } from '../config/errors.js'
+import { errorCode, UsageError } from '../config/errors.js'
 import type { Database } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { pendingMigrations } from '../db/migrate.js'
@@ -14,11 +14,11 @@ export interface ReportFlags {
   readonly days: number
   /** One line of JSON instead of text. */
   readonly json: boolean
-  /** Also write a page into this file. */
+  /** File to write the numbers to, as an HTML page. */
   readonly html?: string
 }
 
-/** `spidra-sync report`: the numbers of the dashboard, reckoned with every job. Returns the exit code. */
+/** `spidra-sync report`: shows the numbers of the dashboard, computed from every job. Returns the exit code. */
 export async function runReportCommand(context: CommandContext<string | null>, flags: ReportFlags): Promise<number> {
   const { stdout } = context
   if (flags.html !== undefined && context.accounts.length > 1) {
@@ -52,7 +52,7 @@ async function reportOne(
 ): Promise<void> {
   const data = await readDashboard(db, { account, channel: null, days }, { isExact: true })
   if (html !== undefined) {
-    // It brings the chart library along.
+    // Loaded here, because it needs the chart library.
     const { toReportFile } = await import('../report/report-file.js')
     await writeReport(html, toReportFile(data))
   }
@@ -65,7 +65,8 @@ async function writeReport(path: string, page: string): Promise<void> {
   try {
     await writeFile(path, page)
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown'
-    throw new UsageError(`The report cannot be written to ${path} (${code}).`, { cause: error })
+    throw new UsageError(`The report cannot be written to ${path} (${errorCode(error) ?? 'unknown error'}).`, {
+      cause: error,
+    })
   }
 }

@@ -10,20 +10,20 @@ import type { RunStatus } from '../sync/run-summary.js'
 
 export interface SyncFlags {
   readonly full: boolean
-  /** `--accept-removals`: a mass removal is applied. Only with `full`. */
+  /** Whether a mass removal is applied. Only with `full`. */
   readonly acceptRemovals: boolean
   readonly json: boolean
 }
 
-/** `spidra-sync sync`: one run of every account now. Returns the exit code. */
+/** `spidra-sync sync`: runs every account once, now. Returns the exit code. */
 export async function runSyncCommand(context: CommandContext<string | null>, flags: SyncFlags): Promise<number> {
   const { config, log, signal } = context
-  if (flags.acceptRemovals && !flags.full) throw new UsageError('--accept-removals goes with --full.')
+  if (flags.acceptRemovals && !flags.full) throw new UsageError('--accept-removals needs --full.')
   const database = await openDatabaseForAccounts(context)
   try {
     await migrate(database.databaseUrl, { log, signal })
     await assertOwnKeys(context.accounts, database)
-    // The API counts by address, whatever the key: so one budget for all.
+    // The API counts requests by address, whatever the key, so all accounts share one budget.
     const sharedBudget = createSharedBudget(config)
     return await eachAccount(context, { isHeaded: !flags.json }, (one) => syncOne(one, database, sharedBudget, flags))
   } finally {

@@ -78,7 +78,7 @@ describe('--account with a name that is neither configured nor stored', () => {
     const result = await scene.run(api, ...command.split(' '), '--account', 'nope')
 
     const message = WITHOUT_ACCOUNTS.test(command)
-      ? / takes no --account: it knows none of yours\.$/m
+      ? / takes no --account: it does not use your accounts\.$/m
       : /^spidra-sync: There is no account "nope"\. Known: default\.$/m
     expect(result).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(message) })
     expect(api.requestCount).toBe(requests)

@@ -2,29 +2,30 @@ import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { z } from 'zod'
+import { ConfigError } from '../../config/errors.js'
+import type { CommandContext } from '../../service/context.js'
 
 /**
- * After so long away a new account begins: what would have arrived meanwhile is no demo any more. So it does after a clock
- * was set back, because the account is of the future then.
+ * The age at which the account is replaced by a new one, because too many jobs would have arrived meanwhile. An account of
+ * the future is replaced too: the clock was set back.
  */
 const MAX_AGE_MS = 12 * 60 * 60_000
 
 const demoState = z.object({
-  /** When the simulated account came to life, in epoch milliseconds: the same gives the same jobs again. */
+  /** When the simulated account was created, in epoch milliseconds. Epoch and seed decide its jobs. */
   epoch: z.number(),
   seed: z.int(),
-  /** Of the read-only role; kept, so that connections of BI tools go on working. */
+  /** Password of the read-only role. It is kept, so that connections of BI tools still work after a restart. */
   readerPassword: z.string().min(1),
 })
 
 /** What the demo keeps between two starts. */
-export type DemoState = Readonly<z.infer<typeof demoState>> & { readonly isNewAccount: boolean }
+type DemoState = Readonly<z.infer<typeof demoState>> & { readonly isNewAccount: boolean }
 
 /**
- * Reads the state, or begins anew where there is none or it is half a day old. A file that cannot be read as a state is
- * replaced: it holds nothing of worth.
+ * Reads the state of the demo. Creates a new one if there is none, it cannot be read, or it is 12 hours old.
  *
- * @param now epoch milliseconds.
+ * @param now epoch milliseconds
  */
 export async function openDemoState(path: string, now: number): Promise<DemoState> {
   const stored = await readState(path)
@@ -46,4 +47,59 @@ async function readState(path: string): Promise<z.infer<typeof demoState> | null
   } catch {
     return null
   }
+}
+
+/** Whether the user has chosen the HTTP port. */
+export interface PortChoice {
+  readonly isPortChosen: boolean
+}
+
+/**
+ * Starts a service with HTTP. If the default port is in use, it takes any free one, so that the demo runs beside other
+ * programs. A port that the user has chosen is not replaced: then the start fails.
+ */
+export async function startOnFreePort<Started>(
+  context: CommandContext,
+  { isPortChosen }: PortChoice,
+  start: (context: CommandContext) => Promise<Started>,
+): Promise<Started> {
+  try {
+    return await start(context)
+  } catch (error) {
+    if (isPortChosen || !(error instanceof ConfigError)) throw error
+    const { config } = context
+    return start({ ...context, config: { ...config, http: { ...config.http, port: 0 } } })
+  }
+}
+
+/** The role that may read the reporting views, and nothing else. */
+export const READER_ROLE = 'spidra_reader'
+
+/** The database URL of the read-only role. It stays the same over restarts. */
+export function readerUrl(databaseUrl: string, password: string): string {
+  const url = new URL(databaseUrl)
+  url.username = READER_ROLE
+  url.password = password
+  return url.href
+}
+
+/** A query whose answer changes every few seconds. */
+export const SAMPLE_QUERY = `SELECT status, count(*) AS jobs, sum(completed_count) AS urls
+FROM spidra_reporting.batch_jobs GROUP BY status ORDER BY jobs DESC;`
+
+/** Explains how to query a running demo, and how to stop it. */
+export function howToQuery(reader: string, httpUrl: string | null): string {
+  const http =
+    httpUrl === null
+      ? ''
+      : `\nThe dashboard, the status and the metrics:\n  ${httpUrl}/\n  ${httpUrl}/api/status\n  ${httpUrl}/metrics\n`
+  return `
+Connect with psql or a BI tool (read-only, the same after a restart):
+  psql '${reader}'
+
+And run this query, now and again in a minute:
+  ${SAMPLE_QUERY.replace('\n', '\n  ')}
+${http}
+Ctrl-C stops everything.
+`
 }
