@@ -14,7 +14,7 @@ export type Needs = 'database' | 'sync' | 'service'
 export interface Config<Key extends string | null = string> {
   readonly spidra: {
     readonly apiKey: Key
-    /** Where the key comes from, for the message that the API refuses it. */
+    /** Where the key comes from, for the message about a refused key. */
     readonly keyOrigin: string
     /** Without a slash at the end. */
     readonly apiUrl: string

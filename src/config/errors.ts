@@ -18,7 +18,7 @@ export class ConfigError extends Error {
 
 /** The command line cannot be used: exit code 2. The message names the flag. */
 export class UsageError extends Error {
-  override readonly name: string = 'UsageError'
+  override readonly name = 'UsageError'
 }
 
 /** The code of a system error, such as `ENOENT`; null where an error has none. */

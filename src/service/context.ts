@@ -22,7 +22,7 @@ import type { StopSignal } from './stop-signal.js'
 export const EXIT_CODES = { complete: 0, failed: 1, usage: 2, partial: 3 } as const
 
 /** Where a command writes its answer. */
-export interface Output {
+interface Output {
   write(text: string): unknown
   readonly isTTY?: boolean
 }

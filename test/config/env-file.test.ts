@@ -27,7 +27,7 @@ test.each([
   },
 )
 
-test('an .env file that is not there raises no warning', () => {
+test('a missing .env file raises no warning', () => {
   expect(warningsAboutFile(join(tmpdir(), 'no-such-directory', '.env'), [])).toEqual([])
 })
 

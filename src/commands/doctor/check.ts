@@ -1,7 +1,7 @@
 import { formatNumber, toSentence, wrapWords } from '../../logging/printable.js'
 
 /** `skip`: the check could not be made, or there is nothing to check yet. */
-export type CheckStatus = 'ok' | 'warn' | 'fail' | 'skip'
+type CheckStatus = 'ok' | 'warn' | 'fail' | 'skip'
 
 /** The result of a check. */
 export interface Finding {
