@@ -5,19 +5,17 @@ import { setFlagsFromString } from 'node:v8'
 import { CommanderError } from 'commander'
 import { createCommandLine } from './commands/command-line.js'
 import { loadConfig, type Needs } from './config/config.js'
-import { ConfigError } from './config/config-error.js'
 import { readUsableEnvFile } from './config/env-file.js'
+import { ConfigError, UsageError } from './config/errors.js'
 import { secretsAmong } from './config/secrets.js'
-import { UsageError } from './config/usage-error.js'
 import { toPrintableLines } from './logging/printable.js'
-import { createSecrets } from './logging/secrets.js'
-import { type CommandContext, EXIT_CODES } from './service/command.js'
-import { type ContextNeeds, createContext } from './service/create-context.js'
-import { forOnlyAccount } from './service/for-account.js'
+import { createSecrets } from './logging/redact.js'
+import { forOnlyAccount } from './service/accounts.js'
+import { type CommandContext, type ContextNeeds, createContext, EXIT_CODES } from './service/context.js'
 import { onStopSignal } from './service/stop-signal.js'
 
-// On a machine with much memory V8 lets garbage pile up to a multiple of what is alive. A background service should stay
-// small: collecting sooner costs a few percent of time and saves a hundred megabytes.
+// With much memory, V8 lets the heap grow to a multiple of the live objects. Collecting garbage sooner costs a few percent of
+// time and saves about 100 MB, which is better for a background service.
 setFlagsFromString('--heap-growing-percent=25')
 
 const manifest: { readonly version: string } = JSON.parse(
@@ -35,12 +33,12 @@ function namedAccount(): string | null {
   return commandLine.opts<{ account?: string }>().account ?? null
 }
 
-/** For commands that bring their own accounts. */
+/** @throws {UsageError} when `--account` is given to a command that has accounts of its own */
 function refuseAccount(command: string): void {
-  if (namedAccount() !== null) throw new UsageError(`${command} takes no --account: it knows none of yours.`)
+  if (namedAccount() !== null) throw new UsageError(`${command} takes no --account: it does not use your accounts.`)
 }
 
-/** The answer goes to standard output, so the log does not. */
+/** The command prints its answer to standard output, so the log goes to standard error. */
 const FOR_PEOPLE = { logsTo: 'stderr', isQuiet: true } as const
 
 const needs = (what: Needs, others: Omit<ContextNeeds, 'load'>): ContextNeeds => ({
@@ -48,7 +46,7 @@ const needs = (what: Needs, others: Omit<ContextNeeds, 'load'>): ContextNeeds =>
   ...others,
 })
 
-/** Makes what a command does of what it runs; its code is loaded only when it is called. */
+/** Creates the action of a command, which sets the exit code. `run` loads the code of the command when it is called. */
 function action<Arguments extends unknown[]>(
   run: (...args: Arguments) => Promise<number>,
   { endsBySignal = false } = {},
@@ -114,7 +112,7 @@ const commandLine = createCommandLine(manifest.version, {
       refuseAccount('demo')
       const { DEMO_ENVIRONMENT, runDemoCommand } = await import('./commands/demo/demo.js')
       let isPortChosen = false
-      // Only what shows: a real key or database must never meet the demo.
+      // Nothing else of the environment: the demo must never use a real key or database.
       const load: ContextNeeds['load'] = ({ HTTP_HOST, HTTP_PORT, LOG_LEVEL, LOG_FORMAT }, options) => {
         isPortChosen = Boolean(HTTP_PORT)
         return loadConfig(
@@ -128,7 +126,7 @@ const commandLine = createCommandLine(manifest.version, {
       const { runDemoFleet } = await import('./commands/demo/fleet.js')
       const { fork } = await import('node:child_process')
       return runDemoFleet(context, { ...flags, isPortChosen }, (args, env, cwd) => {
-        // Detached: Ctrl-C is the demo's to pass on, as a process that is told twice ends at once.
+        // Detached, so that Ctrl-C reaches only the demo, which stops its workers: a second signal would end them at once.
         const stdio = ['ignore', 'ignore', 'inherit', 'ipc'] as const
         const own = { ...env, END_WITH_PARENT: 'true' }
         return fork(fileURLToPath(import.meta.url), args, { cwd, env: own, detached: true, stdio: [...stdio] })
@@ -148,7 +146,7 @@ const commandLine = createCommandLine(manifest.version, {
   ),
 })
 
-/** The exit code for what a command threw. It is told, unless it is nothing but the stop. */
+/** Reports what a command threw, unless it is only the stop, and returns the exit code. */
 function conclude(error: unknown): number {
   if (stop.signal.aborted && isAbort(error)) return EXIT_CODES.complete
   report(error)
@@ -159,9 +157,9 @@ function isAbort(error: unknown): boolean {
   return error === stop.signal.reason || (error instanceof Error && error.name === 'AbortError')
 }
 
-/** One line for people, without secrets; with the stack at `LOG_LEVEL=debug` and `trace`. */
+/** Writes the error as one line for people, without secrets. `LOG_LEVEL=debug` and `trace` add the stack. */
 function report(error: unknown): void {
-  // Read here, because the error may be that the configuration could not be read.
+  // Read again here, because the error may be one of the configuration.
   const level = { ...readUsableEnvFile('.env'), ...process.env }.LOG_LEVEL
   const isDebug = level === 'debug' || level === 'trace'
   const text = error instanceof Error ? (isDebug ? (error.stack ?? error.message) : error.message) : String(error)
@@ -169,16 +167,16 @@ function report(error: unknown): void {
   stderr.write(`spidra-sync: ${toPrintableLines(secrets.redact(lines))}\n`)
 }
 
-// Whoever asks for it as a parent process (the demo does) is not outlived. It may be gone already, and a message of it would
-// be lost then: so it asks by a variable.
+// A parent process can ask by this variable that we end with it, as the demo does. A message would be lost if the parent is
+// already gone.
 if (process.env.END_WITH_PARENT === 'true') {
   process.once('disconnect', () => stop.request())
   process.channel?.unref()
   if (!process.connected) stop.request()
 }
 let isOutputLost = false
-// A reader that has seen enough, as in `spidra-sync status | head`, is no fault, nor is a terminal that was closed (EIO); a
-// full disk is one. Either way what is under way is wound up: nothing is left running behind us.
+// A reader that closes the pipe, as in `spidra-sync status | head` (EPIPE), and a closed terminal (EIO) are no failures. A
+// full disk is one. In every case the command stops, because nobody reads its output.
 stdout.on('error', (error: NodeJS.ErrnoException) => {
   isOutputLost ||= error.code !== 'EPIPE' && error.code !== 'EIO'
   stop.request()
@@ -186,7 +184,7 @@ stdout.on('error', (error: NodeJS.ErrnoException) => {
 process.once('exit', () => {
   if (isOutputLost) process.exitCode = EXIT_CODES.failed
 })
-// Nobody is there to be told.
+// There is no other place to report this error to.
 stderr.on('error', () => undefined)
 process.on('uncaughtException', (error) => {
   report(error)

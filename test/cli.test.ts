@@ -42,12 +42,12 @@ describe('help', () => {
     expect(widthOf(stdout), stdout).toBeLessThanOrEqual(80)
   })
 
-  test('--version tells that of the package', async () => {
+  test('--version prints the version of the package', async () => {
     expect(await runCli(['--version'])).toMatchObject({ code: 0, stdout: `${manifest.version}\n`, stderr: '' })
   })
 })
 
-describe('what cannot be understood ends with 2, and names it', () => {
+describe('an unusable command line or configuration ends with 2, and the message names the cause', () => {
   test.each([
     [['fetch'], /unknown command 'fetch'/],
     [['sync', '--fast'], /unknown option '--fast'/],
@@ -85,7 +85,7 @@ describe('what cannot be understood ends with 2, and names it', () => {
 })
 
 describe('.env', () => {
-  test('is read in the working directory, and the environment wins over it', async () => {
+  test('is read in the working directory, and the environment overrides it', async () => {
     await using folder = await createFolder()
     await writeFile(join(folder.path, '.env'), 'LOG_LEVEL=nonsense\nPAGES_PER_RUN=none\n')
 
@@ -108,7 +108,7 @@ describe('.env', () => {
   const STACK = /^ {4}at /m
   const UNREACHABLE = 'DATABASE_URL=postgres://nobody:none@127.0.0.1:9/none\n'
 
-  test('LOG_LEVEL=debug in it shows the stack of an error, as in the environment, which wins over it', async () => {
+  test('LOG_LEVEL=debug in it shows the stack of an error, and the environment overrides it', async () => {
     const fromFile = await errorOf(`${UNREACHABLE}LOG_LEVEL=debug\n`)
     const overruled = await errorOf(`${UNREACHABLE}LOG_LEVEL=debug\n`, { LOG_LEVEL: 'info' })
 
@@ -118,7 +118,7 @@ describe('.env', () => {
     expect(overruled.stderr).not.toMatch(STACK)
   })
 
-  test('LOG_LEVEL=debug in it shows the stack also where the configuration itself cannot be used', async () => {
+  test('LOG_LEVEL=debug in it shows the stack also for an invalid configuration', async () => {
     const { code, stderr } = await errorOf('LOG_LEVEL=debug\nPAGES_PER_RUN=none\n')
 
     expect(code).toBe(2)
@@ -126,7 +126,7 @@ describe('.env', () => {
     expect(stderr).toMatch(STACK)
   })
 
-  test('that is no file ends with 2, one line, and the error that it is', async () => {
+  test('that is not a file ends with 2, and one line with the error', async () => {
     await using folder = await createFolder()
     await mkdir(join(folder.path, '.env'))
 
@@ -139,7 +139,7 @@ describe('.env', () => {
   })
 })
 
-describe('a database that cannot be used: one line that says what and where, and 1', () => {
+describe('an unusable database ends with 1, and one line that says what is wrong and where', () => {
   /** The same database under another address, password or name. */
   const elsewhere = (database: TestDatabase, change: Partial<URL>) => ({
     DATABASE_URL: Object.assign(new URL(database.url), change).href,
@@ -165,7 +165,7 @@ describe('a database that cannot be used: one line that says what and where, and
     expect([refused, missing]).toEqual([expect.stringContaining(host), expect.stringContaining(host)])
   })
 
-  test('with the stack for those who ask for it', async () => {
+  test('shows the stack at LOG_LEVEL=debug', async () => {
     await using database = await createCliDatabase()
 
     const env = { ...elsewhere(database, { password: `not-${DATABASE_PASSWORD}` }), LOG_LEVEL: 'trace' }
@@ -176,7 +176,7 @@ describe('a database that cannot be used: one line that says what and where, and
   })
 })
 
-test('`simulate` serves any client, and ends with 0 when told to stop', async () => {
+test('`simulate` serves any client, and ends with 0 on a signal', async () => {
   await using simulator = await startCli(['simulate', '--port', '0', '--jobs', '70', '--key', 'spd_other'])
   const [, url = ''] = await simulator.says(/ at (http:\S+) /)
 
@@ -187,7 +187,7 @@ test('`simulate` serves any client, and ends with 0 when told to stop', async ()
   expect(await simulator.ended).toMatchObject({ code: 0, stderr: '' })
 })
 
-test('a reader that has seen enough is no fault', async () => {
+test('a reader that closes the pipe is no failure', async () => {
   await using database = await createCliDatabase()
   const env = { SPIDRA_API_KEY: API_KEY, DATABASE_URL: database.url, NODE: process.execPath, CLI }
   const pipe = (command: string) => startProcess('bash', ['-o', 'pipefail', '-c', `"$NODE" "$CLI" ${command}`], { env })
@@ -198,7 +198,7 @@ test('a reader that has seen enough is no fault', async () => {
   }
 })
 
-test('`sync` loads nothing that only other commands need', async () => {
+test('`sync` loads no module that only other commands need', async () => {
   await using database = await createCliDatabase()
   await using api = await startSimulator({ jobs: 60, key: API_KEY, rateLimit: 'off' })
   await using folder = await createFolder()

@@ -5,8 +5,8 @@ import type { ReportFlags } from './report.js'
 import type { SimulateFlags } from './simulate.js'
 import type { SyncFlags } from './sync.js'
 
-/** What each command does with its flags. */
-export interface Handlers {
+/** The action of each command. */
+interface Handlers {
   readonly start: (flags: { readonly role?: FleetRole }) => Promise<void>
   readonly sync: (flags: SyncFlags) => Promise<void>
   readonly plan: () => Promise<void>
@@ -20,7 +20,7 @@ export interface Handlers {
   readonly simulate: (flags: SimulateFlags) => Promise<void>
 }
 
-/** The commands and flags, with their help. Parsing rejects with a `CommanderError`, also for `--help`. */
+/** Creates the parser of commands and flags, with its help. Parsing rejects with a `CommanderError`, also for `--help`. */
 export function createCommandLine(version: string, handlers: Handlers): Command {
   const program = new Command('spidra-sync')
     .description('Your Spidra batch jobs, in your own Postgres.')
@@ -35,7 +35,7 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
     .command('start')
     .description('the service: migrate, schedules, HTTP; runs until SIGTERM or SIGINT')
     .addOption(
-      new Option('--role <role>', 'part in a fleet (default: both, where there are several accounts)').choices([
+      new Option('--role <role>', 'part in a fleet (default: both, if there are several accounts)').choices([
         'scheduler',
         'worker',
         'both',
@@ -47,17 +47,13 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
     .command('sync')
     .description('one run now')
     .option('--full', 'read every page', false)
-    .option(
-      '--accept-removals',
-      'with --full: mark jobs as removed even where most of them are listed no longer',
-      false,
-    )
+    .option('--accept-removals', 'with --full: mark jobs as removed even if most of them are no longer listed', false)
     .option('--json', 'print one JSON line', false)
     .action(handlers.sync)
 
   program
     .command('plan')
-    .description('one request; what a full pass and an incremental run would cost')
+    .description('one request; shows what a full pass and an incremental run would cost')
     .action(handlers.plan)
 
   program
@@ -69,21 +65,21 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
   program
     .command('report')
     .description('the numbers of the dashboard')
-    .option('--days <days>', 'UTC days, today included', readDays, 30)
+    .option('--days <days>', 'UTC days, today included', wholeNumberTo(400), 30)
     .option('--json', 'print one JSON line', false)
-    .option('--html <file>', 'write them as one page into a file')
+    .option('--html <file>', 'write them to a file, as an HTML page')
     .action(handlers.report)
 
   program
     .command('doctor')
-    .description('look at configuration, API, database and tables; say what to mend')
+    .description('check configuration, API, database and tables; say how to fix each problem')
     .option('--json', 'print one JSON line', false)
     .action(handlers.doctor)
 
   program
     .command('verify')
     .description('read pages again and compare them with the table')
-    .option('--sample <pages>', 'random pages, and as many at the sweep position', readSample, 5)
+    .option('--sample <pages>', 'random pages, and as many at the sweep position', wholeNumberTo(10_000), 5)
     .action(handlers.verify)
 
   program.command('migrate').description('apply the migrations and end').action(handlers.migrate)
@@ -98,8 +94,8 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
     .command('demo')
     .description('the service on a simulated account and an embedded Postgres; needs no key')
     .option('--once', 'end after the first run', false)
-    .option('--accounts <number>', 'several accounts, served by a fleet', readCount, 1)
-    .option('--workers <number>', 'processes that serve them (default: 3 for several accounts)', readCount)
+    .option('--accounts <number>', 'several accounts, served by a fleet', wholeNumberTo(200), 1)
+    .option('--workers <number>', 'processes that serve them (default: 3 for several accounts)', wholeNumberTo(200))
     .action(handlers.demo)
 
   program
@@ -108,19 +104,19 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
     .option('--port <port>', 'port, 0 for any free one (default 4010)')
     .option('--jobs <number>', 'jobs at the start (default 2000)')
     .option('--seed <number>', 'same seed, same jobs (default 1)')
-    .option('--epoch <instant>', 'when the account came to life, ISO 8601 (default now)')
+    .option('--epoch <instant>', 'when the account was created, ISO 8601 (default now)')
     .option('--arrivals <number>', 'new jobs per minute (default 6)')
-    .option('--removals <number>', 'jobs that vanish per minute (default 0)')
-    .option('--speed <factor>', 'how many times faster a job lives (default 1)')
+    .option('--removals <number>', 'jobs that are removed per minute (default 0)')
+    .option('--speed <factor>', 'how many times faster a job progresses (default 1)')
     .option('--latency <ms>', 'before each answer (default 0)')
-    .option('--key <key>', 'the key that opens the account (default spd_demo)')
+    .option('--key <key>', 'API key of the account (default spd_demo)')
     .option('--accounts <number>', 'accounts, the second with the key <key>_2 and so on (default 1)')
     .option('--rate-limit <requests>', 'per window, or off (default 300)')
     .option('--window <seconds>', 'length of a window (default 900)')
     .option('--faults <kind:share,...>', 'such as http500:0.02,dropped:0.01 (default none)')
     .option('--ties <share>', 'jobs with the createdAt of the one before (default 0.05)')
     .option('--cap <number>', 'jobs listed at most; each arrival drops the oldest (default no limit)')
-    .option('--lag <seconds>', 'half of the answers come from a replica that is so far behind (default 0)')
+    .option('--lag <seconds>', 'delay of the replica that gives half of the answers (default 0)')
     .action(handlers.simulate)
 
   return program
@@ -131,20 +127,11 @@ function readAccount(text: string): string {
   return text
 }
 
-function readCount(text: string): number {
-  const count = Number(text)
-  if (!Number.isInteger(count) || count < 1 || count > 200) throw new InvalidArgumentError('It must be 1 to 200.')
-  return count
-}
-
-function readDays(text: string): number {
-  const days = Number(text)
-  if (!Number.isInteger(days) || days < 1 || days > 400) throw new InvalidArgumentError('It must be 1 to 400.')
-  return days
-}
-
-function readSample(text: string): number {
-  const pages = Number(text)
-  if (!Number.isInteger(pages) || pages < 1 || pages > 10_000) throw new InvalidArgumentError('It must be 1 to 10000.')
-  return pages
+/** Creates the parser of a whole number from 1 to `max`. */
+function wholeNumberTo(max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (Number.isInteger(value) && value >= 1 && value <= max) return value
+    throw new InvalidArgumentError(`It must be 1 to ${max}.`)
+  }
 }

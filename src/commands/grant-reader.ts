@@ -1,13 +1,13 @@
-import { UsageError } from '../config/usage-error.js'
+import { UsageError } from '../config/errors.js'
 import { grantReader } from '../db/reader-role.js'
 import { toPrintable } from '../logging/printable.js'
-import { type CommandContext, EXIT_CODES } from '../service/command.js'
-import { openDatabaseForAccounts } from '../service/known-account.js'
+import { type CommandContext, EXIT_CODES } from '../service/context.js'
+import { openDatabaseForAccounts } from '../service/database.js'
 
-/** Longer names Postgres would cut off. */
+/** Postgres truncates longer names. */
 const MAX_NAME_BYTES = 63
 
-/** `spidra-sync grant-reader <role>`: lets an existing role read the reporting views, and nothing else. */
+/** `spidra-sync grant-reader <role>`: lets an existing role read the reporting views, and nothing else. Returns the exit code. */
 export async function runGrantReaderCommand(context: CommandContext<string | null>, role: string): Promise<number> {
   assertRoleName(role)
   const database = await openDatabaseForAccounts(context)
@@ -23,16 +23,16 @@ export async function runGrantReaderCommand(context: CommandContext<string | nul
   }
 }
 
-/** @throws {UsageError} for what cannot be the name of a role */
+/** @throws {UsageError} when no role can have this name */
 function assertRoleName(role: string): void {
-  const fault = toFault(role)
-  if (fault !== null) throw new UsageError(`"${toPrintable(role)}" cannot be the name of a role: ${fault}.`)
+  const problem = problemOf(role)
+  if (problem !== null) throw new UsageError(`"${toPrintable(role)}" cannot be the name of a role: ${problem}.`)
 }
 
-function toFault(role: string): string | null {
+function problemOf(role: string): string | null {
   if (role === '') return 'it is empty'
   if (Buffer.byteLength(role) > MAX_NAME_BYTES) return `it has more than ${MAX_NAME_BYTES} bytes`
-  // Quoted or not, in GRANT these are no names: "public" is everybody.
-  if (role === 'public' || role === 'none') return 'Postgres keeps that word for itself'
+  // GRANT treats these as keywords, even quoted: "public" means every role.
+  if (role === 'public' || role === 'none') return 'Postgres reserves that word'
   return null
 }

@@ -1,8 +1,8 @@
 import { migrate } from '../db/migrate.js'
-import { type CommandContext, EXIT_CODES } from '../service/command.js'
-import { openDatabaseForAccounts } from '../service/known-account.js'
+import { type CommandContext, EXIT_CODES } from '../service/context.js'
+import { openDatabaseForAccounts } from '../service/database.js'
 
-/** `spidra-sync migrate`: applies the migrations and ends. */
+/** `spidra-sync migrate`: applies the migrations and ends. Returns the exit code. */
 export async function runMigrateCommand(context: CommandContext<string | null>): Promise<number> {
   const database = await openDatabaseForAccounts(context)
   try {

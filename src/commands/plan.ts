@@ -2,23 +2,22 @@ import { PAGE_LIMIT } from '../config/scale.js'
 import { listOpenJobs } from '../db/batch-jobs-read.js'
 import { openDatabase } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
-import { unknownAccount } from '../service/choose-accounts.js'
-import { type CommandContext, EXIT_CODES } from '../service/command.js'
-import { eachAccount } from '../service/each-account.js'
-import { isNameOpen, openDatabaseForAccounts } from '../service/known-account.js'
+import { counted, formatNumber, wrapSentence } from '../logging/printable.js'
+import { eachAccount } from '../service/accounts.js'
+import { type CommandContext, EXIT_CODES, unknownAccount } from '../service/context.js'
+import { mustLookUpName, openDatabaseForAccounts } from '../service/database.js'
 import { createSpidraClient, type ListAnswer, type RequestEvent } from '../spidra/client.js'
-import { costOf, fullPass, incrementalRun, type Reading, type StartingBudget } from '../sync/cost.js'
+import { type Cost, costOf, fullPass, incrementalRun, type Reading, type StartingBudget } from '../sync/cost.js'
 import { faultOf } from '../sync/page.js'
-import { type PlanReport, toPlanText } from './plan-text.js'
 
 /**
- * `spidra-sync plan`: what a full pass and an incremental run cost, from one request an account. Writes nothing to the database,
- * and starts none. Returns the exit code.
+ * `spidra-sync plan`: shows what a full pass and an incremental run would cost, with one request per account. Writes nothing,
+ * and starts no embedded Postgres. Returns the exit code.
  *
- * @throws SpidraError when no usable answer came for the only account.
+ * @throws {SpidraError} when the request for the only account fails
  */
 export async function runPlanCommand(context: CommandContext<string | null>): Promise<number> {
-  if (isNameOpen(context)) {
+  if (mustLookUpName(context)) {
     if (context.config.databaseUrl === null) throw unknownAccount(context.account, context.configured)
     await (await openDatabaseForAccounts(context)).close()
   }
@@ -54,7 +53,7 @@ async function planOne(context: CommandContext): Promise<number> {
   return EXIT_CODES.complete
 }
 
-/** Asks for page 1, without a second attempt. */
+/** Requests page 1 once, without a retry. */
 async function askOnce({ config, signal }: CommandContext): Promise<{ answer: ListAnswer; event: RequestEvent }> {
   const events: RequestEvent[] = []
   const client = createSpidraClient({
@@ -69,11 +68,11 @@ async function askOnce({ config, signal }: CommandContext): Promise<{ answer: Li
       page: 1,
       limit: PAGE_LIMIT,
       signal,
-      // A server that gives smaller pages is taken at its word.
+      // A server may return smaller pages than requested; the limit of its answer counts.
       faultOf: (given) => faultOf(given, { page: 1, limit: given.pagination.limit }),
     })
     const [event] = events
-    if (event === undefined) throw new Error('the client told of no request')
+    if (event === undefined) throw new Error('the client reported no request')
     return { answer, event }
   } finally {
     await client.close()
@@ -88,9 +87,9 @@ function startingBudget(
   if (rateLimit !== null) {
     const { limit, remaining } = rateLimit
     const resetInMs = rateLimit.resetInMs ?? configuredMs
-    // The length of a window is not told, but it is no shorter than what is left of it.
+    // The API does not report the length of a window, which is at least the rest of it.
     const windowMs = Math.max(configuredMs, resetInMs)
-    return { budget: { limit, remaining, resetInMs, windowMs, reserve }, source: 'told' }
+    return { budget: { limit, remaining, resetInMs, windowMs, reserve }, source: 'reported' }
   }
   if (requests === null) return { budget: null, source: 'configured' }
   const budget: StartingBudget = {
@@ -103,12 +102,13 @@ function startingBudget(
   return { budget, source: 'configured' }
 }
 
-/** On how many pages below the first there are open jobs, as far as the table knows. */
+/** Counts the pages below the first on which the table has open jobs. */
 async function readOpenPages(
   { config: { databaseUrl }, account }: CommandContext,
   limit: number,
 ): Promise<{ readonly openPages: number; readonly unknownWhy: string | null }> {
-  if (databaseUrl === null) return { openPages: 0, unknownWhy: 'DATABASE_URL is not set: no table to ask.' }
+  if (databaseUrl === null)
+    return { openPages: 0, unknownWhy: 'DATABASE_URL is not set, so there is no table to read.' }
   const db = openDatabase(databaseUrl)
   try {
     const jobs = await listOpenJobs(db, account)
@@ -121,4 +121,82 @@ async function readOpenPages(
   } finally {
     await db.$disconnect()
   }
+}
+
+/** The answer of the API, and what follows from it. */
+interface PlanReport {
+  readonly account: string
+  readonly now: Date
+  /** Number of listed jobs. */
+  readonly total: number
+  /** Jobs on a page. */
+  readonly limit: number
+  /** What is wrong with the answer; null when nothing is. */
+  readonly fault: string | null
+  /** Null when no limit is known. */
+  readonly budget: StartingBudget | null
+  /** Where the budget comes from: the API or the configuration. */
+  readonly source: 'reported' | 'configured'
+  readonly requestMs: number
+  /** Pages below the first with open jobs; null when that is unknown. */
+  readonly openPages: number | null
+  /** Why it is unknown, in a sentence. */
+  readonly unknownWhy: string | null
+  readonly full: Reading & Cost
+  readonly incremental: Reading & Cost
+  /** The first incremental run of an hour. */
+  readonly withSweep: Reading & Cost
+}
+
+/** Formats the plan for a terminal of 80 columns. */
+function toPlanText(report: PlanReport): string {
+  const { account, total, limit, full, fault } = report
+  const pages = `${counted(full.pages, 'page')} of ${limit}`
+  const found = [
+    `Account ${account} lists ${counted(total, 'job')} on ${pages}.`,
+    ...(fault === null ? [] : [`The answer proves nothing (${fault}): the figures may be wrong.`]),
+    toBudgetText(report),
+  ]
+  const remarks = [...toOpenText(report), `Finished: if started now, at ${Math.ceil(report.requestMs)} ms a request.`]
+  const blocks = [found.map(wrapSentence), toTable(report), remarks.map(wrapSentence)]
+  return blocks.map((lines) => lines.map((line) => `${line}\n`).join('')).join('\n')
+}
+
+function toBudgetText({ budget, source, now }: PlanReport): string {
+  if (budget === null) return 'Budget: no limit (the API reports none, and RATE_LIMIT_REQUESTS=off).'
+  const { limit, remaining, resetInMs, windowMs, reserve } = budget
+  const window = `Budget: ${counted(limit, 'request')} every ${formatNumber(windowMs / 1000)} s`
+  const share = `spidra-sync leaves a share of ${reserve} to others (RATE_LIMIT_RESERVE).`
+  if (source === 'configured') return `${window}, as configured: the API reports none; ${share}`
+  return `${window}; ${formatNumber(remaining)} are left until ${toInstant(now, resetInMs)} UTC; ${share}`
+}
+
+function toOpenText({ openPages, unknownWhy }: PlanReport): string[] {
+  if (openPages !== null) return [`Open jobs below page 1: on ${counted(openPages, 'page')}.`]
+  const notIncluded = 'Open jobs below page 1 are not included; each page with such jobs costs one more request.'
+  return [notIncluded, ...(unknownWhy === null ? [] : [unknownWhy])]
+}
+
+function toTable({ full, incremental, withSweep, now }: PlanReport): string[] {
+  const costs = [full, incremental, withSweep]
+  const row = (name: string, cell: (cost: Reading & Cost) => string) => [name, ...costs.map(cell)]
+  const rows = [
+    ['', 'Full pass', 'Incremental', 'and hourly sweep'],
+    row('Pages', ({ pages }) => formatNumber(pages)),
+    row('Requests', ({ requests }) => formatNumber(requests)),
+    row('Share of a window', ({ shareOfWindow }) => (shareOfWindow === null ? '-' : percent(shareOfWindow))),
+    row('Windows', ({ windows }) => (windows === null ? '-' : formatNumber(windows))),
+    row('Finished (UTC)', ({ durationMs }) => toInstant(now, durationMs)),
+  ]
+  return rows.map(([name = '', ...cells]) => name.padEnd(17) + cells.map((cell) => cell.padStart(21)).join(''))
+}
+
+function toInstant(now: Date, laterMs: number): string {
+  const instant = new Date(now.getTime() + laterMs)
+  // With a very long list the date can be out of range.
+  return Number.isNaN(instant.getTime()) ? '-' : instant.toISOString().slice(0, 19).replace('T', ' ')
+}
+
+function percent(share: number): string {
+  return share.toLocaleString('en', { style: 'percent', maximumSignificantDigits: 3 })
 }

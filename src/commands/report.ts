@@ -1,32 +1,30 @@
 import { writeFile } from 'node:fs/promises'
-import { UsageError } from '../config/usage-error.js'
+import { UsageError } from '../config/errors.js'
 import type { Database } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { pendingMigrations } from '../db/migrate.js'
 import { errorCodeOf } from '../logging/error-code.js'
 import { readDashboard } from '../report/dashboard-data.js'
 import { toReportText } from '../report/report-text.js'
-import { accountsToShow } from '../service/accounts-to-show.js'
-import { someNames } from '../service/choose-accounts.js'
-import { type CommandContext, EXIT_CODES } from '../service/command.js'
-import { toHeading } from '../service/each-account.js'
-import { openDatabaseForAccounts } from '../service/known-account.js'
+import { accountsToShow, toHeading } from '../service/accounts.js'
+import { type CommandContext, EXIT_CODES, listNames } from '../service/context.js'
+import { openDatabaseForAccounts } from '../service/database.js'
 
 export interface ReportFlags {
   /** UTC days, today included. */
   readonly days: number
   /** One line of JSON instead of text. */
   readonly json: boolean
-  /** Also write a page into this file. */
+  /** File to write the numbers to, as an HTML page. */
   readonly html?: string
 }
 
-/** `spidra-sync report`: the numbers of the dashboard, reckoned with every job. Returns the exit code. */
+/** `spidra-sync report`: shows the numbers of the dashboard, computed from every job. Returns the exit code. */
 export async function runReportCommand(context: CommandContext<string | null>, flags: ReportFlags): Promise<number> {
   const { stdout } = context
   if (flags.html !== undefined && context.accounts.length > 1) {
     throw new UsageError(
-      `--html writes one account into a file; name it with --account: ${someNames(context.accounts)}.`,
+      `--html writes one account into a file; name it with --account: ${listNames(context.accounts.map(({ name }) => name))}.`,
     )
   }
   const database = await openDatabaseForAccounts(context)
@@ -68,7 +66,8 @@ async function writeReport(path: string, page: string): Promise<void> {
   try {
     await writeFile(path, page)
   } catch (error) {
-    const code = errorCodeOf(error) ?? 'unknown'
-    throw new UsageError(`The report cannot be written to ${path} (${code}).`, { cause: error })
+    throw new UsageError(`The report cannot be written to ${path} (${errorCodeOf(error) ?? 'unknown error'}).`, {
+      cause: error,
+    })
   }
 }

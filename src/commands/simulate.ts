@@ -1,4 +1,4 @@
-import { UsageError } from '../config/usage-error.js'
+import { UsageError } from '../config/errors.js'
 import { errorCodeOf } from '../logging/error-code.js'
 import { FAULT_KINDS, type FaultKind } from '../simulator/faults.js'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../simulator/server.js'
@@ -12,21 +12,21 @@ export interface SimulateFlags {
   /** `--seed`: same seed, same jobs. Default 1. */
   readonly seed?: string
   /**
-   * `--epoch`: ISO instant at which the account came to life. The same one gives the same account again, with what
-   * arrived since. Default now.
+   * `--epoch`: ISO instant at which the account was created. The same instant gives the same account again, with the jobs
+   * that have arrived since. Default now.
    */
   readonly epoch?: string
   /** `--arrivals`: new jobs per minute. Default 6. */
   readonly arrivals?: string
-  /** `--removals`: jobs that vanish per minute. Default 0. */
+  /** `--removals`: jobs that are removed per minute. Default 0. */
   readonly removals?: string
-  /** `--speed`: how many times faster than in reality a job lives. Default 1. */
+  /** `--speed`: how many times faster than in reality a job progresses. Default 1. */
   readonly speed?: string
   /** `--latency`: milliseconds before each answer. Default 0. */
   readonly latency?: string
-  /** `--key`: the key that opens the account. Default `spd_demo`. */
+  /** `--key`: the API key of the account. Default `spd_demo`. */
   readonly key?: string
-  /** `--accounts`: the second has the key `<key>_2`, and so on. Default 1. */
+  /** `--accounts`: number of accounts; the second has the key `<key>_2`, and so on. Default 1. */
   readonly accounts?: string
   /** `--rate-limit`: requests per window, or `off`. Default 300. */
   readonly rateLimit?: string
@@ -38,25 +38,14 @@ export interface SimulateFlags {
   readonly ties?: string
   /** `--cap`: jobs listed at most; each arrival drops the oldest. Default no limit. */
   readonly cap?: string
-  /** `--lag`: seconds by which half of the answers are behind, as from a replica. Default 0. */
+  /** `--lag`: seconds by which half of the answers are late, as from a replica. Default 0. */
   readonly lag?: string
 }
 
-/** A flag whose value cannot be used; the message names it. */
-export class SimulateFlagError extends UsageError {
-  override readonly name = 'SimulateFlagError'
-  readonly flag: string
-
-  constructor(flag: string, problem: string, cause?: unknown) {
-    super(`${flag} ${problem}`, { cause })
-    this.flag = flag
-  }
-}
-
 /**
- * Runs the simulator until the signal aborts, and says on `stdout` where it is.
+ * `spidra-sync simulate`: runs the simulator until the signal aborts, and writes its address to `stdout`.
  *
- * @throws SimulateFlagError if a flag's value cannot be used, or the port is taken.
+ * @throws {UsageError} when the value of a flag cannot be used, or the port is in use
  */
 export async function runSimulate(run: {
   readonly flags: SimulateFlags
@@ -65,9 +54,9 @@ export async function runSimulate(run: {
 }): Promise<void> {
   const options = toSimulatorOptions(run.flags)
   await using simulator = await startSimulator(options).catch((error: unknown) => {
-    if (isListenError(error))
-      throw new SimulateFlagError('--port', `${options.port} cannot be used (${error.code})`, error)
-    throw error
+    const code = errorCodeOf(error)
+    if (code !== 'EADDRINUSE' && code !== 'EACCES') throw error
+    throw new UsageError(`--port ${options.port} cannot be used (${code})`, { cause: error })
   })
   run.stdout.write(`${toGreeting(simulator)}\n`)
   run.stdout.write(`Try: curl -H 'x-api-key: ${simulator.key}' '${simulator.url}/batch/scrape?page=1&limit=50'\n`)
@@ -78,7 +67,7 @@ export async function runSimulate(run: {
   })
 }
 
-/** What there is, where, and the keys. */
+/** Describes the accounts, their URL and their keys. */
 function toGreeting({ account, accounts, key, url }: Simulator): string {
   const last = accounts.at(-1)
   if (last === undefined || accounts.length === 1) {
@@ -89,10 +78,10 @@ function toGreeting({ account, accounts, key, url }: Simulator): string {
   return `${accounts.length} Spidra accounts with ${jobs} batch jobs at ${url} (${keys})`
 }
 
-/** Flags checked and made options. */
+/** Checks the flags and converts them to options. */
 export function toSimulatorOptions(flags: SimulateFlags): SimulatorOptions {
   const { rateLimit = '300', key = 'spd_demo' } = flags
-  if (key.trim() === '') throw new SimulateFlagError('--key', 'must not be empty')
+  if (key.trim() === '') throw new UsageError('--key must not be empty')
   const lagMs = readNumber('--lag', flags.lag, 0, { low: 0, high: 86_400 }) * 1000
   const windowMs = readNumber('--window', flags.window, 900, { low: 1, high: 86_400 }) * 1000
   return {
@@ -122,23 +111,23 @@ interface Range {
   readonly high: number
 }
 
-function readNumber(flag: string, text: string | undefined, missing: number, { low, high }: Range): number {
-  if (text === undefined) return missing
+function readNumber(flag: string, text: string | undefined, byDefault: number, { low, high }: Range): number {
+  if (text === undefined) return byDefault
   const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN
   if (value >= low && value <= high) return value
-  throw new SimulateFlagError(flag, `must be a number from ${low} to ${high}, not "${text}"`)
+  throw new UsageError(`${flag} must be a number from ${low} to ${high}, not "${text}"`)
 }
 
-function readWhole(flag: string, text: string | undefined, missing: number, range: Range): number {
-  const value = readNumber(flag, text, missing, range)
+function readWhole(flag: string, text: string | undefined, byDefault: number, range: Range): number {
+  const value = readNumber(flag, text, byDefault, range)
   if (Number.isInteger(value)) return value
-  throw new SimulateFlagError(flag, `must be a whole number, not "${text}"`)
+  throw new UsageError(`${flag} must be a whole number, not "${text}"`)
 }
 
 function readInstant(flag: string, text: string): number {
   const instant = Date.parse(text)
   if (!Number.isNaN(instant)) return instant
-  throw new SimulateFlagError(flag, `must be a date and time such as 2026-01-31T12:00:00Z, not "${text}"`)
+  throw new UsageError(`${flag} must be a date and time such as 2026-01-31T12:00:00Z, not "${text}"`)
 }
 
 function readRates(text: string): Partial<Record<FaultKind, number>> {
@@ -147,16 +136,12 @@ function readRates(text: string): Partial<Record<FaultKind, number>> {
     const [name, share] = entry.trim().split(':', 2)
     const kind = FAULT_KINDS.find((candidate) => candidate === name)
     if (kind === undefined) {
-      throw new SimulateFlagError('--faults', `knows no kind "${name}"; it knows ${FAULT_KINDS.join(', ')}`)
+      throw new UsageError(`--faults knows no kind "${name}"; it knows ${FAULT_KINDS.join(', ')}`)
     }
     rates[kind] = readNumber('--faults', share ?? '', 0, { low: 0, high: 1 })
   }
   const sum = Object.values(rates).reduce((total, rate) => total + rate, 0)
-  // Shares such as 0.7 + 0.2 + 0.1 add up to a hair more than 1.
-  if (sum > 1 + 1e-9) throw new SimulateFlagError('--faults', `shares add up to more than 1 (${sum})`)
+  // Floating point: 0.7 + 0.2 + 0.1 is slightly more than 1.
+  if (sum > 1 + 1e-9) throw new UsageError(`--faults shares add up to more than 1 (${sum})`)
   return rates
-}
-
-function isListenError(error: unknown): error is Error & { readonly code: string } {
-  return ['EADDRINUSE', 'EACCES'].includes(errorCodeOf(error) ?? '')
 }

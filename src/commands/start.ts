@@ -1,32 +1,32 @@
 import { once } from 'node:events'
-import type { Config } from '../config/config.js'
-import { ConfigError, type ConfigProblem } from '../config/config-error.js'
-import { assertOwnAddress } from '../config/source-address.js'
+import { createServer } from 'node:net'
+import { ConfigError, type ConfigProblem } from '../config/errors.js'
 import { migrate } from '../db/migrate.js'
 import type { FleetRole } from '../fleet/fleet.js'
-import { type CommandContext, EXIT_CODES } from '../service/command.js'
-import { forOnlyAccount } from '../service/for-account.js'
-import { assertOwnKeys, openDatabaseForAccounts } from '../service/known-account.js'
+import { errorCodeOf } from '../logging/error-code.js'
+import { forOnlyAccount } from '../service/accounts.js'
+import { type CommandContext, EXIT_CODES } from '../service/context.js'
+import type { OpenDatabase } from '../service/database.js'
+import { assertOwnKeys, openDatabaseForAccounts } from '../service/database.js'
 import { fixedAccounts, type LiveAccounts, reloadOnHangup } from '../service/live-accounts.js'
-import type { OpenDatabase } from '../service/open-database.js'
 import { startService } from '../service/service.js'
 
 type Context = CommandContext<string | null>
 
 /**
- * `spidra-sync start`: the service; runs until the signal aborts.
+ * `spidra-sync start`: runs the service until the signal aborts. Returns the exit code.
  *
- * @param role makes the process a part of a fleet; null: it becomes one only where there are several accounts.
+ * @param role the part of the process in a fleet; null: the process forms a fleet only when there are several accounts
  */
 export async function runStartCommand(context: Context, role: FleetRole | null): Promise<number> {
   const { config, log, signal, version } = context
   const problems = problemsOf(context, role)
   if (problems.length > 0) throw new ConfigError(problems)
   await assertOwnAddress(config.spidra.sourceAddress)
-  // Without a file there is nothing to read again, and SIGHUP stops the service.
+  // Without an accounts file there is nothing to reload, and SIGHUP stops the service.
   const liveAccounts = config.accountsFile === null ? fixedAccounts(context.accounts) : reloadOnHangup(context)
   const database = await openDatabaseForAccounts(context)
-  // Those of a file have names of their own, and `default` may be none of them.
+  // The accounts of a file have names of their own, and may have none named `default`.
   const known = config.accountsFile === null ? { account: context.account } : {}
   log.info({ version, ...known, accounts: context.accounts.length }, 'service starting')
   try {
@@ -40,28 +40,45 @@ export async function runStartCommand(context: Context, role: FleetRole | null):
   return EXIT_CODES.complete
 }
 
-/** What the configuration alone cannot know: accounts of a file may have schedules, and roles needs, of their own. */
+/**
+ * Checks that requests can be sent from the address: a worker that cannot send would take runs from the others and fail
+ * them.
+ *
+ * @throws {ConfigError} when the address is not one of this machine
+ */
+async function assertOwnAddress(address: string | null): Promise<void> {
+  if (address === null) return
+  const probe = createServer()
+  try {
+    await new Promise<void>((resolve, reject) => probe.once('error', reject).listen(0, address, resolve))
+  } catch (error) {
+    const problem = `is not an address of this machine (${errorCodeOf(error) ?? 'unknown error'})`
+    throw new ConfigError([{ variable: 'SOURCE_ADDRESS', problem }])
+  } finally {
+    probe.close()
+  }
+}
+
+/** Problems that only the accounts and the role show: each account may have a schedule, and a role may need a database. */
 function problemsOf({ accounts, config }: Context, role: FleetRole | null): ConfigProblem[] {
   const problems: ConfigProblem[] = []
   if (role !== null && role !== 'both' && config.databaseUrl === null) {
     problems.push({
       variable: 'DATABASE_URL',
-      problem: `is required for --role ${role}: all of a fleet use one database`,
+      problem: `is required for --role ${role}: all processes of a fleet use one database`,
     })
   }
-  if (role !== 'worker' && !isEverDue(config.schedule) && accounts.every(({ schedule }) => schedule === null)) {
+  const { onStart, fullSync } = config.schedule
+  const runsWithoutSchedule = onStart || fullSync !== null
+  if (role !== 'worker' && !runsWithoutSchedule && accounts.every(({ schedule }) => schedule === null)) {
     const problem =
-      'and FULL_SYNC_SCHEDULE are off, SYNC_ON_START=false, no account has a schedule: nothing would ever run'
+      'and FULL_SYNC_SCHEDULE are off, SYNC_ON_START=false, and no account has a schedule: nothing would ever run'
     problems.push({ variable: 'SYNC_SCHEDULE', problem })
   }
   return problems
 }
 
-function isEverDue({ onStart, fullSync }: Config['schedule']): boolean {
-  return onStart || fullSync !== null
-}
-
-/** Serves until the signal aborts, or, with one account, until there is another one, or more. */
+/** Runs the service until the signal aborts. The service of one account also ends when the accounts change. */
 async function serve(
   context: Context,
   database: OpenDatabase,
@@ -71,7 +88,7 @@ async function serve(
   const { log, signal } = context
   const { accounts } = liveAccounts
   if (role !== null || accounts.length > 1) {
-    // The queue is loaded by fleets only.
+    // Loaded here, because only fleets need the queue.
     const { startFleet } = await import('../fleet/fleet.js')
     await using _fleet = await startFleet(context, database, liveAccounts, role ?? 'both')
     if (!signal.aborted) await once(signal, 'abort')
@@ -79,26 +96,26 @@ async function serve(
     return
   }
   await using _service = await startService(forOnlyAccount({ ...context, accounts }), database)
-  await untilOther(liveAccounts, accounts, signal)
-  log.info(signal.aborted ? 'service stopping' : 'service goes on with other accounts')
+  await untilChanged(liveAccounts, accounts, signal)
+  log.info(signal.aborted ? 'service stopping' : 'service restarts with the new accounts')
 }
 
-/** Until the accounts are others than these, or the signal aborts. */
-function untilOther(
+/** Waits until the accounts differ from these, or the signal aborts. */
+function untilChanged(
   liveAccounts: LiveAccounts,
   accounts: LiveAccounts['accounts'],
   signal: AbortSignal,
 ): Promise<void> {
   const before = JSON.stringify(accounts)
   return new Promise((resolve) => {
-    const look = () => {
+    const check = () => {
       if (!signal.aborted && JSON.stringify(liveAccounts.accounts) === before) return
       stopListening()
       resolve()
     }
-    const stopListening = liveAccounts.onChange(look)
-    signal.addEventListener('abort', look, { once: true })
-    // While the service started, they may have become others already.
-    look()
+    const stopListening = liveAccounts.onChange(check)
+    signal.addEventListener('abort', check, { once: true })
+    // The accounts may have changed while the service was starting.
+    check()
   })
 }

@@ -4,11 +4,11 @@ import { toDatabaseError } from '../db/connection-error.js'
 import { toFleetText } from '../report/fleet-text.js'
 import { readStatusDocument, type StatusDocument } from '../report/status.js'
 import { type Paint, toStatusLines, toStatusText } from '../report/status-text.js'
-import { accountsToShow } from '../service/accounts-to-show.js'
-import { type CommandContext, EXIT_CODES } from '../service/command.js'
-import { openDatabaseForAccounts } from '../service/known-account.js'
+import { accountsToShow } from '../service/accounts.js'
+import { type CommandContext, EXIT_CODES } from '../service/context.js'
+import { openDatabaseForAccounts } from '../service/database.js'
 
-export interface StatusOptions {
+interface StatusOptions {
   /** At least one. */
   readonly accounts: readonly string[]
   /** One line of JSON instead of text. */
@@ -18,20 +18,20 @@ export interface StatusOptions {
   readonly stdout: { write(text: string): unknown }
 }
 
-/** `spidra-sync status`: how fresh the table is, and the last runs; the fleet, where there is one. */
+/** Shows how fresh the table is, the last runs, and the fleet if there is one. */
 export async function showStatus(db: Database, { accounts, json, stdout, paint }: StatusOptions): Promise<void> {
   const document = await readStatusDocument(db, accounts)
   stdout.write(json ? `${JSON.stringify(document)}\n` : toText(document, paint))
 }
 
-/** One account in full, several by a line each. */
+/** Formats one account in full, several in a line each. */
 function toText({ accounts, fleet }: StatusDocument, paint: Paint | undefined): string {
   const [only, ...others] = accounts
   const text = only === undefined || others.length > 0 ? toStatusLines(accounts, paint) : toStatusText(only, paint)
   return fleet === null ? text : `${text}\n${toFleetText(fleet)}`
 }
 
-/** Opens the configured database, shows the status of all accounts and closes it. Returns the exit code. */
+/** `spidra-sync status`: shows the status of all accounts. Returns the exit code. */
 export async function runStatusCommand(
   context: CommandContext<string | null>,
   { json }: { readonly json: boolean },
@@ -41,7 +41,7 @@ export async function runStatusCommand(
   const { db, databaseUrl } = database
   try {
     const accounts = accountsToShow(context)
-    // Node leaves the colours out where NO_COLOR is set, or the terminal has none.
+    // `styleText` adds no colours when NO_COLOR is set or the terminal has none.
     await showStatus(db, { accounts, json, stdout, ...(stdout.isTTY === true ? { paint: styleText } : {}) })
     return EXIT_CODES.complete
   } catch (error) {

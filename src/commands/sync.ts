@@ -1,30 +1,29 @@
-import { UsageError } from '../config/usage-error.js'
+import { UsageError } from '../config/errors.js'
 import { migrate } from '../db/migrate.js'
-import { runAccount } from '../service/account-run.js'
-import { type CommandContext, EXIT_CODES } from '../service/command.js'
-import { eachAccount } from '../service/each-account.js'
-import { assertOwnKeys, openDatabaseForAccounts } from '../service/known-account.js'
-import type { OpenDatabase } from '../service/open-database.js'
-import { createSharedBudget, type SharedBudget } from '../service/shared-budget.js'
+import { createSharedBudget, runAccount, type SharedBudget } from '../service/account-run.js'
+import { eachAccount } from '../service/accounts.js'
+import { type CommandContext, EXIT_CODES } from '../service/context.js'
+import type { OpenDatabase } from '../service/database.js'
+import { assertOwnKeys, openDatabaseForAccounts } from '../service/database.js'
+import { describeRun, openProgress } from '../service/run-output.js'
 import type { RunStatus } from '../sync/run-summary.js'
-import { describeRun } from './run-text.js'
 
 export interface SyncFlags {
   readonly full: boolean
-  /** `--accept-removals`: a mass removal is applied. Only with `full`. */
+  /** Whether a mass removal is applied. Only with `full`. */
   readonly acceptRemovals: boolean
   readonly json: boolean
 }
 
-/** `spidra-sync sync`: one run of every account now. Returns the exit code. */
+/** `spidra-sync sync`: runs every account once, now. Returns the exit code. */
 export async function runSyncCommand(context: CommandContext<string | null>, flags: SyncFlags): Promise<number> {
   const { config, log, signal } = context
-  if (flags.acceptRemovals && !flags.full) throw new UsageError('--accept-removals goes with --full.')
+  if (flags.acceptRemovals && !flags.full) throw new UsageError('--accept-removals needs --full.')
   const database = await openDatabaseForAccounts(context)
   try {
     await migrate(database.databaseUrl, { log, signal })
     await assertOwnKeys(context.accounts, database)
-    // The API counts by address, whatever the key: so one budget for all.
+    // The API counts requests by address, whatever the key, so all accounts share one budget.
     const sharedBudget = createSharedBudget(config)
     return await eachAccount(context, { isHeaded: !flags.json }, (one) => syncOne(one, database, sharedBudget, flags))
   } finally {
@@ -39,7 +38,7 @@ async function syncOne(
   flags: SyncFlags,
 ): Promise<number> {
   const { stdout, stderr } = context
-  const progress = stderr.isTTY && !flags.json ? (await import('./progress.js')).openProgress(stderr) : null
+  const progress = stderr.isTTY && !flags.json ? openProgress(stderr) : null
   try {
     const { summary } = await runAccount({
       ...context,
@@ -48,7 +47,7 @@ async function syncOne(
       trigger: 'manual',
       acceptRemovals: flags.acceptRemovals,
       sharedBudget,
-      isTold: stdout.isTTY === true && !flags.json,
+      isSummaryShown: stdout.isTTY === true && !flags.json,
       ...(progress ? { onPage: progress.onPage, onWait: progress.onWait } : {}),
     })
     progress?.stop()

@@ -1,11 +1,11 @@
 import { lockAccount } from '../db/account-lock.js'
 import { toDatabaseError } from '../db/connection-error.js'
-import { toPrintable } from '../logging/printable.js'
-import { type CommandContext, EXIT_CODES } from '../service/command.js'
-import { eachAccount } from '../service/each-account.js'
-import { assertOwnKeys, openDatabaseForAccounts } from '../service/known-account.js'
-import type { OpenDatabase } from '../service/open-database.js'
-import { createSharedBudget } from '../service/shared-budget.js'
+import { counted, formatNumber, toPrintable } from '../logging/printable.js'
+import { createSharedBudget } from '../service/account-run.js'
+import { eachAccount } from '../service/accounts.js'
+import { type CommandContext, EXIT_CODES } from '../service/context.js'
+import type { OpenDatabase } from '../service/database.js'
+import { assertOwnKeys, openDatabaseForAccounts } from '../service/database.js'
 import { createSpidraClient } from '../spidra/client.js'
 import type { RequestBudget } from '../spidra/request-budget.js'
 import { type VerifyReport, verifySample } from '../sync/verify-sample.js'
@@ -55,28 +55,27 @@ async function verifyOne(
   }
 }
 
-/** Of a longer value the beginning is shown: an unknown field may hold a megabyte. */
+/** A longer value is cut: an unknown field may hold a megabyte. */
 const MAX_SHOWN = 200
 
-/** One line a difference, and a last line with the counts. */
+/** Formats one line per difference, and a last line with the counts. */
 function toVerifyText({ pages, jobs, moved, differences }: VerifyReport): string {
   const lines = differences.map(({ uuid, field, stored, listed }) =>
     field === 'uuid'
       ? `${uuid} is listed, but not stored`
       : `${uuid} ${field}: stored ${toShown(stored)}, listed ${toShown(listed)}`,
   )
-  const count = (number: number, one: string, many: string) =>
-    `${number.toLocaleString('en')} ${number === 1 ? one : many}`
+  const count = (number: number, one: string, many: string) => `${formatNumber(number)} ${number === 1 ? one : many}`
   const summary = [
-    `Compared ${count(jobs, 'job', 'jobs')} on ${count(pages, 'page', 'pages')}`,
+    `Compared ${counted(jobs, 'job')} on ${counted(pages, 'page')}`,
     `${count(moved, 'has', 'have')} moved since the last run`,
     `${count(differences.length, 'field differs', 'fields differ')}`,
   ]
   return [...lines, `${summary.join('; ')}.`, ''].join('\n')
 }
 
-/** A value as the API sent it may hold what a terminal obeys. */
+/** Escapes the value: the API may send characters that a terminal acts on. */
 function toShown(value: string | null): string {
   if (value === null || value.length <= MAX_SHOWN) return toPrintable(String(value))
-  return `${toPrintable(value.slice(0, MAX_SHOWN))}... (${value.length.toLocaleString('en')} characters)`
+  return `${toPrintable(value.slice(0, MAX_SHOWN))}... (${counted(value.length, 'character')})`
 }

@@ -1,31 +1,31 @@
-import { ConfigError, type ConfigProblem } from './config-error.js'
-import { type Environment, setVariables, warningsAbout } from './names.js'
+import type { LogFormat, LogLevel } from '../logging/logger.js'
+import { ConfigError, type ConfigProblem } from './errors.js'
 import { SYNC_SIZES, type SyncSizes, TIMING, type Timing } from './scale.js'
 import { secretsAmong } from './secrets.js'
-import { flag, type Rules, variables } from './variables.js'
+import { type Environment, flag, type Rules, setVariables, variables, warningsAbout } from './variables.js'
 
-/** What a command needs: only the database, also the key, or also something that will ever run. */
+/** What a command needs of the configuration: the database; also the key; also a schedule or a run at start. */
 export type Needs = 'database' | 'sync' | 'service'
 
 /**
- * The whole configuration, frozen. As it is loaded, its key may be null, and there may be accounts with keys of their
- * own; that of one account has `Key` string.
+ * The whole configuration, frozen. The loaded one may have no key (null), or several accounts with keys of their own; the
+ * configuration of one account has `Key` string.
  */
 export interface Config<Key extends string | null = string> {
   readonly spidra: {
     readonly apiKey: Key
-    /** What people are told to check where the key is refused. */
+    /** Where the key comes from, for the message about a refused key. */
     readonly keyOrigin: string
     /** Without a slash at the end. */
     readonly apiUrl: string
     readonly authScheme: 'x-api-key' | 'bearer'
-    /** IP address of this machine that requests come from; null for any. */
+    /** IP address of this machine that requests are sent from; null for any. */
     readonly sourceAddress: string | null
     readonly requestTimeoutMs: number
     readonly requestRetries: number
     readonly retryBaseMs: number
   }
-  /** Null: the key above is the only account. */
+  /** Null: the only account is the key above. */
   readonly accountsFile: string | null
   /** Null: the embedded Postgres. */
   readonly databaseUrl: string | null
@@ -38,9 +38,9 @@ export interface Config<Key extends string | null = string> {
     readonly onStart: boolean
   }
   readonly pagesPerRun: number
-  /** Runs of different accounts at a time. */
+  /** How many accounts may have a run at the same time. */
   readonly runsInParallel: number
-  /** The local window, until the API tells its own; `requests` null for none. `reserve` is a share, 0 to 0.95. */
+  /** The rate limit until the API reports its own; `requests` null for none. `reserve` is a share, 0 to 0.95. */
   readonly rateLimit: { readonly requests: number | null; readonly windowSeconds: number; readonly reserve: number }
   readonly historyDays: number
   readonly stuckAfterHours: number
@@ -53,31 +53,32 @@ export interface Config<Key extends string | null = string> {
   }
   readonly proxy: { readonly url: string | null; readonly except: string | null }
   readonly log: {
-    readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
-    readonly format: 'json' | 'pretty'
+    readonly level: LogLevel
+    readonly format: LogFormat
   }
   readonly shutdownGraceMs: number
-  /** No variables: tests scale them. */
+  /** Constants, not variables. Tests scale them. */
   readonly timing: Timing
   readonly sizes: SyncSizes
-  /** Sentences about variables that look like ours and are not. */
+  /** Sentences about variables whose names look like ours and are unknown. */
   readonly warnings: readonly string[]
-  /** Values that may appear in no log, error or page. */
+  /** Values that must not appear in any log, error or page. */
   readonly secrets: readonly string[]
 }
 
 /** How the configuration is read. */
 export interface LoadOptions {
   readonly needs: Needs
-  /** Whether the log goes to one, which makes it pretty by default. Default false. */
+  /** Whether the log goes to a terminal, where the default format is pretty. Default false. */
   readonly isTerminal?: boolean
-  /** Variables that the accounts file takes keys from: they are ours, whatever they are called. Default none. */
+  /** Variables that the accounts file takes keys from. They count as known and as secret. Default none. */
   readonly keyVariables?: readonly string[]
 }
 
 /**
  * Reads the configuration from environment variables. An empty variable counts as unset.
- * Throws `ConfigError` with every problem at once.
+ *
+ * @throws {ConfigError} with every problem at once
  */
 export function loadConfig(env: Environment, options: LoadOptions): Config<string | null> {
   const rules: Rules = {
@@ -93,14 +94,16 @@ export function loadConfig(env: Environment, options: LoadOptions): Config<strin
 
   const problems = new Map<string, string>()
   for (const { path, message } of parsed.error?.issues ?? []) {
-    // The first problem of a variable is the one to mend; those behind it often follow from it.
+    // Only the first problem of a variable is reported: the others often follow from it.
     const variable = String(path[0])
     if (!problems.has(variable)) problems.set(variable, message)
   }
   if (options.needs === 'service' && nothingEverRuns(given)) {
     problems.set('SYNC_SCHEDULE', 'and FULL_SYNC_SCHEDULE are off and SYNC_ON_START=false: nothing would ever run')
   }
-  if (!parsed.success || problems.size > 0) throw new ConfigError([...problems].map(toProblem))
+  if (!parsed.success || problems.size > 0) {
+    throw new ConfigError([...problems].map(([variable, problem]): ConfigProblem => ({ variable, problem })))
+  }
 
   const value = parsed.data
   return freeze({
@@ -148,16 +151,12 @@ export function loadConfig(env: Environment, options: LoadOptions): Config<strin
   })
 }
 
-/** Judged on the text, so that it is reported along with unreadable variables. */
+/** Reads the text of the variables, so that the problem is reported together with those of invalid variables. */
 function nothingEverRuns(given: Environment): boolean {
-  const onStart = flag.safeParse(given.SYNC_ON_START).data
   // An account of the file may have a schedule of its own.
   if (given.SPIDRA_ACCOUNTS_FILE) return false
+  const onStart = flag.safeParse(given.SYNC_ON_START).data
   return given.SYNC_SCHEDULE === 'off' && given.FULL_SYNC_SCHEDULE === 'off' && onStart === false
-}
-
-function toProblem([variable, problem]: readonly [string, string]): ConfigProblem {
-  return { variable, problem }
 }
 
 function freeze<Value extends object>(value: Value): Value {

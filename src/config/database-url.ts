@@ -1,29 +1,37 @@
-/** Modes that node-postgres reads as `verify-full`, with a long warning before anything of ours. */
-const ALIASES: ReadonlySet<string> = new Set(['prefer', 'require', 'verify-ca'])
+/** Values of `sslmode` that node-postgres treats as `verify-full`. */
+const STRICTER_MODES: ReadonlySet<string> = new Set(['prefer', 'require', 'verify-ca'])
 
 /**
- * Spells a connection string so that every program takes it for the same thing, and returns null for what is none.
+ * Normalizes a connection string so that every program reads it in the same way; null when it is not a URL.
  *
- * `sslmode=require` means `verify-full` to node-postgres, unless `uselibpqcompat=true` stands beside it; so we say it.
+ * `sslmode=require` means `verify-full` to node-postgres, which prints a long warning about it. So the URL says
+ * `verify-full`, unless it has `uselibpqcompat=true`.
  */
 export function toPlainDatabaseUrl(text: string): string | null {
   const url = parseDatabaseUrl(text)
   if (url === null) return null
-  const { searchParams } = url
-  if (ALIASES.has(searchParams.get('sslmode') ?? '') && searchParams.get('uselibpqcompat') !== 'true') {
-    searchParams.set('sslmode', 'verify-full')
-  }
+  if (stricterMode(url) !== null) url.searchParams.set('sslmode', 'verify-full')
   return url.href
 }
 
 /**
- * Parses a connection string, and returns null for what is none.
+ * Parses a connection string; null when it is not a URL.
  *
- * `postgres://user@/database?host=/run/postgresql` has an empty host, as libpq allows and URL parsers do not. Beside the
- * parameter any host does.
+ * `postgres://user@/database?host=/run/postgresql` has an empty host, which libpq allows and URL parsers refuse. Any host
+ * will do there, because the parameter takes precedence.
  */
 export function parseDatabaseUrl(text: string): URL | null {
   const withHost = text.replace(/^(\w+:\/\/[^/?#]*@)(?=\/[^?#]*\?(?:[^#]*&)?host=)/, '$1localhost')
-  const parsable = [text, withHost].find((form) => URL.canParse(form))
-  return parsable === undefined ? null : new URL(parsable)
+  return toUrl(text) ?? toUrl(withHost)
+}
+
+/** Parses a URL; null when the text is not one. */
+export function toUrl(text: string): URL | null {
+  return URL.canParse(text) ? new URL(text) : null
+}
+
+/** The `sslmode` of a URL when node-postgres reads it as `verify-full`; else null. */
+export function stricterMode({ searchParams }: URL): string | null {
+  const mode = searchParams.get('sslmode') ?? ''
+  return STRICTER_MODES.has(mode) && searchParams.get('uselibpqcompat') !== 'true' ? mode : null
 }

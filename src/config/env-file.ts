@@ -3,27 +3,31 @@ import { platform } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import { errorCodeOf } from '../logging/error-code.js'
-import { ConfigError } from './config-error.js'
+import { ConfigError } from './errors.js'
 import { secretsAmong } from './secrets.js'
+import type { Environment } from './variables.js'
 
 /**
- * Reads the variables of an `.env` file; none when there is no such file.
- * The caller spreads the real environment over them, so that it wins.
- * Throws `ConfigError` when the file exists and cannot be read.
+ * Reads the variables of an `.env` file; none when the file does not exist. The caller lets the real environment override
+ * them.
+ *
+ * @throws {ConfigError} when the file exists and cannot be read
  */
-export function readEnvFile(path: string): Readonly<Record<string, string | undefined>> {
+export function readEnvFile(path: string): Environment {
   try {
-    // Windows editors begin the file with a byte order mark, which parseEnv would take for part of the first name.
+    // Windows editors put a byte order mark first, which parseEnv would read as part of the first name.
     return parseEnv(readFileSync(path, 'utf8').replace(/^\uFEFF/, ''))
   } catch (error) {
-    const code = errorCodeOf(error) ?? 'unknown error'
+    const code = errorCodeOf(error)
     if (code === 'ENOENT') return {}
-    throw new ConfigError([{ variable: path, problem: `cannot be read (${code})` }], { cause: error })
+    throw new ConfigError([{ variable: path, problem: `cannot be read (${code ?? 'unknown error'})` }], {
+      cause: error,
+    })
   }
 }
 
-/** The same, but a file that cannot be read counts as none. */
-export function readUsableEnvFile(path: string): ReturnType<typeof readEnvFile> {
+/** Reads the file in the same way, and treats one that cannot be read as empty. */
+export function readUsableEnvFile(path: string): Environment {
   try {
     return readEnvFile(path)
   } catch {
@@ -32,21 +36,21 @@ export function readUsableEnvFile(path: string): ReturnType<typeof readEnvFile> 
 }
 
 /**
- * A sentence where other users of this machine can read secrets in an `.env` file.
+ * Warns when other users of this machine can read secrets in an `.env` file.
  *
- * @param keyVariables variables that hold keys besides those that are known to; default none
+ * @param keyVariables further variables that hold keys
  */
-export function warningsAboutFile(path: string, keyVariables: readonly string[] = []): readonly string[] {
+export function warningsAboutFile(path: string, keyVariables: readonly string[]): readonly string[] {
   return secretsAmong(readEnvFile(path), keyVariables).length === 0 ? [] : warningsIfOpenToAll(path)
 }
 
-/** A sentence where other users of this machine can read a file that holds secrets. */
+/** Warns when other users of this machine can read a file that holds secrets. */
 export function warningsIfOpenToAll(path: string): readonly string[] {
   if (platform() === 'win32' || !isOpenToAll(path)) return []
   return [`${path} holds secrets, and every user of this machine can read it: chmod 600 ${path}`]
 }
 
-/** Whether everybody may read the file, and enter every directory on the way to it. */
+/** Whether every user may read the file and enter every directory above it. */
 function isOpenToAll(path: string): boolean {
   let directory = dirname(resolve(path))
   let isOpen = (statSync(path).mode & 0o004) !== 0

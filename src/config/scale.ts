@@ -1,40 +1,40 @@
 /**
- * The durations that decide how the service behaves, in milliseconds. They stand in one place, so that a test can scale
+ * The durations that decide how the service behaves, in milliseconds. They stand in one place, so that a test can multiply
  * all of them by one factor and run a day of the real service in minutes.
  */
 export interface Timing {
-  /** A full pass reads the head and the open jobs again at least this often, as if the incremental schedule went on. */
+  /** A full pass reads the head and the open jobs again at least this often, as incremental runs would. */
   readonly refreshMs: number
   /** An incremental run reads a slice of the sweep once in each period of this length. */
   readonly sweepEveryMs: number
-  /** A wait of this length makes what a full pass read before it old. */
+  /** What a full pass has read counts as old after a wait of this length. */
   readonly longWaitMs: number
-  /** A full pass over stored jobs saves its position no more often: each save is a write. */
+  /** Shortest time between two saves of the position of a full pass over stored jobs: each save is a write. */
   readonly savePositionMs: number
-  /** No page waits longer for its chunk to fill: a killed worker loses no more than that. */
+  /** Longest time that a page waits for its chunk to fill, so that a killed worker loses little. */
   readonly chunkWaitMs: number
   readonly heartbeatMs: number
-  /** No answer is assumed to be older than that: a replica or a cache behind the API may lag, but not for longer. */
+  /** Longest time that an answer of the API may lag, because of a replica or a cache. */
   readonly staleAnswerMs: number
-  /** However short the schedule's interval, a verdict this old still counts as fresh. */
+  /** A verdict of at most this age counts as fresh, even with a shorter schedule. */
   readonly freshMs: number
-  /** A holder of the account lock that has been silent for longer is stopped or cut off. Four times the heartbeat. */
+  /** A holder of the account lock without a heartbeat for this time loses the lock. Four times `heartbeatMs`. */
   readonly deadAfterMs: number
-  /** The age of the last verdict needs no run to end: alerts are checked at least this often. */
+  /** Alerts are checked at least this often, also while no run ends: the last verdict grows older. */
   readonly alertCheckMs: number
   /** The schedules compare the clock with the monotonic clock this often: timers do not notice a clock that was set. */
   readonly clockCheckMs: number
-  /** A clock that gained or lost this much between two checks was set, or the machine slept. */
+  /** A clock that is off by this much between two checks was set, or the machine slept. */
   readonly clockJumpMs: number
   /** A tick that is later than this is logged. */
   readonly lateTickMs: number
-  /** Jitter of a wait for the request budget, so that workers behind one address do not come back in the same instant. */
+  /** Jitter of a wait for the request budget, so that workers behind one address do not continue at the same moment. */
   readonly budgetJitterMs: number
-  /** The end of a rate limit window is known no better than this. */
+  /** How exactly the end of a rate limit window is known. */
   readonly resetBlurMs: number
-  /** Pause before asking again whether a window is over that, by its reset, should be. */
+  /** Pause between two requests that check whether a window whose reset has passed is over. */
   readonly doubtPauseMs: number
-  /** No backoff of our own is longer. What the API asks for may be. */
+  /** Longest backoff of our own. A wait that the API asks for may be longer. */
   readonly maxBackoffMs: number
   /** Jitter on top of a wait that the API asks for. */
   readonly retryAfterJitterMs: number
@@ -72,26 +72,26 @@ export function scaleTiming(timing: Timing, factor: number): Timing {
 export const PAGE_LIMIT = 50
 
 /**
- * The sizes that decide what a run does. They are parameters, because a limit that a test never reaches is untested: the
- * tests draw them small.
+ * The sizes that decide what a run does. They are parameters, so that tests can choose small ones: a limit that no test
+ * reaches is untested.
  */
 export interface SyncSizes {
   /** Jobs per page. */
   readonly pageLimit: number
-  /** Answers that share one window: one query for missing jobs over many pages costs no more than over a few. */
+  /** Answers in one window. One query for missing jobs over many pages costs no more than over a few. */
   readonly windowAnswers: number
   /**
-   * Pages in one merge. A killed worker loses at most this number under way, as many that wait, and the answers of one
-   * window.
+   * Pages in one merge. A killed worker loses at most the pages of one merge, the same number that wait for the next, and
+   * the answers of one window.
    */
   readonly chunkPages: number
-  /** A full pass reads this number of pages between two reads of the head, however often the head is due. */
+  /** A full pass reads at least this number of pages between two reads of the head, even if the head is due sooner. */
   readonly minSlicePages: number
-  /** An account of at most this number of pages is read whole in every run. */
+  /** An account of at most this number of pages is read completely in every run. */
   readonly smallPages: number
 }
 
-/** Windows as large as chunks, because a pass that is cut off goes on from its last window. */
+/** A window has the size of a chunk, because an interrupted pass continues from its last window. */
 export const SYNC_SIZES: SyncSizes = Object.freeze({
   pageLimit: PAGE_LIMIT,
   windowAnswers: 6,

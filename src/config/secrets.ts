@@ -1,7 +1,7 @@
-import { toPlainDatabaseUrl } from './database-url.js'
-import type { Environment } from './names.js'
+import { toPlainDatabaseUrl, toUrl } from './database-url.js'
+import type { Environment } from './variables.js'
 
-/** Variables whose value, or a part of it, nobody may see. `PGPASSWORD` is read by node-postgres. */
+/** Variables whose value is a secret or contains one. node-postgres reads `PGPASSWORD`. */
 const SECRET_VARIABLES = [
   'SPIDRA_API_KEY',
   'DASHBOARD_PASSWORD',
@@ -13,9 +13,10 @@ const SECRET_VARIABLES = [
 ] as const
 
 /**
- * Every secret of the environment, be it well-formed or not, in the forms in which programs take it apart.
+ * Lists every secret of the environment, valid or not, in each form that a program may print: a password as written and
+ * decoded, a webhook with and without its host.
  *
- * @param keyVariables variables that hold keys besides; default none
+ * @param keyVariables further variables that hold keys; default none
  */
 export function secretsAmong(env: Environment, keyVariables: readonly string[] = []): readonly string[] {
   const secrets = [...SECRET_VARIABLES, ...keyVariables].flatMap((name) => {
@@ -27,7 +28,7 @@ export function secretsAmong(env: Environment, keyVariables: readonly string[] =
       case 'https_proxy':
         return credentialsIn(value)
       case 'ALERT_WEBHOOK_URL':
-        // Whoever knows the address of a chat webhook can post to it.
+        // The address of a chat webhook is all that is needed to post to it.
         return [value, ...addressesIn(value), ...credentialsIn(value)]
       default:
         return value
@@ -37,19 +38,19 @@ export function secretsAmong(env: Environment, keyVariables: readonly string[] =
 }
 
 /**
- * Takes the secrets out of a process's environment, which Node's diagnostic report lists: flags or a signal can ask for
- * one. All but the one that node-postgres reads with every connection.
+ * Deletes the secrets from the environment of the process, because Node's diagnostic report prints the environment.
+ * `PGPASSWORD` stays: node-postgres reads it for every connection.
  */
 export function forgetSecrets(
   { env, report }: Pick<NodeJS.Process, 'env' | 'report'>,
   keyVariables: readonly string[],
 ): void {
   for (const name of [...SECRET_VARIABLES, ...keyVariables]) if (name !== 'PGPASSWORD') delete env[name]
-  // Node 20 does not know it yet.
+  // Node 20 has no such setting yet.
   Object.assign(report ?? {}, { excludeEnv: true })
 }
 
-/** The password of a URL as it was written, as a URL parser spells it, and decoded. Of what is no URL, all of it. */
+/** The password of a URL: as written, as the URL parser normalizes it, and decoded. The whole text if it is not a URL. */
 function passwordsIn(text: string): readonly string[] {
   const url = toUrl(text)
   if (url === null) return [text]
@@ -58,21 +59,17 @@ function passwordsIn(text: string): readonly string[] {
   return [asWritten, url.password, decode(url.password), url.searchParams.get('password') ?? '']
 }
 
-/** The same; a token may stand in the place of the user. */
+/** The password, and the user name where it is a token that stands without a password. */
 function credentialsIn(text: string): readonly string[] {
   const url = toUrl(text)
   const token = url === null || url.password !== '' ? '' : url.username
   return [...passwordsIn(text), token, decode(token)]
 }
 
-/** A webhook as a URL parser spells it, and its path, should it be told without the host. */
+/** A webhook URL as the parser normalizes it, and its path alone, which is as secret as the whole. */
 function addressesIn(text: string): readonly string[] {
   const url = toUrl(text)
   return url === null ? [] : [url.href, ...[url.pathname + url.search, url.pathname].filter((path) => path !== '/')]
-}
-
-function toUrl(text: string): URL | null {
-  return URL.canParse(text) ? new URL(text) : null
 }
 
 function decode(text: string): string {

@@ -1,34 +1,30 @@
-import { readAccounts } from './accounts.js'
-import { keysIn, readAccountsFile, variablesNamedIn } from './accounts-file.js'
-import { type Config, type LoadOptions, loadConfig } from './config.js'
-import { ConfigError, type ConfigProblem } from './config-error.js'
-import type { Environment } from './names.js'
+import { keysIn, readAccounts, readAccountsFile, variablesNamedIn } from './accounts.js'
+import { type Config, loadConfig } from './config.js'
+import { stricterMode, toUrl } from './database-url.js'
+import { ConfigError, type ConfigProblem } from './errors.js'
 import { secretsAmong } from './secrets.js'
+import type { Environment } from './variables.js'
 
-/** As much of a configuration as can be used, for a command that tells its faults instead of stopping at them. */
+/** The usable part of a configuration, for a command that reports problems instead of stopping at them. */
 export interface UsableConfig {
-  /** What has a fault stands at its default, the key at null. Logs nothing and warns of nothing. */
+  /** A variable with a problem has its default here, and the key is null. The log level is `silent`. */
   readonly config: Config<string | null>
-  /** What would stop the service. */
+  /** The problems that would stop the service. */
   readonly problems: readonly ConfigProblem[]
   readonly warnings: readonly string[]
 }
 
-/** Reads the configuration as the service does, accounts included, and goes on without what cannot be used. */
-export function loadUsableConfig(env: Environment, options: Pick<LoadOptions, 'isTerminal'> = {}): UsableConfig {
+/** Reads configuration and accounts as the service does, and leaves out what cannot be used. */
+export function loadUsableConfig(env: Environment): UsableConfig {
   const file = readAccountsFile(env)
   const keyVariables = variablesNamedIn(file)
-  const read = { ...options, keyVariables }
-  const problems = problemsOf(() => loadConfig(env, { needs: 'service', ...read }))
+  const problems = problemsOf(() => loadConfig(env, { needs: 'service', keyVariables }))
   let usable: Environment = env
-  for (let faults = problems; faults.length > 0; ) {
-    usable = without(
-      usable,
-      faults.map(({ variable }) => variable),
-    )
-    faults = problemsOf(() => loadConfig(usable, { needs: 'database', ...read }))
+  for (let found = problems; found.length > 0; ) {
+    usable = without(usable, new Set(found.map(({ variable }) => variable)))
+    found = problemsOf(() => loadConfig(usable, { needs: 'database', keyVariables }))
   }
-  const config = loadConfig(usable, { needs: 'database', ...read })
+  const config = loadConfig(usable, { needs: 'database', keyVariables })
   let accountWarnings: readonly string[] = []
   const accountProblems = problemsOf(() => {
     accountWarnings = readAccounts({ config, file, env }).warnings
@@ -51,23 +47,22 @@ function problemsOf(load: () => unknown): readonly ConfigProblem[] {
   }
 }
 
-/** `NODE_ENV=production` demands variables, so it goes too. */
-function without(env: Environment, variables: readonly string[]): Environment {
-  const gone = new Set([...variables, 'NODE_ENV'])
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !gone.has(name) && !gone.has(name.toUpperCase())))
+/** Removes the variables, and NODE_ENV too: `production` requires further ones. */
+function without(env: Environment, variables: ReadonlySet<string>): Environment {
+  const isKept = (name: string) => name !== 'NODE_ENV' && !variables.has(name) && !variables.has(name.toUpperCase())
+  return Object.fromEntries(Object.entries(env).filter(([name]) => isKept(name)))
 }
 
-/** Parameters that node-postgres reads in another way than libpq, or not at all. */
+/** Warns of parameters that node-postgres ignores, or reads in another way than libpq. */
 function warningsAboutUrl(text: string): readonly string[] {
-  if (!URL.canParse(text)) return []
-  const { searchParams } = new URL(text)
-  const mode = searchParams.get('sslmode') ?? ''
-  const isStricter = ['prefer', 'require', 'verify-ca'].includes(mode) && searchParams.get('uselibpqcompat') !== 'true'
-  const ignored = ['schema', 'pgbouncer', 'connection_limit'].filter((name) => searchParams.has(name))
+  const url = toUrl(text)
+  if (url === null) return []
+  const mode = stricterMode(url)
+  const ignored = ['schema', 'pgbouncer', 'connection_limit'].filter((name) => url.searchParams.has(name))
   return [
-    ...(isStricter
-      ? [`DATABASE_URL: sslmode=${mode} is read as verify-full; add uselibpqcompat=true for libpq's meaning`]
-      : []),
+    ...(mode === null
+      ? []
+      : [`DATABASE_URL: sslmode=${mode} is read as verify-full; add uselibpqcompat=true for libpq's meaning`]),
     ...ignored.map((name) => `DATABASE_URL: the parameter ${name} is ignored`),
   ]
 }

@@ -1,21 +1,23 @@
-import { isIP } from 'node:net'
+import { isIP, isIPv4 } from 'node:net'
 import { createTask, validate } from 'node-cron'
 import { z } from 'zod'
 import { toPlainDatabaseUrl } from './database-url.js'
-import { isLoopbackHost } from './loopback.js'
 
-/** What decides how strictly a variable is read. */
+/** Environment variables as a process gets them. */
+export type Environment = Readonly<Record<string, string | undefined>>
+
+/** What decides how strictly the variables are checked. */
 export interface Rules {
   readonly needsKey: boolean
   readonly production: boolean
-  /** Whether `http:` may leave this machine. */
+  /** Whether `http:` is allowed to a host that is not loopback. */
   readonly allowHttp: boolean
   readonly isTerminal: boolean
 }
 
 /**
- * Every variable of the contract: text in, typed value out. Empty variables must be left out beforehand.
- * All messages are ours, because zod's own would not say what to do, and none shows the value.
+ * The schema of every variable: text in, typed value out. `setVariables` leaves out the empty ones beforehand.
+ * The messages are ours, because zod's own do not say what to do, and none of them shows the value.
  */
 export function variables(rules: Rules) {
   return z.object({
@@ -51,20 +53,20 @@ export function variables(rules: Rules) {
     SHUTDOWN_GRACE_MS: wholeNumber(0, 600_000).default(10_000),
     HTTPS_PROXY: optional(httpUrl),
     NO_PROXY: optional(z.string()),
-    // Read by Node itself and by the tests; here so that the contract stands in one place.
+    // Read by Node itself and by the tests. Listed here, so that every variable stands in one place.
     NODE_EXTRA_CA_CERTS: optional(z.string()),
     TEST_DATABASE_URL: optional(z.string()),
   })
 }
 
-/** Also read on its own: it decides how the others are read. */
+/** Exported because `SPIDRA_API_ALLOW_HTTP` is read first: it decides how the URLs are checked. */
 export const flag = z.stringbool({
   truthy: ['true', '1', 'yes', 'on'],
   falsy: ['false', '0', 'no', 'off'],
   error: 'must be true or false',
 })
 
-/** Also the rule for a key of the accounts file, as are those exported below. */
+/** The rules that are exported from here on also apply to the fields of the accounts file. */
 export const apiKey = z
   .string({
     error:
@@ -88,7 +90,7 @@ const ipAddress = z.string().refine((text) => isIP(text) !== 0, 'must be an IP a
 export const schedule = z
   .string()
   .refine((text) => text === 'off' || validate(text), 'must be a cron expression such as */5 * * * *, or off')
-  .refine((text) => text === 'off' || !validate(text) || isEverDue(text), 'must be due some day; this date never comes')
+  .refine((text) => text === 'off' || !validate(text) || isEverDue(text), 'must match some date; this one matches none')
   .transform((text) => (text === 'off' ? null : text))
 
 export const pagesPerRun = wholeNumber(1, 1_000_000)
@@ -100,7 +102,7 @@ export function apiUrl(allowHttp: boolean) {
     .refine((url) => url.search === '' && url.hash === '', 'must have neither query nor fragment')
     .refine(
       (url) => url.protocol === 'https:' || allowHttp || isLoopbackHost(url.hostname),
-      'must be https, or the key would travel in clear; SPIDRA_API_ALLOW_HTTP=true permits http',
+      'must be https, or the key would be sent unencrypted; SPIDRA_API_ALLOW_HTTP=true permits http',
     )
     .transform((url) => url.href.replace(/\/+$/, ''))
 }
@@ -126,7 +128,7 @@ function share(max: number) {
   return numberOf(/^\d{0,3}(\.\d{1,9})?$/, 0, max, `must be a number from 0 to ${max}`)
 }
 
-/** A number in plain notation: no sign, no exponent, no hexadecimal, no blanks, all of which `Number` would take. */
+/** A number in plain notation. `Number` alone would also accept signs, exponents, hexadecimal and blanks. */
 function numberOf(notation: RegExp, min: number, max: number, problem: string) {
   return z
     .string()
@@ -159,11 +161,51 @@ function isTimeZone(text: string): boolean {
   }
 }
 
-/** A URL whose password can also be decoded, as node-postgres will do. */
+/** Whether the text is a URL whose password can be decoded, which node-postgres does. */
 function isUrl(text: string): boolean {
   try {
     return decodeURIComponent(new URL(text).password) !== null
   } catch {
     return false
   }
+}
+
+/**
+ * Whether `host` can only be this machine: `localhost`, 127.0.0.0/8 or `::1`, brackets allowed. Names are not resolved, so
+ * any other name counts as foreign.
+ */
+export function isLoopbackHost(host: string): boolean {
+  const name = host.toLowerCase()
+  return name === 'localhost' || name === '::1' || name === '[::1]' || (isIPv4(name) && name.startsWith('127.'))
+}
+
+/** Variables with two spellings. The lower-case one takes precedence, as in curl and undici. */
+const PROXY_NAMES: ReadonlySet<string> = new Set(['HTTPS_PROXY', 'NO_PROXY'])
+
+/** Picks the variables among `names` that are set; an empty one counts as unset. */
+export function setVariables(env: Environment, names: readonly string[]): Environment {
+  const read = (name: string) => (PROXY_NAMES.has(name) && env[name.toLowerCase()]) || env[name]
+  return Object.fromEntries(names.map((name) => [name, read(name)]).filter(([, value]) => value))
+}
+
+/** A variable with such a prefix was most likely meant for spidra-sync. */
+const PREFIXES = ['SPIDRA_', 'SYNC_', 'RATE_LIMIT_', 'ALERT_', 'DASHBOARD_']
+
+/** Variables that Kubernetes sets in every container beside a service named `spidra-sync` or `sync`. */
+const SERVICE_LINK = /_(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_\w+)?)$/
+
+/**
+ * Warns of each variable that looks like ours and is unknown: a misspelt name would be ignored silently.
+ *
+ * @param others further known variables, with any names
+ */
+export function warningsAbout(env: Environment, names: readonly string[], others: readonly string[] = []): string[] {
+  return Object.keys(env)
+    .filter((name) => !names.includes(name) && !others.includes(name) && !SERVICE_LINK.test(name))
+    .flatMap((name) => {
+      const prefix = PREFIXES.find((candidate) => name.startsWith(candidate))
+      if (prefix === undefined) return []
+      const known = names.filter((candidate) => candidate.startsWith(prefix))
+      return [`${name} is ignored: spidra-sync has no such variable; with that prefix it knows ${known.join(', ')}`]
+    })
 }

@@ -1,4 +1,4 @@
-import type { ListSource } from '../config/list-source.js'
+import type { ListSource } from '../config/accounts.js'
 import { type Database, hasTable } from './client.js'
 
 /** An account for which a run has begun, and the source from which its jobs were last read. */

@@ -7,16 +7,20 @@ import { readDashboard } from '../report/dashboard-data.js'
 import { readFleet } from '../report/fleet.js'
 import { readStatusDocument } from '../report/status.js'
 import { shortestInterval } from '../scheduler/schedules.js'
-import { runAccount } from '../service/account-run.js'
-import type { CommandContext } from '../service/command.js'
-import { forAccount } from '../service/for-account.js'
-import { isFullRunLeft } from '../service/full-run-left.js'
+import {
+  createSharedBudget,
+  isFullRunLeft,
+  runAccount,
+  type SharedBudget,
+  toReportedBudget,
+} from '../service/account-run.js'
+import { forAccount } from '../service/accounts.js'
+import type { CommandContext } from '../service/context.js'
+import type { OpenDatabase } from '../service/database.js'
 import type { LiveAccounts } from '../service/live-accounts.js'
-import type { OpenDatabase } from '../service/open-database.js'
 import { checkReadiness } from '../service/readiness.js'
 import { createScrape } from '../service/scrape.js'
 import type { Service } from '../service/service.js'
-import { createSharedBudget, type SharedBudget, toReportedBudget } from '../service/shared-budget.js'
 import { SpidraError } from '../spidra/errors.js'
 import { ForeignListError } from '../sync/own-list.js'
 import { startHeartbeats } from './heartbeats.js'

@@ -1,8 +1,8 @@
 import { type AlertWatch, startAlertWatch } from '../alerts/watch.js'
 import type { Account } from '../config/accounts.js'
 import { pruneHistory } from '../db/housekeeping.js'
-import type { CommandContext } from '../service/command.js'
-import type { OpenDatabase } from '../service/open-database.js'
+import type { CommandContext } from '../service/context.js'
+import type { OpenDatabase } from '../service/database.js'
 import type { RunSummary } from '../sync/run-summary.js'
 
 /** How often a scheduler checks whether a new day has begun, in milliseconds. */

@@ -1,5 +1,5 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
-import { isLoopbackHost } from '../config/loopback.js'
+import { isLoopbackHost } from '../config/variables.js'
 
 /** The answer to a refused request. */
 export interface Refusal {

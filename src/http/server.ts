@@ -1,6 +1,6 @@
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import type { Config } from '../config/config.js'
-import { ConfigError } from '../config/config-error.js'
+import { ConfigError } from '../config/errors.js'
 import { errorCodeOf } from '../logging/error-code.js'
 import type { Logger } from '../logging/logger.js'
 import type { StatusDocument } from '../report/status.js'

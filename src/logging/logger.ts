@@ -1,33 +1,36 @@
-import { type DestinationStream, type Logger, destination as openDestination, pino, stdTimeFunctions } from 'pino'
-import type { Config } from '../config/config.js'
-import { toPrintableLines } from './printable.js'
+import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino'
+import { isPrintable, toPrintable, toPrintableLines, toSentence, wrapWords } from './printable.js'
 import { createJsonRedact, type Redact } from './redact.js'
 
 export type { Logger } from 'pino'
 
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent'
+
+/** `json` writes one object a line, for programs; `pretty` writes several short lines, for people. */
+export type LogFormat = 'json' | 'pretty'
+
 export interface LoggerOptions {
-  readonly level: Config['log']['level']
-  readonly format: Config['log']['format']
-  /** Replaced by `[redacted]` wherever they stand in a line. A function where more may become known. */
+  readonly level: LogLevel
+  readonly format: LogFormat
+  /** Values that are replaced by `[redacted]` in every line. A function, where the list can grow later. */
   readonly secrets: readonly string[] | (() => readonly string[])
-  /** Where lines go; standard output by default, written synchronously, so that none is lost at exit. */
-  readonly destination?: DestinationStream
-  /** Colours in the pretty format. Default false. */
+  readonly destination: DestinationStream
+  /** Whether the pretty format uses colours. Default false. */
   readonly colorize?: boolean
 }
 
-/** Headers that carry credentials, also those of a dashboard user, which are not among the configured secrets. */
+/** Headers that carry credentials. Those of a dashboard user are not among the configured secrets. */
 const CREDENTIALS = ['x-api-key', 'authorization', 'proxy-authorization', 'cookie']
 const CREDENTIAL_PATHS = CREDENTIALS.flatMap((name) => ['', '*', '*.*'].map((parent) => `${parent}["${name}"]`))
 
-/** The process's log: one JSON object a line, or a form for people. */
+/** Creates the log of the process. */
 export async function createLogger(options: LoggerOptions): Promise<Logger> {
-  const output = options.destination ?? openDestination({ dest: 1, sync: true })
+  const { level, format, destination, colorize = false } = options
   const redact = redactAll(options.secrets)
-  const withStack = options.level === 'debug' || options.level === 'trace'
+  const withStack = level === 'debug' || level === 'trace'
   return pino(
     {
-      level: options.level,
+      level,
       base: null,
       timestamp: stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
@@ -35,11 +38,11 @@ export async function createLogger(options: LoggerOptions): Promise<Logger> {
       redact: { paths: CREDENTIAL_PATHS, censor: '[redacted]' },
       hooks: { streamWrite: (line) => toPrintableLines(redact(line)) },
     },
-    options.format === 'pretty' ? await prettyTo(output, options.colorize ?? false) : output,
+    format === 'pretty' ? await prettyTo(destination, colorize) : destination,
   )
 }
 
-/** Made anew only when the secrets have become others. */
+/** Rebuilds the pattern of secrets only when the list has changed. */
 function redactAll(secrets: LoggerOptions['secrets']): Redact {
   if (typeof secrets !== 'function') return createJsonRedact(secrets)
   let known = secrets()
@@ -52,7 +55,7 @@ function redactAll(secrets: LoggerOptions['secrets']): Redact {
   }
 }
 
-/** pino's own serializer copies every property of an error, among them requests and bodies of some libraries. */
+/** Keeps type, message and code. pino's own serializer copies every property, which may be a request or a body. */
 function toErrorFields(error: unknown, withStack: boolean): unknown {
   if (!(error instanceof Error)) return error
   return {
@@ -63,9 +66,46 @@ function toErrorFields(error: unknown, withStack: boolean): unknown {
   }
 }
 
-/** Formats in this thread: a worker thread would lose the last lines of a process that ends abruptly. */
+const INDENT = '    '
+const WIDTH = 80
+
+/**
+ * Formats each JSON line for people: time, level and message, then the fields, wrapped.
+ *
+ * It formats in this thread: a worker thread would lose the last lines of a process that ends abruptly.
+ */
 async function prettyTo(output: DestinationStream, colorize: boolean): Promise<DestinationStream> {
-  const { createPrettyFormat } = await import('./pretty-log.js')
-  const format = createPrettyFormat({ colorize })
+  // Loaded here, because the JSON format does not need it.
+  const { default: pretty } = await import('pino-pretty')
+  const format = pretty.prettyFactory({
+    colorize,
+    // UTC, as in the JSON format and in the database.
+    translateTime: "UTC:HH:MM:ss'Z'",
+    hideObject: true,
+    messageFormat: (log, messageKey) => [toSentence(String(log[messageKey] ?? '')), ...detailLines(log)].join('\n'),
+  })
   return { write: (line) => output.write(format(line)) }
+}
+
+function detailLines({ level: _level, time: _time, msg: _msg, err, ...fields }: Record<string, unknown>): string[] {
+  const shown = Object.entries(fields).filter(([, value]) => value !== null)
+  return [...indent(shown.map(([key, value]) => `${toPrintable(key)}=${toText(value)}`)), ...errorLines(err)]
+}
+
+function errorLines(err: unknown): string[] {
+  if (typeof err !== 'object' || err === null) return []
+  const { type, code, message, stack } = { type: 'Error', code: null, message: '', stack: '', ...err }
+  const head = code === null ? `${type}:` : `${type} (${code}):`
+  const frames = String(stack).split('\n').slice(1)
+  return [...indent(toSentence(`${head} ${message}`).split(' ')), ...frames.map((frame) => INDENT + toSentence(frame))]
+}
+
+/** Writes a simple string as it is, and everything else as JSON. */
+function toText(value: unknown): string {
+  if (typeof value === 'string' && /^[^\s"]+$/.test(value) && isPrintable(value)) return value
+  return toPrintable(JSON.stringify(value))
+}
+
+function indent(words: readonly string[]): string[] {
+  return wrapWords(words, WIDTH - INDENT.length).map((line) => INDENT + line)
 }

@@ -1,40 +1,56 @@
 /**
- * What a terminal obeys, does not show, or shows in another order than it stands there: control and format characters,
- * marks of the reading direction, line separators, lone surrogates, unassigned code points.
+ * Characters that a terminal acts on, hides, or shows in another order: control and format characters, marks of the
+ * reading direction, line separators, lone surrogates, unassigned code points.
  */
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]/u
 const EVERY_UNPRINTABLE = new RegExp(UNPRINTABLE, 'gu')
 
-/** Whether people see the text as it is. */
+/** Whether a terminal shows the text exactly as it is. */
 export function isPrintable(text: string): boolean {
   return !UNPRINTABLE.test(text)
 }
 
-/** One line in which nothing is hidden: unprintable characters are escaped as in JSON, line breaks too. */
+/** Escapes unprintable characters as JSON does, line breaks included. The result is one line that hides nothing. */
 export function toPrintable(text: string): string {
   return text.replace(EVERY_UNPRINTABLE, (character) =>
     Array.from({ length: character.length }, (_, unit) => escapeUnit(character.charCodeAt(unit))).join(''),
   )
 }
 
-/** The same, but line breaks stay. A line of JSON means the same afterwards. */
+/** Does the same and keeps line breaks. A line of JSON keeps its meaning. */
 export function toPrintableLines(text: string): string {
   return text.split('\n').map(toPrintable).join('\n')
 }
 
-/** A sentence for people: a space stands where unprintable characters were. */
+/** Replaces each series of unprintable characters by one space, for a sentence that people read. */
 export function toSentence(text: string): string {
   return text.replace(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ')
 }
 
-/** A number and what it counts, for people: 1 run, 2,000 runs. */
+/** Formats a number for people: 2,000. */
+export function formatNumber(value: number): string {
+  return value.toLocaleString('en')
+}
+
+/** Formats a number with its noun: 1 run, 2,000 runs. */
 export function counted(count: number, noun: string): string {
-  return `${count.toLocaleString('en')} ${noun}${count === 1 ? '' : 's'}`
+  return `${formatNumber(count)} ${noun}${count === 1 ? '' : 's'}`
 }
 
 /** Breaks a sentence between words, into lines for a terminal of 80 columns. A longer word stays whole. */
 export function wrapSentence(text: string): string {
-  return text.replace(/(.{1,80})(?: +|$)/g, '$1\n').trimEnd()
+  return wrapWords(text.split(' '), 80).join('\n')
+}
+
+/** Joins words to lines of at most `width` characters. A longer word gets a line of its own. */
+export function wrapWords(words: readonly string[], width: number): string[] {
+  const lines: string[] = []
+  for (const word of words) {
+    const last = lines.at(-1)
+    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`
+    else lines.push(word)
+  }
+  return lines
 }
 
 function escapeUnit(unit: number): string {

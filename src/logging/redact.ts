@@ -1,23 +1,48 @@
-/** Takes the secrets out of a text. */
+/** Replaces the secrets in a text by `[redacted]`. */
 export type Redact = (text: string) => string
 
-/** Below this length a secret is replaced only where it stands alone: taken out of words, its gaps would spell it. */
+/** The secrets that the process knows. The list only grows: an old key may still stand in a message. */
+export interface Secrets {
+  readonly all: readonly string[]
+  add(more: readonly string[]): void
+  /** Replaces every secret that is known by now. */
+  readonly redact: Redact
+}
+
+/** Creates the list of secrets; each value is kept once. */
+export function createSecrets(first: readonly string[]): Secrets {
+  let all: readonly string[] = first
+  return {
+    get all() {
+      return all
+    },
+    add(more) {
+      if (more.some((secret) => !all.includes(secret))) all = Object.freeze([...new Set([...all, ...more])])
+    },
+    redact: (text) => createRedact(all)(text),
+  }
+}
+
+/**
+ * A shorter secret is replaced only where it is a word of its own. Replaced inside other words, the gaps would show what
+ * it is.
+ */
 const MIN_LENGTH_ANYWHERE = 4
 
-/** What is left of a shorter secret in base64 could be a part of any word. */
+/** A shorter piece of base64 can occur in any word by chance. */
 const MIN_BASE64_LENGTH = 8
 
-/** Makes a function that replaces every occurrence of `secrets` in plain text by `[redacted]`. */
+/** Creates a function that replaces every occurrence of `secrets` in plain text by `[redacted]`. */
 export function createRedact(secrets: readonly string[]): Redact {
   const spellings = new Set(secrets.flatMap(spellingsOf))
-  // Longest first: a secret may be part of another one, which must not leave its rest behind.
+  // The longest first: one secret may be part of another, and the rest of the longer one must not remain.
   const patterns = [...spellings].sort((a, b) => b.length - a.length).map(toPattern)
   if (patterns.length === 0) return (text) => text
   const anySecret = new RegExp(patterns.join('|'), 'gu')
   return (text) => text.replace(anySecret, '[redacted]')
 }
 
-/** The same for a line of JSON, which stays JSON whatever the secrets are: only the contents of strings are touched. */
+/** Does the same for a line of JSON. Only the contents of strings change, so the line stays valid JSON. */
 export function createJsonRedact(secrets: readonly string[]): Redact {
   const redact = createRedact(secrets)
   const redactString = (literal: string) => {
@@ -27,14 +52,17 @@ export function createJsonRedact(secrets: readonly string[]): Redact {
   return (line) => line.replace(/"[^"\\]*(?:\\.[^"\\]*)*"/g, redactString)
 }
 
-/** As it is, inside JSON, inside a URL, and inside something in base64, as an `Authorization` header is. */
+/** The secret as it is, as JSON, as part of a URL, and as base64, which an `Authorization` header uses. */
 function spellingsOf(secret: string): readonly string[] {
   const wellFormed = secret.toWellFormed()
   const escaped = JSON.stringify(secret).slice(1, -1)
   return [secret, escaped, encodeURIComponent(wellFormed), encodeURI(wellFormed), ...base64Of(secret)]
 }
 
-/** The letters that are the same whatever stands before and after; it may begin at any of three places in a group. */
+/**
+ * The base64 letters of a secret that do not depend on the text around it. They differ by where in a group of three bytes
+ * the secret begins, so there are three forms.
+ */
 function base64Of(secret: string): readonly string[] {
   const bytes = Buffer.from(secret)
   return [0, 1, 2].flatMap((offset) => {

@@ -1,17 +1,56 @@
+import { toListSource } from '../config/accounts.js'
 import type { Config } from '../config/config.js'
-import { toListSource } from '../config/list-source.js'
 import type { Database } from '../db/client.js'
-import { saveBudget, saveStuckAfter } from '../db/sync-state.js'
+import { readRunningMode } from '../db/sync-runs.js'
+import { type ReportedBudget, saveBudget, saveStuckAfter } from '../db/sync-state.js'
 import type { Logger } from '../logging/logger.js'
 import { shortestInterval } from '../scheduler/schedules.js'
 import { createSpidraClient, type RequestEvent, type WaitEvent } from '../spidra/client.js'
+import type { RateLimit } from '../spidra/rate-limit-headers.js'
+import { type BudgetWait, createRequestBudget, type RequestBudget } from '../spidra/request-budget.js'
 import { YieldError } from '../sync/interruptions.js'
 import type { Page } from '../sync/page.js'
 import { type RecordedRun, recordRun } from '../sync/recorded-run.js'
 import type { RunMode, RunSummary, RunTrigger } from '../sync/run-summary.js'
-import { type SharedBudget, toReportedBudget } from './shared-budget.js'
 
-export interface AccountRunOptions {
+/** The request budget of this process. It outlives a run, and reports its waits to all runs under way. */
+export interface SharedBudget {
+  readonly budget: RequestBudget
+  /** Calls `onWait` before every wait, whichever run has to wait, until the returned function is called. */
+  listen(onWait: (wait: BudgetWait) => void): () => void
+}
+
+/** Creates the budget from the configuration. */
+export function createSharedBudget({ rateLimit, timing }: Pick<Config, 'rateLimit' | 'timing'>): SharedBudget {
+  const listeners = new Set<(wait: BudgetWait) => void>()
+  const { requests, windowSeconds, reserve } = rateLimit
+  return {
+    budget: createRequestBudget({
+      requests,
+      windowMs: windowSeconds * 1000,
+      reserve,
+      timing,
+      onWait(wait) {
+        for (const listener of listeners) listener(wait)
+      },
+    }),
+    listen(onWait) {
+      // A new function, because the set would keep only one entry of a function that two runs share.
+      const listener = (wait: BudgetWait) => onWait(wait)
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+  }
+}
+
+/** Converts a budget for storing: other processes need the time of its reset, not the duration until then. */
+export function toReportedBudget(rateLimit: RateLimit | null): ReportedBudget | null {
+  if (rateLimit === null) return null
+  const { limit, remaining, resetInMs } = rateLimit
+  return { limit, remaining, resetAt: resetInMs === null ? null : new Date(Date.now() + resetInMs) }
+}
+
+interface AccountRunOptions {
   readonly config: Config
   readonly db: Database
   readonly databaseUrl: string
@@ -24,18 +63,18 @@ export interface AccountRunOptions {
   readonly trigger: RunTrigger
   readonly sharedBudget: SharedBudget
   readonly signal: AbortSignal
-  /** Whether a full pass should stop at the next stretch, so that another worker goes on. Default: never. */
+  /** Whether a full pass must yield at its next stretch, so that another worker continues it. Default never. */
   readonly mustYield?: () => boolean
   readonly log: Logger
-  /** Whether the caller tells people how the run ended: then the log need not. Default false. */
-  readonly isTold?: boolean
+  /** Whether the caller shows people how the run ended, so that the log says it at `debug` only. Default false. */
+  readonly isSummaryShown?: boolean
   readonly onPage?: (page: Page) => void
   readonly onRequest?: (event: RequestEvent) => void
-  /** Hears of a wait before it begins. */
+  /** Called before a wait begins. */
   readonly onWait?: (wait: Pick<WaitEvent, 'reason' | 'waitMs'>) => void
 }
 
-/** Runs once for the account with a client made from the configuration, and logs one summary. */
+/** Runs once for the account, with a client made from the configuration, and logs one summary. */
 export async function runAccount(options: AccountRunOptions): Promise<RecordedRun> {
   const { config, log, account, mode, trigger, worker, signal, db, databaseUrl, onPage } = options
   const { budget } = options.sharedBudget
@@ -56,7 +95,7 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
     sizes: config.sizes,
     mayGo: budget.mayGo,
     acceptRemovals: options.acceptRemovals ?? false,
-    // A run that may be handed on leaves what is left of the window to other accounts.
+    // A run that may have to yield leaves the rest of the window to the other accounts.
     ...(options.mustYield ? { mustYield: options.mustYield } : { windowRest: budget.rest }),
     ...(onPage ? { onPage } : {}),
     createClient(counters, runLog) {
@@ -83,26 +122,21 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
       })
     },
   }).finally(() => stopListening())
-  if (outcome.summary.runId !== null) await noteForOthers(options)
-  if (options.isTold) log.debug({ ...outcome.summary, err: outcome.error }, 'run finished')
+  if (outcome.summary.runId !== null) await saveForStatus(options)
+  if (options.isSummaryShown) log.debug({ ...outcome.summary, err: outcome.error }, 'run finished')
   else logSummary(log, outcome)
   return outcome
 }
 
-/** Notes what other processes show: the budget that is left, and what counts as stuck. */
-async function noteForOthers({ db, account, config, sharedBudget, log }: AccountRunOptions): Promise<void> {
+/** Saves what other processes show in their status: the rest of the budget, and when a job counts as stuck. */
+async function saveForStatus({ db, account, config, sharedBudget, log }: AccountRunOptions): Promise<void> {
   const reported = toReportedBudget(sharedBudget.budget.reported())
   try {
     if (reported !== null) await saveBudget(db, account, reported)
     await saveStuckAfter(db, account, config.stuckAfterHours)
   } catch (err) {
-    log.warn({ err }, 'budget and settings could not be noted')
+    log.warn({ err }, 'budget and settings could not be saved')
   }
-}
-
-/** The reason of a failed run is the message of its error. */
-function withoutReason({ reason: _, ...summary }: RunSummary): Omit<RunSummary, 'reason'> {
-  return summary
 }
 
 function logSummary(log: Logger, { summary, error }: RecordedRun): void {
@@ -110,7 +144,25 @@ function logSummary(log: Logger, { summary, error }: RecordedRun): void {
   if (status === 'skipped') return
   if (status === 'failed') log.error({ ...withoutReason(summary), err: error }, 'run failed')
   else if (status === 'partial' && reason !== 'first_pass_unfinished') log.error(summary, 'run partial')
-  else if (error instanceof YieldError) log.info(summary, 'run handed on')
+  else if (error instanceof YieldError) log.info(summary, 'run yielded')
   else if (status === 'aborted') log.warn({ ...summary, err: error }, 'run aborted')
   else log.info(summary, 'run finished')
+}
+
+/** The reason of a failed run repeats the message of its error. */
+function withoutReason({ reason: _, ...summary }: RunSummary): Omit<RunSummary, 'reason'> {
+  return summary
+}
+
+/**
+ * Whether a full run that was due before this run ended is still to be done. A full run does the work of all full runs that
+ * become due while it is under way. After a skipped run, the mode of the run of the other process decides. `summary.mode`
+ * is what the run really was: a run that was requested as incremental is full while a pass is unfinished.
+ */
+export async function isFullRunLeft(
+  db: Database,
+  { status, mode, account }: Pick<RunSummary, 'status' | 'mode' | 'account'>,
+): Promise<boolean> {
+  const modeUnderWay = status === 'skipped' ? await readRunningMode(db, account) : mode
+  return modeUnderWay !== 'full'
 }

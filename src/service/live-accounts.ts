@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { Account } from '../config/accounts.js'
-import type { CommandContext } from './command.js'
+import type { CommandContext } from './context.js'
 
 /** The accounts of a running service, which SIGHUP may change. */
 export interface LiveAccounts {

@@ -6,19 +6,19 @@ import { type FreshnessFacts, readFreshnessFacts } from '../db/sync-runs.js'
 import type { Readiness } from '../http/server.js'
 import { FRESH_LIMITS, type FreshLimits, toFreshLimitMs } from '../report/freshness.js'
 
-/** How freshness is judged. */
-export interface FreshnessRule {
-  /** Between two runs, in milliseconds; null without a schedule. */
+/** The rule that decides whether a table is fresh. */
+interface FreshnessRule {
+  /** Time between two runs, in milliseconds; null without a schedule. */
   readonly intervalMs: number | null
   /** Default three intervals, at least 15 minutes. */
   readonly limits?: FreshLimits
 }
 
 /**
- * What `/readyz` says: the database answers and takes writes, the migrations are applied, the schedules are armed, and
- * the table of the account is fresh (`decideFreshness`).
+ * Makes the checks of `/readyz`: the database answers and accepts writes, the migrations are applied, the schedules are
+ * armed, and the table of the account is fresh (`decideFreshness`).
  *
- * @param options `account` null: freshness is not asked for.
+ * @param options `account` null: freshness is not checked.
  */
 export async function checkReadiness(
   db: Database,
@@ -36,10 +36,10 @@ export async function checkReadiness(
     const database = { ok: takesWrites, detail: takesWrites ? 'answers' : 'is read-only' }
     if (pending.length > 0 || account === null) return { database, migrations, schedules }
     const facts = await readFreshnessFacts(db, account)
-    // By the clock that wrote them: another one makes a table fresher or staler than it is.
+    // Ages are measured by the clock of the database, which wrote the timestamps.
     return { database, migrations, schedules, freshness: decideFreshness(facts, options, facts.asOf) }
   } catch (error) {
-    if (!(error instanceof MigrationError)) return { database: { ok: false, detail: refusal(error) }, schedules }
+    if (!(error instanceof MigrationError)) return { database: { ok: false, detail: toDetail(error) }, schedules }
     const migrations = { ok: false, detail: `${error.code}: ${error.migration}` }
     return { database: { ok: true, detail: 'answers' }, migrations, schedules }
   }
@@ -48,11 +48,13 @@ export async function checkReadiness(
 /**
  * Decides whether the table of an account is as fresh as its schedule promises.
  *
- * After the first verdict `complete` the age of the last one alone decides: where a service starts again after a week, the
- * table is stale until its first verdict. Before it, and where no schedule says how often a verdict is due, the runs decide:
- * once the first failure since the last good run is older than the limit, the service is not ready. A first pass may take as
- * long as it takes: while a run is under way the failures get no older, since it may wait for the request budget, and a run
- * that has got further than the last failed one counts as good.
+ * With a schedule, the age of the last verdict `complete` decides. A service that starts again after a week is therefore
+ * stale until its first verdict.
+ *
+ * Before the first such verdict, and without a schedule, the failures decide: the service is not ready once the first failure
+ * since the last good run is older than the limit. A first pass may take any time. So while a run is under way the failures
+ * do not grow older (the run may be waiting for the request budget), and a run that has read further than the last failed
+ * one counts as good.
  */
 export function decideFreshness(
   { lastCompleteAt, failingSince, running }: Omit<FreshnessFacts, 'asOf'>,
@@ -66,14 +68,14 @@ export function decideFreshness(
     return { ok: isFresh, detail: isFresh ? verdict : `${verdict}, more than ${limitMs / 1000} s ago` }
   }
   if (failingSince === null || running?.isAdvancing) return { ok: true, detail: verdict }
-  // A run may come to a verdict on its way, and fail after it.
+  // A run can reach a verdict and fail after it.
   const since = lastCompleteAt !== null && lastCompleteAt > failingSince ? lastCompleteAt : failingSince
   const failingMs = (running?.startedAt ?? now).getTime() - since.getTime()
   return { ok: failingMs <= limitMs, detail: `${verdict}, and runs have failed since ${since.toISOString()}` }
 }
 
-/** Anybody may ask, so it names the kind and not the server. */
-function refusal(error: unknown): string {
+/** Names the kind of error only, and not the server: `/readyz` needs no password. */
+function toDetail(error: unknown): string {
   const code = databaseErrorCode(error)
   if (code === 'unreachable') return 'does not answer'
   if (code === 'busy') return 'no connection is free'

@@ -4,31 +4,30 @@ import { bound } from '../http/shared-reads.js'
 import type { Logger } from '../logging/logger.js'
 import { readProgress } from '../report/status.js'
 
-/** Prometheus gives up after 10 seconds by default. Long before that, what is known is shown as it is, in milliseconds. */
+/** How long to wait for the database, in milliseconds. Prometheus gives up after 10 seconds by default. */
 const LIMIT_MS = 2_000
 
-export interface ScrapeOptions {
+interface ScrapeOptions {
   readonly db: Database
   readonly log: Logger
   readonly metrics: Metrics
-  /** Names of the accounts that are served now. One that was taken out of the file would raise alarms for ever. */
+  /** Names of the accounts that are served now. A removed account must go, or its age would raise alarms for ever. */
   readonly accounts: () => readonly string[]
-  /** Brings more gauges up to date. Default: there are none. */
+  /** Updates further gauges. Default none. */
   readonly refresh?: () => Promise<void>
 }
 
 /**
- * The metrics as of the moment at which they are asked for: freshness and totals come from the database every time,
- * because they move in the middle of a run, and by other workers. Where the database does not answer in time, the gauges
- * show what was last known.
+ * Creates the source of `/metrics`. Freshness and totals are read from the database for every scrape, because they change
+ * during a run and by other workers. When the database does not answer in time, the gauges keep their last values.
  */
 export function createScrape(options: ScrapeOptions): Pick<Metrics, 'read' | 'contentType'> {
   const { db, log, metrics, accounts, refresh = async () => {} } = options
 
-  /** A database that is away for long is worth one line, not one a scrape. */
+  /** Whether the last read worked: a database that stays away is logged once, not for every scrape. */
   let isReadable = true
 
-  function tellOnce(fields: object): void {
+  function warnOnce(fields: object): void {
     if (isReadable) log.warn(fields, 'metrics could not be read from the database')
     isReadable = false
   }
@@ -42,11 +41,11 @@ export function createScrape(options: ScrapeOptions): Pick<Metrics, 'read' | 'co
       await refresh()
       isReadable = true
     } catch (err) {
-      tellOnce({ err })
+      warnOnce({ err })
     }
   }
 
-  const restoreInTime = bound(restore, LIMIT_MS, () => tellOnce({ limitMs: LIMIT_MS }))
+  const restoreInTime = bound(restore, LIMIT_MS, () => warnOnce({ limitMs: LIMIT_MS }))
   return {
     contentType: metrics.contentType,
     async read() {

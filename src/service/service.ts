@@ -8,31 +8,26 @@ import { FRESH_LIMITS } from '../report/freshness.js'
 import { readStatusDocument } from '../report/status.js'
 import { startWorker } from '../scheduler/worker.js'
 import type { RunSummary } from '../sync/run-summary.js'
-import { runAccount } from './account-run.js'
-import type { CommandContext } from './command.js'
-import { isFullRunLeft } from './full-run-left.js'
-import type { OpenDatabase } from './open-database.js'
+import { createSharedBudget, isFullRunLeft, runAccount } from './account-run.js'
+import type { CommandContext } from './context.js'
+import type { OpenDatabase } from './database.js'
 import { checkReadiness } from './readiness.js'
 import { createScrape } from './scrape.js'
-import { createSharedBudget } from './shared-budget.js'
 
-/** The running service. */
+/** The running service. Disposing of it aborts the run under way, waits for its end and closes the HTTP server. */
 export interface Service extends AsyncDisposable {
   readonly http: HttpServer | null
 }
 
-export interface ServiceOptions {
-  readonly onRun?: (summary: RunSummary) => void
-}
-
 /**
- * Starts schedules and HTTP on a migrated database. Disposing of it aborts the run under way, waits for its end, and
- * closes the HTTP server.
+ * Starts schedules, alerts and HTTP for one account, on a migrated database.
+ *
+ * @param options `onRun` is called with the summary of each run
  */
 export async function startService(
   context: CommandContext,
   database: OpenDatabase,
-  { onRun }: ServiceOptions = {},
+  { onRun }: { readonly onRun?: (summary: RunSummary) => void } = {},
 ): Promise<Service> {
   const { config, account, log, version } = context
   const { db } = database
@@ -74,7 +69,7 @@ export async function startService(
     timing,
     log,
     onNextRun(at) {
-      saveNextRun(db, account, at).catch((err: unknown) => log.warn({ err }, 'next run could not be noted'))
+      saveNextRun(db, account, at).catch((err: unknown) => log.warn({ err }, 'next run could not be saved'))
     },
     async run(mode, trigger, signal) {
       metrics.runStarted(account)

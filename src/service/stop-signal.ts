@@ -1,9 +1,9 @@
-/** Signals closer together than this are one: npm passes on the Ctrl-C that the terminal has sent already. */
+/** Signals within this time count as one: npm forwards the Ctrl-C that the terminal has already sent. */
 const ONE_SIGNAL_MS = 150
 
 const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const
 
-/** The process as far as signals are concerned. */
+/** The part of the process that deals with signals. */
 export interface SignalSource {
   on(name: keyof typeof SIGNALS, listener: () => void): unknown
   off(name: keyof typeof SIGNALS, listener: () => void): unknown
@@ -13,19 +13,19 @@ export interface SignalSource {
 export interface StopSignal {
   /** Aborts on the first SIGTERM, SIGINT or SIGHUP. */
   readonly signal: AbortSignal
-  /** 128 + n where a signal began the stop; else null. */
+  /** 128 + n when signal n began the stop; else null. */
   readonly exitCode: number | null
-  /** Aborts without a signal: nobody reads what we write any more. */
+  /** Aborts without a signal, because nobody reads the output any more. */
   request(): void
-  /** Gives SIGHUP another meaning: every one calls the listener, and stops nothing. Returns what ends that. */
+  /** Calls the listener on every SIGHUP, which then does not stop the process. Returns a function that ends this. */
   onHangup(listener: () => void): () => void
-  /** Sets how long an orderly stop may take, in milliseconds, before the process is ended. */
+  /** Sets how long an orderly stop may take, in milliseconds, before the process exits. Default 10 s. */
   limit(graceMs: number): void
-  /** Gives the signals back to the platform. */
+  /** Removes the handlers, so that signals have their default effect. */
   dispose(): void
 }
 
-/** Turns the first signal into an abort, and lets the second one, or the end of the grace, end the process at once. */
+/** Turns the first signal into an abort. A second signal, or the end of the grace, ends the process at once. */
 export function onStopSignal(source: SignalSource): StopSignal {
   const stopper = new AbortController()
   let stopped: { readonly exitCode: number | null; readonly at: number } | null = null
@@ -41,7 +41,7 @@ export function onStopSignal(source: SignalSource): StopSignal {
   function receive(name: keyof typeof SIGNALS): void {
     const exitCode = 128 + SIGNALS[name]
     if (stopped === null) begin(exitCode, `Stopped by ${name}`)
-    // The system and the shell both tell that a terminal was closed, and nobody wants to hurry by that.
+    // System and shell both send SIGHUP when a terminal closes, so a second one does not ask for haste.
     else if (name !== 'SIGHUP' && performance.now() - stopped.at > ONE_SIGNAL_MS) source.exit(exitCode)
   }
   const interrupt = () => receive('SIGINT')

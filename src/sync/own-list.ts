@@ -1,4 +1,4 @@
-import type { ListSource } from '../config/list-source.js'
+import type { ListSource } from '../config/accounts.js'
 import { PAGE_LIMIT } from '../config/scale.js'
 import { countLiveJobs, readNewestCreatedAt } from '../db/batch-jobs-read.js'
 import type { Database } from '../db/client.js'

@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events'
 import type { Logger } from 'pino'
-import type { ListSource } from '../config/list-source.js'
+import type { ListSource } from '../config/accounts.js'
 import type { SyncSizes, Timing } from '../config/scale.js'
 import { LockLostError, lockAccount } from '../db/account-lock.js'
 import type { Database } from '../db/client.js'

@@ -59,7 +59,7 @@ test('a role that is not there: 1, and what to do', async () => {
 test.each([
   [[''], /"" cannot be the name of a role: it is empty\./],
   [['x'.repeat(64)], /it has more than 63 bytes/],
-  [['public'], /Postgres keeps that word for itself/],
+  [['public'], /Postgres reserves that word/],
   [[], /missing required argument 'role'/],
   [['one', 'two'], /too many arguments/],
 ])('%j: 2, before the database is asked', async (names, message) => {

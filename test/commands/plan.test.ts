@@ -70,7 +70,7 @@ describe('the figures, from one request', () => {
     })
   })
 
-  test('with the configured limit, where the API tells none', async () => {
+  test('with the configured limit, when the API reports none', async () => {
     const env = { RATE_LIMIT_REQUESTS: '100', RATE_LIMIT_WINDOW_SECONDS: '60', RATE_LIMIT_RESERVE: '0' }
     const { text, figures } = await planOf({ jobs: 5_000, rateLimit: 'off' }, env)
 
@@ -79,7 +79,7 @@ describe('the figures, from one request', () => {
     expect(figures).toMatchObject({ Requests: ['103', '1', '21'], Windows: ['2', '1', '1'] })
   })
 
-  test('with the told limit, whatever is configured', async () => {
+  test('with the limit that the API reports, whatever is configured', async () => {
     const { figures } = await planOf(
       { jobs: 5_000, rateLimit: { limit: 1000 } },
       { RATE_LIMIT_REQUESTS: '10', RATE_LIMIT_RESERVE: '0.5' },
@@ -107,7 +107,7 @@ test('fits a terminal of 80 columns', async () => {
   }
 })
 
-test('says so when the answer proves nothing, and why', async () => {
+test('says that the answer proves nothing, and why', async () => {
   const { exitCode, text } = await planOf({ jobs: 500, faults: { rates: { totalPagesHigh: 1 } } })
 
   expect(exitCode).toBe(0)
@@ -142,7 +142,7 @@ describe('open jobs', () => {
     expect(figures.Requests).toEqual(['21', '3', '21'])
   })
 
-  test('are taken for none without DATABASE_URL, and no Postgres is started for them', async () => {
+  test('are not included without DATABASE_URL, and no Postgres is started for them', async () => {
     const { text, figures, workingDirectory } = await planOf({ jobs: 1000 })
 
     expect(text).toContain('DATABASE_URL is not set')
@@ -150,7 +150,7 @@ describe('open jobs', () => {
     expect(existsSync(join(workingDirectory, '.spidra-sync'))).toBe(false)
   })
 
-  test('are taken for none where the database is away, or has no tables yet', async () => {
+  test('are not included when the database cannot be reached or has no tables yet', async () => {
     await using empty = await createTestDatabase({ isMigrated: false })
     const away = await planOf({ jobs: 1000 }, { DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/none' })
     const bare = await planOf({ jobs: 1000 }, { DATABASE_URL: empty.url })

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { runSimulate, SimulateFlagError, toSimulatorOptions } from '../../src/commands/simulate.js'
+import { runSimulate, toSimulatorOptions } from '../../src/commands/simulate.js'
+import { UsageError } from '../../src/config/errors.js'
 import { startSimulator } from '../../src/simulator/server.js'
 
 test('says where it is and serves until the signal aborts', async () => {
@@ -127,12 +128,12 @@ test.each([
   ['--cap', { cap: '2.5' }],
   ['--lag', { lag: '-1' }],
 ])('names %s when its value cannot be used: %o', (flag, flags) => {
-  expect(() => toSimulatorOptions(flags)).toThrow(SimulateFlagError)
+  expect(() => toSimulatorOptions(flags)).toThrow(UsageError)
   expect(() => toSimulatorOptions(flags)).toThrow(flag)
 })
 
-test('names --port when it is taken', async () => {
+test('names --port when the port is in use', async () => {
   await using other = await startSimulator()
   const run = { flags: { port: String(other.port) }, stdout: { write: () => {} }, signal: AbortSignal.abort() }
-  await expect(runSimulate(run)).rejects.toMatchObject({ name: 'SimulateFlagError', flag: '--port' })
+  await expect(runSimulate(run)).rejects.toThrow(new UsageError(`--port ${other.port} cannot be used (EADDRINUSE)`))
 })

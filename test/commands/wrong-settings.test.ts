@@ -78,7 +78,7 @@ describe('--account with a name that is neither configured nor stored', () => {
     const result = await scene.run(api, ...command.split(' '), '--account', 'nope')
 
     const message = WITHOUT_ACCOUNTS.test(command)
-      ? / takes no --account: it knows none of yours\.$/m
+      ? / takes no --account: it does not use your accounts\.$/m
       : /^spidra-sync: There is no account "nope"\. Known: default\.$/m
     expect(result).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(message) })
     expect(api.requestCount).toBe(requests)
@@ -402,8 +402,8 @@ describe('an accounts file', () => {
     })
 
     expect([twice.code, beside.code]).toEqual([2, 2])
-    expect(twice.stderr).toContain('SPIDRA_ACCOUNTS_FILE[1] has the key of entry 0 too')
-    expect(beside.stderr).toContain('SPIDRA_API_KEY is the key of account berlin in SPIDRA_ACCOUNTS_FILE too')
+    expect(twice.stderr).toContain('SPIDRA_ACCOUNTS_FILE[1] has the same key as entry 0')
+    expect(beside.stderr).toContain('SPIDRA_API_KEY is also the key of account berlin in SPIDRA_ACCOUNTS_FILE')
     expect(api.requestCount).toBe(0)
   })
 })

@@ -2,11 +2,10 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { readAccounts } from '../../src/config/accounts.js'
-import { keysIn, readAccountsFile, variablesNamedIn } from '../../src/config/accounts-file.js'
+import { keysIn, readAccounts, readAccountsFile, variablesNamedIn } from '../../src/config/accounts.js'
 import { loadConfig } from '../../src/config/config.js'
-import { ConfigError } from '../../src/config/config-error.js'
-import type { Environment } from '../../src/config/names.js'
+import { ConfigError } from '../../src/config/errors.js'
+import type { Environment } from '../../src/config/variables.js'
 
 /** A file with this content, which is made JSON unless it is a text. */
 async function fileOf(content: unknown, mode = 0o600): Promise<string> {
@@ -29,7 +28,7 @@ async function accountsOf(content: unknown, env: Environment = {}) {
   return read({ SPIDRA_ACCOUNTS_FILE: await fileOf(content), ...env })
 }
 
-/** Place to problem of what is refused. */
+/** The problems of a refused file, by their place. */
 async function problemsOf(content: unknown, env: Environment = {}): Promise<Record<string, string>> {
   try {
     await accountsOf(content, env)
@@ -59,7 +58,7 @@ describe('without a file', () => {
 })
 
 describe('an entry', () => {
-  test('has what it says, and for the rest what the environment says', async () => {
+  test('has its own values, and those of the environment for the fields it leaves out', async () => {
     const list = [
       { name: 'berlin', apiKey: 'spd_berlin' },
       ...[{ name: 'paris', apiKeyEnv: 'PARIS', apiUrl: 'https://x.test/api/', pagesPerRun: 7, schedule: '0 * * * *' }],
@@ -115,7 +114,7 @@ describe('an entry', () => {
     expect(problems).toEqual({ [`SPIDRA_ACCOUNTS_FILE[0]${field && `.${field}`}`]: expect.stringMatching(problem) })
   })
 
-  test('may use http to another machine where the environment permits it', async () => {
+  test('may use http to another machine if the environment permits it', async () => {
     const list = one({ apiUrl: 'http://x.test' })
 
     expect(await problemsOf(list, { SPIDRA_API_ALLOW_HTTP: 'true' })).toEqual({})
@@ -123,19 +122,19 @@ describe('an entry', () => {
 })
 
 describe('the file', () => {
-  test('has every fault told at once, with the name where there is one', async () => {
+  test('reports every problem at once, with the name of the account if it has one', async () => {
     const list = [...one({ schedule: 'canary', pagesPerRun: -1 }), 7, ...one({ apiKey: 'spd_x' }), { apiKey: 'spd_y' }]
 
     expect(await problemsOf(list)).toEqual({
       'SPIDRA_ACCOUNTS_FILE[0].schedule': expect.stringMatching(/ \(account berlin\)$/),
       'SPIDRA_ACCOUNTS_FILE[0].pagesPerRun': expect.stringMatching(/ \(account berlin\)$/),
       'SPIDRA_ACCOUNTS_FILE[1]': 'must be an object with name and apiKey',
-      'SPIDRA_ACCOUNTS_FILE[2].name': 'is that of entry 0 too (account berlin)',
+      'SPIDRA_ACCOUNTS_FILE[2].name': 'is also the name of entry 0 (account berlin)',
       'SPIDRA_ACCOUNTS_FILE[3].name': expect.stringMatching(/^is required/),
     })
   })
 
-  test('has every fault of every field of every entry told at once', async () => {
+  test('reports the problems of all fields of all entries at once', async () => {
     const entry = (pagesPerRun: unknown) => ({
       ...{ name: '', apiKey: 'canary key', apiKeyEnv: 'CANARY', apiUrl: 'ftp://canary.test', pagesPerRun },
       ...{ schedule: 'canary', shedule: 'canary' },
@@ -152,7 +151,7 @@ describe('the file', () => {
     )
   })
 
-  test('may have a number as a text, also beside faults: that is none', async () => {
+  test('may write a number as text, which is no problem', async () => {
     const problems = await problemsOf(one({ pagesPerRun: '5', schedule: 'canary' }))
 
     expect(Object.keys(problems)).toEqual(['SPIDRA_ACCOUNTS_FILE[0].schedule'])
@@ -203,7 +202,7 @@ describe('the file', () => {
     ]
 
     expect(await problemsOf(list)).toEqual({
-      'SPIDRA_ACCOUNTS_FILE[1]': 'has the key of entry 0 too: an account is listed once (account paris)',
+      'SPIDRA_ACCOUNTS_FILE[1]': 'has the same key as entry 0: list each account once (account paris)',
     })
   })
 })
@@ -218,27 +217,27 @@ describe('a file beside SPIDRA_API_KEY', () => {
     ])
   })
 
-  test('wins with an account of that name, and says so', async () => {
+  test('takes precedence with an account named default, and warns', async () => {
     const read = await accountsOf(one({ name: 'default' }), { SPIDRA_API_KEY: 'spd_k' })
 
     expect(names(read)).toEqual([['default', 'spd_berlin']])
     expect(read.warnings).toEqual([expect.stringMatching(/^SPIDRA_API_KEY is not used/)])
   })
 
-  test('is refused where it holds that key itself', async () => {
+  test('is refused if it holds that key itself', async () => {
     expect(await problemsOf(one({ apiKey: 'spd_canary' }), { SPIDRA_API_KEY: 'spd_canary' })).toEqual({
-      SPIDRA_API_KEY: expect.stringMatching(/^is the key of account berlin in SPIDRA_ACCOUNTS_FILE too/),
+      SPIDRA_API_KEY: expect.stringMatching(/^is also the key of account berlin in SPIDRA_ACCOUNTS_FILE/),
     })
   })
 
-  test('makes none of it where an entry takes its key from there', async () => {
+  test('adds no account for a key that an entry takes by apiKeyEnv', async () => {
     const list = [{ name: 'berlin', apiKeyEnv: 'SPIDRA_API_KEY' }]
 
     expect(names(await accountsOf(list, { SPIDRA_API_KEY: 'spd_k' }))).toEqual([['berlin', 'spd_k']])
   })
 })
 
-test('keys and variables are found in a file with faults too, so that they can be hidden', async () => {
+test('finds keys and variables in a file with problems too, so that they can be hidden', async () => {
   const list = [{ apiKey: 'one' }, 7, null, ['x'], { apiKey: 2, apiKeyEnv: 'TWO', more: [] }, { apiKey: 'three three' }]
   const file = readAccountsFile({ SPIDRA_ACCOUNTS_FILE: await fileOf(list) })
 

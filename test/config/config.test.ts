@@ -3,7 +3,7 @@ import { parseEnv } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type Config, loadConfig } from '../../src/config/config.js'
-import { ConfigError } from '../../src/config/config-error.js'
+import { ConfigError } from '../../src/config/errors.js'
 import { SYNC_SIZES, TIMING } from '../../src/config/scale.js'
 import { variables } from '../../src/config/variables.js'
 
@@ -195,7 +195,7 @@ describe('problems', () => {
     })
   })
 
-  test('no text makes it throw anything but a ConfigError, and none shows in the message', () => {
+  test('any text leads at most to a ConfigError, whose message does not show it', () => {
     const odd = fc.string({ minLength: 8, unit: 'binary' })
     fc.assert(
       fc.property(fc.constantFrom(...NAMES), odd, (name, value) => {
@@ -264,7 +264,7 @@ describe('what is needed', () => {
     expect(problemsOf({ NODE_ENV: 'development' }, 'database')).toEqual({})
   })
 
-  test('a service that would never run is a contradiction, reported beside other problems', () => {
+  test('a service that would never run is a problem, reported with the others', () => {
     const idle = { ...KEY, SYNC_SCHEDULE: 'off', FULL_SYNC_SCHEDULE: 'off', SYNC_ON_START: 'false' }
 
     expect(problemsOf({ ...idle, HTTP_PORT: 'x' })).toEqual({
@@ -277,7 +277,7 @@ describe('what is needed', () => {
 })
 
 describe('names', () => {
-  test('a name that looks like ours and is not raises a warning, no error', () => {
+  test('an unknown name that looks like ours raises a warning and no error', () => {
     const env = { ...KEY, SYNC_SCHEDUEL: '* * * * *', SPIDRA_KEY: 'canary', PATH: '/bin', ALERTNESS: '1' }
 
     const { warnings } = loadConfig(env, { needs: 'service' })
@@ -288,7 +288,7 @@ describe('names', () => {
     expect(warnings.join()).not.toContain('canary')
   })
 
-  test('what Kubernetes sets for a service named spidra-sync raises none', () => {
+  test('the variables that Kubernetes sets for a service named spidra-sync raise none', () => {
     const env = {
       ...KEY,
       SPIDRA_SYNC_SERVICE_HOST: '10.0.0.1',
@@ -316,7 +316,7 @@ describe('names', () => {
 })
 
 describe('secrets', () => {
-  test('are every value that must not be shown, in each of its spellings', () => {
+  test('are all values that must not be shown, in each of their spellings', () => {
     const { secrets } = loadConfig(
       {
         SPIDRA_API_KEY: 'spd_k',

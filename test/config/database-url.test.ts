@@ -46,13 +46,13 @@ test.each([
   expect(toPlainDatabaseUrl(text)).toBeNull()
 })
 
-test('the password in a form that is no URL is a secret by itself too', () => {
+test('the password of a URL with an empty host is a secret too', () => {
   const secrets = secretsAmong({ DATABASE_URL: 'postgres://ada:s3cr%2Ft@/jobs?host=/run/postgresql' })
 
   expect(secrets).toEqual(expect.arrayContaining(['s3cr%2Ft', 's3cr/t']))
 })
 
-test('sslmode=require: nothing is said before our one line', async () => {
+test('sslmode=require: prints nothing before our one line', async () => {
   const url = 'postgres://ada:pw@127.0.0.1:1/jobs?sslmode=require'
 
   for (const command of ['status', 'migrate']) {
@@ -80,7 +80,7 @@ test.each([
   }
 })
 
-test('a name that the resolver cannot look up for now: one line too, also where Prisma is asked', async () => {
+test('a name that does not resolve: one line, also through Prisma', async () => {
   const { DatabaseError, toDatabaseError } = await import('../../src/db/connection-error.js')
   const url = 'postgres://ada@db.internal/jobs'
   // As Prisma throws it: without the system call, and several lines long.

@@ -2,8 +2,8 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
-import { ConfigError } from '../../src/config/config-error.js'
 import { readEnvFile, warningsAboutFile } from '../../src/config/env-file.js'
+import { ConfigError } from '../../src/config/errors.js'
 
 test.each([
   ['SPIDRA_API_KEY=spd_canary', 0o644, 0o755, true],
@@ -20,15 +20,15 @@ test.each([
     await chmod(file.path, mode)
     await chmod(dirname(file.path), way)
 
-    const warnings = warningsAboutFile(file.path)
+    const warnings = warningsAboutFile(file.path, [])
 
     expect(warnings).toEqual(warns ? [expect.stringMatching(/^\S+ holds secrets.*chmod 600 \S+$/)] : [])
     expect(warnings.join()).not.toContain('canary')
   },
 )
 
-test('an .env file that is not there raises no warning', () => {
-  expect(warningsAboutFile(join(tmpdir(), 'no-such-directory', '.env'))).toEqual([])
+test('a missing .env file raises no warning', () => {
+  expect(warningsAboutFile(join(tmpdir(), 'no-such-directory', '.env'), [])).toEqual([])
 })
 
 test('an .env file is read, byte order mark and quotes included', async () => {

@@ -1,6 +1,6 @@
 import { request } from 'node:http'
 import { describe, expect, test } from 'vitest'
-import { ConfigError } from '../../src/config/config-error.js'
+import { ConfigError } from '../../src/config/errors.js'
 import { createMetrics } from '../../src/http/metrics.js'
 import { type HttpServerOptions, startHttpServer } from '../../src/http/server.js'
 import { createLogger } from '../../src/logging/logger.js'
@@ -282,7 +282,7 @@ describe('the address', () => {
 
   test('off means no server', async () => {
     const unused = () => Promise.reject(new Error('nobody asks'))
-    const log = await createLogger({ level: 'silent', format: 'json', secrets: [] })
+    const log = await createLogger({ level: 'silent', format: 'json', secrets: [], destination: { write: unused } })
     const metrics = { contentType: '', read: unused }
     const config = { host: '127.0.0.1', port: null, dashboardPassword: null }
 

@@ -5,8 +5,8 @@ import type { Config } from '../../src/config/config.js'
 import { loadConfig } from '../../src/config/config.js'
 import { scaleTiming } from '../../src/config/scale.js'
 import { secretsAmong } from '../../src/config/secrets.js'
-import { createSecrets } from '../../src/logging/secrets.js'
-import { createContext } from '../../src/service/create-context.js'
+import { createSecrets } from '../../src/logging/redact.js'
+import { createContext } from '../../src/service/context.js'
 import { onStopSignal } from '../../src/service/stop-signal.js'
 
 const speed = Number(process.env.LIFETIME_SPEED)

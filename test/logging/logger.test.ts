@@ -41,7 +41,7 @@ describe('json', () => {
     expect(lines).toHaveLength(1)
   })
 
-  test('of an error keeps type, message and code; the stack only at debug; no other property', async () => {
+  test('keeps type, message and code of an error, the stack at debug only, and no other property', async () => {
     const err = Object.assign(new TypeError('no answer'), {
       code: 'ECONNRESET',
       body: 'canary',
@@ -102,7 +102,7 @@ describe('redaction', () => {
     expect(createRedact(['pass', 'password1'])('x password1 pass')).toBe('x [redacted] [redacted]')
   })
 
-  test('a very short secret is replaced where it stands alone, and not taken out of words', () => {
+  test('a very short secret is replaced as a word of its own, and not inside other words', () => {
     expect(createRedact(['e'])('postgres://e:e@there')).toBe('postgres://[redacted]:[redacted]@there')
   })
 
@@ -115,7 +115,7 @@ describe('redaction', () => {
     },
   )
 
-  test('a secret is replaced inside anything that is encoded in base64, but for a bit of its ends', () => {
+  test('a secret is replaced inside base64, except for a few letters at its ends', () => {
     fc.assert(
       fc.property(
         fc.string({ minLength: 12, unit: 'grapheme' }),
@@ -170,7 +170,7 @@ describe('pretty', () => {
     expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80)
   })
 
-  test('shows an error with type and code, and nothing that a terminal would obey', async () => {
+  test('shows an error with type and code, and no control characters', async () => {
     const { log, lines } = await logging({ format: 'pretty' })
 
     log.error(
@@ -183,7 +183,7 @@ describe('pretty', () => {
   })
 })
 
-describe('what a terminal would obey, or show in another order than it stands there', () => {
+describe('a character that a terminal acts on, or shows in another order', () => {
   const commands = [
     '\u001b[2J',
     '\u009b2J',
@@ -208,7 +208,7 @@ describe('what a terminal would obey, or show in another order than it stands th
     expect(lines.join('')).not.toMatch(/[^\P{C}\n]|[\p{Zl}\p{Zp}]/u)
   })
 
-  test('comes out of the JSON as it went in', async () => {
+  test('is unchanged after the JSON is parsed', async () => {
     const { log, lines } = await logging()
 
     for (const text of [...commands, '\u{e0041}', '👩‍💻']) log.info({ text }, 'message')

@@ -22,7 +22,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   spidra: ['logging'],
   simulator: ['logging'],
   config: ['logging'],
-  logging: ['config'],
+  logging: [],
 }
 
 /** `static`, `type` and dynamic imports, and re-exports. */

@@ -2,14 +2,13 @@ import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { type Config, loadConfig } from '../../src/config/config.js'
 import { TIMING } from '../../src/config/scale.js'
-import { runAccount } from '../../src/service/account-run.js'
-import { createSharedBudget, type SharedBudget } from '../../src/service/shared-budget.js'
+import { createSharedBudget, runAccount, type SharedBudget } from '../../src/service/account-run.js'
 import { type Simulator, startSimulator } from '../../src/simulator/server.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 
 const database = await shareTestDatabase()
 
-/** A shared budget, and how many listen to it. */
+/** A shared budget that counts its listeners. */
 function countedBudget() {
   const shared = createSharedBudget({ timing: TIMING, rateLimit: { requests: 300, windowSeconds: 900, reserve: 0 } })
   const counted = {
@@ -53,7 +52,7 @@ function run(
   })
 }
 
-test('runs side by side all hear that their budget is spent, and listen no longer than they run', async () => {
+test('parallel runs all report the wait for their shared budget, and stop listening at their end', async () => {
   await using api = await startSimulator({ jobs: 1_000, accounts: 2, rateLimit: { limit: 15, windowMs: 1_000 } })
   const budget = countedBudget()
   const waited: string[] = []
@@ -72,7 +71,7 @@ test('runs side by side all hear that their budget is spent, and listen no longe
   expect(budget.listeners).toBe(0)
 })
 
-test('a run that fails listens no longer either', async () => {
+test('a failed run stops listening too', async () => {
   await using api = await startSimulator({ jobs: 3 })
   const budget = countedBudget()
 

@@ -120,7 +120,7 @@ test('a key that was refused from the start: /readyz is 503 once runs have faile
   expect(after.body).not.toMatch(/key|Spidra/i)
 })
 
-test('a database that hangs holds up no scrape: what was last known is shown, and one line is logged', {
+test('a database that hangs does not delay a scrape: the last values are shown, and one line is logged', {
   timeout: 30_000,
 }, async () => {
   await using database = await createTestDatabase()

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { startRun } from '../../src/db/sync-runs.js'
-import { isFullRunLeft } from '../../src/service/full-run-left.js'
+import { isFullRunLeft } from '../../src/service/account-run.js'
 import type { RunMode, RunStatus } from '../../src/sync/run-summary.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 
@@ -10,7 +10,7 @@ const isLeftAfter = (mode: RunMode, status: RunStatus) =>
   isFullRunLeft(database.db, { mode, status, account: 'default' })
 
 test.each(['complete', 'partial', 'failed', 'aborted'] as const)(
-  'a full run has done the work of those that were due meanwhile, an incremental one has not (%s)',
+  'a full run has done the work of the full runs that became due meanwhile, an incremental one has not (%s)',
   async (status) => {
     expect([await isLeftAfter('full', status), await isLeftAfter('incremental', status)]).toEqual([false, true])
   },
@@ -19,12 +19,12 @@ test.each(['complete', 'partial', 'failed', 'aborted'] as const)(
 test.each([
   ['full', false],
   ['incremental', true],
-] as const)('where it was skipped, what another process runs counts: %s', async (mode, isLeft) => {
+] as const)('after a skipped run, the run of the other process counts: %s', async (mode, isLeft) => {
   await startRun(database.db, { account: 'default', mode, trigger: 'manual', worker: 'other:1' })
 
   expect([await isLeftAfter('full', 'skipped'), await isLeftAfter('incremental', 'skipped')]).toEqual([isLeft, isLeft])
 })
 
-test('where it was skipped and no run is recorded yet, the full run is left', async () => {
+test('after a skipped run without any recorded run, the full run is left', async () => {
   expect(await isLeftAfter('full', 'skipped')).toBe(true)
 })

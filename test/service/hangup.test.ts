@@ -42,7 +42,7 @@ describe('a terminal that is closed', { timeout: 60_000 }, () => {
     await expect.poll(() => embeddedPostgresIn(folder.path), PATIENCE).toEqual([])
   })
 
-  test('ends a service in order also where SIGHUP means to read the accounts file again', async () => {
+  test('ends a service in order, also when SIGHUP reloads the accounts file', async () => {
     await using folder = await createFolder()
     await using api = await simulateFor({ accounts: 2 })
     const file = join(folder.path, 'accounts.json')
@@ -58,7 +58,7 @@ describe('a terminal that is closed', { timeout: 60_000 }, () => {
   })
 })
 
-test('output that cannot be written is a failure, after an end in order', async () => {
+test('output that cannot be written is a failure, after an orderly end', async () => {
   await using folder = await createFolder()
   await using api = await simulateFor()
   // With the first line that is logged the Postgres runs already.

@@ -23,7 +23,7 @@ test('a migrated database that answers is ready', async () => {
   })
 })
 
-test('a database that may only be read is not', async () => {
+test('a read-only database is not ready', async () => {
   await using database = await createTestDatabase()
   await database.sql(`ALTER DATABASE ${database.name} SET default_transaction_read_only = on`)
   await using readers = pool(database.url)
@@ -31,7 +31,7 @@ test('a database that may only be read is not', async () => {
   expect(await check(readers.db)).toMatchObject({ database: { ok: false, detail: 'is read-only' } })
 })
 
-test('an edited migration is named, and the database that holds it is not blamed', async () => {
+test('names an edited migration, and reports the database as ok', async () => {
   await using database = await createTestDatabase()
   await database.sql(`UPDATE spidra._prisma_migrations SET checksum = 'another' WHERE migration_name LIKE '%init'`)
 
@@ -41,7 +41,7 @@ test('an edited migration is named, and the database that holds it is not blamed
   })
 })
 
-test('a refusal is told from silence, and neither names the server', async () => {
+test('tells a refusal from no answer, and names the server in neither', async () => {
   await using database = await createTestDatabase()
   await using relay = await openRelay(database.url)
   await using away = pool(relay.url)
@@ -93,7 +93,7 @@ describe('the table of an account', () => {
     expect([at(10_000), at(10_001)]).toEqual([true, false])
   })
 
-  test('that was complete is judged by the age of the verdict alone, whatever runs do', () => {
+  test('that was complete: only the age of the verdict decides, not the runs', () => {
     const failing = { failingSince: ago(600), running: null }
     const running = { failingSince: null, running: { startedAt: ago(600), isAdvancing: true } }
 
@@ -101,7 +101,7 @@ describe('the table of an account', () => {
     expect(decideFreshness({ ...running, lastCompleteAt: ago(16) }, EVERY_FIVE, NOW).ok).toBe(false)
   })
 
-  test('that was never complete is ready until runs have failed for the limit, and not a millisecond longer', () => {
+  test('that was never complete is ready until runs have failed for exactly the limit', () => {
     const at = (failingSince: Date | null) => decideFreshness({ ...NOTHING, failingSince }, EVERY_FIVE, NOW)
 
     expect(at(null)).toEqual({ ok: true, detail: 'no complete run yet' })
@@ -112,7 +112,7 @@ describe('the table of an account', () => {
     })
   })
 
-  test('with a first pass that waits for its budget stays as ready as it was when the pass began', () => {
+  test('does not become less ready while a first pass waits for its budget', () => {
     const waiting = (minutes: number, ms = 0) =>
       decideFreshness(
         {
@@ -247,7 +247,7 @@ describe('what the database says of failing runs', () => {
     expect(await readiness(runs)).toMatchObject({ ok, detail: expect.stringMatching(/^no complete run yet/) })
   })
 
-  test('no account, no freshness: a process of a fleet is ready whatever its accounts are', async () => {
+  test('without an account, freshness is not checked: a process of a fleet is ready whatever its accounts are', async () => {
     await using database = await createTestDatabase()
     await addRuns(database, [{ ...failed, age: 600 }])
 

@@ -1,11 +1,11 @@
 import { expect, test } from 'vitest'
 import { TIMING } from '../../src/config/scale.js'
-import { createSharedBudget, type SharedBudget } from '../../src/service/shared-budget.js'
+import { createSharedBudget, type SharedBudget } from '../../src/service/account-run.js'
 
 const openBudget = () =>
   createSharedBudget({ timing: TIMING, rateLimit: { requests: 300, windowSeconds: 900, reserve: 0 } })
 
-/** Finds a window spent, and waits for the next one: who listens hears of it, at least once. */
+/** Waits for the next window after a spent one. Each listener is called at least once. */
 async function wait({ budget }: SharedBudget): Promise<void> {
   const { signal } = new AbortController()
   for (let requests = 0; requests < 2; requests += 1) {
@@ -14,7 +14,7 @@ async function wait({ budget }: SharedBudget): Promise<void> {
   }
 }
 
-test('each listener hears of waits until it stops', async () => {
+test('calls each listener before a wait, until it stops listening', async () => {
   const shared = openBudget()
   const heard = new Set<string>()
   const stopFirst = shared.listen(() => heard.add('first'))
@@ -34,7 +34,7 @@ test('each listener hears of waits until it stops', async () => {
   expect([...heard]).toEqual([])
 })
 
-test('a function that listens twice is told twice, and stops once', async () => {
+test('calls a function that listens twice two times, and each stop ends one of them', async () => {
   const shared = openBudget()
   const heard = { once: 0, twice: 0 }
   const hear = () => {

@@ -37,7 +37,7 @@ test('a second signal ends the process at once, with the code of the second', ()
   expect(source.exit).toHaveBeenCalledExactlyOnceWith(130)
 })
 
-test('Ctrl-C that comes twice, from the terminal and from npm, is one', () => {
+test('a Ctrl-C that arrives twice, from the terminal and from npm, counts as one', () => {
   const source = fakeProcess()
   onStopSignal(source)
 
@@ -48,7 +48,7 @@ test('Ctrl-C that comes twice, from the terminal and from npm, is one', () => {
   expect(source.exit).not.toHaveBeenCalled()
 })
 
-test('a SIGHUP hurries no stop: of a closed terminal both the system and the shell tell', () => {
+test('a second SIGHUP does not end the process: system and shell both send one when a terminal closes', () => {
   const source = fakeProcess()
   onStopSignal(source)
   source.emit('SIGHUP')
@@ -59,7 +59,7 @@ test('a SIGHUP hurries no stop: of a closed terminal both the system and the she
   expect(source.exit).not.toHaveBeenCalled()
 })
 
-test('SIGHUP stops nothing while somebody gives it another meaning', () => {
+test('SIGHUP does not stop the process while it has a listener', () => {
   const source = fakeProcess()
   const stop = onStopSignal(source)
   const listener = vi.fn()
@@ -100,7 +100,7 @@ test('a request to stop aborts without a signal and its exit code', () => {
   expect(source.exit).toHaveBeenCalledExactlyOnceWith(143)
 })
 
-test('gives the signals back', () => {
+test('removes its handlers when disposed of', () => {
   const source = fakeProcess()
 
   onStopSignal(source).dispose()

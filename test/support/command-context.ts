@@ -1,9 +1,8 @@
 import { pino } from 'pino'
-import { readAccounts } from '../../src/config/accounts.js'
-import { readAccountsFile } from '../../src/config/accounts-file.js'
+import { readAccounts, readAccountsFile } from '../../src/config/accounts.js'
 import { loadConfig } from '../../src/config/config.js'
-import type { Environment } from '../../src/config/names.js'
-import type { CommandContext } from '../../src/service/command.js'
+import type { Environment } from '../../src/config/variables.js'
+import type { CommandContext } from '../../src/service/context.js'
 
 /**
  * Creates the context that `cli.ts` gives to a command in this environment. `written` collects the command's output.

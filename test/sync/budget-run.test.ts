@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { TIMING } from '../../src/config/scale.js'
-import { createSharedBudget, type SharedBudget } from '../../src/service/shared-budget.js'
+import { createSharedBudget, type SharedBudget } from '../../src/service/account-run.js'
 import { type Simulator, startSimulator } from '../../src/simulator/server.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 import { loadTable, makeSweepDue, runAgainst, storedUuids } from '../support/sync-runner.js'

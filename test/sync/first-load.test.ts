@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { SYNC_SIZES, scaleTiming, TIMING } from '../../src/config/scale.js'
-import { createSharedBudget } from '../../src/service/shared-budget.js'
+import { createSharedBudget } from '../../src/service/account-run.js'
 import { type Simulator, startSimulator } from '../../src/simulator/server.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 import { runAgainst, storedUuids } from '../support/sync-runner.js'

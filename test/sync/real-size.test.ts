@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { SYNC_SIZES, scaleTiming, TIMING } from '../../src/config/scale.js'
-import { createSharedBudget } from '../../src/service/shared-budget.js'
+import { createSharedBudget } from '../../src/service/account-run.js'
 import { createAccount } from '../../src/simulator/account.js'
 import { type SimulatorOptions, startSimulator } from '../../src/simulator/server.js'
 import { shareTestDatabase } from '../support/shared-database.js'

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { scaleTiming, TIMING } from '../../src/config/scale.js'
-import { createSharedBudget } from '../../src/service/shared-budget.js'
+import { createSharedBudget } from '../../src/service/account-run.js'
 import { type SimulatorOptions, startSimulator } from '../../src/simulator/server.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 import { loadTable, runAgainst } from '../support/sync-runner.js'

@@ -1,29 +1,35 @@
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { openDatabase } from '../../db/client.js'
+import { table } from 'table'
+import { type Database, openDatabase } from '../../db/client.js'
 import { openEmbeddedPostgres } from '../../db/embedded/postgres.js'
 import { dropSchemas, migrate } from '../../db/migrate.js'
 import { ensureReaderRole } from '../../db/reader-role.js'
-import { runAccount } from '../../service/account-run.js'
-import { type CommandContext, EXIT_CODES } from '../../service/command.js'
-import type { OpenDatabase } from '../../service/open-database.js'
+import { counted, formatNumber } from '../../logging/printable.js'
+import { createSharedBudget, runAccount } from '../../service/account-run.js'
+import { type CommandContext, EXIT_CODES } from '../../service/context.js'
+import type { OpenDatabase } from '../../service/database.js'
+import { describeRun, openProgress } from '../../service/run-output.js'
 import { startService } from '../../service/service.js'
-import { createSharedBudget } from '../../service/shared-budget.js'
 import { type Simulator, startSimulator } from '../../simulator/server.js'
 import type { RunSummary } from '../../sync/run-summary.js'
-import { openProgress } from '../progress.js'
-import { describeRun } from '../run-text.js'
-import { type PortChoice, startOnFreePort } from './port.js'
-import { openDemoState } from './state.js'
-import { instructions, READER_ROLE, readerUrl, runLine, SAMPLE_QUERY, sampleAnswer } from './text.js'
+import {
+  howToQuery,
+  openDemoState,
+  type PortChoice,
+  READER_ROLE,
+  readerUrl,
+  SAMPLE_QUERY,
+  startOnFreePort,
+} from './setup.js'
 
-/** Apart from the real database, so that the two never mix. */
+/** A directory of its own, so that the demo never touches the real database. */
 const DEMO_DIRECTORY = join('.spidra-sync', 'demo')
 
-/** Lively enough to watch: a new job every three seconds, each living for about a minute. */
+/** A new job every three seconds, which finishes after about a minute, so that there is something to watch. */
 const DEMO_ACCOUNT = { jobs: 2_000, arrivalsPerMinute: 20, speed: 10, latencyMs: 25, rateLimit: 'off' } as const
 
-/** Short runs in short order, so that the same query soon gives another answer. */
+/** Frequent runs, so that the answer to the same query soon changes. */
 export const DEMO_ENVIRONMENT = {
   SPIDRA_API_KEY: 'spd_demo',
   RATE_LIMIT_REQUESTS: 'off',
@@ -32,14 +38,14 @@ export const DEMO_ENVIRONMENT = {
   SYNC_ON_START: 'false',
 } as const
 
-/** `spidra-sync demo`: the real worker on an embedded Postgres, against the bundled simulator. */
+/** `spidra-sync demo`: runs the real service on an embedded Postgres, against the bundled simulator. Returns the exit code. */
 export async function runDemoCommand(
   context: CommandContext,
   flags: { readonly once: boolean } & PortChoice,
 ): Promise<number> {
   const { log, signal, stdout } = context
   const directory = join(context.workingDirectory, DEMO_DIRECTORY)
-  // First, because it knows what to say where the directory cannot be written.
+  // First, because its error explains a directory that cannot be written.
   const embedded = await openEmbeddedPostgres({ directory, log, signal })
   const db = openDatabase(embedded.url)
   const database = { db, databaseUrl: embedded.url, close: () => db.$disconnect() }
@@ -77,10 +83,10 @@ function withSimulator(context: CommandContext, { url, key }: Simulator): Comman
   }
 }
 
-/** The first run, before the service: with a progress bar, and its summary in words. */
+/** Makes the first run, before the service starts, with a progress bar and a text about the result. */
 async function runFirst(context: CommandContext, database: OpenDatabase, jobs: number): Promise<number> {
   const { stdout, stderr } = context
-  stdout.write(`A simulated Spidra account of ${jobs.toLocaleString('en')} jobs, and a real Postgres. First run:\n\n`)
+  stdout.write(`A simulated Spidra account of ${formatNumber(jobs)} jobs, and a real Postgres. First run:\n\n`)
   const progress = stderr.isTTY ? openProgress(stderr) : null
   const { summary } = await runAccount({
     ...context,
@@ -88,9 +94,40 @@ async function runFirst(context: CommandContext, database: OpenDatabase, jobs: n
     mode: 'full',
     trigger: 'startup',
     sharedBudget: createSharedBudget(context.config),
-    isTold: true,
+    isSummaryShown: true,
     ...(progress ? { onPage: progress.onPage, onWait: progress.onWait } : {}),
   }).finally(() => progress?.stop())
   stdout.write(await describeRun(database.db, summary))
   return summary.status === 'complete' || context.signal.aborted ? EXIT_CODES.complete : EXIT_CODES.failed
+}
+
+/** Formats the answer to the sample query as a table. */
+async function sampleAnswer(db: Database): Promise<string> {
+  const rows = await db.$queryRaw<{ status: string; jobs: string; urls: string }[]>`
+    SELECT status, count(*)::text AS jobs, sum(completed_count)::text AS urls
+    FROM spidra_reporting.batch_jobs GROUP BY status ORDER BY count(*) DESC`
+  const cells = [['status', 'jobs', 'urls'], ...rows.map(({ status, jobs, urls }) => [status, jobs, urls])]
+  return table(cells, { columns: [{}, { alignment: 'right' }, { alignment: 'right' }], drawHorizontalLine: isFrame })
+}
+
+function isFrame(line: number, rows: number): boolean {
+  return line <= 1 || line === rows
+}
+
+/** Explains what the running demo does, and how to query it. */
+function instructions(reader: string, httpUrl: string | null): string {
+  return `
+From now on jobs arrive, progress, finish and are retried; a run follows every
+10 seconds.
+${howToQuery(reader, httpUrl)}
+`
+}
+
+/** Formats a run as one line of at most 80 columns. */
+function runLine(summary: RunSummary, now: Date): string {
+  const { status, listedTotal, inserted, updated, restored, removed, requests } = summary
+  const time = now.toISOString().slice(11, 19)
+  const listed = listedTotal === null ? '' : `${counted(listedTotal, 'job')} listed, `
+  const changed = updated + restored + removed
+  return `${time} ${status}: ${listed}${inserted} new, ${changed} changed, ${counted(requests, 'request')}\n`
 }

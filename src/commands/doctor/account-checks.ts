@@ -1,13 +1,14 @@
+import { toListSource } from '../../config/accounts.js'
 import type { Config } from '../../config/config.js'
-import { toListSource } from '../../config/list-source.js'
 import { TIMING } from '../../config/scale.js'
 import { findLockHolder } from '../../db/account-lock.js'
 import type { ReadOnlyConnection } from '../../db/read-only.js'
+import { formatNumber } from '../../logging/printable.js'
 import { toInstant } from '../../report/format.js'
 import { usedFor, userOf } from '../../sync/own-list.js'
 import { type Finding, fail, ok, skip, warn } from './check.js'
 
-/** Whether the key and the URL are those that the stored jobs were read with. */
+/** Checks that key and URL are those that the stored jobs were read with. */
 export async function checkSource(
   connection: ReadOnlyConnection,
   account: string,
@@ -23,11 +24,11 @@ export async function checkSource(
   const user = userOf(source, account, rows)
   if (user !== null) return fail(`${keyOrigin} ${usedFor(account, user)}`)
   const before = rows.find((row) => row.account === account)?.fingerprint ?? null
-  if (before === null) return ok('No run has noted its key yet.')
+  if (before === null) return ok('No run has stored its key yet.')
   if (before === source.fingerprint) return ok('Key and URL are those of the last run.')
   return warn(
     'Key or URL are not those of the last run.',
-    'Nothing, if that is meant: the next run stores nothing unless the list holds the stored jobs.',
+    'Nothing, if this is intended: the next run stores nothing unless the list has the stored jobs.',
   )
 }
 
@@ -52,10 +53,10 @@ export async function checkLock(connection: ReadOnlyConnection, account: string)
   const held = `Account ${account} is held${since} by ${run?.worker ?? 'a worker'} (server process ${holder.pid}${from && `, ${from}`})`
   if (run === undefined) return ok(`${held}.`)
   const silent = Math.round(run.silentSeconds)
-  if (silent <= TIMING.deadAfterMs / 1000) return ok(`${held}; last sign of life ${silent} s ago.`)
+  if (silent <= TIMING.deadAfterMs / 1000) return ok(`${held}; last heartbeat ${silent} s ago.`)
   return warn(
-    `${held}; no sign of life for ${silent} s.`,
-    'Nothing: the next run takes over. If it stays so, end that worker.',
+    `${held}; no heartbeat for ${silent} s.`,
+    'Nothing: the next run takes over. If this does not change, stop that worker.',
   )
 }
 
@@ -67,17 +68,17 @@ interface LastRun {
   readonly startedAt: Date
 }
 
-/** @param said what other checks say already: a message among them is not repeated */
+/** @param said details of other checks: an error message that is in one of them is not repeated */
 export async function checkRuns(
   connection: ReadOnlyConnection,
   account: string,
-  said: readonly string[] = [],
+  said: readonly string[],
 ): Promise<Finding> {
   const { rows: running } = await connection.query<RunningRun & Record<string, unknown>>(READ_RUNNING, [account])
   const stuck = running.find(({ silentSeconds }) => silentSeconds > TIMING.deadAfterMs / 1000)
   if (stuck !== undefined) {
-    const detail = `A run of ${toInstant(stuck.startedAt.toISOString())} was left behind by ${stuck.worker}, silent for ${Math.round(stuck.silentSeconds)} s.`
-    return warn(detail, 'The next run closes it. Is the service running?')
+    const detail = `A run of ${toInstant(stuck.startedAt.toISOString())} was not finished by ${stuck.worker}, which has sent no heartbeat for ${Math.round(stuck.silentSeconds)} s.`
+    return warn(detail, 'The next run closes it. Check that the service is running.')
   }
   const { rows } = await connection.query<LastRun & Record<string, unknown>>(
     `SELECT id::text, status, coalesce(status_reason, error_code) AS reason, error_message AS message,
@@ -92,7 +93,7 @@ export async function checkRuns(
   const { reason, message } = last
   const isSaid = message !== null && said.some((detail) => detail.includes(message))
   const why = [reason, isSaid ? null : message].filter((part) => part !== null).join(': ')
-  return warn(`${ending}${why && ` (${why})`}.`, 'docs/operations.md says what each reason asks for.')
+  return warn(`${ending}${why && ` (${why})`}.`, 'docs/operations.md explains what to do for each reason.')
 }
 
 /** @param staleMinutes how old the last complete run may be */
@@ -110,14 +111,14 @@ export async function checkFreshness(
   if (completeAt === null || lagSeconds === null) {
     return warn(
       `Account ${account} has never been complete.`,
-      'Let the first pass end; `spidra-sync status` shows how far it is.',
+      'Wait for the first pass to end; `spidra-sync status` shows its progress.',
     )
   }
-  const found = `Complete as of ${toInstant(completeAt.toISOString())}, ${Math.round(lagSeconds / 60).toLocaleString('en')} min ago.`
+  const found = `Complete as of ${toInstant(completeAt.toISOString())}, ${formatNumber(Math.round(lagSeconds / 60))} min ago.`
   if (lagSeconds <= staleMinutes * 60) return ok(found)
   return fail(
     `${found} More than ${staleMinutes} min (ALERT_STALE_MINUTES).`,
-    'Start the service, or see why its runs do not end complete.',
+    'Start the service, or check why its runs do not end complete.',
   )
 }
 
@@ -130,7 +131,7 @@ export async function checkRejections(connection: ReadOnlyConnection, account: s
   const { open = 0, reason = null } = rows[0] ?? {}
   if (open === 0) return ok('None: every listed item is stored as a job.')
   return warn(
-    `Listed items that could not be stored as jobs: ${open.toLocaleString('en')}, such as: ${reason}`,
-    'They are kept: SELECT reason, payload FROM spidra.rejected_jobs WHERE resolved_at IS NULL. Tell Spidra, or us.',
+    `Listed items that could not be stored as jobs: ${formatNumber(open)}, such as: ${reason}`,
+    'They are kept: SELECT reason, payload FROM spidra.rejected_jobs WHERE resolved_at IS NULL. Report them to Spidra, or to us.',
   )
 }

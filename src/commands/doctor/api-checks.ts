@@ -1,17 +1,18 @@
 import type { Config } from '../../config/config.js'
 import { PAGE_LIMIT } from '../../config/scale.js'
 import { errorCodeOf } from '../../logging/error-code.js'
+import { formatNumber } from '../../logging/printable.js'
 import { openConnection, type Received } from '../../spidra/connection.js'
 import { SpidraError } from '../../spidra/errors.js'
 import { type Check, compareClocks, type Finding, fail, ok, skip, warn } from './check.js'
 
-/** Sent where there is no key: the answer tells all but what a key would. */
+/** Sent when there is no key: the answer still shows reachability, rate limit and clock. */
 const NO_KEY = 'none'
 
-type Asked = Pick<Config<string | null>, 'spidra' | 'proxy' | 'rateLimit'>
+type ApiConfig = Pick<Config<string | null>, 'spidra' | 'proxy' | 'rateLimit'>
 
-/** The checks that one request answers, a list of page 1. It is never repeated. Rejects only when the signal aborts. */
-export async function checkApi(config: Asked, signal: AbortSignal): Promise<readonly Check[]> {
+/** Makes the checks that need the API, with one request for page 1, without a retry. Rejects only when the signal aborts. */
+export async function checkApi(config: ApiConfig, signal: AbortSignal): Promise<readonly Check[]> {
   const { apiKey } = config.spidra
   const connection = openConnection({ ...config.spidra, apiKey: apiKey ?? NO_KEY, proxy: config.proxy })
   try {
@@ -26,7 +27,7 @@ export async function checkApi(config: Asked, signal: AbortSignal): Promise<read
       {
         name: 'api clock',
         ...(serverTime === null
-          ? skip('The API did not tell its time.')
+          ? skip('The API did not report its time.')
           : compareClocks(serverTime, { askedAt, answeredAt, precisionMs: 1000 }, 'the API')),
       },
     ]
@@ -35,23 +36,23 @@ export async function checkApi(config: Asked, signal: AbortSignal): Promise<read
   }
 }
 
-/** The same checks, where there is nothing to ask. */
+/** The same checks as skipped, because the API cannot be asked. */
 export function skipApi(why: string): readonly Check[] {
   return ['api', 'key', 'rate limit', 'api clock'].map((name) => ({ name, ...skip(why) }))
 }
 
-/** DNS, TLS and whether what answers is the API. */
-function reach({ list, ageSeconds }: Received, { spidra, proxy }: Asked, durationMs: number): Finding {
+/** Checks DNS and TLS, and that it is the API that answers. */
+function reach({ list, ageSeconds }: Received, { spidra, proxy }: ApiConfig, durationMs: number): Finding {
   const { origin, protocol } = new URL(spidra.apiUrl)
   if (!(list instanceof SpidraError) && ageSeconds > 0) {
     return warn(
       `The answer of ${origin} comes from a cache, ${ageSeconds} s old.`,
-      'Keep the cache from storing the list.',
+      'Configure the cache not to store the list.',
     )
   }
   if (!(list instanceof SpidraError) || isAboutKey(list) || list.code === 'rate_limited') {
     const way = protocol === 'https:' ? 'DNS and TLS work' : 'DNS works'
-    return ok(`${origin} answered in ${durationMs} ms; ${way}${proxy.url === null ? '' : ', by way of the proxy'}.`)
+    return ok(`${origin} answered in ${durationMs} ms; ${way}${proxy.url === null ? '' : ', through the proxy'}.`)
   }
   if (list.code !== 'network') return fail(`${list.message}.`)
   const code = errorCodeOf(list.cause) ?? ''
@@ -71,19 +72,19 @@ function reach({ list, ageSeconds }: Received, { spidra, proxy }: Asked, duratio
 }
 
 function key({ list }: Received, apiKey: string | null): Finding {
-  if (apiKey === null) return skip('No key to try: SPIDRA_API_KEY is not set, or cannot be used.')
+  if (apiKey === null) return skip('There is no key: SPIDRA_API_KEY is not set, or cannot be used.')
   if (!(list instanceof SpidraError))
-    return ok(`Accepted; the account lists ${list.pagination.total.toLocaleString('en')} jobs.`)
-  return isAboutKey(list) ? fail(`${list.message}.`) : skip('Not tried: see api and rate limit.')
+    return ok(`Accepted; the account lists ${formatNumber(list.pagination.total)} jobs.`)
+  return isAboutKey(list) ? fail(`${list.message}.`) : skip('Not checked: see api and rate limit.')
 }
 
-function budget({ list, rateLimit }: Received, configured: Asked['rateLimit']): Finding {
+function budget({ list, rateLimit }: Received, configured: ApiConfig['rateLimit']): Finding {
   const { requests, windowSeconds, reserve } = configured
   if (rateLimit === null) {
     if (list instanceof SpidraError && list.code === 'rate_limited') return warn(`${list.message}.`, WAIT)
-    if (list instanceof SpidraError) return skip('No answer told it.')
+    if (list instanceof SpidraError) return skip('No answer reported it.')
     const assumed = requests === null ? 'none' : `${requests} in ${windowSeconds} s`
-    return ok(`The API tells none; assumed: ${assumed} (RATE_LIMIT_REQUESTS).`)
+    return ok(`The API reports none; assumed: ${assumed} (RATE_LIMIT_REQUESTS).`)
   }
   const { limit, remaining, resetInMs } = rateLimit
   const until = resetInMs === null ? '' : ` for the next ${Math.ceil(resetInMs / 1000)} s`
@@ -92,7 +93,8 @@ function budget({ list, rateLimit }: Received, configured: Asked['rateLimit']): 
   return warn(`${left}, and ${Math.floor(limit * reserve)} are reserved for your other calls.`, WAIT)
 }
 
-const WAIT = 'Nothing: runs wait for the next window. RATE_LIMIT_RESERVE is the share that they leave to others.'
+const WAIT =
+  'Nothing: runs wait for the next window. RATE_LIMIT_RESERVE is the share that they leave to your other calls.'
 
 function isAboutKey({ code }: SpidraError): boolean {
   return code === 'unauthorized' || code === 'forbidden' || code === 'payment_required'

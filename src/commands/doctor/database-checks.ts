@@ -1,5 +1,6 @@
 import type { Database } from '../../db/client.js'
 import { OLDEST_VERSION } from '../../db/connection-error.js'
+import { MigrationError, readMigrationStatus } from '../../db/migrate.js'
 import type { ReadOnlyConnection } from '../../db/read-only.js'
 import { compareClocks, type Finding, fail, ok, warn } from './check.js'
 
@@ -9,7 +10,7 @@ export async function checkVersion(connection: ReadOnlyConnection, isEmbedded: b
        current_database() AS database, current_user AS role`,
   )
   const [server] = rows
-  if (server === undefined) return fail('Postgres did not tell its version.')
+  if (server === undefined) return fail('Postgres did not report its version.')
   const place = isEmbedded ? 'the embedded server' : `database "${server.database}" as "${server.role}"`
   const found = `Postgres ${server.version}, ${place}.`
   return server.number < OLDEST_VERSION ? fail(found, 'spidra-sync needs Postgres 14 or later.') : ok(found)
@@ -24,21 +25,44 @@ export async function checkDatabaseClock(connection: ReadOnlyConnection): Promis
 }
 
 /**
- * Whether a connection keeps its server process, as a session lock needs. A proxy that pools by transaction lends one
- * process to both, or another from query to query.
+ * Checks that a connection keeps its server process, which a session lock requires. A proxy that pools by transaction lends
+ * one process to both connections, or changes the process from query to query.
  */
 export async function checkSession(connection: ReadOnlyConnection, db: Database): Promise<Finding> {
   const text = 'SELECT pg_backend_pid() AS pid'
   const ours = async () => (await connection.query<{ pid: number }>(text)).rows[0]?.pid
   const theirs = async () => (await db.$queryRawUnsafe<{ pid: number }[]>(text))[0]?.pid
-  // At once, so that a proxy has to lend two, and then in turn, so that it may lend the same one.
+  // First at the same time, so that a proxy has to lend two processes; then in turn, so that it may lend the same one.
   const pids = [...(await Promise.all([ours(), theirs()])), await ours(), await theirs()]
   const isOwn = pids[0] === pids[2] && pids[0] !== pids[1] && pids[0] !== pids[3]
   if (isOwn) return ok('Every connection has a server process of its own, so locks hold.')
   return fail(
-    'A proxy lends connections by transaction, which voids the lock that keeps two workers apart.',
+    'A proxy pools connections by transaction, so the lock that keeps two workers apart does not hold.',
     'Point DATABASE_URL at Postgres itself, or at a port that pools by session.',
   )
+}
+
+/** Checks the migrations. `isCurrent` says whether the tables are those of this version, so that they can be read. */
+export async function checkMigrations(db: Database): Promise<{ finding: Finding; isCurrent: boolean }> {
+  try {
+    const { pending, unknown, total } = await readMigrationStatus(db)
+    if (pending.length > 0) {
+      const fix = 'Run `spidra-sync migrate`; `start` and `sync` also apply them.'
+      return { finding: warn(`Not applied yet: ${pending.join(', ')}.`, fix), isCurrent: false }
+    }
+    if (unknown.length > 0) {
+      const fix = 'Update spidra-sync here. The old version still works, because migrations only add.'
+      return {
+        finding: warn(`A newer version has migrated this database: ${unknown.join(', ')}.`, fix),
+        isCurrent: true,
+      }
+    }
+    return { finding: ok(`All ${total} are applied.`), isCurrent: true }
+  } catch (error) {
+    // An edited migration was applied nevertheless, so the tables exist.
+    if (error instanceof MigrationError) return { finding: fail(error.message), isCurrent: error.code === 'edited' }
+    throw error
+  }
 }
 
 interface Rights {
@@ -47,11 +71,11 @@ interface Rights {
   readonly isReadOnly: boolean
   readonly mayCreateSchemas: boolean
   readonly missingSchemas: readonly string[]
-  /** Schemas that the role may not enter, or make objects in. */
+  /** Schemas that the role may not use, or create objects in. */
   readonly closedSchemas: readonly string[]
-  /** Tables that it may not read or write. */
+  /** Tables that the role may not read or write. */
   readonly closedTables: readonly string[]
-  /** Objects that belong to others. */
+  /** Objects that another role owns. */
   readonly foreign: readonly string[]
 }
 
@@ -77,7 +101,7 @@ const READ_RIGHTS = `
 export async function checkRights(connection: ReadOnlyConnection): Promise<Finding> {
   const { rows } = await connection.query<Rights & Record<string, unknown>>(READ_RIGHTS)
   const [rights] = rows
-  return rights === undefined ? fail('Postgres told no rights.') : judgeRights(rights)
+  return rights === undefined ? fail('Postgres did not report the rights.') : judgeRights(rights)
 }
 
 function judgeRights(rights: Rights): Finding {
@@ -104,19 +128,20 @@ function judgeRights(rights: Rights): Finding {
   }
   if (closedTables.length > 0) {
     return fail(
-      `"${role}" may not read and write ${some(closedTables)}.`,
+      `"${role}" may not read and write ${someOf(closedTables)}.`,
       `Let it own them: ALTER TABLE ... OWNER TO "${role}".`,
     )
   }
   if (foreign.length > 0) {
     return warn(
-      `${some(foreign)} belong to another role: runs work, migrations of later versions may not.`,
+      `${someOf(foreign)} belong to another role: runs work, but migrations of later versions may fail.`,
       `Let "${role}" own them: ALTER TABLE ... OWNER TO "${role}".`,
     )
   }
-  return ok(`"${role}" may do all that runs and migrations need.`)
+  return ok(`"${role}" has all rights that runs and migrations need.`)
 }
 
-function some(names: readonly string[]): string {
+/** Lists a few names, and counts the others. */
+function someOf(names: readonly string[]): string {
   return names.length <= 3 ? names.join(', ') : `${names.slice(0, 3).join(', ')} and ${names.length - 3} more`
 }

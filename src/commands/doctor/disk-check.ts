@@ -1,13 +1,14 @@
 import type { ReadOnlyConnection } from '../../db/read-only.js'
+import { formatNumber } from '../../logging/printable.js'
 import { type Finding, ok, warn } from './check.js'
 
-/** Bytes a row with its indexes, where too few rows are there to tell: as measured on 100,000 rows and more of each. */
+/** Bytes of a row with its indexes, used for a table with few rows. Measured on 100,000 rows and more of each. */
 const USUAL_BYTES = { jobs: 240, runs: 210, events: 210 } as const
 
-/** Below this, the size of a table says nothing of a row. */
+/** With fewer rows, the size of a table says nothing about the size of a row. */
 const MIN_ROWS = 10_000
 
-/** The service deletes old history once a day; so much later than due, it does not. */
+/** The service deletes old history once a day. When a run is older than due by this, the service does not delete. */
 const PRUNING_LATE_DAYS = 2
 
 interface Disk {
@@ -19,10 +20,10 @@ interface Disk {
   readonly runRows: number
   readonly eventBytes: number
   readonly eventRows: number
-  /** Days looked back on: 30 at most, fewer on a young account. */
+  /** Days that `recentJobs` counts: at most 30, fewer for a young account. */
   readonly jobDays: number
   readonly recentJobs: number
-  /** 7 at most. Null: no run yet. */
+  /** Days that `recentRuns` and `recentEvents` count: at most 7. Null before the first run. */
   readonly runDays: number | null
   readonly recentRuns: number
   readonly recentEvents: number
@@ -54,7 +55,7 @@ const READ_DISK = `
   FROM size jobs, size runs_size, size events
   WHERE jobs.relname = 'batch_jobs' AND runs_size.relname = 'sync_runs' AND events.relname = 'batch_job_events'`
 
-/** What the tables take, and will take. All accounts together. */
+/** Checks the size of the tables, and forecasts their growth, for all accounts together. */
 export async function checkDisk(connection: ReadOnlyConnection, historyDays: number): Promise<Finding> {
   const { rows } = await connection.query<Disk & Record<string, unknown>>(READ_DISK)
   const [disk] = rows
@@ -68,9 +69,9 @@ export async function checkDisk(connection: ReadOnlyConnection, historyDays: num
   )
 }
 
-/** Jobs stay for ever; runs and events for `historyDays`, after which as many go as come. */
+/** Forecasts the size. Jobs are kept for ever; runs and events for `historyDays`, and do not grow after that. */
 function toForecast(disk: Disk, historyDays: number): string {
-  if (disk.runDays === null || disk.runDays < 1) return 'Growth can be told a day after the first run.'
+  if (disk.runDays === null || disk.runDays < 1) return 'Growth can be forecast a day after the first run.'
   const jobs = disk.jobDays === 0 ? 0 : disk.recentJobs / disk.jobDays
   const [runs, events] = [disk.recentRuns / disk.runDays, disk.recentEvents / disk.runDays]
   const jobBytes = jobs * bytesOf(disk.jobBytes, disk.jobRows, USUAL_BYTES.jobs) * historyDays
@@ -89,7 +90,7 @@ function bytesOf(bytes: number, rows: number, usual: number): number {
 }
 
 function count(number: number): string {
-  return Math.round(number).toLocaleString('en')
+  return formatNumber(Math.round(number))
 }
 
 function inBytes(bytes: number): string {

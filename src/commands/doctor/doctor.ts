@@ -1,27 +1,22 @@
 import { join } from 'node:path'
 import type { Config } from '../../config/config.js'
-import type { Environment } from '../../config/names.js'
 import { loadUsableConfig, type UsableConfig } from '../../config/usable.js'
+import type { Environment } from '../../config/variables.js'
 import { openDatabase } from '../../db/client.js'
 import { toDatabaseError } from '../../db/connection-error.js'
 import { hasEmbeddedPostgres } from '../../db/embedded/postgres.js'
 import { openReadOnly } from '../../db/read-only.js'
 import { createRedact } from '../../logging/redact.js'
-import { type CommandContext, EXIT_CODES } from '../../service/command.js'
-import { toHeading } from '../../service/each-account.js'
-import { forAccount } from '../../service/for-account.js'
-import { assertKnownIfReachable } from '../../service/known-account.js'
-import { EMBEDDED_DIRECTORY, openConfiguredDatabase } from '../../service/open-database.js'
+import { forAccount, toHeading } from '../../service/accounts.js'
+import { type CommandContext, EXIT_CODES } from '../../service/context.js'
+import { assertKnownIfReachable, EMBEDDED_DIRECTORY, openConfiguredDatabase } from '../../service/database.js'
 import { checkFreshness, checkLock, checkRejections, checkRuns, checkSource } from './account-checks.js'
 import { checkApi, skipApi } from './api-checks.js'
-import { type Check, type Finding, fail, skip } from './check.js'
-import { checkConfiguration, checkNode } from './configuration-check.js'
-import { checkDatabaseClock, checkRights, checkSession, checkVersion } from './database-checks.js'
+import { type Check, type Finding, fail, ok, skip, toCheckText, toSummary, warn } from './check.js'
+import { checkDatabaseClock, checkMigrations, checkRights, checkSession, checkVersion } from './database-checks.js'
 import { checkDisk } from './disk-check.js'
-import { checkMigrations } from './schema-checks.js'
-import { toCheckText, toSummary } from './text.js'
 
-export interface DoctorOptions {
+interface DoctorOptions {
   /** One line of JSON instead of text. */
   readonly json: boolean
   readonly colour: boolean
@@ -31,10 +26,10 @@ export interface DoctorOptions {
 
 type Context = CommandContext<string | null>
 
-/** Makes what a command needs of the process, with the configuration that `load` reads. */
+/** Creates the context of the command, with the configuration that `load` returns. */
 type CreateContext = (load: (env: Environment) => Config<string | null>) => Promise<Context>
 
-/** `spidra-sync doctor`: looks at everything and changes nothing. Returns the exit code: 1 when a check failed. */
+/** `spidra-sync doctor`: checks everything and changes nothing. Returns the exit code: 1 when a check failed. */
 export async function runDoctorCommand(createContext: CreateContext, options: DoctorOptions): Promise<number> {
   let usable = loadUsableConfig({})
   const context = await createContext((env) => {
@@ -42,7 +37,7 @@ export async function runDoctorCommand(createContext: CreateContext, options: Do
     return usable.config
   })
   const { accounts, stdout } = context
-  // A faulty accounts file, or database, is a finding, and leaves the name as it is.
+  // With an unusable accounts file or DATABASE_URL the name cannot be checked; a finding reports that.
   if (!usable.problems.some(({ variable }) => /^(DATABASE_URL|SPIDRA_ACCOUNTS_FILE)/.test(variable)))
     await assertKnownIfReachable(context)
   const contexts = accounts.length === 0 ? [context] : accounts.map((account) => forAccount(context, account))
@@ -55,7 +50,7 @@ export async function runDoctorCommand(createContext: CreateContext, options: Do
     for await (const check of examine(one, usable, options)) {
       const isRepeated = check.status === 'skip' && checks.at(-1)?.detail === check.detail
       checks.push(check)
-      // Of the machine and the database, only what has changed is said again for the next account.
+      // The checks of machine and database are shown again for the next account only when they differ.
       const finding = JSON.stringify(check)
       if (GENERAL_CHECKS.has(check.name) && seen.has(finding)) continue
       seen.add(finding)
@@ -70,11 +65,11 @@ export async function runDoctorCommand(createContext: CreateContext, options: Do
   return isAllWell ? EXIT_CODES.complete : EXIT_CODES.failed
 }
 
-/** The checks of an account, without secrets. */
+/** Makes the checks of an account, and takes the secrets out of them. */
 async function* examine(context: Context, usable: UsableConfig, options: DoctorOptions): AsyncGenerator<Check> {
   const redact = createRedact(usable.config.secrets)
-  for await (const { name, status, detail, mend } of examineAll(context, usable, options)) {
-    yield { name, status, detail: redact(detail), ...(mend === undefined ? {} : { mend: redact(mend) }) }
+  for await (const { name, status, detail, fix } of examineAll(context, usable, options)) {
+    yield { name, status, detail: redact(detail), ...(fix === undefined ? {} : { fix: redact(fix) }) }
   }
 }
 
@@ -84,12 +79,12 @@ async function* examineAll(
   { nodeVersion }: DoctorOptions,
 ): AsyncGenerator<Check> {
   const { config, signal } = context
-  const isFaulty = (variable: string) => usable.problems.some((problem) => problem.variable === variable)
-  const areAccountsFaulty = config.accountsFile !== null && context.accounts.length === 0
-  // Under way while the first results are shown; where it throws, that is met below.
-  const api = isFaulty('SPIDRA_API_URL')
+  const isUnusable = (variable: string) => usable.problems.some((problem) => problem.variable === variable)
+  const areAccountsUnusable = config.accountsFile !== null && context.accounts.length === 0
+  // Runs while the first results are shown. The `await` below handles its error.
+  const api = isUnusable('SPIDRA_API_URL')
     ? Promise.resolve(skipApi('SPIDRA_API_URL cannot be used.'))
-    : areAccountsFaulty
+    : areAccountsUnusable
       ? Promise.resolve(skipApi('SPIDRA_ACCOUNTS_FILE cannot be used.'))
       : checkApi(config, signal)
   api.catch(() => undefined)
@@ -97,7 +92,7 @@ async function* examineAll(
   yield { name: 'configuration', ...checkConfiguration(usable) }
   const apiChecks = await api
   yield* apiChecks
-  if (isFaulty('DATABASE_URL')) yield* skipAll(DATABASE_CHECKS, 'DATABASE_URL is missing or cannot be used.')
+  if (isUnusable('DATABASE_URL')) yield* skipAll(DATABASE_CHECKS, 'DATABASE_URL is missing or cannot be used.')
   else
     yield* examineDatabase(
       context,
@@ -105,12 +100,12 @@ async function* examineAll(
     )
 }
 
-/** What is the same whatever the account. */
+/** The checks that do not depend on the account. */
 const GENERAL_CHECKS: ReadonlySet<string> = new Set([
   ...['node', 'configuration', 'database', 'database clock', 'session lock', 'rights', 'migrations', 'disk'],
 ])
 
-/** Names in the order of the output. The last ones look into the tables. */
+/** Names in the order of the output. The last ones read the tables. */
 const TABLE_CHECKS = ['list source', 'lock', 'runs', 'freshness', 'rejections', 'disk']
 const DATABASE_CHECKS = ['database', 'database clock', 'session lock', 'rights', 'migrations', ...TABLE_CHECKS]
 
@@ -118,12 +113,12 @@ function skipAll(names: readonly string[], why: string): readonly Check[] {
   return names.map((name) => ({ name, ...skip(why) }))
 }
 
-/** @param said what the checks before say: `runs` does not repeat it */
+/** @param said details of the checks before: `runs` does not repeat them */
 async function* examineDatabase(context: Context, said: readonly string[]): AsyncGenerator<Check> {
   const { config, signal, workingDirectory } = context
   const isEmbedded = config.databaseUrl === null
   if (isEmbedded && !(await hasEmbeddedPostgres(join(workingDirectory, EMBEDDED_DIRECTORY)))) {
-    yield* skipAll(DATABASE_CHECKS, 'No DATABASE_URL, and no embedded Postgres yet: the first run makes one.')
+    yield* skipAll(DATABASE_CHECKS, 'No DATABASE_URL, and no embedded Postgres yet: the first run creates one.')
     return
   }
   const opened = await openBoth(context).catch((error: unknown) => {
@@ -132,7 +127,7 @@ async function* examineDatabase(context: Context, said: readonly string[]): Asyn
   })
   if ('status' in opened) {
     yield { name: 'database', ...opened }
-    yield* skipAll(DATABASE_CHECKS.slice(1), 'The database cannot be asked.')
+    yield* skipAll(DATABASE_CHECKS.slice(1), 'The database cannot be reached.')
     return
   }
   const { connection, db, databaseUrl } = opened
@@ -154,7 +149,7 @@ async function* examineDatabase(context: Context, said: readonly string[]): Asyn
       return migrations.finding
     })
     if (!isCurrent) {
-      yield* skipAll(TABLE_CHECKS, 'Looks into tables that the migrations make.')
+      yield* skipAll(TABLE_CHECKS, 'The migrations must be applied first.')
       return
     }
     yield await check('list source', () => checkSource(connection, account, config.spidra))
@@ -170,7 +165,7 @@ async function* examineDatabase(context: Context, said: readonly string[]): Asyn
   }
 }
 
-/** Two connections, as a run has, so that they can be told apart. */
+/** Opens two connections, so that `checkSession` can compare their server processes. */
 async function openBoth(context: Context) {
   if (context.config.databaseUrl !== null) {
     const connection = await openReadOnly(context.config.databaseUrl, context.signal)
@@ -194,4 +189,24 @@ async function openBoth(context: Context) {
 function toFailure(error: unknown, databaseUrl: string | null): Finding {
   const failure = databaseUrl === null ? null : toDatabaseError(error, databaseUrl)
   return fail(failure?.message ?? (error instanceof Error ? error.message : String(error)))
+}
+
+/** The oldest Node that the libraries support. */
+const OLDEST_NODE = [20, 19] as const
+
+/** @param version as in `process.versions.node` */
+export function checkNode(version: string): Finding {
+  const [major = 0, minor = 0] = version.split('.').map(Number)
+  const isOld = major < OLDEST_NODE[0] || (major === OLDEST_NODE[0] && minor < OLDEST_NODE[1])
+  const found = `Node ${version}.`
+  return isOld ? fail(found, `spidra-sync needs Node ${OLDEST_NODE.join('.')} or later.`) : ok(found)
+}
+
+export function checkConfiguration({ problems, warnings }: UsableConfig): Finding {
+  if (problems.length > 0) {
+    const texts = problems.map(({ variable, problem }) => `${variable} ${problem}`)
+    return fail(`${[...texts, ...warnings].join('. ')}.`, '.env.example explains every variable.')
+  }
+  if (warnings.length > 0) return warn(`${warnings.join('. ')}.`)
+  return ok('Every variable is valid.')
 }

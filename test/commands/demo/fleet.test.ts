@@ -36,7 +36,7 @@ test('tells of a worker that was killed, and how to ask the database', { timeout
 
   process.kill(Number(worker.split(':').at(-1)), 'SIGKILL')
 
-  await demo.says(/^\d\d:\d\d:\d\d worker [12] \(process \d+\) is gone; the other one goes on$/m)
+  await demo.says(/^\d\d:\d\d:\d\d worker [12] \(process \d+\) is gone; the other one continues$/m)
   demo.kill('SIGINT')
   const { code, stdout, stderr } = await demo.ended
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })

@@ -2,12 +2,15 @@ import { escapeIdentifier } from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { checkFreshness, checkLock, checkRejections, checkRuns } from '../../../src/commands/doctor/account-checks.js'
 import { checkApi } from '../../../src/commands/doctor/api-checks.js'
-import { compareClocks } from '../../../src/commands/doctor/check.js'
-import { checkConfiguration, checkNode } from '../../../src/commands/doctor/configuration-check.js'
-import { checkRights, checkSession, checkVersion } from '../../../src/commands/doctor/database-checks.js'
+import { compareClocks, toCheckText } from '../../../src/commands/doctor/check.js'
+import {
+  checkMigrations,
+  checkRights,
+  checkSession,
+  checkVersion,
+} from '../../../src/commands/doctor/database-checks.js'
 import { checkDisk } from '../../../src/commands/doctor/disk-check.js'
-import { checkMigrations } from '../../../src/commands/doctor/schema-checks.js'
-import { toCheckText } from '../../../src/commands/doctor/text.js'
+import { checkConfiguration, checkNode } from '../../../src/commands/doctor/doctor.js'
 import { loadUsableConfig } from '../../../src/config/usable.js'
 import { lockAccount } from '../../../src/db/account-lock.js'
 import { openReadOnly, type ReadOnlyConnection } from '../../../src/db/read-only.js'
@@ -32,7 +35,7 @@ const insertRun = (status: string, startedAgo: string, heartbeatAgo = startedAgo
     [status, startedAgo, heartbeatAgo],
   )
 
-test('a free account is ok, and so is one held by a worker that lives', async () => {
+test('lock: a free account is ok, and so is one held by a live worker', async () => {
   expect(await checkLock(connection, ACCOUNT)).toMatchObject({
     status: 'ok',
     detail: expect.stringContaining('Nobody'),
@@ -43,17 +46,17 @@ test('a free account is ok, and so is one held by a worker that lives', async ()
 
   expect(await checkLock(connection, ACCOUNT)).toMatchObject({
     status: 'ok',
-    detail: expect.stringMatching(/held since .* by box:7 \(server process \d+, .*\); last sign of life \d+ s ago/),
+    detail: expect.stringMatching(/held since .* by box:7 \(server process \d+, .*\); last heartbeat \d+ s ago/),
   })
   expect(await checkLock(connection, 'other')).toMatchObject({
     status: 'ok',
     detail: expect.stringContaining('Nobody'),
   })
-  expect(await checkRuns(connection, ACCOUNT)).toMatchObject({ status: 'ok' })
+  expect(await checkRuns(connection, ACCOUNT, [])).toMatchObject({ status: 'ok' })
   await lock?.release()
 })
 
-test('a holder without a sign of life is told, and a run that was left behind', async () => {
+test('lock and runs: warn of a holder without heartbeat, and of its unfinished run', async () => {
   const lock = await lockAccount(database.url, database.db, ACCOUNT)
   await insertRun('running', '10 minutes', '5 minutes')
 
@@ -63,19 +66,19 @@ test('a holder without a sign of life is told, and a run that was left behind', 
   })
   await lock?.release()
 
-  expect(await checkRuns(connection, ACCOUNT)).toMatchObject({
+  expect(await checkRuns(connection, ACCOUNT, [])).toMatchObject({
     status: 'warn',
     detail: expect.stringContaining('box:7'),
   })
-  expect(await checkRuns(connection, 'other')).toMatchObject({ status: 'warn', detail: 'No run yet.' })
+  expect(await checkRuns(connection, 'other', [])).toMatchObject({ status: 'warn', detail: 'No run yet.' })
 })
 
-test('the last run is told with its reason', async () => {
+test('runs: reports the last run with its reason, and repeats no error message of another check', async () => {
   await insertRun('complete', '2 hours')
-  expect(await checkRuns(connection, ACCOUNT)).toMatchObject({ status: 'ok' })
+  expect(await checkRuns(connection, ACCOUNT, [])).toMatchObject({ status: 'ok' })
   await insertRun('failed', '1 hour')
 
-  expect(await checkRuns(connection, ACCOUNT)).toMatchObject({
+  expect(await checkRuns(connection, ACCOUNT, [])).toMatchObject({
     status: 'warn',
     detail: expect.stringMatching(/failed \(forbidden: no way\)/),
   })
@@ -85,7 +88,7 @@ test('the last run is told with its reason', async () => {
   })
 })
 
-test('freshness fails beyond ALERT_STALE_MINUTES, and warns before the first complete run', async () => {
+test('freshness: fails beyond ALERT_STALE_MINUTES, and warns before the first complete run', async () => {
   const ask = (staleMinutes: number) => checkFreshness(connection, { account: ACCOUNT, staleMinutes })
   expect(await ask(60)).toMatchObject({ status: 'warn' })
   await database.sql(
@@ -96,7 +99,7 @@ test('freshness fails beyond ALERT_STALE_MINUTES, and warns before the first com
   expect(await ask(29)).toMatchObject({ status: 'fail' })
 })
 
-test('open rejections are counted, resolved ones and those of others are not', async () => {
+test('rejections: counts the open ones of the account, and no resolved ones', async () => {
   await database.sql(
     `INSERT INTO spidra.rejected_jobs (account, fingerprint, payload, reason, run_id, resolved_at) VALUES
      ('default', 'a', '{}', 'status is missing', 1, NULL), ('default', 'b', '{}', 'x', 1, now()), ('other', 'c', '{}', 'y', 1, NULL)`,
@@ -109,7 +112,7 @@ test('open rejections are counted, resolved ones and those of others are not', a
   expect(await checkRejections(connection, 'third')).toMatchObject({ status: 'ok' })
 })
 
-test('disk: sizes, what a day brings, and what that comes to', async () => {
+test('disk: reports sizes, the growth of a day, and the size in HISTORY_DAYS', async () => {
   expect((await checkDisk(connection, 400)).detail).toContain('a day after the first run')
   await database.sql(`
     INSERT INTO spidra.sync_runs (account, mode, trigger, status, started_at, finished_at, worker)
@@ -146,11 +149,11 @@ test('rights: a role that may not create schemas gets the statements that it nee
   await own.sql(`ALTER DATABASE ${escapeIdentifier(name)} OWNER TO CURRENT_USER`)
   expect(await rights()).toMatchObject({
     status: 'fail',
-    mend: expect.stringContaining(`CREATE SCHEMA spidra AUTHORIZATION "${username}"; CREATE SCHEMA spidra_reporting`),
+    fix: expect.stringContaining(`CREATE SCHEMA spidra AUTHORIZATION "${username}"; CREATE SCHEMA spidra_reporting`),
   })
 
   await own.sql(`CREATE SCHEMA spidra AUTHORIZATION "${username}"; CREATE SCHEMA spidra_reporting`)
-  expect(await rights()).toMatchObject({ status: 'fail', mend: expect.stringContaining('ON SCHEMA spidra_reporting') })
+  expect(await rights()).toMatchObject({ status: 'fail', fix: expect.stringContaining('ON SCHEMA spidra_reporting') })
 
   await own.sql(`GRANT ALL ON SCHEMA spidra_reporting TO "${username}"; CREATE TABLE spidra.batch_jobs ()`)
   expect(await rights()).toMatchObject({ status: 'fail', detail: expect.stringContaining('spidra.batch_jobs') })
@@ -162,7 +165,7 @@ test('rights: a role that may not create schemas gets the statements that it nee
   expect(await rights()).toMatchObject({ status: 'fail', detail: expect.stringContaining('read-only') })
 })
 
-test('two connections of their own pass, one connection for both does not', async () => {
+test('session lock: two separate connections pass, a shared one fails', async () => {
   expect(await checkSession(connection, database.db)).toMatchObject({ status: 'ok' })
   const shared = { $queryRawUnsafe: async (text: string) => (await connection.query(text)).rows }
 
@@ -170,7 +173,7 @@ test('two connections of their own pass, one connection for both does not', asyn
   expect(await checkVersion(connection, false)).toMatchObject({ status: 'ok' })
 })
 
-test('migrations: edited fails, newer is told, and both let the tables be looked into', async () => {
+test('migrations: an edited one fails, a newer one warns, and the tables can be read in both cases', async () => {
   await using own = await createTestDatabase()
   expect(await checkMigrations(own.db)).toMatchObject({ finding: { status: 'ok' }, isCurrent: true })
 
@@ -187,21 +190,21 @@ test('migrations: edited fails, newer is told, and both let the tables be looked
   expect(await checkMigrations(own.db)).toMatchObject({ finding: { status: 'fail' }, isCurrent: false })
 })
 
-test('the request budget: enough is ok, what is reserved or spent is told', async () => {
+test('rate limit: enough requests are ok, a reserved or spent budget warns', async () => {
   const { config } = loadUsableConfig({ SPIDRA_API_KEY: 'spd_x' })
   const ask = async (...answers: Parameters<typeof fakeSpidra>[0]) => {
     await using api = await fakeSpidra(answers)
     const checks = await checkApi({ ...config, spidra: { ...config.spidra, apiUrl: api.url } }, signal)
     return Object.fromEntries(checks.map((check) => [check.name, check]))
   }
-  const told = (remaining: number) =>
+  const withRemaining = (remaining: number) =>
     emptyList({ 'RateLimit-Limit': '300', 'RateLimit-Remaining': String(remaining), 'RateLimit-Reset': '60' })
 
-  expect((await ask(told(151)))['rate limit']).toMatchObject({
+  expect((await ask(withRemaining(151)))['rate limit']).toMatchObject({
     status: 'ok',
     detail: expect.stringContaining('151 of 300'),
   })
-  expect((await ask(told(150)))['rate limit']).toMatchObject({ status: 'warn' })
+  expect((await ask(withRemaining(150)))['rate limit']).toMatchObject({ status: 'warn' })
   expect((await ask(emptyList()))['rate limit']).toMatchObject({
     status: 'ok',
     detail: expect.stringContaining('300 in 900 s'),
@@ -215,7 +218,7 @@ test('the request budget: enough is ok, what is reserved or spent is told', asyn
   expect((await ask(reply(503, {}))).api).toMatchObject({ status: 'fail' })
 })
 
-test('clocks: a slow answer proves no skew that it does not have', () => {
+test('clocks: a slow answer alone shows no skew', () => {
   const between = (askedAt: number, answeredAt: number) =>
     compareClocks(100_000, { askedAt, answeredAt, precisionMs: 1000 }, 'the API').status
 
@@ -231,7 +234,7 @@ test('Node: the floor is 20.19', () => {
   expect(versions.map((version) => checkNode(version).status)).toEqual(['fail', 'fail', 'ok', 'ok', 'ok'])
 })
 
-test('what node-postgres reads otherwise in DATABASE_URL is told', () => {
+test('configuration: warns of parameters of DATABASE_URL that node-postgres reads differently', () => {
   const ask = (query: string) =>
     checkConfiguration(loadUsableConfig({ SPIDRA_API_KEY: 'spd_x', DATABASE_URL: `postgres://me@host/db${query}` }))
 
@@ -243,9 +246,9 @@ test('what node-postgres reads otherwise in DATABASE_URL is told', () => {
   expect(ask('?schema=mine')).toMatchObject({ status: 'warn', detail: expect.stringContaining('schema is ignored') })
 })
 
-test('the text keeps to 80 columns whatever the words, and shows nothing that a terminal obeys', () => {
+test('the text has at most 80 columns, whatever the words, and no control characters', () => {
   const detail = `See https://${'a-long-name.'.repeat(12)}test \u001b[2J, and ${'more words '.repeat(12)}`
-  const text = toCheckText({ name: 'api', status: 'fail', detail, mend: 'x'.repeat(200) }, { colour: false })
+  const text = toCheckText({ name: 'api', status: 'fail', detail, fix: 'x'.repeat(200) }, { colour: false })
 
   expect(text.split('\n').filter((line) => line.length > 80)).toEqual([])
   expect(text.replace(/\s/g, '')).toContain('a-long-name.'.repeat(12))

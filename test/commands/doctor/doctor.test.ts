@@ -16,7 +16,7 @@ const NAMES = [
   ...['list source', 'lock', 'runs', 'freshness', 'rejections', 'disk'],
 ]
 
-/** Nothing listens there. */
+/** An address where nothing listens. */
 const AWAY = 'http://127.0.0.1:9/api'
 
 function envOf(api: { readonly url: string } | null, database: { readonly url: string } | null) {
@@ -36,12 +36,12 @@ function parse({ stdout, stderr }: CliResult) {
   const report: {
     account: string
     isWell: boolean
-    checks: { name: string; status: string; detail: string; mend?: string }[]
+    checks: { name: string; status: string; detail: string; fix?: string }[]
   } = JSON.parse(stdout)
   return report
 }
 
-/** Every row of our tables, and who touched it last. */
+/** Every row of our tables, with the transaction that wrote it. */
 async function contentOf({ sql }: TestDatabase) {
   const tables = ['batch_jobs', 'batch_job_events', 'sync_runs', 'rejected_jobs', 'sync_state', 'daily_totals']
   return Promise.all(
@@ -49,7 +49,7 @@ async function contentOf({ sql }: TestDatabase) {
   )
 }
 
-test('all is well after a sync, by one request, and nothing is changed', async () => {
+test('all checks are ok after a sync, with one request, and nothing is changed', async () => {
   await using database = await createCliDatabase()
   await using api = await startSimulator({ jobs: 60, key: API_KEY, arrivalsPerMinute: 0 })
   await sync(api, database)
@@ -66,7 +66,7 @@ test('all is well after a sync, by one request, and nothing is changed', async (
   expect(checks['rate limit']?.detail).toMatch(/^\d+ of 300 requests are left/)
 })
 
-test('an unmigrated database and no key: says what it can, and migrates nothing', async () => {
+test('an unmigrated database and no key: makes the checks that it can, and migrates nothing', async () => {
   await using database = await createCliDatabase()
   await using api = await fakeSpidra([reply(401, { status: 'error', message: 'Missing x-api-key header' })])
 
@@ -76,12 +76,12 @@ test('an unmigrated database and no key: says what it can, and migrates nothing'
   expect(checks.configuration).toMatchObject({ status: 'fail', detail: expect.stringContaining('SPIDRA_API_KEY') })
   expect(checks).toMatchObject({ api: { status: 'ok' }, key: { status: 'skip' }, 'api clock': { status: 'ok' } })
   expect(checks).toMatchObject({ database: { status: 'ok' }, rights: { status: 'ok' } })
-  expect(checks.migrations).toMatchObject({ status: 'warn', mend: expect.stringContaining('spidra-sync migrate') })
+  expect(checks.migrations).toMatchObject({ status: 'warn', fix: expect.stringContaining('spidra-sync migrate') })
   expect(checks).toMatchObject({ lock: { status: 'skip' }, disk: { status: 'skip' } })
   expect(await database.sql("SELECT to_regnamespace('spidra') AS made")).toEqual([{ made: null }])
 })
 
-test('API and database away: both fail, the rest is skipped, and it ends with 1', async () => {
+test('API and database unreachable: both fail, the rest is skipped, and the exit code is 1', async () => {
   const { code, checks } = await doctor(envOf(null, { url: 'postgres://somebody:secret-of-mine@127.0.0.1:9/db' }))
 
   expect(code).toBe(1)
@@ -94,7 +94,7 @@ test('API and database away: both fail, the rest is skipped, and it ends with 1'
   expect(checks).toMatchObject({ node: { status: 'ok' }, configuration: { status: 'ok' }, disk: { status: 'skip' } })
 })
 
-test('names every bad variable, and goes on with the good ones', async () => {
+test('names every bad variable, and continues with the good ones', async () => {
   await using database = await createCliDatabase()
 
   const { code, checks } = await doctor({
@@ -109,14 +109,14 @@ test('names every bad variable, and goes on with the good ones', async () => {
   expect(checks).toMatchObject({ api: { status: 'skip' }, database: { status: 'ok' } })
 })
 
-test('a DATABASE_URL that cannot be used is not taken for none', async () => {
+test('an unusable DATABASE_URL does not count as unset', async () => {
   const { checks } = await doctor({ ...envOf(null, null), DATABASE_URL: 'mysql://me:a-password-to-hide@host/db' })
 
   expect(checks.configuration).toMatchObject({ status: 'fail', detail: expect.stringContaining('DATABASE_URL must') })
   expect(checks.database).toMatchObject({ status: 'skip', detail: 'DATABASE_URL is missing or cannot be used.' })
 })
 
-test('without DATABASE_URL it makes no embedded Postgres, and looks into one that is there', {
+test('without DATABASE_URL it creates no embedded Postgres, and checks an existing one', {
   timeout: 60_000,
 }, async () => {
   await using folder = await createFolder()
@@ -132,7 +132,7 @@ test('without DATABASE_URL it makes no embedded Postgres, and looks into one tha
   expect(after.checks.migrations).toMatchObject({ status: 'ok' })
 })
 
-test('a 403 fails the key, while the API is there, and its words stand there once, after a run that met it too', async () => {
+test('a 403 fails the key and not the API, and its message is shown once, also after a run with the same error', async () => {
   await using database = await createCliDatabase()
   await using api = await fakeSpidra([reply(403, { status: 'error', message: 'Invalid API key' })])
   const env = envOf(api, database)
@@ -147,7 +147,7 @@ test('a 403 fails the key, while the API is there, and its words stand there onc
   expect(api.requests).toHaveLength(1 + 1)
 })
 
-test('an answer out of a cache is told with its age', async () => {
+test('reports the age of an answer from a cache', async () => {
   await using api = await fakeSpidra([emptyList({ age: '55' })])
 
   const { checks } = await doctor(envOf(api, null))
@@ -158,7 +158,7 @@ test('an answer out of a cache is told with its age', async () => {
 test.each([
   { hours: 1, says: 'behind the API' },
   { hours: -1, says: 'ahead of the API' },
-])('a clock that is $says is told', async ({ hours, says }) => {
+])('reports a clock that is $says', async ({ hours, says }) => {
   const date = new Date(Date.now() + hours * 3_600_000).toUTCString()
   await using api = await fakeSpidra([emptyList({ date })])
 
@@ -168,14 +168,14 @@ test.each([
   expect(checks['api clock']?.detail).toMatch(/3,[56]\d\d s/)
 })
 
-test('a proxy that pools by transaction fails', async () => {
+test('fails behind a proxy that pools by transaction', async () => {
   await using database = await createCliDatabase()
   await using proxy = await openPoolingProxy(database.url)
 
   const { code, checks } = await doctor(envOf(null, proxy))
 
   expect(code).toBe(1)
-  expect(checks['session lock']).toMatchObject({ status: 'fail', mend: expect.stringContaining('pools by session') })
+  expect(checks['session lock']).toMatchObject({ status: 'fail', fix: expect.stringContaining('pools by session') })
 })
 
 test('the text has no line over 80 columns, and no colour outside a terminal', async () => {
@@ -185,7 +185,7 @@ test('the text has no line over 80 columns, and no colour outside a terminal', a
   expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([])
   expect(stdout).not.toContain('\u001b')
   expect(stdout).toMatch(/^ok {4}node {12}Node \d/)
-  expect(stdout).toMatch(/\n17 checks: \d+ ok, \d+ to look at, 1 failed, \d+ skipped\.\n$/)
+  expect(stdout).toMatch(/\n17 checks: \d+ ok, \d+ to check, 1 failed, \d+ skipped\.\n$/)
 })
 
 test('on a terminal it is coloured, unless NO_COLOR is set', async () => {

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { openDemoState } from '../../../src/commands/demo/state.js'
+import { openDemoState } from '../../../src/commands/demo/setup.js'
 
 const NOW = Date.UTC(2026, 2, 1)
 const HOUR = 3_600_000

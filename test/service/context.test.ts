@@ -4,13 +4,12 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { loadConfig } from '../../src/config/config.js'
-import { ConfigError } from '../../src/config/config-error.js'
-import { UsageError } from '../../src/config/usage-error.js'
-import { createSecrets } from '../../src/logging/secrets.js'
-import { createContext, type Edge } from '../../src/service/create-context.js'
+import { ConfigError, UsageError } from '../../src/config/errors.js'
+import { createSecrets } from '../../src/logging/redact.js'
+import { createContext, type Edge } from '../../src/service/context.js'
 import { onStopSignal } from '../../src/service/stop-signal.js'
 
-/** A context with an accounts file that can be written again, and what its log says. */
+/** A context with an accounts file that can be rewritten, and the lines of its log. */
 async function openContext({ account = null }: { readonly account?: string | null } = {}) {
   const directory = await mkdtemp(join(tmpdir(), 'spidra-sync-context-'))
   onTestFinished(() => rm(directory, { recursive: true }))
@@ -34,7 +33,7 @@ async function openContext({ account = null }: { readonly account?: string | nul
 
 const namesOf = (accounts: readonly { readonly name: string }[]) => accounts.map(({ name }) => name)
 
-test('accounts are read again, and the log hides their keys from then on', async () => {
+test('reloads the accounts, and hides their keys in the log from then on', async () => {
   const { context, list, lines, host } = await openContext()
   await list([
     { name: 'berlin', apiKey: 'spd_berlin-2' },
@@ -53,7 +52,7 @@ test('accounts are read again, and the log hides their keys from then on', async
   expect(host.env).not.toHaveProperty('PARIS')
 })
 
-test('a file that has become faulty is refused; its keys are hidden all the same', async () => {
+test('refuses an accounts file that is no longer valid, and still hides its keys', async () => {
   const { context, list, lines } = await openContext()
   await list([{ name: 'berlin', apiKey: 'spd_secret', schedule: 'never' }])
 
@@ -63,7 +62,7 @@ test('a file that has become faulty is refused; its keys are hidden all the same
   expect(lines.join('')).not.toContain('spd_secret')
 })
 
-test('with --account, the one of that name is given again, and its end is told', async () => {
+test('with --account, reloads only that account, and throws when it is gone', async () => {
   const { context, list } = await openContext({ account: 'berlin' })
   await list([
     { name: 'paris', apiKey: 'spd_paris' },
@@ -76,7 +75,7 @@ test('with --account, the one of that name is given again, and its end is told',
   expect(() => context.reloadAccounts()).toThrow(UsageError)
 })
 
-test('a warning about the file is logged with every reading', async () => {
+test('logs a warning about the file at every reload', async () => {
   const { context, lines, path } = await openContext()
   await chmod(dirname(path), 0o755)
   await chmod(path, 0o644)
@@ -86,7 +85,7 @@ test('a warning about the file is logged with every reading', async () => {
   expect(lines.join('')).toMatch(/"level":"warn".*holds secrets, and every user of this machine can read it/)
 })
 
-test('SIGHUP is told to whoever wants to hear of it, and then stops nothing', async () => {
+test('SIGHUP calls its listener, and then does not stop the process', async () => {
   const { context, host } = await openContext()
   const listener = vi.fn()
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { toRunText } from '../../src/commands/run-text.js'
+import { toRunText } from '../../src/service/run-output.js'
 import type { RunSummary } from '../../src/sync/run-summary.js'
 
 const SUMMARY: RunSummary = {
@@ -22,7 +22,7 @@ test.each<[string, Partial<RunSummary>]>([
   ],
   ['Partial: page_faulty.\n', { status: 'partial', reason: 'page_faulty', listedTotal: null, storedTotal: null }],
   ['Failed: No answer.\n', { status: 'failed', reason: 'No answer.', listedTotal: null, storedTotal: null }],
-  ['Aborted: stopped. The next run goes on from there.\n', { status: 'aborted', reason: 'stopped' }],
+  ['Aborted: stopped. The next run continues from there.\n', { status: 'aborted', reason: 'stopped' }],
   ['Skipped: another worker is running account default.\n', { status: 'skipped', runId: null }],
 ])('%j', (text, change) => {
   expect(toRunText({ ...SUMMARY, ...change }, { unstored: 0, outdated: 0 }).startsWith(text)).toBe(true)

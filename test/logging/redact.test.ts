@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { createSecrets } from '../../src/logging/secrets.js'
+import { createSecrets } from '../../src/logging/redact.js'
 
-test('secrets that become known later are hidden too, and none is forgotten', () => {
+test('hides secrets that are added later, and forgets none', () => {
   const secrets = createSecrets(['spd_first'])
   const before = secrets.redact('spd_first spd_later')
 
@@ -12,7 +12,7 @@ test('secrets that become known later are hidden too, and none is forgotten', ()
   expect(secrets.all).toEqual(['spd_first', 'spd_later'])
 })
 
-test('what is known already makes no new list', () => {
+test('keeps the same list when a secret is already known', () => {
   const secrets = createSecrets(['spd_first'])
   const { all } = secrets
 

@@ -15,3 +15,8 @@ export class ConfigError extends Error {
     this.problems = problems
   }
 }
+
+/** The command line cannot be used: exit code 2. The message names the flag. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+}

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { openProgress } from '../../src/commands/progress.js'
+import { openProgress } from '../../src/service/run-output.js'
 import { startSimulator } from '../../src/simulator/server.js'
 import type { Page } from '../../src/sync/page.js'
 import { API_KEY, createFolder } from '../support/cli.js'
@@ -167,7 +167,7 @@ describe('on a real terminal', () => {
     const { stdout } = await cli.ended
     expect(toScreen(stdout, 80)).toEqual([
       expect.stringMatching(/page \d+\/14/),
-      'Aborted: The worker was told to stop. The next run goes on from there.',
+      'Aborted: The worker was told to stop. The next run continues from there.',
       expect.stringMatching(/ requests?, /),
     ])
   })
