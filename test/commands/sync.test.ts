@@ -130,7 +130,7 @@ test('a key that the API quotes back appears nowhere, at any log level', async (
   expect(JSON.stringify(await database.sql('SELECT * FROM spidra.sync_runs'))).not.toContain(API_KEY)
 })
 
-test('a page that cannot be had ends the run, and the process with it, at once', async () => {
+test('a refused page ends the run, and the process, at once', async () => {
   await using database = await createCliDatabase()
   await using api = await startSimulator({ jobs: 700, key: API_KEY, rateLimit: 'off' })
   api.faults.next('http402', { page: 4 })
@@ -139,7 +139,10 @@ test('a page that cannot be had ends the run, and the process with it, at once',
   const { code, summary } = await sync(api, database)
 
   expect(code).toBe(1)
-  expect(summary).toMatchObject({ status: 'failed', reason: expect.stringMatching(/^Spidra answered 402 .*settle/) })
+  expect(summary).toMatchObject({
+    status: 'failed',
+    reason: expect.stringMatching(/^Spidra answered 402 .*pay the open invoice/),
+  })
   // A connection that someone opened after the end would hold the process for 10 s.
   expect(performance.now() - startedAt).toBeLessThan(10_000)
 })
