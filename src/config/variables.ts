@@ -90,7 +90,10 @@ const ipAddress = z.string().refine((text) => isIP(text) !== 0, 'must be an IP a
 export const schedule = z
   .string()
   .refine((text) => text === 'off' || validate(text), 'must be a cron expression such as */5 * * * *, or off')
-  .refine((text) => text === 'off' || !validate(text) || isEverDue(text), 'must be due on some date; this expression matches none')
+  .refine(
+    (text) => text === 'off' || !validate(text) || isEverDue(text),
+    'must be due on some date; this expression matches none',
+  )
   .transform((text) => (text === 'off' ? null : text))
 
 export const pagesPerRun = wholeNumber(1, 1_000_000)
