@@ -7,8 +7,14 @@ const SLOW = 'test/**/*.slow.test.ts'
 /** What needs a container engine and minutes, such as the image and compose.yaml: `npm run test:containers`. */
 const CONTAINERS = 'test/containers/*.test.ts'
 
+/** Tries more histories among the slow tests. */
+const CHURN = 'test/sync/churn.property.test.ts'
+
 const { TEST_CONTAINERS, TEST_SLOW } = process.env
-const include = TEST_CONTAINERS ? CONTAINERS : TEST_SLOW ? SLOW : ALL
+/** `vitest run test/service/kill.slow.test.ts` runs what it names. */
+const isSlowNamed = process.argv.some((argument) => argument.includes('.slow.'))
+const include = TEST_CONTAINERS ? [CONTAINERS] : TEST_SLOW ? [SLOW, CHURN] : [ALL]
+const exclude = TEST_CONTAINERS || TEST_SLOW ? [] : isSlowNamed ? [CONTAINERS] : [SLOW, CONTAINERS]
 
 export default defineConfig(async () => {
   const postgresChoice = await choosePostgres(process.env)
@@ -16,8 +22,8 @@ export default defineConfig(async () => {
   process.stdout.write(`${describeChoice(postgresChoice)}\n`)
   return {
     test: {
-      include: [include],
-      exclude: [SLOW, CONTAINERS].filter((pattern) => pattern !== include),
+      include,
+      exclude,
       globalSetup: ['test/support/postgres-server.ts'],
       provide: { postgresChoice },
       pool: 'forks',

@@ -1,4 +1,4 @@
-// `npm run soak -- --minutes N [--seed N]`: test/soak/soak.test.ts for as long as that, with its progress and a table of
+// `npm run soak -- --minutes N [--seed N]`: test/soak/soak.slow.test.ts for as long as that, with its progress and a table of
 // figures at the end. Exit code 1 if a claim does not hold; it is named.
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
@@ -17,7 +17,7 @@ const { minutes, seed } = new Command('soak')
   .parse()
   .opts()
 
-const test = ['run', 'test/soak/soak.test.ts', '--disable-console-intercept']
+const test = ['run', 'test/soak/soak.slow.test.ts', '--disable-console-intercept']
 const { status } = spawnSync(process.execPath, ['node_modules/vitest/vitest.mjs', ...test], {
   cwd: fileURLToPath(new URL('..', import.meta.url)),
   env: { ...process.env, SOAK_MINUTES: String(minutes), SOAK_SEED: String(seed) },

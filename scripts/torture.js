@@ -9,12 +9,12 @@ import { fileURLToPath } from 'node:url'
 const tests = [
   'test/sync/churn.property.test.ts',
   'test/sync/request-cost.test.ts',
-  'test/sync/budget-run.test.ts',
+  'test/sync/budget-run.slow.test.ts',
   'test/sync/takeover.test.ts',
-  'test/service/kill.test.ts',
-  'test/service/stopped.test.ts',
-  'test/fleet/chaos.test.ts',
-  'test/fleet/throughput.test.ts',
+  'test/service/kill.slow.test.ts',
+  'test/service/stopped.slow.test.ts',
+  'test/fleet/chaos.slow.test.ts',
+  'test/fleet/throughput.slow.test.ts',
   'test/reporting/daily-batch-jobs.test.ts',
 ]
 const { status } = spawnSync(process.execPath, ['node_modules/vitest/vitest.mjs', 'run', ...tests], {

@@ -11,8 +11,11 @@ import { type RunResult, runSync } from '../../src/sync/run-sync.js'
 import { createMovingList, Died, type ListedJob, type Move, type MovingList } from '../support/moving-list.js'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js'
 
-/** `npm test` tries the same 200 histories each time, so that it says of a change whether it broke one; the torture draws others. */
-const HISTORIES = Number(process.env.CHURN_HISTORIES ?? 200)
+/**
+ * `npm test` tries the same 50 histories each time, and `npm run test:slow` the same 300, so that they say of a change whether
+ * it broke one. The torture draws others.
+ */
+const HISTORIES = Number(process.env.CHURN_HISTORIES ?? (process.env.TEST_SLOW ? 300 : 50))
 const SEED = process.env.CHURN_SEED === 'random' ? {} : { seed: Number(process.env.CHURN_SEED ?? 20_261_126) }
 
 let database: TestDatabase

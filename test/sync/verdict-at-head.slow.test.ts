@@ -22,7 +22,7 @@ function budgetOf(limit: number) {
 }
 
 /** What a search for removed jobs takes on a busy machine. Requests take as long as ever, while intervals are scaled. */
-const SEARCH_MS = REFRESH_MS / 4
+const SEARCH_MS = REFRESH_MS / 2
 
 /** Two arrivals and two removals in a window. */
 const LOSING = { losesJobs: true, arrivalsPerMinute: 30, removalsPerMinute: 30 }
