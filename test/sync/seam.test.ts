@@ -83,6 +83,19 @@ describe('pages that overlap', () => {
     }
   })
 
+  test.each([50, 49, 20, 7])('are the deepest and the highest among the pages of 1 to %i jobs', (mostJobs) => {
+    for (let place = 0; place < 3_000; place += 1) {
+      const all = Array.from({ length: mostJobs }, (_, index) => pageAt(place, index + 1))
+      const lowestEnd = Math.max(...all.map(({ number, limit }) => number * limit))
+      const highestStart = Math.min(...all.map(({ number, limit }) => (number - 1) * limit))
+      const deepest = deepestPage(place, mostJobs)
+      const highest = highestPage(place, mostJobs)
+
+      expect(deepest === null ? place + 1 : deepest.number * deepest.limit).toBe(lowestEnd)
+      expect((highest.number - 1) * highest.limit).toBe(highestStart)
+    }
+  })
+
   test('cannot be had everywhere where a page has few jobs', () => {
     expect(deepestPage(0, 1)).toBeNull()
     expect(deepestPage(1, 2)).toBeNull()
