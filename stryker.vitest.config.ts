@@ -4,8 +4,8 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: [
-      'test/sync/{seam,window,verdict,plan,page}.test.ts',
-      'test/spidra/{budget-window,rate-limit-headers,errors}.test.ts',
+      'test/sync/{seam,window,verdict,run-mode,page}.test.ts',
+      'test/spidra/{budget-rules,rate-limit-headers,errors}.test.ts',
       'test/alerts/{decide,message}.test.ts',
       'test/http/{access,security-headers}.test.ts',
       'test/report/{freshness,status-text}.test.ts',

@@ -166,7 +166,7 @@ export function startFleetWorker(options: FleetWorkerOptions): FleetWorker {
       return pauseMs()
     },
     async stop() {
-      stopper.abort(new Error('The worker was told to stop'))
+      stopper.abort(new Error('The worker was asked to stop'))
       wake()
       await polling
       await Promise.all(underWay)

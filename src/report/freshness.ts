@@ -47,7 +47,8 @@ const ADVICE: Readonly<Record<string, string>> = {
   more_stored_than_listed: 'The next full run tries again.',
   mass_removal:
     "Check the key of the account: it may be another account's. If it is right, run sync --full --accept-removals.",
-  assumption_broken: 'Wait: the list was out of order.',
+  assumption_broken:
+    'Read the log: the list breaks an assumption, or its pages cannot overlap. If it stays so, see docs/operations.md.',
   two_lists: 'Check SPIDRA_API_URL and the proxies before it: it answers with the lists of two accounts in turn.',
   first_pass_unfinished: 'The next run goes on from there.',
 }

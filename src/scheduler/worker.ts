@@ -68,7 +68,7 @@ export function startWorker({ schedule, timing, run, onNextRun, log }: WorkerOpt
   return {
     intervalMs: shortestInterval([sync, fullSync]),
     async stop() {
-      stopper.abort(new Error('The worker was told to stop'))
+      stopper.abort(new Error('The worker was asked to stop'))
       schedules.stop()
       await current
     },

@@ -6,7 +6,7 @@ import { type Database, openDatabase } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { listStoredAccounts } from '../db/stored-accounts.js'
 import type { Logger } from '../logging/logger.js'
-import { usedFor, userOf } from '../sync/own-list.js'
+import { usedFor, userOf } from '../sync/foreign-list.js'
 import { type CommandContext, unknownAccount } from './context.js'
 
 type Context = CommandContext<string | null>

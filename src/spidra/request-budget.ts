@@ -8,7 +8,7 @@ import {
   rollWindow,
   shareOf,
   type WindowTiming,
-} from './budget-window.js'
+} from './budget-rules.js'
 import type { RateLimit } from './rate-limit-headers.js'
 
 /** The longest delay of a timer, some 25 days. */

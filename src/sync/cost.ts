@@ -1,6 +1,6 @@
 import { SYNC_SIZES } from '../config/scale.js'
-import { shareOf } from '../spidra/budget-window.js'
-import { openAllowance } from './plan.js'
+import { shareOf } from '../spidra/budget-rules.js'
+import { openAllowance } from './open-jobs.js'
 
 /** The request budget that a run begins with. */
 export interface StartingBudget {
@@ -37,7 +37,7 @@ export interface Cost {
 }
 
 /**
- * A full pass reads each page, and page 1 again at the end for the verdict. One page, or none, is both at once.
+ * A full pass reads each page, and page 1 again at the end for the verdict. For a list of at most one page, one request does both.
  *
  * After every wait it asks for the head, for the pages with open jobs, and for the page of its position.
  *

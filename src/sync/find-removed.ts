@@ -3,7 +3,7 @@ import { countOpenRejections } from '../db/rejected-jobs.js'
 import { toTimestamp } from './instant.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
-import { countListable } from './settle.js'
+import { countListable } from './verdict.js'
 import { walkDown } from './walk.js'
 
 /** Searches for removed jobs in a row, as long as each finds some: while one job is searched for, the next one may go. */

@@ -9,8 +9,11 @@ import type { WalkEnd } from './walk.js'
 const MAX_TRIES = 6
 
 /**
- * The answer on which a verdict may be taken, and the page from which the climb to it began, itself where there was none:
- * everything down to the end of that page is merged. Or why there is none.
+ * What `reachHead` reached, or why it reached nothing.
+ *
+ * - `page`: page 1, on which a verdict may be taken.
+ * - `ground`: the page from which the climb to it began; the same as `page` if there was no climb. Everything from page 1 down
+ *   to the end of `ground` is merged.
  */
 export type Head =
   | { readonly page: Page; readonly ground: Page }
@@ -88,7 +91,7 @@ export async function isOurList(pass: Pass, head: Page): Promise<boolean> {
 
 /**
  * The page on which the ground begins below the new jobs; `foreign` where the list holds none of it, and `broken` where an
- * answer is faulty, or the list moves so much during the search that the ground may have slipped past it.
+ * answer is faulty, or the list moves so much that the search may have missed the stored jobs.
  */
 async function findBelow(
   pass: Pass,
@@ -172,7 +175,7 @@ async function guessNewcomers(pass: Pass, { total }: Page): Promise<number> {
 /**
  * Merges page by page from `ground` up to page 1, and returns that page unmerged; null where the list moves too fast.
  *
- * @param head an answer for page 1. In a list that loses nothing it still holds where the total is still the same.
+ * @param head an answer for page 1. If the list loses no jobs and its total is unchanged, this answer is still valid.
  */
 async function climb(pass: Pass, ground: Page, head: Page): Promise<Page | null> {
   let low = ground

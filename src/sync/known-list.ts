@@ -47,9 +47,9 @@ export interface KnownList {
   groundTotal: number | null
   /** Stored jobs that a window enclosed without listing them; marked as removed at the next verdict. */
   readonly missing: Set<string>
-  /** Open jobs that this pass has not read yet. */
-  readonly wanted: Set<string>
-  /** Assumptions that an answer of the run showed broken, in whichever pass. But for `no_overlap`, nothing is removed then. */
+  /** Uuids of open jobs that this pass has not read yet. */
+  readonly unreadOpenJobs: Set<string>
+  /** Assumptions that an answer showed broken, kept over all passes of the run. Any but `no_overlap` stops removals. */
   readonly doubts: Set<Doubt>
   /** The list has been seen to lose jobs. */
   readonly losesJobs: boolean
@@ -102,7 +102,7 @@ export function createKnownList(options: KnownListOptions): KnownList {
     groundTop: newestStored,
     groundTotal: null,
     missing: new Set(),
-    wanted: new Set(),
+    unreadOpenJobs: new Set(),
     doubts,
     isUnproven: false,
     isOrderChecked: false,

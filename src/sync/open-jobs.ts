@@ -2,8 +2,11 @@ import { listOpenJobs, listOpenUuids, type OpenJob } from '../db/batch-jobs-read
 import { toMicros } from './instant.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
-import { countListable } from './settle.js'
+import { countListable } from './verdict.js'
 import { walkDown } from './walk.js'
+
+/** Share of an incremental run's pages that open jobs may take; the rest is for the sweep. */
+const OPEN_SHARE = 3 / 4
 
 /** Share of the head page whose open jobs are left to the head. New jobs may push those below it off the page meanwhile. */
 const HEAD_MARGIN = 0.8
@@ -19,15 +22,15 @@ const HEAD_MARGIN = 0.8
 export async function readOpenJobs(pass: Pass, allowance: number, mayGo = pass.mayGo): Promise<void> {
   const { limit, state } = pass
   // Ranks are counted over the whole account, so they are read only when a job is wanted.
-  const open = pass.list.wanted.size === 0 ? [] : await listOpenJobs(pass.db, pass.run.account)
-  const wanted = open.filter((job) => pass.list.wanted.has(job.uuid) && job.rank >= limit * HEAD_MARGIN)
+  const open = pass.list.unreadOpenJobs.size === 0 ? [] : await listOpenJobs(pass.db, pass.run.account)
+  const wanted = open.filter((job) => pass.list.unreadOpenJobs.has(job.uuid) && job.rank >= limit * HEAD_MARGIN)
   const isWithin = state.openCreatedAt === null && wanted.length <= allowance
   const due = isWithin ? roomiestFirst(wanted, limit) : inTurn(wanted, state.openCreatedAt)
   const stored = due.length === 0 ? 0 : await countListable(pass)
   const spentBefore = pass.counters.pagesRead
   let last: OpenJob | null = null
   for (const job of due) {
-    if (!pass.list.wanted.has(job.uuid)) continue
+    if (!pass.list.unreadOpenJobs.has(job.uuid)) continue
     if (pass.counters.pagesRead - spentBefore >= allowance || !mayGo()) break
     // Jobs that came since the table was last complete have pushed every job down by their number. In an unfinished first
     // pass the difference is mostly the unread part of the list, which lies below all of them.
@@ -36,29 +39,29 @@ export async function readOpenJobs(pass: Pass, allowance: number, mayGo = pass.m
     if (!(await readAround(pass, job, job.rank + newcomers))) break
     last = job
   }
-  const isAllRead = due.every((job) => !pass.list.wanted.has(job.uuid))
+  const isAllRead = due.every((job) => !pass.list.unreadOpenJobs.has(job.uuid))
   const openCreatedAt = isAllRead ? null : (last?.createdAt ?? state.openCreatedAt)
   if (openCreatedAt !== state.openCreatedAt) await pass.writer.save({ openCreatedAt })
 }
 
 /**
- * Reads the open jobs again in the middle of a long pass, whenever the pass has read them before.
+ * Reads the open jobs again in the middle of a long pass, also those that this pass has already read.
  *
  * @param head the latest answer for page 1, which need not be read again.
  */
 export async function rereadOpenJobs(pass: Pass, head: Page, allowance: number): Promise<void> {
-  const unread = new Set(pass.list.wanted)
+  const unread = new Set(pass.list.unreadOpenJobs)
   await noteOpenJobs(pass)
-  for (const uuid of head.uuids) pass.list.wanted.delete(uuid)
-  // Where the pass is to be handed on, what is left of the requests belongs to its own progress.
+  for (const uuid of head.uuids) pass.list.unreadOpenJobs.delete(uuid)
+  // If the pass must yield, the remaining requests are for its own progress.
   await readOpenJobs(pass, allowance, () => pass.mayGo() && !pass.mustYield())
   // Those that the allowance did not reach were read by this pass all the same, only longer ago.
-  for (const uuid of pass.list.wanted) if (!unread.has(uuid)) pass.list.wanted.delete(uuid)
+  for (const uuid of pass.list.unreadOpenJobs) if (!unread.has(uuid)) pass.list.unreadOpenJobs.delete(uuid)
 }
 
 /** Notes which jobs are open, before anything is read. */
 export async function noteOpenJobs(pass: Pass): Promise<void> {
-  for (const uuid of await listOpenUuids(pass.db, pass.run.account)) pass.list.wanted.add(uuid)
+  for (const uuid of await listOpenUuids(pass.db, pass.run.account)) pass.list.unreadOpenJobs.add(uuid)
 }
 
 /**
@@ -90,8 +93,13 @@ async function readAround(pass: Pass, job: OpenJob, place: number): Promise<bool
   let page = await pass.reader.ask(Math.floor(place / pass.limit) + 1)
   while (page.number > 1 && !page.uuids.has(job.uuid) && !isAbove(page)) page = await pass.reader.ask(page.number - 1)
   const end = await walkDown(pass, page, {
-    until: ({ oldest }) => !pass.list.wanted.has(job.uuid) || (oldest !== null && oldest < createdAt),
+    until: ({ oldest }) => !pass.list.unreadOpenJobs.has(job.uuid) || (oldest !== null && oldest < createdAt),
   })
-  pass.list.wanted.delete(job.uuid)
+  pass.list.unreadOpenJobs.delete(job.uuid)
   return end === 'until' || end === 'end'
+}
+
+/** Pages that an incremental run may spend on open jobs. */
+export function openAllowance(pagesPerRun: number): number {
+  return Math.floor(pagesPerRun * OPEN_SHARE)
 }

@@ -35,7 +35,7 @@ export interface SyncOptions {
   readonly sizes: SyncSizes
   /** Whether a request could go now without waiting for the request budget. */
   readonly mayGo: () => boolean
-  /** What the request budget has left; null where no limit is known, or others than this run should have the rest. */
+  /** What the request budget has left; null: no limit is known, or the rest is left to other accounts. */
   readonly windowRest: () => WindowRest | null
   /** Whether a full pass should stop at the next slice, its position kept, so that another worker goes on from there. */
   readonly mustYield: () => boolean
@@ -81,7 +81,7 @@ export function createPass(options: SyncOptions, start: PassStart, doubts: Set<D
   const writer = createPassWriter({
     ...{ db, run, counters, save, chunkPages: sizes.chunkPages, chunkWaitMs: timing.chunkWaitMs },
     onMerge(page) {
-      for (const uuid of page.uuids) list.wanted.delete(uuid)
+      for (const uuid of page.uuids) list.unreadOpenJobs.delete(uuid)
     },
     onRedated: () => list.doubt('redated'),
   })

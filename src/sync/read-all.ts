@@ -5,11 +5,10 @@ import { type FullPosition, openFullPosition } from './full-position.js'
 import { isOurList, reachHead } from './head.js'
 import type { Micros } from './instant.js'
 import { YieldError } from './interruptions.js'
-import { rereadOpenJobs } from './open-jobs.js'
+import { openAllowance, rereadOpenJobs } from './open-jobs.js'
 import type { Page } from './page.js'
-import type { Pass } from './pass.js'
-import { mayReadOn, openAllowance } from './plan.js'
-import { judge, type SyncResult, settle, withoutCounts } from './settle.js'
+import type { Pass, WindowRest } from './pass.js'
+import { judge, type SyncResult, settle, withoutCounts } from './verdict.js'
 import { askAbove, type WalkEnd, walkDown } from './walk.js'
 
 /** Requests that reading the head again costs at least: page 1, the page to go on from, and the one below it. */
@@ -28,10 +27,10 @@ interface Refresh {
  * Reads every page, to the end of the list, and takes the verdict; a pass that was cut off goes on from where it was.
  *
  * After every wait for the request budget, and at least every `refreshMs`, it reads the head and the open jobs again, so
- * that they stay fresh however long the whole takes. Of an account that is whole, each of these heads is a verdict.
+ * that they stay fresh however long the whole takes. Once the first pass is complete, it takes a verdict each time it reads the head.
  *
  * @param first an answer for page 1.
- * @throws YieldError when the pass was told to stop, and another worker should go on.
+ * @throws YieldError when `mustYield` asks the pass to stop, so that another worker continues it.
  */
 export async function readEverything(pass: Pass, first: Page): Promise<SyncResult> {
   const refresh: Refresh = { requests: leastRefreshRequests(pass), at: performance.now() }
@@ -154,9 +153,9 @@ async function refreshVerdict(pass: Pass, first: Page): Promise<void> {
 }
 
 /**
- * Ends a slice when the head is due, or the pass is to be handed on. But never inside a tie that reaches down from where
- * the slice began: it could not go on from there, and would read the tie again for ever. Nor in an unsorted list, which
- * has no positions at all.
+ * Ends a slice when the head is due, or the pass must yield. It never ends one while all jobs read so far share the `createdAt` of
+ * the slice's start: no position lies between them, and the next slice would read the same jobs again. An unsorted list has no
+ * positions, so a slice of it never ends early either.
  *
  * A wait ends the slice of an account that is whole after one page, because its verdict has aged meanwhile. A first pass
  * has no verdict to keep fresh, and reads at least `minSlicePages`.
@@ -193,4 +192,19 @@ async function leaveRestOfWindow(pass: Pass, refresh: Refresh): Promise<void> {
 function toDue({ timing }: Pass, { at, requests }: Refresh): Parameters<typeof mayReadOn>[1] {
   const everyMs = timing.refreshMs
   return { dueInMs: Math.max(0, at + everyMs - performance.now()), everyMs, requests }
+}
+
+/**
+ * Decides whether a full pass over stored jobs may read on, or saves the remaining requests for the re-reads of page 1 that are
+ * due in this window. Freshness must not wait for the next window. At most half of a window is saved.
+ *
+ * @param refresh `dueInMs`: until the next re-read is due; `everyMs`: between two; `requests`: what each costs.
+ */
+export function mayReadOn(
+  rest: WindowRest | null,
+  { dueInMs, everyMs, requests }: { readonly dueInMs: number; readonly everyMs: number; readonly requests: number },
+): boolean {
+  if (rest === null) return true
+  const headReads = dueInMs >= rest.endsInMs ? 0 : 1 + Math.floor((rest.endsInMs - dueInMs) / everyMs)
+  return rest.requests > Math.min(headReads * requests, rest.share / 2)
 }

@@ -2,17 +2,16 @@ import { hasMoreLiveJobs } from '../db/batch-jobs-read.js'
 import { findRemoved, MAX_SEARCHES } from './find-removed.js'
 import { reachHead } from './head.js'
 import { type Micros, toMicros, toTimestamp } from './instant.js'
-import { noteOpenJobs, readOpenJobs } from './open-jobs.js'
+import { noteOpenJobs, openAllowance, readOpenJobs } from './open-jobs.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
-import { isSweepDue, openAllowance } from './plan.js'
 import { readEverything } from './read-all.js'
-import { type SyncResult, settle, withoutCounts } from './settle.js'
+import { type SyncResult, settle, withoutCounts } from './verdict.js'
 import { askAbove, walkDown } from './walk.js'
 
 /**
  * One incremental run: the open jobs, a slice of the sweep when it is due, then the head, on which the verdict is
- * taken. With nothing open, no slice due and equal counts, that is one request. Where the counts differ it searches for
+ * taken. With nothing open, no slice due and equal counts, that is one request. A list of at most `smallPages` pages is read whole. Where the counts differ it searches for
  * the difference, and at last reads the whole list, once for the same difference.
  */
 export async function readRecent(pass: Pass): Promise<SyncResult> {
@@ -58,7 +57,7 @@ async function settleOnHead(pass: Pass, options = { hasReadAll: false }): Promis
 /** Takes the verdict. New jobs may have pushed open ones off the head meanwhile: these are read too, and then the head again. */
 async function settleWithOpenJobs(pass: Pass, left: () => number): Promise<SyncResult> {
   const result = await settleOnHead(pass)
-  if (result.listedTotal === null || pass.list.wanted.size === 0) return result
+  if (result.listedTotal === null || pass.list.unreadOpenJobs.size === 0) return result
   const pagesBefore = pass.counters.pagesRead
   await readOpenJobs(pass, left())
   return pass.counters.pagesRead === pagesBefore ? result : settleOnHead(pass)
@@ -113,4 +112,10 @@ async function sweepSlice(pass: Pass, allowance: number): Promise<void> {
       return pass.writer.save({ sweepCreatedAt: toTimestamp(bottom), sweepStartedAt: startedAt, lastSweepAt })
     return pass.writer.save({ sweepCreatedAt: null, sweepStartedAt: null, rereadSince: startedAt, lastSweepAt })
   }
+}
+
+/** Whether this is the first incremental run of a period of `everyMs`, an hour by default; periods count from 1970. */
+export function isSweepDue(lastSweepAt: Date | null, now: Date, everyMs: number): boolean {
+  const periodOf = (instant: Date) => Math.floor(instant.getTime() / everyMs)
+  return lastSweepAt === null || periodOf(lastSweepAt) !== periodOf(now)
 }

@@ -12,11 +12,11 @@ import { openSyncState } from '../db/sync-state.js'
 import { errorCodeOf } from '../logging/error-code.js'
 import type { SpidraClient } from '../spidra/client.js'
 import { SpidraError } from '../spidra/errors.js'
+import { assertOwnList } from './foreign-list.js'
 import { YieldError } from './interruptions.js'
-import { assertOwnList } from './own-list.js'
 import type { Page } from './page.js'
 import type { WindowRest } from './pass.js'
-import { modeOf } from './plan.js'
+import { modeOf } from './run-mode.js'
 import { type Counters, createCounters, type RunMode, type RunSummary, type RunTrigger } from './run-summary.js'
 import { runSync } from './run-sync.js'
 
@@ -71,9 +71,9 @@ export async function recordRun(options: RecordedRunOptions): Promise<RecordedRu
       }
     }
     try {
-      const patient = withRetries(db, { signal: options.signal, onRetry: logRetry(options, options.log) })
-      const mode = modeOf(options.mode, await openSyncState(patient, account))
-      const run = await startRun(patient, { account, mode, trigger, worker })
+      const retryingDb = withRetries(db, { signal: options.signal, onRetry: logRetry(options, options.log) })
+      const mode = modeOf(options.mode, await openSyncState(retryingDb, account))
+      const run = await startRun(retryingDb, { account, mode, trigger, worker })
       return await runUnderLock({ ...options, mode }, run, lock.lost, startedAt)
     } finally {
       await lock.release()
@@ -145,7 +145,7 @@ type Ending = Omit<RunEnd, keyof Counters>
 const NO_ENDING = { listedTotal: null, storedTotal: null, statusReason: null, errorCode: null, errorMessage: null }
 
 function endingOf(error: Error, isStopped: boolean): Pick<RunEnd, 'status' | 'errorCode' | 'errorMessage'> {
-  if (isStopped) return { status: 'aborted', errorCode: 'stopped', errorMessage: 'The worker was told to stop' }
+  if (isStopped) return { status: 'aborted', errorCode: 'stopped', errorMessage: 'The worker was asked to stop' }
   const isGivenUp = [RunClosedError, LockLostError, YieldError].some((kind) => error instanceof kind)
   const errorCode = errorCodeOf(error) ?? 'internal'
   return { status: isGivenUp ? 'aborted' : 'failed', errorCode, errorMessage: error.message }
@@ -222,8 +222,8 @@ export async function closeRecord(
   log: Logger,
 ): Promise<void> {
   try {
-    const patient = withRetries(db, { signal, reconnects: true })
-    if (!(await finishRun(patient, run, end))) log.warn('record of the run was closed by another worker')
+    const retryingDb = withRetries(db, { signal, reconnects: true })
+    if (!(await finishRun(retryingDb, run, end))) log.warn('record of the run was closed by another worker')
   } catch (err) {
     log.warn({ err }, 'record of the run could not be closed; the next run closes it')
   }

@@ -10,8 +10,7 @@ import { noteOpenJobs } from './open-jobs.js'
 import { createPass, type Pass, type PassStart, type SyncOptions } from './pass.js'
 import { readEverything } from './read-all.js'
 import { readRecent } from './read-recent.js'
-import { type SyncResult, settle, withoutCounts } from './settle.js'
-import type { PartialReason } from './verdict.js'
+import { type PartialReason, type SyncResult, settle, withoutCounts } from './verdict.js'
 
 /** A full pass whose verdict is not `complete` is worth one repetition: the list may have moved too fast. */
 const FULL_PASSES = 2
@@ -60,11 +59,13 @@ async function runPasses(options: SyncOptions, limit: number, doubts: Set<Doubt>
       .finally(() => pass.writer.close())
     await noteOutcome(pass, result)
     if (pass.list.isUnproven) {
-      options.log.info('the list loses jobs: reading it once more, with pages that overlap')
+      options.log.info(
+        'jobs disappear from the list, so what was stored may have gaps: reading it again with overlapping pages',
+      )
       continue
     }
     const mayRepeat = options.mode === 'full' && round < FULL_PASSES
-    if (!mayRepeat || !isRepeatable(result, doubts)) return { ...result, openUnread: pass.list.wanted.size }
+    if (!mayRepeat || !isRepeatable(result, doubts)) return { ...result, openUnread: pass.list.unreadOpenJobs.size }
     options.log.info({ reason: result.reason }, 'reading the list once more')
   }
 }
@@ -82,7 +83,7 @@ function readAs(pass: Pass): Promise<SyncResult> {
 
 function toResult(error: unknown, { log }: Pass): SyncResult {
   if (!(error instanceof TwoListsError)) throw error
-  log.error({ err: error }, 'list is that of two accounts')
+  log.error({ err: error }, 'the API answers with the lists of two accounts')
   return { status: 'partial', reason: 'two_lists', listedTotal: null, storedTotal: null }
 }
 
@@ -111,13 +112,13 @@ async function noteOutcome(pass: Pass, result: SyncResult): Promise<void> {
   const { state } = pass
   const difference = (result.storedTotal ?? 0) - (result.listedTotal ?? 0)
   const change: { -readonly [Name in keyof SyncState]?: SyncState[Name] } = {}
-  // Items that arrived corrupted explain a difference that ends with the next reading.
+  // A difference that items newly rejected in this run cause may go away by itself, so it is not recorded.
   const isTried = difference !== 0 && !(await hasNewRejections(pass.db, pass.run))
   const triedDifference = isTried ? difference : null
   if (result.listedTotal !== null && triedDifference !== state.triedDifference) change.triedDifference = triedDifference
   const isUnsorted = pass.list.doubts.has('unsorted')
   if (isUnsorted !== state.isUnsorted) change.isUnsorted = isUnsorted
-  // A foreign list was no pass that the next run could resume.
+  // `begin` may have saved `fullStartedAt` in this run: the next run must not be full because of a foreign list.
   if (result.reason === 'mass_removal' && state.fullStartedAt === null) change.fullStartedAt = null
   if (result.reason === 'mass_removal') pass.log.error(MASS_REMOVAL_ADVICE)
   if (Object.keys(change).length > 0) await pass.writer.save(change)

@@ -7,9 +7,9 @@ import { overlaps, type Page, type PageAsked } from './page.js'
  * enter at the head only (assumption A1) and the order is stable (A3). A job between the pages, in whatever version it is
  * listed, stands above or below the shared one, so one of the pages lists it if their version does.
  *
- * Equal totals prove the same, but only in a list that loses nothing: there a version is the older one continued at the
- * head, so an equal total means the same version. A list that loses as many jobs as it gains shows one total in many
- * versions, and an answer of a replica that lags behind hides a job between two pages without a trace.
+ * Equal totals prove the same, but only in a list that loses nothing: there each later version is the earlier one plus new
+ * jobs at its head, so equal totals mean equal versions. A list that loses as many jobs as it gains has one total in many
+ * versions. There an answer of a replica that lags behind can hide a job between two pages, and nothing shows it.
  *
  * A page that is not well-formed proves nothing.
  *

@@ -5,8 +5,8 @@ import type { Pass } from './pass.js'
 import { deepestPage, isSoundSeam, pageAt } from './seam.js'
 import { checkWindow, createStretch } from './window.js'
 
-/** How far above the expected place each try begins, in pages; at least one job. The walk gives up on a list that moves faster. */
-const BACK_OFF = [0, 1 / 16, 1 / 4, 1 / 2, 1, 2]
+/** Overlap that each try asks for, as a share of a page; at least one job. The walk gives up on a list that moves faster. */
+const OVERLAPS = [0, 1 / 16, 1 / 4, 1 / 2, 1, 2]
 
 /** The most pages that a walk reads, as a multiple of the list's pages. Overlapping pages are 1.3 times as many at most. */
 const MOST_ROUNDS = 4
@@ -111,10 +111,10 @@ interface Step {
  *
  * In a list that loses nothing that is the page that adjoins. Else, and where that one does not join, it is a page that
  * begins a little above the end of `page`, each time further up. The total shows what came or went meanwhile: a job that
- * came pushed the place down by one, and one that went pulled it up by one, or not, if it stood below.
+ * came moved the place down by one. A job removed above the place moved it up by one; one removed below did not move it.
  */
 async function readBelow(pass: Pass, page: Page): Promise<Step> {
-  const backs = BACK_OFF.map((pages, index) => index + Math.max(1, Math.ceil(pages * pass.limit)))
+  const backs = OVERLAPS.map((pages, index) => index + Math.max(1, Math.ceil(pages * pass.limit)))
   let furthest: Page | null = null
   for (const [tries, back] of (pass.list.mustOverlap ? backs : [0, ...backs]).entries()) {
     const moved = (pass.reader.latestTotal ?? page.total) - page.total
@@ -149,8 +149,8 @@ function below(pass: Pass, place: number, isOverlapping: boolean): PageAsked {
 }
 
 /**
- * Checks that a page which adjoins by equal totals is older than the one above, and known where all below it must be; else
- * there may be two lists. Two answers in a row for page 1 show both, where a proxy or a load balancer takes turns.
+ * Checks that a page joined by equal totals holds older jobs than the page above and, if the whole list was read before, at
+ * least one stored job. If not, it asks for page 1 twice: a proxy or a load balancer may answer with two lists in turn.
  */
 async function checkOrder({ reader, list }: Pass, upper: Page, lower: Page): Promise<void> {
   if (list.isOrderChecked || list.doubts.has('unsorted') || overlaps(upper, lower)) return

@@ -44,7 +44,7 @@ export interface Listed {
   readonly unidentified: ReadonlySet<string>
 }
 
-/** Pages joined by sound seams, and what of the part of the list that they show is still undecided. */
+/** Pages joined by sound seams, and the jobs on them that have not been compared with the table yet. */
 export interface Stretch {
   /** Adds the page below. `isOverlapping`: the two share a job. */
   add(lower: Page, isOverlapping: boolean): void
@@ -58,7 +58,7 @@ export interface Stretch {
   takeWindow(): Window & Listed
 }
 
-/** Begins a stretch with a page. It holds in memory what may tie with the undecided part, not the whole list. */
+/** Begins a stretch with a page. It holds in memory only the jobs whose `createdAt` may recur further down. */
 export function createStretch(first: Page): Stretch {
   const listed = new Map<string, Micros>()
   /** Items without a readable date may stand for a job anywhere. */
@@ -100,7 +100,7 @@ export function createStretch(first: Page): Stretch {
     },
     takeWindow() {
       const bottom = windowBottom(last)
-      // As long as all ties with the first job of page 1, a job that came later may be missing from an older answer.
+      // While every job so far has the `createdAt` of page 1's first job, an older answer may lack a newer job.
       const isOpen = first.number === 1 && (top === null || top === first.newest)
       const newest = isOpen ? first.newest : null
       const window = { after: bottom, upTo: top, newest, uuids: [...listed.keys(), ...undated], unidentified }

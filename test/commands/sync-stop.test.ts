@@ -54,7 +54,7 @@ describe('a signal', () => {
 
     expect(code, stderr).toBe(exitCode)
     expect(tookMs).toBeLessThan(AT_ONCE_MS)
-    expect(JSON.parse(stdout)).toMatchObject({ status: 'aborted', reason: 'The worker was told to stop' })
+    expect(JSON.parse(stdout)).toMatchObject({ status: 'aborted', reason: 'The worker was asked to stop' })
     expect(await runs(database)).toEqual([{ status: 'aborted', error_code: 'stopped' }])
   })
 

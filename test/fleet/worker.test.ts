@@ -159,7 +159,7 @@ test('puts back the runs under way when it stops', async () => {
     run: async (_taken, signal) => {
       begun = true
       await once(signal, 'abort')
-      const failure = { code: 'stopped', message: 'The worker was told to stop', isRetryable: true }
+      const failure = { code: 'stopped', message: 'The worker was asked to stop', isRetryable: true }
       return { summary: { status: 'aborted', reason: null }, failure, isStillDue: false }
     },
   })

@@ -167,7 +167,7 @@ describe('on a real terminal', () => {
     const { stdout } = await cli.ended
     expect(toScreen(stdout, 80)).toEqual([
       expect.stringMatching(/page \d+\/14/),
-      'Aborted: The worker was told to stop. The next run continues from there.',
+      'Aborted: The worker was asked to stop. The next run continues from there.',
       expect.stringMatching(/ requests?, /),
     ])
   })

@@ -6,7 +6,7 @@ import {
   decideSending,
   firstWindow,
   rollWindow,
-} from '../../src/spidra/budget-window.js'
+} from '../../src/spidra/budget-rules.js'
 
 /** A server with a fixed window, and the clients that send to it. */
 export interface Scene {

@@ -158,7 +158,7 @@ describe('the lists of two accounts in turn', () => {
     for (let run = 0; run < 3; run += 1) {
       const { summary, warnings } = await runAgainst(simulator, database, { mode: run === 1 ? 'full' : 'incremental' })
       expect(summary.status).toBe('partial')
-      if (summary.reason === 'two_lists') expect(warnings).toContain('list is that of two accounts')
+      if (summary.reason === 'two_lists') expect(warnings).toContain('the API answers with the lists of two accounts')
       else expect(['mass_removal', 'list_moving']).toContain(summary.reason)
     }
   })

@@ -5,7 +5,7 @@ import { findLockHolder } from '../../db/account-lock.js'
 import type { ReadOnlyConnection } from '../../db/read-only.js'
 import { formatNumber } from '../../logging/printable.js'
 import { toInstant } from '../../report/format.js'
-import { usedFor, userOf } from '../../sync/own-list.js'
+import { usedFor, userOf } from '../../sync/foreign-list.js'
 import { type Finding, fail, ok, skip, warn } from './check.js'
 
 /** Checks that key and URL are those that the stored jobs were read with. */

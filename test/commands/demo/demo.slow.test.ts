@@ -107,7 +107,7 @@ describe('Ctrl-C', () => {
 
     const { code, stdout } = await interrupt(demo)
     expect(code).toBe(0)
-    expect(stdout).toMatch(/\nAborted: The worker was told to stop/)
+    expect(stdout).toMatch(/\nAborted: The worker was asked to stop/)
     expect(await embeddedPostgresIn(folder.path)).toEqual([])
 
     const next = await runCli(['demo', '--once'], options)

@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest'
-import { isSweepDue, mayReadOn, modeOf, openAllowance } from '../../src/sync/plan.js'
+import { openAllowance } from '../../src/sync/open-jobs.js'
+import { mayReadOn } from '../../src/sync/read-all.js'
+import { isSweepDue } from '../../src/sync/read-recent.js'
+import { modeOf } from '../../src/sync/run-mode.js'
 
 const settled = { isWhole: true, fullStartedAt: null, isUnsorted: false }
 

@@ -10,7 +10,7 @@ import {
   firstWindow,
   rollWindow,
   shareOf,
-} from '../../src/spidra/budget-window.js'
+} from '../../src/spidra/budget-rules.js'
 import { runThrough, type Scene } from '../support/fixed-window.js'
 
 const RUNS = { numRuns: Number(process.env.BUDGET_RUNS ?? 500) }

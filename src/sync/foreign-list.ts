@@ -11,7 +11,7 @@ import { faultOf, type Page, toPage } from './page.js'
 const NOTHING_STORED = 'Nothing was stored.'
 const HOW_TO_RENAME = 'to rename the stored account, follow "Renaming an account" in docs/operations.md'
 
-/** Key and URL open a list that is not the account's own. Nothing of it was stored. */
+/** The key and URL lead to another account's list. Nothing of it was stored. */
 export class ForeignListError extends Error {
   override readonly name = 'ForeignListError'
   readonly code = 'foreign_list'
@@ -66,7 +66,7 @@ async function assertHoldsOwnJobs(
   const { keyOrigin } = source
   const live = await countLiveJobs(db, account)
   const newest = await readNewestCreatedAt(db, account)
-  for await (const page of pagesThatTell(client, newest === null ? null : toMicros(newest), signal)) {
+  for await (const page of pagesToIdentifyOwner(client, newest === null ? null : toMicros(newest), signal)) {
     const owner = await ownerOf(db, [...page.uuids], account)
     if (owner === account) return
     if (owner !== null) {
@@ -90,13 +90,13 @@ function changeSince(before: StoredAccount | null, { apiUrl, keyOrigin }: ListSo
 }
 
 /** Page 1, the last page, and those of the search for the place of the newest stored job, where there is one. */
-async function* pagesThatTell(
+async function* pagesToIdentifyOwner(
   client: SpidraClient,
   newestStored: Micros | null,
   signal: AbortSignal,
 ): AsyncGenerator<Page> {
   const ask = async (page: number) => {
-    // A server that gives smaller pages is taken at its word.
+    // A smaller page size is accepted.
     const answer = await client.listPage({
       page,
       limit: PAGE_LIMIT,
