@@ -20,9 +20,9 @@ export default defineConfig(async () => {
   const postgresChoice = await choosePostgres(process.env)
   // Before vitest's own first line: which Postgres a result holds for should be the first thing to see.
   process.stdout.write(`${describeChoice(postgresChoice)}\n`)
-  const minutes = TEST_SLOW ? 15 : 5
+  const minutes = TEST_SLOW ? '15 to 20' : '5 to 8'
   const isWhole = TEST_CONTAINERS === undefined && !process.argv.some((argument) => argument.startsWith('test/'))
-  if (isWhole) process.stdout.write(`They take about ${minutes} minutes on two cores.\n`)
+  if (isWhole) process.stdout.write(`They take ${minutes} minutes on two cores.\n`)
   return {
     test: {
       include,
