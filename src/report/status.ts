@@ -1,6 +1,5 @@
 import { type FiringAlert, readFiringAlerts } from '../db/alerts.js'
-import type { Database } from '../db/client.js'
-import { readDatabaseTime } from '../db/client.js'
+import { type Database, hasTable, readDatabaseTime } from '../db/client.js'
 import type { SyncRun, SyncState } from '../db/generated/client.js'
 import { type OpenRejections, readOpenRejections } from '../db/rejected-jobs.js'
 import type { RunCounters } from '../db/sync-runs.js'
@@ -90,7 +89,7 @@ const RUNS_SHOWN = 10
 /** Reads the status of an account. A database without our tables gives the status of an account without runs. */
 export async function readStatus(db: Database, options: { account: string; now: Date }): Promise<StatusReport> {
   const { account, now } = options
-  const records = (await isMigrated(db)) ? await readRecords(db, account, now) : NO_RECORDS
+  const records = (await hasTable(db, 'spidra.sync_runs')) ? await readRecords(db, account, now) : NO_RECORDS
   const { state, liveJobs, stuckJobs, rejections, runs } = records
   const lastCompleteAt = state?.lastCompleteAt ?? null
   return {
@@ -184,11 +183,6 @@ async function sumRuns(db: Database, account: string, day: string): Promise<Reco
       coalesce(sum(waited_ms), 0)::double precision AS "waitedMs"
     FROM spidra.sync_runs WHERE account = ${account} AND started_at >= ${day}::date::timestamp AT TIME ZONE 'UTC'`
   return rows[0] ?? NO_RECORDS.today
-}
-
-async function isMigrated(db: Database): Promise<boolean> {
-  const rows = await db.$queryRaw<{ found: boolean }[]>`SELECT to_regclass('spidra.sync_runs') IS NOT NULL AS found`
-  return rows[0]?.found ?? false
 }
 
 function toRateLimit(state: SyncState): StatusReport['rateLimit'] {

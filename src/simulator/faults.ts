@@ -199,7 +199,7 @@ const MALFORMATIONS: readonly Malformation[] = [
 ]
 
 /** Makes every fourth item invalid, each in another way. */
-export function spoilItems(jobs: readonly ListedJob[]): readonly unknown[] {
+function spoilItems(jobs: readonly ListedJob[]): readonly unknown[] {
   return jobs.map((job, index) => {
     const spoil = index % 4 === 0 ? MALFORMATIONS[(index / 4) % MALFORMATIONS.length] : undefined
     return spoil === undefined ? job : spoil(job)

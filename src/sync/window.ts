@@ -19,12 +19,12 @@ export interface Window {
  * Where the window of a stretch begins. Below the head, jobs that tie with its first job may stand on the page above,
  * so they are not decided.
  */
-export function windowTop(first: Page): Micros | null {
+function windowTop(first: Page): Micros | null {
   return first.number === 1 || first.newest === null ? null : first.newest - 1n
 }
 
 /** Where the window ends for now: jobs that tie with the last one may go on below, until the list ends. */
-export function windowBottom(last: Page): Micros | null {
+function windowBottom(last: Page): Micros | null {
   return isLast(last) ? null : last.oldest
 }
 
@@ -32,7 +32,7 @@ export function windowBottom(last: Page): Micros | null {
  * The upper bound of what is still undecided below a window that ended at `bottom`. It never rises again: the ties of
  * a stretch's first job stay undecided through all its pages.
  */
-export function nextTop(top: Micros | null, bottom: Micros | null): Micros | null {
+function nextTop(top: Micros | null, bottom: Micros | null): Micros | null {
   if (top === null || bottom === null) return bottom
   return bottom < top ? bottom : top
 }
