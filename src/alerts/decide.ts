@@ -22,6 +22,7 @@ export interface AlertThresholds {
 export function decideAlerts(facts: AlertFacts, thresholds: AlertThresholds): readonly AlertFinding[] {
   return [
     decideFailing(facts, thresholds),
+    decideStalled(facts),
     decideRefused(facts),
     decidePartial(facts),
     decideStale(facts, thresholds),
@@ -35,6 +36,13 @@ function decideFailing({ failures }: AlertFacts, { afterFailures }: AlertThresho
   if (failed < afterFailures) return resolved('runs_failing', 'Runs no longer fail.')
   const summary = `${counted(failed, 'run')} in a row failed, the last one (run ${last.runId}): ${last.errorMessage}`
   return firing('runs_failing', summary, { failedRuns: failed, ...last })
+}
+
+function decideStalled({ stalled }: AlertFacts): AlertFinding {
+  if (stalled === null) return resolved('run_stalled', 'No run has stopped advancing.')
+  const { runId, worker, silentSeconds } = stalled
+  const summary = `Run ${runId} of ${worker} has not advanced for ${counted(silentSeconds, 'second')}, and no other worker took over.`
+  return firing('run_stalled', summary, { runId, worker, silentSeconds })
 }
 
 function decideRefused({ refusals }: AlertFacts): AlertFinding {

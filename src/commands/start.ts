@@ -6,10 +6,9 @@ import type { FleetRole } from '../fleet/fleet.js'
 import { errorCodeOf } from '../logging/error-code.js'
 import { forOnlyAccount } from '../service/accounts.js'
 import { type CommandContext, EXIT_CODES } from '../service/context.js'
-import type { OpenDatabase } from '../service/database.js'
 import { assertOwnKeys, openDatabaseForAccounts } from '../service/database.js'
 import { fixedAccounts, type LiveAccounts, reloadOnHangup } from '../service/live-accounts.js'
-import { startService } from '../service/service.js'
+import { type ServiceDatabase, startService } from '../service/service.js'
 
 type Context = CommandContext<string | null>
 
@@ -29,10 +28,16 @@ export async function runStartCommand(context: Context, role: FleetRole | null):
   // The accounts of a file have names of their own, and may have none named `default`.
   const known = config.accountsFile === null ? { account: context.account } : {}
   log.info({ version, ...known, accounts: context.accounts.length }, 'service starting')
-  try {
+  let isPrepared = false
+  /** Brings the tables up to date. HTTP answers meanwhile: another process may migrate, or hold a lock, for long. */
+  async function prepare(): Promise<void> {
+    if (isPrepared) return
     await migrate(database.databaseUrl, { log, signal })
     await assertOwnKeys(context.accounts, database)
-    while (!signal.aborted) await serve(context, database, liveAccounts, role)
+    isPrepared = true
+  }
+  try {
+    while (!signal.aborted) await serve(context, { ...database, prepare }, liveAccounts, role)
   } finally {
     await database.close()
   }
@@ -81,7 +86,7 @@ function problemsOf({ accounts, config }: Context, role: FleetRole | null): Conf
 /** Runs the service until the signal aborts. The service of one account also ends when the accounts change. */
 async function serve(
   context: Context,
-  database: OpenDatabase,
+  database: ServiceDatabase,
   liveAccounts: LiveAccounts,
   role: FleetRole | null,
 ): Promise<void> {

@@ -1,5 +1,5 @@
-import { lockAccount } from '../db/account-lock.js'
 import { toDatabaseError } from '../db/connection-error.js'
+import { isAccountRunning } from '../db/run-lease.js'
 import { counted, formatNumber, toPrintable } from '../logging/printable.js'
 import { createSharedBudget } from '../service/account-run.js'
 import { eachAccount } from '../service/accounts.js'
@@ -35,20 +35,17 @@ async function verifyOne(
   flags: VerifyFlags,
 ): Promise<number> {
   try {
-    const lock = await lockAccount(databaseUrl, db, account)
-    if (lock === null) {
+    if (await isAccountRunning(db, account)) {
       stdout.write(`Skipped: another worker is running account ${account}.\n`)
       return EXIT_CODES.complete
     }
     const client = createSpidraClient({ ...config.spidra, proxy: config.proxy, timing: config.timing, budget })
     try {
-      const stop = AbortSignal.any([signal, lock.lost])
-      const report = await verifySample({ db, client, account, ...flags, signal: stop, random: Math.random })
+      const report = await verifySample({ db, client, account, ...flags, signal, random: Math.random })
       stdout.write(toVerifyText(report))
       return report.differences.length === 0 ? EXIT_CODES.complete : EXIT_CODES.partial
     } finally {
       await client.close()
-      await lock.release()
     }
   } catch (error) {
     throw toDatabaseError(error, databaseUrl) ?? error

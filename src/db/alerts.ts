@@ -1,7 +1,15 @@
 import { type Database, isoText } from './client.js'
+import { STALLED_AFTER_MS } from './sync-runs.js'
 
 /** The kinds of alerts. Kinds are stored, so an older version may read one that it does not know. */
-export type AlertKind = 'runs_failing' | 'key_refused' | 'run_partial' | 'stale' | 'stuck_jobs' | 'rejections'
+export type AlertKind =
+  | 'runs_failing'
+  | 'run_stalled'
+  | 'key_refused'
+  | 'run_partial'
+  | 'stale'
+  | 'stuck_jobs'
+  | 'rejections'
 
 export type AlertState = 'firing' | 'resolved'
 
@@ -110,6 +118,8 @@ export interface AlertFacts {
   readonly failures: FailureFacts
   /** Failures with 401 or 403: the key is refused, or credits are used up. */
   readonly refusals: FailureFacts
+  /** A running record without a heartbeat for `STALLED_AFTER_MS`. */
+  readonly stalled: { readonly runId: string; readonly worker: string; readonly silentSeconds: number } | null
   /** The last run that was complete or partial. */
   readonly verdict: { readonly runId: string; readonly status: string; readonly reason: string | null } | null
   /** ISO 8601; null before the first complete run. */
@@ -128,7 +138,10 @@ const UUIDS_NAMED = 5
 /** A check must not hold up the service, above all not while it stops. The next check follows soon. */
 const STATEMENT_TIMEOUT_MS = 3_000
 
-interface Row extends Omit<AlertFacts, 'failures' | 'refusals' | 'verdict'> {
+interface Row extends Omit<AlertFacts, 'failures' | 'refusals' | 'verdict' | 'stalled'> {
+  readonly stalledRunId: string | null
+  readonly stalledWorker: string | null
+  readonly stalledSeconds: number | null
   readonly verdictRunId: string | null
   readonly verdictStatus: string | null
   readonly verdictReason: string | null
@@ -159,6 +172,7 @@ export async function readAlertFacts(db: Database, account: string): Promise<Ale
         failed.id::text AS "failedRunId", failed.error_code AS "failedCode", failed.error_message AS "failedMessage",
         refused.id::text AS "refusedRunId", refused.error_code AS "refusedCode",
         refused.error_message AS "refusedMessage",
+        stalled.id::text AS "stalledRunId", stalled.worker AS "stalledWorker", stalled.seconds AS "stalledSeconds",
         stuck.jobs::integer AS "stuckJobs", coalesce(stuck.uuids, '{}') AS "stuckUuids",
         (SELECT coalesce(sum(r.copies), 0)::integer FROM spidra.rejected_jobs r
          WHERE r.account = a.account AND r.resolved_at IS NULL) AS "openRejections"
@@ -177,6 +191,11 @@ export async function readAlertFacts(db: Database, account: string): Promise<Ale
           WHERE r.account = a.account AND r.status = 'failed' AND r.started_at > coalesce(v.started_at, '-infinity')
         ) t
       ) f ON true
+      LEFT JOIN LATERAL (
+        SELECT r.id, r.worker, extract(epoch FROM now() - r.heartbeat_at)::integer AS seconds FROM spidra.sync_runs r
+        WHERE r.account = a.account AND r.status = 'running'
+          AND r.heartbeat_at < now() - make_interval(secs => ${STALLED_AFTER_MS / 1000}) LIMIT 1
+      ) stalled ON true
       LEFT JOIN spidra.sync_runs failed ON failed.id = f.failed_id
       LEFT JOIN spidra.sync_runs refused ON refused.id = f.refused_id
       CROSS JOIN LATERAL (
@@ -195,6 +214,10 @@ function toFacts(row: Row): AlertFacts {
   const { verdictRunId: runId, verdictStatus: status, verdictReason: reason } = row
   return {
     ...{ asOf, lastCompleteAt, lagSeconds, stuckJobs, stuckUuids, stuckAfterHours, openRejections },
+    stalled:
+      row.stalledRunId === null
+        ? null
+        : { runId: row.stalledRunId, worker: row.stalledWorker ?? '', silentSeconds: row.stalledSeconds ?? 0 },
     verdict: runId === null || status === null ? null : { runId, status, reason },
     failures: {
       count: row.failures,

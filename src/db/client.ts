@@ -1,4 +1,12 @@
 import { PrismaPg } from '@prisma/adapter-pg'
+import { Pool, type PoolConfig } from 'pg'
+import {
+  CONNECT_TIMEOUT_MS,
+  Connection,
+  type ConnectionConfig,
+  NoAnswerError,
+  STATEMENT_DEADLINE_MS,
+} from './connection.js'
 import { Prisma, PrismaClient } from './generated/client.js'
 
 /** A pool of connections to Postgres: Prisma over node-postgres. */
@@ -7,37 +15,62 @@ export type Database = PrismaClient
 /** Connections in the pool. One writes, the others serve the heartbeat, status and probes. */
 const POOL_SIZE = 4
 
-/** Maximum wait for a connection, new or from the pool, in milliseconds. */
-const CONNECT_TIMEOUT_MS = 10_000
-
 /**
  * Maximum age of a connection, in seconds. A connection that began while the database was read-only stays read-only, and
  * probes would keep it from being idle and closed. The same holds for a connection to a server that is no longer the primary.
  */
 const MAX_LIFETIME_SECONDS = 30
 
+/** How long a statement may go on after the abort, in milliseconds: most end by themselves. */
+const ABORT_GRACE_MS = 2_000
+
+export interface DatabaseOptions {
+  /** Default `spidra-sync`. */
+  readonly applicationName?: string
+  readonly maxLifetimeSeconds?: number
+  readonly connectTimeoutMs?: number
+  /** Time in which the server must answer a statement, in milliseconds. Default `STATEMENT_DEADLINE_MS`. */
+  readonly deadlineMs?: number
+  /** An abort ends statements that do not end by themselves within two seconds. The pool can be used on. */
+  readonly signal?: AbortSignal
+}
+
 /**
  * Opens a pool on `databaseUrl`. No connection is made before the first query.
  * Close with `await db.$disconnect()`.
  */
-export function openDatabase(
-  databaseUrl: string,
-  options: { applicationName?: string; maxLifetimeSeconds?: number; connectTimeoutMs?: number } = {},
-): Database {
-  const adapter = new PrismaPg({
+export function openDatabase(databaseUrl: string, options: DatabaseOptions = {}): Database {
+  const { deadlineMs = STATEMENT_DEADLINE_MS, signal } = options
+  const config: PoolConfig & ConnectionConfig = {
     connectionString: databaseUrl,
+    Client: Connection,
+    deadlineMs,
+    onNoAnswer: cutOffIdle,
     max: POOL_SIZE,
     connectionTimeoutMillis: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     maxLifetimeSeconds: options.maxLifetimeSeconds ?? MAX_LIFETIME_SECONDS,
     // A probe that runs after `$disconnect` opens the pool again. That must not keep the process alive.
     allowExitOnIdle: true,
     application_name: options.applicationName ?? 'spidra-sync',
-    // Prisma's adapter reads and writes a timestamptz without its offset, which is right only in UTC and in ISO form.
-    onConnect: async (client) => {
-      await client.query("SET TimeZone = 'UTC'; SET DateStyle = 'ISO'")
-    },
-  })
-  return new PrismaClient({ adapter, errorFormat: 'minimal' })
+  }
+  const pool = new Pool(config)
+  const connections = new Set<Connection>()
+  pool.on('connect', (client) => client instanceof Connection && connections.add(client))
+  pool.on('remove', (client) => client instanceof Connection && connections.delete(client))
+
+  /** What made one connection silent may have made the others silent too, and the next statement would wait as long. */
+  function cutOffIdle(error: Error): void {
+    for (const connection of connections) if (connection.waitingMs === null) connection.cutOff(error)
+  }
+
+  function endStatements(): void {
+    const isStuck = ({ waitingMs }: Connection) => waitingMs !== null && waitingMs >= ABORT_GRACE_MS
+    const error = new NoAnswerError('a statement had not ended when the process was stopped')
+    for (const connection of connections) if (isStuck(connection)) connection.cutOff(error)
+  }
+
+  signal?.addEventListener('abort', () => setTimeout(endStatements, ABORT_GRACE_MS).unref(), { once: true })
+  return new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: true }), errorFormat: 'minimal' })
 }
 
 /** Whether the table or view exists, as in `spidra.sync_state`. Raw SQL: Prisma has no models of the catalogs. */

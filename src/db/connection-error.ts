@@ -2,8 +2,8 @@ import { Client } from 'pg'
 import { z } from 'zod'
 
 /**
- * Why the database cannot be used, as a code that a dashboard can group by. `pooled`: a proxy shares connections between
- * clients. `busy`: all connections of this process were in use, so the statement was not sent.
+ * Why the database cannot be used, as a code that a dashboard can group by. `busy`: all connections of this process were in
+ * use, so the statement was not sent. `no_answer`: it was sent, and not answered in time.
  */
 export type DatabaseErrorCode =
   | 'unreachable'
@@ -13,7 +13,7 @@ export type DatabaseErrorCode =
   | 'no_such_database'
   | 'too_many_connections'
   | 'too_old'
-  | 'pooled'
+  | 'no_answer'
   | 'permission'
   | 'read_only'
   | 'not_migrated'
@@ -87,8 +87,8 @@ const SENTENCES: Readonly<Record<DatabaseErrorCode, (where: Where) => string>> =
   too_many_connections: ({ server, remark }) =>
     `${server} has no connection left${remark}: raise max_connections, or close other clients.`,
   too_old: ({ server, remark }) => `${server} is too old${remark}: spidra-sync needs Postgres 14 or later.`,
-  pooled: ({ server, remark }) =>
-    `${server} is behind a transaction-pooling proxy${remark}, which breaks session locks: point DATABASE_URL at Postgres itself, or at a session-pooling port.`,
+  no_answer: ({ server, remark }) =>
+    `${server} did not answer a statement in time${remark}: check the network and the proxies on the way, and in pg_stat_activity what the statements of spidra-sync wait for.`,
   permission: ({ server, database, user, remark, fix }) =>
     `User ${user} lacks a right in database ${database} of ${server}${remark}: ${fix ?? 'let it own the schemas spidra and spidra_reporting, and all that is in them'}.`,
   read_only: ({ server, database, remark }) =>
@@ -173,6 +173,10 @@ export function readPostgresError(error: unknown): PostgresError | null {
 const nodeError = z.object({ code: z.string(), message: z.string(), syscall: z.string().optional() })
 /** An interactive transaction that got no connection in time, or, where `timeout` is set, that took longer than that. */
 const transactionError = z.object({ code: z.literal('P2028'), meta: z.object({ timeout: z.number().optional() }) })
+/** `NoAnswerError` of a connection. Prisma passes it on, with the name of its own function before the message. */
+const noAnswerError = z
+  .object({ code: z.literal('no_answer'), message: z.string() })
+  .transform(({ message }) => message.slice(message.lastIndexOf('\n') + 1))
 const prismaError = z.object({
   meta: z.object({ driverAdapterError: z.object({ cause: z.object({ kind: z.string() }) }) }),
 })
@@ -200,6 +204,8 @@ function classify(error: unknown): { code: DatabaseErrorCode; source: string | n
     const { kind } = prisma.data.meta.driverAdapterError.cause
     return { code: BY_PRISMA_KIND[kind] ?? 'other', source: null }
   }
+  const noAnswer = noAnswerError.safeParse(error)
+  if (noAnswer.success) return { code: 'no_answer', source: noAnswer.data }
   const transaction = transactionError.safeParse(error)
   if (transaction.success) {
     return { code: transaction.data.meta.timeout === undefined ? 'busy' : 'time_limit', source: null }

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
-import { Socket } from 'node:net'
 import { performance } from 'node:perf_hooks'
-import { Client, DatabaseError as PostgresError } from 'pg'
+import { type Client, DatabaseError as PostgresError } from 'pg'
 import type { BaseLogger } from 'pino'
 import type { Database } from './client.js'
+import { Connection } from './connection.js'
 import { assertSupportedVersion, explainMissingRight, toDatabaseError } from './connection-error.js'
 
 /**
@@ -76,8 +76,6 @@ const MIGRATIONS = new URL('../../prisma/migrations/', import.meta.url)
 /** Prisma's CLI locks the same key, so `prisma migrate deploy` and this runner never migrate at once. */
 const LOCK_KEY = 72707369
 
-const CONNECT_TIMEOUT_MS = 10_000
-
 const LEDGER_EXISTS = `SELECT to_regclass('spidra._prisma_migrations') IS NOT NULL AS exists`
 
 const READ_LEDGER = `
@@ -130,18 +128,14 @@ export async function migrate(databaseUrl: string, options: MigrateOptions = {})
   const { log, signal, directory } = options
   const migrations = await readMigrations(directory)
   signal?.throwIfAborted()
-  // A socket of our own can be destroyed: node-postgres does not give up one that is still connecting.
-  const socket = new Socket()
-  const client = new Client({
+  // Building an index on a large table may take any time.
+  const client = new Connection({
     connectionString: databaseUrl,
-    stream: () => socket,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     application_name: 'spidra-sync migrate',
-    keepAlive: true,
+    deadlineMs: null,
   })
-  // Without a listener a lost connection would end the process. The current query rejects as well.
   client.on('error', (err) => log?.debug({ err }, 'migration connection lost'))
-  const disconnect = () => void socket.destroy()
+  const disconnect = () => client.cutOff(new Error('The process was asked to stop'))
   signal?.addEventListener('abort', disconnect, { once: true })
   try {
     await client.connect()
@@ -188,8 +182,7 @@ export async function pendingMigrations(db: Database, directory?: URL): Promise<
 
 /** Drops everything that the migrations made. For the demo, whose data can be made again. */
 export async function dropSchemas(databaseUrl: string): Promise<void> {
-  const client = new Client({ connectionString: databaseUrl })
-  client.on('error', () => {})
+  const client = new Connection({ connectionString: databaseUrl })
   await client.connect()
   try {
     await client.query('SET client_min_messages = warning; DROP SCHEMA IF EXISTS spidra, spidra_reporting CASCADE')

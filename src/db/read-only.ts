@@ -1,16 +1,14 @@
-import { Socket } from 'node:net'
-import { Client, type QueryResult, type QueryResultRow } from 'pg'
-
-const CONNECT_TIMEOUT_MS = 10_000
+import type { QueryResult, QueryResultRow } from 'pg'
+import { Connection } from './connection.js'
 
 /**
  * Runs before every query. READ ONLY, so that nothing can be changed. With time limits, so that nobody waits for us. With
- * settings of its own, because a role's search_path or TimeZone would change the results.
+ * a search_path of its own, because that of a role would change the results.
  */
 const BEGIN = `
   BEGIN READ ONLY;
   SET LOCAL statement_timeout = '20s'; SET LOCAL lock_timeout = '5s';
-  SET LOCAL search_path = pg_catalog; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'`
+  SET LOCAL search_path = pg_catalog`
 
 /** A connection that changes nothing. */
 export interface ReadOnlyConnection {
@@ -21,17 +19,8 @@ export interface ReadOnlyConnection {
 /** Connects, or rejects with the error of node-postgres. An abort of `signal` closes the connection at once. */
 export async function openReadOnly(databaseUrl: string, signal: AbortSignal): Promise<ReadOnlyConnection> {
   signal.throwIfAborted()
-  // A socket of our own can be destroyed: node-postgres does not give up one that is still connecting.
-  const socket = new Socket()
-  const client = new Client({
-    connectionString: databaseUrl,
-    stream: () => socket,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-    application_name: 'spidra-sync doctor',
-  })
-  // Without a listener a lost connection would end the process. The current query rejects as well.
-  client.on('error', () => undefined)
-  const disconnect = () => void socket.destroy()
+  const client = new Connection({ connectionString: databaseUrl, application_name: 'spidra-sync doctor' })
+  const disconnect = () => client.cutOff(new Error('The process was asked to stop'))
   signal.addEventListener('abort', disconnect, { once: true })
   const close = async () => {
     signal.removeEventListener('abort', disconnect)

@@ -1,4 +1,5 @@
-import { Client, escapeIdentifier, escapeLiteral } from 'pg'
+import { type Client, escapeIdentifier, escapeLiteral } from 'pg'
+import { Connection } from './connection.js'
 import { assertSupportedVersion, DatabaseError, toDatabaseError } from './connection-error.js'
 
 /** The named role does not exist. */
@@ -23,8 +24,6 @@ export interface ReaderRights {
   /** Whether it can also read the tables in schema `spidra`, by other rights: as a superuser, owner, or member of a role. */
   readonly readsTables: boolean
 }
-
-const CONNECT_TIMEOUT_MS = 10_000
 
 /**
  * Lets a role read the views of `spidra_reporting`, including future ones, and nothing else. Can be repeated.
@@ -54,9 +53,7 @@ export async function ensureReaderRole(databaseUrl: string, role: string, passwo
 
 /** Opens a connection for one transaction, and closes it. */
 async function inTransaction<T>(databaseUrl: string, work: (client: Client) => Promise<T>): Promise<T> {
-  const client = new Client({ connectionString: databaseUrl, connectionTimeoutMillis: CONNECT_TIMEOUT_MS })
-  // A lost connection rejects the current query. Without a listener it would also end the process.
-  client.on('error', () => {})
+  const client = new Connection({ connectionString: databaseUrl })
   try {
     await client.connect()
     await assertSupportedVersion(client, databaseUrl)

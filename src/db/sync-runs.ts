@@ -1,9 +1,16 @@
 import { TIMING } from '../config/scale.js'
 import type { Database } from './client.js'
+import { STATEMENT_DEADLINE_MS } from './connection.js'
 import { Prisma } from './generated/client.js'
 
 /** The largest `integer` of Postgres. Waits may add up to more, which must not cost the record. */
 const MAX_INTEGER = 2_147_483_647
+
+/**
+ * A running record that has had no heartbeat for this time belongs to a run that hangs, or to a worker that is gone and was not
+ * replaced, in milliseconds. A heartbeat itself may take as long as the deadline of its statement.
+ */
+export const STALLED_AFTER_MS = TIMING.deadAfterMs + STATEMENT_DEADLINE_MS
 
 /** Identifies a run in the statements that write for it. */
 export interface RunKey {
@@ -19,14 +26,6 @@ export class RunClosedError extends Error {
   constructor(run: RunKey) {
     super(`Run ${run.id} of account ${run.account} was closed by another worker and may write no more`)
   }
-}
-
-export interface NewRun {
-  readonly account: string
-  readonly mode: 'full' | 'incremental'
-  readonly trigger: 'schedule' | 'startup' | 'manual'
-  /** `host:pid`. */
-  readonly worker: string
 }
 
 /** What a run has done so far: the counters of `spidra.sync_runs`, each with its column's name in camel case. */
@@ -54,30 +53,9 @@ export interface RunEnd extends RunCounters {
   readonly errorMessage: string | null
 }
 
-/**
- * Opens the record of a run, after closing those that a dead worker left `running`.
- * Only the holder of the account lock may call it: for everybody else such a run may be alive.
- */
-export async function startRun(db: Database, run: NewRun): Promise<RunKey> {
-  // Raw SQL: `finished_at` is a time of the database's clock.
-  await db.$executeRaw`
-    UPDATE spidra.sync_runs
-    SET status = 'aborted', finished_at = now(), error_code = 'worker_lost',
-        error_message = 'The worker ended without closing the run'
-    WHERE account = ${run.account} AND status = 'running'`
-  // The times are defaults of the table: they come from the database's clock, because the clocks of workers differ.
-  const { account, mode, trigger, worker } = run
-  const { id } = await db.syncRun.create({ data: { account, mode, trigger, worker }, select: { id: true } })
-  return { id, account }
-}
-
-/** Writes the heartbeat of the run and what it has done so far. Returns false when another worker has closed the run. */
-export async function beatRun(db: Database, run: RunKey, soFar: RunCounters): Promise<boolean> {
-  // Raw SQL: the heartbeat is a time of the database's clock.
-  const written = await db.$executeRaw`
-    UPDATE spidra.sync_runs SET heartbeat_at = now(), ${countersOf(soFar)}
-    WHERE id = ${run.id} AND status = 'running'`
-  return written > 0
+/** Notes the mode that the state of the account makes of the requested one. */
+export async function saveRunMode(db: Database, run: RunKey, mode: 'full' | 'incremental'): Promise<void> {
+  await db.syncRun.updateMany({ where: { id: run.id, status: 'running' }, data: { mode } })
 }
 
 /** Closes the record. Returns false, and changes nothing, when another worker has closed it before. */
@@ -85,14 +63,15 @@ export async function finishRun(db: Database, run: RunKey, end: RunEnd): Promise
   // Raw SQL: all times of a record are of the database's clock, so that a worker's clock cannot put the end before the start.
   const closed = await db.$executeRaw`
     UPDATE spidra.sync_runs SET
-      status = ${end.status}, finished_at = now(), heartbeat_at = now(), ${countersOf(end)},
+      status = ${end.status}, finished_at = now(), heartbeat_at = now(), ${toCounterColumns(end)},
       listed_total = ${end.listedTotal}, stored_total = ${end.storedTotal},
       status_reason = ${end.statusReason}, error_code = ${end.errorCode}, error_message = ${end.errorMessage}
     WHERE id = ${run.id} AND status = 'running'`
   return closed > 0
 }
 
-function countersOf(run: RunCounters): Prisma.Sql {
+/** The counters as assignments of an UPDATE. */
+export function toCounterColumns(run: RunCounters): Prisma.Sql {
   return Prisma.sql`
     requests = ${run.requests}, retries = ${run.retries}, pages_read = ${run.pagesRead},
     seams_repaired = ${run.seamsRepaired}, jobs_read = ${run.jobsRead}, inserted = ${run.inserted},
@@ -125,6 +104,8 @@ export interface FreshnessFacts {
     /** Whether it has stored more new jobs than the last failed run: then it got further. */
     readonly isAdvancing: boolean
   } | null
+  /** The last heartbeat of a running record, where it is older than `STALLED_AFTER_MS`; null: there is no such record. */
+  readonly stalledSince: Date | null
 }
 
 interface FreshnessRow extends Omit<FreshnessFacts, 'running'> {
@@ -142,7 +123,10 @@ export async function readFreshnessFacts(
   const [row] = await db.$queryRaw<FreshnessRow[]>`
     SELECT clock_timestamp() AS "asOf", s.last_complete_at AS "lastCompleteAt", first.finished_at AS "failingSince",
       running.started_at AS "runningSince",
-      coalesce(running.inserted > coalesce(last.inserted, 0), false) AS "isAdvancing"
+      coalesce(running.inserted > coalesce(last.inserted, 0), false) AS "isAdvancing",
+      (SELECT min(r.heartbeat_at) FROM spidra.sync_runs r
+       WHERE r.account = a.account AND r.status = 'running'
+         AND r.heartbeat_at < now() - make_interval(secs => ${STALLED_AFTER_MS / 1000})) AS "stalledSince"
     FROM (SELECT ${account}::text AS account) a
     LEFT JOIN spidra.sync_state s ON s.account = a.account
     LEFT JOIN LATERAL (

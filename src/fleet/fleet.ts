@@ -20,12 +20,12 @@ import type { OpenDatabase } from '../service/database.js'
 import type { LiveAccounts } from '../service/live-accounts.js'
 import { checkReadiness } from '../service/readiness.js'
 import { createScrape } from '../service/scrape.js'
-import type { Service } from '../service/service.js'
+import type { Service, ServiceDatabase } from '../service/service.js'
 import { SpidraError } from '../spidra/errors.js'
 import { ForeignListError } from '../sync/foreign-list.js'
 import { startHeartbeats } from './heartbeats.js'
 import { type Housekeeping, startHousekeeping } from './housekeeping.js'
-import { openRunQueue, type RunFailure, type TakenRun } from './run-queue.js'
+import { openRunQueue, type RunFailure, type RunQueue, type TakenRun } from './run-queue.js'
 import { startScheduler } from './scheduler.js'
 import { type FleetRunEnd, type FleetWorker, startFleetWorker } from './worker.js'
 
@@ -45,18 +45,18 @@ const LAST_REQUESTS = 2
 const YIELD_WAIT_MS = 10_000
 
 /**
- * Starts a process of a fleet on a migrated database. Schedulers put due accounts into a queue in the same database; workers
+ * Starts a process of a fleet: HTTP first, then it prepares the database. Schedulers put due accounts into a queue in the same database; workers
  * take them from there. Disposing of it stops the schedules, aborts the runs and puts them back, then closes HTTP and queue.
  */
 export async function startFleet(
   context: Context,
-  database: OpenDatabase,
+  database: ServiceDatabase,
   liveAccounts: LiveAccounts,
   role: FleetRole,
 ): Promise<Service> {
   const { config, log, version } = context
   const { runsInParallel } = config
-  const { db, databaseUrl } = database
+  const { db } = database
   const { accounts } = liveAccounts
   const current = () => liveAccounts.accounts
   const metrics = createMetrics({ version, accounts: accounts.map((account) => account.name) })
@@ -64,9 +64,9 @@ export async function startFleet(
   const { budget } = sharedBudget
   const isWorker = role !== 'scheduler'
   if (isWorker) metrics.showPause(false)
-  const queue = await openRunQueue(databaseUrl, log)
-  const http = await startFleetHttp(context, db, metrics, current).catch(async (error) => {
-    await queue.close()
+  const http = await startFleetHttp(context, db, metrics, current)
+  const queue = await openQueue(database, log).catch(async (error: unknown) => {
+    await http?.close()
     throw error
   })
 
@@ -125,6 +125,11 @@ export async function startFleet(
       await queue.close()
     },
   }
+}
+
+async function openQueue({ prepare, databaseUrl }: ServiceDatabase, log: Context['log']): Promise<RunQueue> {
+  await prepare?.()
+  return openRunQueue(databaseUrl, log)
 }
 
 /**

@@ -1,5 +1,6 @@
-import { Client } from 'pg'
+import type { Client } from 'pg'
 import PgBoss from 'pg-boss'
+import { Connection } from '../db/connection.js'
 import { explainMissingRight, toDatabaseError } from '../db/connection-error.js'
 import type { Logger } from '../logging/logger.js'
 import type { RunMode, RunTrigger } from '../sync/run-summary.js'
@@ -104,8 +105,8 @@ export interface RunQueue {
  * Opens the queue, and creates its schema where there is none, in one process at a time.
  *
  * Waiting runs are unique per account (policy `short`, and `JOIN_WAITING` for those that wait for a retry). Runs under way
- * are not: with pg-boss's stricter policies one busy account can block the fetching for all. The account lock makes sure that
- * no account runs twice at a time.
+ * are not: with pg-boss's stricter policies one busy account can block the fetching for all. The running record of an account
+ * makes sure that it does not run twice at a time.
  *
  * @throws DatabaseError when the server cannot be reached, or a right is missing; it names the statements that grant it.
  */
@@ -156,31 +157,43 @@ export async function openRunQueue(databaseUrl: string, log: Logger): Promise<Ru
   }
 }
 
-/** Creates what is missing and starts pg-boss, one process at a time: of several at once pg-boss lets some end in a deadlock. */
+/**
+ * Creates what is missing and starts pg-boss, one process at a time: of several at once pg-boss lets some end in a deadlock.
+ * Each step is a transaction that holds a lock, which ends with it behind any proxy.
+ */
 async function setUp(databaseUrl: string, boss: PgBoss): Promise<void> {
-  const client = new Client({
+  const client = new Connection({
     connectionString: databaseUrl,
-    connectionTimeoutMillis: 10_000,
     application_name: 'spidra-sync queue',
+    // Longer than the lock's own limit.
+    deadlineMs: 90_000,
   })
-  // Without a listener a lost connection would end the process; the query under way rejects as well.
-  client.on('error', () => {})
   try {
     await client.connect()
-    // A process that hangs during its own set-up must not block the others for ever without a message.
-    await client.query("SET lock_timeout = '60s'")
-    // A session lock: it is released with the connection, however this ends.
-    await client.query('SELECT pg_advisory_lock($1)', [SETUP_LOCK])
-    await createTables(client)
-    await boss.start()
-    await createQueues(boss)
+    await underLock(client, () => createTables(client))
+    await underLock(client, async () => {
+      await boss.start()
+      await createQueues(boss)
+    })
   } catch (error) {
-    // The failed statement may have left its transaction open.
-    await client.query('ROLLBACK').catch(() => {})
     const explained = await explainMissingRight(error, client, databaseUrl, [QUEUE_SCHEMA])
     throw explained ?? toDatabaseError(error, databaseUrl) ?? error
   } finally {
     await client.end().catch(() => {})
+  }
+}
+
+async function underLock(client: Client, work: () => Promise<void>): Promise<void> {
+  await client.query('BEGIN')
+  try {
+    // A process that hangs during its own set-up must not block the others for ever without a message.
+    await client.query("SET LOCAL lock_timeout = '60s'")
+    await client.query('SELECT pg_advisory_xact_lock($1)', [SETUP_LOCK])
+    await work()
+    await client.query('COMMIT')
+  } catch (error) {
+    await client.query('ROLLBACK').catch(() => {})
+    throw error
   }
 }
 

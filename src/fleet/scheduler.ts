@@ -1,6 +1,6 @@
 import { TIMING } from '../config/scale.js'
-import { isAccountRunning } from '../db/account-lock.js'
 import type { Database } from '../db/client.js'
+import { isAccountRunning } from '../db/run-lease.js'
 import { saveNextRun } from '../db/sync-state.js'
 import type { Logger } from '../logging/logger.js'
 import { type Schedules, startSchedules } from '../scheduler/schedules.js'
@@ -9,6 +9,9 @@ import type { RunQueue } from './run-queue.js'
 
 /** Time between two clean-ups of the queue, in milliseconds. */
 const CLEAN_EVERY_MS = 60_000
+
+/** How far apart the ticks of two schedulers can be, in milliseconds: a run that began since then does the work of both. */
+const TICK_DIFFERENCE_MS = 2_000
 
 /** An account and its schedule. */
 export interface ScheduledAccount {
@@ -59,7 +62,7 @@ export function startScheduler(options: SchedulerOptions): Scheduler {
 
   async function put(account: string, mode: RunMode, trigger: RunTrigger): Promise<void> {
     // A full run is worth waiting for the run under way: its next tick may be a day off.
-    if (mode === 'incremental' && (await isAccountRunning(db, account))) return
+    if (mode === 'incremental' && (await isAccountRunning(db, account, { startedWithinMs: TICK_DIFFERENCE_MS }))) return
     const isNew = await queue.put({ account, mode, trigger })
     log.debug({ account, mode, trigger, isNew }, 'run due')
     await saveNextRun(db, account, scheduled.get(account)?.schedules.nextRun() ?? null)

@@ -191,7 +191,7 @@ function toRateLimit(state: SyncState): StatusReport['rateLimit'] {
 }
 
 function toRunReport(run: SyncRun, now: Date): RunReport {
-  const { account: _account, worker: _worker, statusReason, errorCode, ...shown } = run
+  const { account: _account, worker: _worker, pidNamespace: _pidNamespace, statusReason, errorCode, ...shown } = run
   return {
     ...shown,
     id: String(run.id),

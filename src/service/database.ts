@@ -26,16 +26,16 @@ export async function openConfiguredDatabase(
   { databaseUrl }: Pick<Config<string | null>, 'databaseUrl'>,
   options: { readonly workingDirectory: string; readonly log: Logger; readonly signal: AbortSignal },
 ): Promise<OpenDatabase> {
+  const { log, signal } = options
   if (databaseUrl !== null) {
-    const db = openDatabase(databaseUrl)
+    const db = openDatabase(databaseUrl, { signal })
     return { db, databaseUrl, close: () => db.$disconnect() }
   }
   const { openEmbeddedPostgres } = await import('../db/embedded/postgres.js')
-  const { log, signal } = options
   const directory = join(options.workingDirectory, EMBEDDED_DIRECTORY)
   const embedded = await openEmbeddedPostgres({ directory, log, signal })
   log.warn({ directory: embedded.directory, port: embedded.port }, 'no DATABASE_URL: using the embedded postgres')
-  const db = openDatabase(embedded.url)
+  const db = openDatabase(embedded.url, { signal })
   return {
     db,
     databaseUrl: embedded.url,

@@ -19,14 +19,20 @@ export interface Service extends AsyncDisposable {
   readonly http: HttpServer | null
 }
 
+/** The database of a service. */
+export interface ServiceDatabase extends OpenDatabase {
+  /** Brings the tables up to date; no run begins before it resolves. Default: they are. */
+  readonly prepare?: () => Promise<void>
+}
+
 /**
- * Starts schedules, alerts and HTTP for one account, on a migrated database.
+ * Starts HTTP, prepares the database, and starts schedules and alerts for one account.
  *
  * @param options `onRun` is called with the summary of each run
  */
 export async function startService(
   context: CommandContext,
-  database: OpenDatabase,
+  database: ServiceDatabase,
   { onRun }: { readonly onRun?: (summary: RunSummary) => void } = {},
 ): Promise<Service> {
   const { config, account, log, version } = context
@@ -54,6 +60,10 @@ export async function startService(
     dashboard: { account, accounts: () => [account], read: (filters) => readDashboard(db, filters) },
   })
   if (http !== null) log.info({ url: http.url }, 'http server listens')
+  await database.prepare?.().catch(async (error: unknown) => {
+    await http?.close()
+    throw error
+  })
 
   const alerts = startAlertWatch({
     db,

@@ -42,7 +42,9 @@ export async function readEverything(pass: Pass, first: Page): Promise<SyncResul
     const end = await readSlice(pass, position, head, refresh)
     await pass.writer.drain()
     // A first pass may wait for its budget for hours. Until then its days would be aggregated by every query.
-    await refreshDailyTotals(pass.db, pass.run.account)
+    await refreshDailyTotals(pass.db, pass.run.account).catch((err: unknown) =>
+      pass.log.warn({ err }, 'daily sums could not be kept'),
+    )
     if (end === 'end') return closePass(pass, position, { head, hasReadAll })
     if (end !== 'until') return withoutCounts(pass, end)
     if (pass.mustYield()) throw new YieldError()

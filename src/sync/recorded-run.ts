@@ -2,12 +2,13 @@ import { setMaxListeners } from 'node:events'
 import type { Logger } from 'pino'
 import type { ListSource } from '../config/accounts.js'
 import type { SyncSizes, Timing } from '../config/scale.js'
-import { LockLostError, lockAccount } from '../db/account-lock.js'
 import type { Database } from '../db/client.js'
+import { STATEMENT_DEADLINE_MS } from '../db/connection.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { refreshDailyTotals } from '../db/housekeeping.js'
 import { withRetries } from '../db/retry.js'
-import { beatRun, finishRun, RunClosedError, type RunEnd, type RunKey, startRun } from '../db/sync-runs.js'
+import { beatRun, startRun } from '../db/run-lease.js'
+import { finishRun, RunClosedError, type RunEnd, type RunKey, saveRunMode } from '../db/sync-runs.js'
 import { openSyncState } from '../db/sync-state.js'
 import { errorCodeOf } from '../logging/error-code.js'
 import type { SpidraClient } from '../spidra/client.js'
@@ -22,7 +23,7 @@ import { runSync } from './run-sync.js'
 
 export interface RecordedRunOptions {
   readonly db: Database
-  /** For the connection that holds the account lock. */
+  /** For error messages. */
   readonly databaseUrl: string
   /** Makes the client of this run; its attempts and waits go to the run's counters. */
   readonly createClient: (counters: Counters, log: Logger) => SpidraClient
@@ -48,6 +49,12 @@ export interface RecordedRunOptions {
   readonly onPage?: (page: Page) => void
 }
 
+/**
+ * Longest time without a request or a wait in a run that advances, in milliseconds: a request may take its whole timeout, and
+ * a few statements theirs.
+ */
+const LONGEST_SILENCE_MS = 4 * STATEMENT_DEADLINE_MS
+
 /** A run and, where it failed, the error. The record is closed either way. */
 export interface RecordedRun {
   readonly summary: RunSummary
@@ -55,29 +62,24 @@ export interface RecordedRun {
 }
 
 /**
- * Runs once for the account, under its lock and with a record in `spidra.sync_runs`. The run is skipped where another
- * worker holds the lock. A failed or aborted run is a value, not an exception, even if its record could not be written.
+ * Runs once for the account, with a record in `spidra.sync_runs`. The run is skipped where another worker has a running
+ * record. A failed or aborted run is a value, not an exception, even if its record could not be written.
  */
 export async function recordRun(options: RecordedRunOptions): Promise<RecordedRun> {
   const { db, databaseUrl, account, trigger, worker } = options
   const startedAt = performance.now()
   try {
-    const lock = await lockAccount(databaseUrl, db, account, options.timing.deadAfterMs)
-    if (lock === null) {
-      options.log.info({ account }, 'run skipped: another worker holds the account')
+    const retryingDb = withRetries(db, { signal: options.signal, onRetry: logRetry(options, options.log) })
+    await closeLeftRecord(db, retryingDb, account)
+    const run = await startRun(retryingDb, { account, mode: options.mode, trigger, worker }, options.timing.deadAfterMs)
+    if (run === null) {
+      options.log.info({ account }, 'run skipped: another worker runs the account')
       return {
         summary: summarize(options, null, startedAt, createCounters(), { ...NO_ENDING, status: 'skipped' }),
         error: null,
       }
     }
-    try {
-      const retryingDb = withRetries(db, { signal: options.signal, onRetry: logRetry(options, options.log) })
-      const mode = modeOf(options.mode, await openSyncState(retryingDb, account))
-      const run = await startRun(retryingDb, { account, mode, trigger, worker })
-      return await runUnderLock({ ...options, mode }, run, lock.lost, startedAt)
-    } finally {
-      await lock.release()
-    }
+    return await runAndClose(options, run, startedAt)
   } catch (thrown) {
     const error = toRunError(thrown, databaseUrl)
     const ending = { ...NO_ENDING, ...endingOf(error, options.signal.aborted) }
@@ -85,26 +87,23 @@ export async function recordRun(options: RecordedRunOptions): Promise<RecordedRu
   }
 }
 
-async function runUnderLock(
-  options: RecordedRunOptions,
-  run: RunKey,
-  lockLost: AbortSignal,
-  startedAt: number,
-): Promise<RecordedRun> {
+async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: number): Promise<RecordedRun> {
   const log = options.log.child({ runId: String(run.id), account: run.account })
-  const { mode, trigger } = options
-  log.info({ mode, trigger }, 'run started')
   const counters = createCounters()
   const client = options.createClient(counters, log)
-  const heart = startHeartbeat(options.db, run, counters, options.timing.heartbeatMs)
-  const signal = AbortSignal.any([options.signal, lockLost, heart.stopped])
+  const heart = startHeartbeat(options.db, run, counters, options.timing.heartbeatMs, log)
+  const signal = AbortSignal.any([options.signal, heart.stopped])
   // Every request in flight adds a listener.
   setMaxListeners(0, signal)
   const db = withRetries(options.db, { signal, onRetry: logRetry(options, log) })
+  let { mode } = options
   let ending: Ending
   let openUnread = 0
   let error: Error | null = null
   try {
+    mode = modeOf(mode, await openSyncState(db, run.account))
+    if (mode !== options.mode) await saveRunMode(db, run, mode)
+    log.info({ mode, trigger: options.trigger }, 'run started')
     const { pagesPerRun, timing, sizes, onPage = () => {} } = options
     await assertOwnList({ db, client, account: run.account, source: options.source, signal })
     const result = await runSync({
@@ -136,7 +135,7 @@ async function runUnderLock(
     await client.close()
   }
   await closeRecord(options, run, { ...counters, ...ending }, log)
-  return { summary: { ...summarize(options, run, startedAt, counters, ending), openUnread }, error }
+  return { summary: { ...summarize({ ...options, mode }, run, startedAt, counters, ending), openUnread }, error }
 }
 
 /** How a run ended, without its counters. */
@@ -146,16 +145,14 @@ const NO_ENDING = { listedTotal: null, storedTotal: null, statusReason: null, er
 
 function endingOf(error: Error, isStopped: boolean): Pick<RunEnd, 'status' | 'errorCode' | 'errorMessage'> {
   if (isStopped) return { status: 'aborted', errorCode: 'stopped', errorMessage: 'The worker was asked to stop' }
-  const isGivenUp = [RunClosedError, LockLostError, YieldError].some((kind) => error instanceof kind)
+  const isGivenUp = [RunClosedError, YieldError].some((kind) => error instanceof kind)
   const errorCode = errorCodeOf(error) ?? 'internal'
   return { status: isGivenUp ? 'aborted' : 'failed', errorCode, errorMessage: error.message }
 }
 
 /** The thrown value as an error of the boundary that it came from. */
 function toRunError(thrown: unknown, databaseUrl: string): Error {
-  if (thrown instanceof SpidraError || thrown instanceof RunClosedError || thrown instanceof LockLostError) {
-    return thrown
-  }
+  if (thrown instanceof SpidraError || thrown instanceof RunClosedError) return thrown
   return toDatabaseError(thrown, databaseUrl) ?? (thrown instanceof Error ? thrown : new Error(String(thrown)))
 }
 
@@ -191,27 +188,60 @@ function summarize(
   }
 }
 
-/** Writes the heartbeat of the run and its counters every `everyMs`; `stopped` aborts when another worker closed the run. */
+/**
+ * Writes the heartbeat of the run and its counters every `everyMs`, as long as the run advances: its counters change, or it
+ * waits for as long as it announced. `stopped` aborts when another worker closed the run.
+ */
 function startHeartbeat(
   db: Database,
   run: RunKey,
   counters: Counters,
   everyMs: number,
+  log: Logger,
 ): { readonly stopped: AbortSignal; stop(): void } {
   const stopper = new AbortController()
+  let last = { ...counters }
+  let silentUntil = performance.now() + LONGEST_SILENCE_MS
+  let isSilent = false
+
+  function isAdvancing(): boolean {
+    const now = performance.now()
+    if (JSON.stringify(counters) !== JSON.stringify(last)) {
+      silentUntil = Math.max(silentUntil, now + LONGEST_SILENCE_MS + counters.waitedMs - last.waitedMs)
+      last = { ...counters }
+    }
+    return now < silentUntil
+  }
+
   const timer = setInterval(() => {
-    beatRun(db, run, counters).then(
-      (isAlive) => isAlive || stopper.abort(new RunClosedError(run)),
+    if (!isAdvancing()) {
+      if (!isSilent) log.error({ silentSeconds: LONGEST_SILENCE_MS / 1000 }, 'run no longer advances')
+      isSilent = true
+      return
+    }
+    isSilent = false
+    beatRun(db, run, counters).catch((error: unknown) => {
       // A database that is away also fails the merges, which report it.
-      () => {},
-    )
+      if (error instanceof RunClosedError) stopper.abort(error)
+    })
   }, everyMs)
   return { stopped: stopper.signal, stop: () => clearInterval(timer) }
 }
 
+/** Ends of runs that could not be recorded, by pool and account. */
+const leftRecords = new WeakMap<Database, Map<string, { readonly run: RunKey; readonly end: RunEnd }>>()
+
+/** Closes the record that the account's last run of this process left: nobody else knows that it has ended. */
+async function closeLeftRecord(pool: Database, db: Database, account: string): Promise<void> {
+  const left = leftRecords.get(pool)?.get(account)
+  if (left === undefined) return
+  await finishRun(db, left.run, left.end)
+  leftRecords.get(pool)?.delete(account)
+}
+
 /**
  * Closes the record of a run. It waits a few seconds for a database server that restarts. If the server stays away, the
- * next holder of the lock closes the record.
+ * next run of the account closes the record.
  *
  * @param options the signal ends the waiting, not the writing.
  */
@@ -226,5 +256,7 @@ export async function closeRecord(
     if (!(await finishRun(retryingDb, run, end))) log.warn('record of the run was closed by another worker')
   } catch (err) {
     log.warn({ err }, 'record of the run could not be closed; the next run closes it')
+    const left = leftRecords.get(db) ?? new Map()
+    leftRecords.set(db, left.set(run.account, { run, end }))
   }
 }

@@ -28,7 +28,7 @@ export interface VerifyReport {
 
 /**
  * Reads pages again, random ones and those where the sweep goes on, and compares their jobs with the table field by
- * field. Merges nothing. The caller holds the account lock, so that no run changes the table meanwhile.
+ * field. Merges nothing. A run that begins meanwhile stores newer answers: of jobs that changed, which count as moved.
  *
  * @throws SpidraError when a page could not be had.
  */

@@ -7,6 +7,7 @@ const CALM: AlertFacts = {
   asOf: '2026-03-01T12:00:00.000000Z',
   failures: NONE,
   refusals: NONE,
+  stalled: null,
   verdict: { runId: '7', status: 'complete', reason: null },
   lastCompleteAt: '2026-03-01T11:58:00.000Z',
   lagSeconds: 120,
@@ -26,6 +27,7 @@ const kinds = (change: Partial<AlertFacts>) => firing(change).map(({ kind }) => 
 test('decides every kind; without trouble none fires', () => {
   expect(decide({}).map(({ kind, state }) => `${kind} ${state}`)).toEqual([
     'runs_failing resolved',
+    'run_stalled resolved',
     'key_refused resolved',
     'run_partial resolved',
     'stale resolved',
@@ -61,6 +63,16 @@ describe('failed runs', () => {
 
     expect(kinds({ verdict, failures: failed(3) })).toEqual(['runs_failing', 'run_partial'])
   })
+})
+
+test('a run that no longer advances is reported with its worker', () => {
+  expect(firing({ stalled: { runId: '9', worker: 'host:42', silentSeconds: 95 } })).toEqual([
+    {
+      ...{ kind: 'run_stalled', state: 'firing' },
+      summary: 'Run 9 of host:42 has not advanced for 95 seconds, and no other worker took over.',
+      details: { runId: '9', worker: 'host:42', silentSeconds: 95 },
+    },
+  ])
 })
 
 describe('a refusal', () => {

@@ -168,7 +168,7 @@ describe('the database', () => {
     expect(await terminate(service)).toMatchObject({ code: 0, stderr: '' })
   })
 
-  test('cut off in mid-run: the next run closes the record that could not be closed', async () => {
+  test('cut off in mid-run: the next run closes the record that could not be closed, as it ended', async () => {
     await using database = await createCliDatabase()
     await using relay = await openRelay(database.url)
     await using api = await simulate({ beforeAnswer: ({ number }) => (number === 2 ? relay.cut() : undefined) })
@@ -179,7 +179,7 @@ describe('the database', () => {
 
     await service.says(/"status":"complete"/)
     const [first, ...others] = await runs(database)
-    expect(first).toMatchObject({ trigger: 'startup', status: 'aborted' })
+    expect(first).toMatchObject({ trigger: 'startup', status: 'failed', error_code: 'unreachable' })
     expect(others).not.toContainEqual(expect.objectContaining({ status: 'running', trigger: 'startup' }))
     expect(await terminate(service)).toMatchObject({ code: 0, stderr: '' })
   })

@@ -79,6 +79,8 @@ test('docker stop in mid-run ends it within the grace, with 0, and the run is re
 }, async () => {
   const worker = await containerOf('worker')
   await query('DELETE FROM spidra.sync_state')
+  // A run over this list takes a second only, so it has to wait for a lock.
+  const locked = query('BEGIN; LOCK TABLE spidra.batch_jobs IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(20); COMMIT')
   await until('a run under way', newestRun, (status) => status === 'running')
   const startedAt = performance.now()
   await docker('stop', '--time', '15', worker)
@@ -86,4 +88,5 @@ test('docker stop in mid-run ends it within the grace, with 0, and the run is re
   expect(performance.now() - startedAt).toBeLessThan(12_000)
   expect(await docker('inspect', '--format', '{{.State.ExitCode}}', worker)).toBe('0')
   expect(await newestRun()).toBe('aborted')
+  await locked
 })

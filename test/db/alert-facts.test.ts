@@ -27,9 +27,28 @@ test('are null or zero for an account without runs', async () => {
 
   expect(await facts()).toEqual({
     ...{ asOf: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/), failures: NONE, refusals: NONE },
-    ...{ verdict: null, lastCompleteAt: null, lagSeconds: null, stuckJobs: 0, stuckUuids: [], stuckAfterHours: 0 },
+    ...{
+      stalled: null,
+      verdict: null,
+      lastCompleteAt: null,
+      lagSeconds: null,
+      stuckJobs: 0,
+      stuckUuids: [],
+      stuckAfterHours: 0,
+    },
     openRejections: 0,
   })
+})
+
+test('a running record is stalled a minute and a half after its last heartbeat', async () => {
+  await ran('default', 'running')
+  const silent = (seconds: number) =>
+    sql('UPDATE spidra.sync_runs SET heartbeat_at = now() - make_interval(secs => $1)', [seconds])
+  await silent(89)
+  expect((await facts()).stalled).toBeNull()
+  await silent(91)
+
+  expect((await facts()).stalled).toEqual({ runId: '1', worker: 'worker:1', silentSeconds: 91 })
 })
 
 describe('failures', () => {

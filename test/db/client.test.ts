@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { isReadOnly, openDatabase } from '../../src/db/client.js'
-import { startRun } from '../../src/db/sync-runs.js'
 import { saveNextRun } from '../../src/db/sync-state.js'
+import { openRun } from '../support/job-rows.js'
 import { createTestDatabase } from '../support/test-database.js'
 
 test.each(['Asia/Tokyo', 'America/New_York', 'UTC'])(
@@ -14,7 +14,7 @@ test.each(['Asia/Tokyo', 'America/New_York', 'UTC'])(
     try {
       const at = new Date('2026-03-01T12:00:00.123Z')
       await saveNextRun(db, 'default', at)
-      const run = await startRun(db, { account: 'default', mode: 'full', trigger: 'manual', worker: 'test:1' })
+      const run = await openRun(db)
 
       expect((await db.syncState.findUniqueOrThrow({ where: { account: 'default' } })).nextRunAt).toEqual(at)
       const [raw] = await db.$queryRaw<{ nextRunAt: Date }[]>`SELECT next_run_at AS "nextRunAt" FROM spidra.sync_state`

@@ -153,7 +153,7 @@ test('returns null for an error that is not about the database', () => {
 })
 
 test('explains an error only once', () => {
-  const error = new DatabaseError(adminUrl, { code: 'pooled' })
+  const error = new DatabaseError(adminUrl, { code: 'busy' })
 
   expect(toDatabaseError(error, adminUrl)).toBe(error)
 })

@@ -6,11 +6,15 @@ test('deletes old runs, events and resolved rejections of the account, and nothi
   await using database = await createTestDatabase()
   const { sql, db } = database
   for (const account of ['ours', 'others']) {
+    await sql(
+      `INSERT INTO spidra.sync_runs (account, mode, trigger, status, started_at, worker)
+       VALUES ($1, 'full', 'manual', 'running', now() - interval '401 days', 'a:1')`,
+      [account],
+    )
     for (const age of [399, 401]) {
       await sql(
         `INSERT INTO spidra.sync_runs (account, mode, trigger, status, started_at, finished_at, worker)
-         VALUES ($1, 'full', 'manual', 'complete', now() - make_interval(days => $2), now() - make_interval(days => $2), 'a:1'),
-                ($1, 'full', 'manual', 'running', now() - make_interval(days => $2), NULL, 'a:1')`,
+         VALUES ($1, 'full', 'manual', 'complete', now() - make_interval(days => $2), now() - make_interval(days => $2), 'a:1')`,
         [account, age],
       )
       await sql(
@@ -36,7 +40,19 @@ test('deletes old runs, events and resolved rejections of the account, and nothi
      FROM (VALUES ('ours'), ('others')) AS a(account) ORDER BY account DESC`,
   )
   expect(left).toEqual([
-    { account: 'ours', runs: 3, events: 1, rejections: 3 },
-    { account: 'others', runs: 4, events: 2, rejections: 4 },
+    { account: 'ours', runs: 2, events: 1, rejections: 3 },
+    { account: 'others', runs: 3, events: 2, rejections: 4 },
   ])
+})
+
+test('deletes in portions, to the last row', async () => {
+  await using database = await createTestDatabase()
+  const { sql, db } = database
+  await sql(
+    `INSERT INTO spidra.batch_job_events (uuid, account, run_id, kind, observed_at)
+     SELECT gen_random_uuid(), 'ours', 1, 'progressed', now() - interval '2 days' FROM generate_series(1, 7)`,
+  )
+
+  expect(await pruneHistory(db, 'ours', 1, 3)).toEqual({ runs: 0, events: 7, rejections: 0 })
+  expect(await sql('SELECT id FROM spidra.batch_job_events')).toEqual([])
 })

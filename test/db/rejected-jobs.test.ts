@@ -67,7 +67,8 @@ const REASONS_TO_WRITE: readonly {
 ]
 
 test.each(REASONS_TO_WRITE)('writes a rejection again when $what', async ({ change, meanwhile, keepsRun = false }) => {
-  await keepRejectedJobs(db, await openRun(db), [withUuid(1), withUuid(2)])
+  const earlier = await openRun(db)
+  await keepRejectedJobs(db, earlier, [withUuid(1), withUuid(2)])
   await sql(
     `UPDATE spidra.rejected_jobs SET first_rejected_at = '2020-01-01Z', last_rejected_at = now() - interval '1 h'`,
   )
@@ -77,8 +78,8 @@ test.each(REASONS_TO_WRITE)('writes a rejection again when $what', async ({ chan
   await keepRejectedJobs(db, run, [withUuid(1, change), withUuid(2)])
 
   expect(await readRejections()).toMatchObject([
-    { ...withUuid(1, change), run_id: `${keepsRun ? run.id - 1n : run.id}`, resolved_at: null },
-    { ...withUuid(2), run_id: `${run.id - 1n}` },
+    { ...withUuid(1, change), run_id: `${keepsRun ? earlier.id : run.id}`, resolved_at: null },
+    { ...withUuid(2), run_id: `${earlier.id}` },
   ])
   expect(
     await sql(`

@@ -55,6 +55,6 @@ test('has all partial indexes, which Prisma does not know', async () => {
     'CREATE UNIQUE INDEX rejected_jobs_fingerprint_key ON spidra.rejected_jobs USING btree (account, fingerprint) WHERE (uuid IS NULL)',
     'CREATE INDEX rejected_jobs_open_idx ON spidra.rejected_jobs USING btree (account) WHERE (resolved_at IS NULL)',
     'CREATE UNIQUE INDEX rejected_jobs_uuid_key ON spidra.rejected_jobs USING btree (account, uuid) WHERE (uuid IS NOT NULL)',
-    "CREATE INDEX sync_runs_running_idx ON spidra.sync_runs USING btree (account) WHERE (status = 'running'::text)",
+    "CREATE UNIQUE INDEX sync_runs_lease_idx ON spidra.sync_runs USING btree (account) WHERE (status = 'running'::text)",
   ])
 })

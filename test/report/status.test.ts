@@ -151,8 +151,8 @@ test('reads the firing alerts of the account, oldest first, and no resolved ones
 test('sums up the requests of the runs of the UTC day', async () => {
   await using database = await createTestDatabase()
   await database.sql(`
-    INSERT INTO spidra.sync_runs (account, mode, trigger, worker, started_at, requests, retries, waited_ms)
-    SELECT account, 'full', 'manual', 'worker:1', started_at::timestamptz, requests, 1, 2147483647
+    INSERT INTO spidra.sync_runs (account, mode, trigger, worker, status, started_at, requests, retries, waited_ms)
+    SELECT account, 'full', 'manual', 'worker:1', 'complete', started_at::timestamptz, requests, 1, 2147483647
     FROM (VALUES ('default', '2026-02-28T23:59:59.999Z', 1), ('default', '2026-03-01T00:00:00Z', 20),
       ('default', '2026-03-01T11:00:00Z', 300), ('other', '2026-03-01T11:00:00Z', 4000)) AS run (account, started_at, requests)`)
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { mergeJobs } from '../../src/db/batch-jobs.js'
+import { openDatabase } from '../../src/db/client.js'
 import { refreshDailyTotals } from '../../src/db/housekeeping.js'
 import { openTransaction, untilBlocked } from '../support/blocking.js'
 import { compareDays } from '../support/daily-model.js'
@@ -138,3 +139,30 @@ test('a merge that is rolled back leaves the day and its mark as they were', asy
   expect(await staleDays()).toEqual([])
   await expectExact()
 })
+
+test('days are computed in portions, which are halved where a statement may not take that long', async () => {
+  await mergeJobs(
+    db,
+    await openRun(db),
+    jobRows(20, (number) => ({ createdAt: `2026-03-${String(number).padStart(2, '0')}T00:00:00Z` })),
+  )
+  expect(await refreshDailyTotals(db, 'default', 7)).toBe(20)
+
+  await sql('UPDATE spidra.batch_jobs SET total_urls = total_urls + 1')
+  // Each day takes 30 ms, so a statement may compute three of them.
+  await sql(`CREATE FUNCTION spidra.wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.03); RETURN NEW; END';
+    CREATE TRIGGER wait BEFORE INSERT ON spidra.daily_totals FOR EACH ROW EXECUTE FUNCTION spidra.wait()`)
+  await using impatient = await openImpatient()
+
+  expect(await refreshDailyTotals(impatient.db, 'default', 16)).toBe(20)
+  expect(await sql('SELECT count(*)::integer AS days FROM spidra.stale_days')).toEqual([{ days: 0 }])
+  await sql('DROP TRIGGER wait ON spidra.daily_totals')
+})
+
+/** A pool whose statements end after 100 ms. */
+async function openImpatient() {
+  const url = new URL(database.url)
+  url.searchParams.set('options', '-c statement_timeout=100')
+  const impatient = openDatabase(url.href)
+  return { db: impatient, [Symbol.asyncDispose]: () => impatient.$disconnect() }
+}

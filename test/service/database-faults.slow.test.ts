@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import type { Simulator } from '../../src/simulator/server.js'
 import { hold, untilBlocked } from '../support/blocking.js'
@@ -6,6 +7,7 @@ import { createCliDatabase } from '../support/cli-database.js'
 import { type FaultedService, startFaultedService } from '../support/faulted-service.js'
 import { startOwnPostgres } from '../support/own-postgres.js'
 import { raiseOn } from '../support/raising-trigger.js'
+import { openRelay } from '../support/relay.js'
 import type { TestDatabase } from '../support/test-database.js'
 
 /** What goes on on the list while nobody can write it down. */
@@ -45,28 +47,82 @@ async function expectSound(service: FaultedService, { sql }: Pick<TestDatabase, 
 const failures = ({ answers }: FaultedService) =>
   new Set(answers.flatMap(({ failing }) => Object.entries(failing).map(([name, detail]) => `${name} ${detail}`)))
 
-test.each([
-  ['all connections', '^spidra-sync', /^(lock_lost|unreachable)$/],
-  ['the connection of the lock', '^spidra-sync lock$', /^lock_lost$/],
-])(
-  '%s ended in mid-run: one line says so, and the next run is complete',
-  { timeout: 120_000 },
-  async (_, names, code) => {
-    await using database = await createCliDatabase()
-    await using service = await startFaultedService(database, async (api) => {
-      moveList(api)
-      await endConnections(database, names)
-    })
-    await service.process.says(/"msg":"run (failed|aborted)"/)
+test('all connections ended in mid-run: one line says so, and the next run is complete', {
+  timeout: 120_000,
+}, async () => {
+  await using database = await createCliDatabase()
+  await using service = await startFaultedService(database, async (api) => {
+    moveList(api)
+    await endConnections(database, '^spidra-sync')
+  })
+  await service.process.says(/"msg":"run (failed|finished)"/)
 
-    await service.recovered()
+  await service.recovered()
 
-    const failure = await firstFailure(database)
-    expect(failure?.code).toMatch(code)
-    expect(failure?.message).toMatch(/^The connection that holds the lock [^\n]+|Cannot reach [^\n]+$/)
-    await expectSound(service, database)
-  },
-)
+  // A run that waits for an answer of the API meanwhile goes on with new connections.
+  expect((await firstFailure(database))?.message ?? 'Cannot reach none').toMatch(/^Cannot reach [^\n]+$/)
+  await expectSound(service, database)
+})
+
+test('a connection that became silent costs one run: it fails after its deadline, and the next one is complete', {
+  timeout: 180_000,
+}, async () => {
+  await using database = await createCliDatabase()
+  await using relay = await openRelay(database.url)
+  await using service = await startFaultedService({ ...database, url: relay.url }, async (api) => {
+    moveList(api)
+    relay.forget()
+  })
+  const forgottenAt = performance.now()
+  await service.process.says(/"msg":"run failed"/)
+
+  expect(performance.now() - forgottenAt).toBeLessThan(50_000)
+  await service.recovered()
+  expect(await firstFailure(database)).toMatchObject({
+    code: 'no_answer',
+    message: expect.stringMatching(/^Postgres at \S+ did not answer a statement in time \(no answer [^\n]+$/),
+  })
+  await expectSound(service, database)
+})
+
+test('a stop while a connection is silent ends the process within its grace, and closes the record', {
+  timeout: 120_000,
+}, async () => {
+  await using database = await createCliDatabase()
+  await using relay = await openRelay(database.url)
+  let reach = () => {}
+  const reached = new Promise<void>((resolve) => {
+    reach = resolve
+  })
+  await using service = await startFaultedService({ ...database, url: relay.url }, async () => {
+    relay.forget()
+    reach()
+  })
+  await reached
+  await setTimeout(500)
+  service.process.kill('SIGTERM')
+
+  expect(await service.process.ended).toMatchObject({ code: 0 })
+  expect(await firstFailure(database)).toMatchObject({ status: 'aborted', code: 'stopped' })
+  expect(await database.sql(`SELECT id FROM spidra.sync_runs WHERE status = 'running'`)).toEqual([])
+})
+
+test('a table that stays locked fails the run after its deadline, and leaves no statement waiting', {
+  timeout: 180_000,
+}, async () => {
+  await using database = await createCliDatabase()
+  let locked: Awaited<ReturnType<typeof hold>> | null = null
+  await using service = await startFaultedService(database, async () => {
+    locked = await hold(database, 'LOCK TABLE spidra.batch_jobs IN ACCESS EXCLUSIVE MODE')
+  })
+  await service.process.says(/"msg":"run failed"/)
+  const lock = locked ?? expect.fail('no lock')
+  await (lock as Awaited<ReturnType<typeof hold>>).release()
+
+  await service.recovered()
+  expect(await firstFailure(database)).toMatchObject({ code: 'no_answer' })
+  await expectSound(service, database)
+})
 
 test('the connections of the pool ended in mid-run: the list is stored whole all the same', {
   timeout: 120_000,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { startRun } from '../../src/db/sync-runs.js'
+import { startRun } from '../../src/db/run-lease.js'
 import { isFullRunLeft } from '../../src/service/account-run.js'
 import type { RunMode, RunStatus } from '../../src/sync/run-summary.js'
 import { shareTestDatabase } from '../support/shared-database.js'

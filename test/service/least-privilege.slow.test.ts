@@ -2,11 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { Client } from 'pg'
 import { describe, expect, test } from 'vitest'
-import { lockAccount } from '../../src/db/account-lock.js'
-import { openDatabase } from '../../src/db/client.js'
 import { startSimulator } from '../../src/simulator/server.js'
 import { API_KEY, DATABASE_PASSWORD, runCli, startCli } from '../support/cli.js'
-import { openRun } from '../support/job-rows.js'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js'
 
 /** The SQL of the documentation: the worker's role first, then a reader's. */
@@ -116,23 +113,6 @@ test('the role of the documentation is all that the worker needs', { timeout: 12
       [database.names.spidra_sync],
     ),
   ).toEqual([{ schema: 'spidra' }, { schema: 'spidra_reporting' }])
-})
-
-test('that role may end a dead worker of its own and take the account over', async () => {
-  await using database = await createBareDatabase()
-  await database.follow(WORKER_SQL)
-  const url = database.urlOf('spidra_sync')
-  await runCli(['migrate'], { env: { DATABASE_URL: url } })
-  await using pool = { db: openDatabase(url), [Symbol.asyncDispose]: () => pool.db.$disconnect() }
-  const dead = await lockAccount(url, pool.db, 'default')
-  await openRun(pool.db)
-  await database.sql(`UPDATE spidra.sync_runs SET heartbeat_at = now() - interval '2 minutes'`)
-
-  const heir = await lockAccount(url, pool.db, 'default')
-
-  expect(heir).not.toBeNull()
-  expect(dead?.lost.aborted).toBe(true)
-  await heir?.release()
 })
 
 test('the reader of the documentation reads every view, later ones too, and nothing else', async () => {

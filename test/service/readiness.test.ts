@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { type Database, openDatabase } from '../../src/db/client.js'
 import { checkReadiness, decideFreshness } from '../../src/service/readiness.js'
+import { openRun } from '../support/job-rows.js'
 import { openRelay } from '../support/relay.js'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js'
 
@@ -67,8 +68,28 @@ test('tells a refusal from no answer, and names the server in neither', async ()
 const MINUTE_MS = 60_000
 const NOW = new Date('2026-03-01T12:00:00Z')
 const ago = (minutes: number, ms = 0) => new Date(NOW.getTime() - minutes * MINUTE_MS - ms)
-const NOTHING = { lastCompleteAt: null, failingSince: null, running: null }
+const NOTHING = { lastCompleteAt: null, failingSince: null, running: null, stalledSince: null }
 const EVERY_FIVE = { intervalMs: 5 * MINUTE_MS }
+
+test('a run that hangs makes a fresh table not ready, until another worker takes over', async () => {
+  await using database = await createTestDatabase()
+  await openRun(database.db)
+  const silent = (seconds: number) =>
+    database.sql(
+      `UPDATE spidra.sync_runs SET heartbeat_at = now() - make_interval(secs => $1) WHERE status = 'running'`,
+      [seconds],
+    )
+  await silent(89)
+  expect((await check(database.db)).freshness).toMatchObject({ ok: true })
+  await silent(91)
+  expect((await check(database.db)).freshness).toEqual({
+    ok: false,
+    detail: expect.stringMatching(/^no complete run yet, and the run under way has not advanced since \d{4}-/),
+  })
+  await openRun(database.db)
+
+  expect((await check(database.db)).freshness).toMatchObject({ ok: true })
+})
 
 describe('the table of an account', () => {
   test.each([
@@ -94,8 +115,8 @@ describe('the table of an account', () => {
   })
 
   test('that was complete: only the age of the verdict decides, not the runs', () => {
-    const failing = { failingSince: ago(600), running: null }
-    const running = { failingSince: null, running: { startedAt: ago(600), isAdvancing: true } }
+    const failing = { ...NOTHING, failingSince: ago(600) }
+    const running = { ...NOTHING, running: { startedAt: ago(600), isAdvancing: true } }
 
     expect(decideFreshness({ ...failing, lastCompleteAt: ago(14) }, EVERY_FIVE, NOW).ok).toBe(true)
     expect(decideFreshness({ ...running, lastCompleteAt: ago(16) }, EVERY_FIVE, NOW).ok).toBe(false)
@@ -116,7 +137,7 @@ describe('the table of an account', () => {
     const waiting = (minutes: number, ms = 0) =>
       decideFreshness(
         {
-          lastCompleteAt: null,
+          ...NOTHING,
           failingSince: ago(90),
           running: { startedAt: ago(90 - minutes, -ms), isAdvancing: false },
         },
@@ -128,14 +149,14 @@ describe('the table of an account', () => {
   })
 
   test('is ready again as soon as a run gets further than the last failed one', () => {
-    const facts = { lastCompleteAt: null, failingSince: ago(600), running: { startedAt: ago(1), isAdvancing: true } }
+    const facts = { ...NOTHING, failingSince: ago(600), running: { startedAt: ago(1), isAdvancing: true } }
 
     expect(decideFreshness(facts, EVERY_FIVE, NOW).ok).toBe(true)
   })
 
   test('without a schedule does not age, but is not ready once its last runs have failed for the limit', () => {
     const at = (lastCompleteAt: Date, failingSince: Date | null) =>
-      decideFreshness({ lastCompleteAt, failingSince, running: null }, { intervalMs: null }, NOW).ok
+      decideFreshness({ ...NOTHING, lastCompleteAt, failingSince }, { intervalMs: null }, NOW).ok
 
     expect(at(ago(6_000), null)).toBe(true)
     expect([at(ago(6_000), ago(15)), at(ago(6_000), ago(15, 1))]).toEqual([true, false])

@@ -1,6 +1,7 @@
 import type { JobRow } from '../../src/db/batch-jobs.js'
 import type { Database } from '../../src/db/client.js'
-import { type RunEnd, type RunKey, startRun } from '../../src/db/sync-runs.js'
+import { startRun } from '../../src/db/run-lease.js'
+import type { RunEnd, RunKey } from '../../src/db/sync-runs.js'
 import type { Account } from '../../src/simulator/account.js'
 import type { TestDatabase } from './test-database.js'
 
@@ -32,8 +33,10 @@ export function jobRows(count: number, change: (number: number) => Partial<JobRo
 }
 
 /** Starts a run. It closes an older one of the account. */
-export function openRun(db: Database, account = 'default'): Promise<RunKey> {
-  return startRun(db, { account, mode: 'full', trigger: 'manual', worker: 'test:1' })
+export async function openRun(db: Database, account = 'default'): Promise<RunKey> {
+  const run = await startRun(db, { account, mode: 'full', trigger: 'manual', worker: 'test:1' }, 0)
+  if (run === null) throw new Error(`another worker runs account ${account}`)
+  return run
 }
 
 /** Closes a run, as another worker would, so that it can no longer write. */

@@ -40,7 +40,7 @@ export async function startOwnPostgres(): Promise<OwnPostgres> {
     start: () => startServer(place, port),
     async crash() {
       const [victim] = await sql<{ pid: number }>(
-        `SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name = 'spidra-sync lock'`,
+        `SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name = 'spidra-sync' LIMIT 1`,
       )
       if (victim === undefined) throw new Error('no process to kill')
       process.kill(victim.pid, 'SIGKILL')

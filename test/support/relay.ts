@@ -10,6 +10,8 @@ export interface Relay extends AsyncDisposable {
   restore(): Promise<void>
   /** Stops passing data on without closing connections, so that neither side notices. */
   freeze(): void
+  /** The same for the present connections only: as a firewall that forgot them. Later ones work. */
+  forget(): void
   /** Passes data on again, also what was held back. */
   thaw(): void
 }
@@ -49,6 +51,9 @@ export async function openRelay(target: string): Promise<Relay> {
     restore: () => listen(address.port),
     freeze() {
       isFrozen = true
+      for (const socket of sockets) socket.pause()
+    },
+    forget() {
       for (const socket of sockets) socket.pause()
     },
     thaw() {

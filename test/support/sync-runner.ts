@@ -3,13 +3,13 @@ import { expect } from 'vitest'
 import { SYNC_SIZES, TIMING, type Timing } from '../../src/config/scale.js'
 import { mergeJobs } from '../../src/db/batch-jobs.js'
 import { refreshDailyTotals } from '../../src/db/housekeeping.js'
-import { finishRun, startRun } from '../../src/db/sync-runs.js'
+import { finishRun } from '../../src/db/sync-runs.js'
 import type { SharedBudget } from '../../src/service/account-run.js'
 import type { Simulator } from '../../src/simulator/server.js'
 import { createSpidraClient } from '../../src/spidra/client.js'
 import { parseItem } from '../../src/spidra/wire.js'
 import { type RecordedRun, type RecordedRunOptions, recordRun } from '../../src/sync/recorded-run.js'
-import { RUN_END } from './job-rows.js'
+import { openRun, RUN_END } from './job-rows.js'
 import { leaksIn, secretsIn } from './leaks.js'
 import type { TestDatabase } from './test-database.js'
 
@@ -115,7 +115,7 @@ export async function loadTable(
   { db, sql }: Pick<TestDatabase, 'db' | 'sql'>,
   account = 'default',
 ): Promise<void> {
-  const run = await startRun(db, { account, mode: 'full', trigger: 'manual', worker: 'test:1' })
+  const run = await openRun(db, account)
   const limit = 5_000
   const { total } = simulator.account
   for (let page = 1; (page - 1) * limit < total; page += 1) {

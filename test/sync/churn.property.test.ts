@@ -2,12 +2,13 @@ import fc from 'fast-check'
 import { pino } from 'pino'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { SYNC_SIZES, type SyncSizes, TIMING } from '../../src/config/scale.js'
-import { startRun } from '../../src/db/sync-runs.js'
+
 import { openSyncState } from '../../src/db/sync-state.js'
 import { modeOf } from '../../src/sync/run-mode.js'
 import type { RunMode } from '../../src/sync/run-summary.js'
 import { createCounters } from '../../src/sync/run-summary.js'
 import { type RunResult, runSync } from '../../src/sync/run-sync.js'
+import { openRun } from '../support/job-rows.js'
 import { createMovingList, Died, type ListedJob, type Move, type MovingList } from '../support/moving-list.js'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js'
 
@@ -118,7 +119,7 @@ async function runOnce(
   const mode = modeOf(planned.mode, state)
   // A pass that was cut off has been read in part by an earlier run.
   const isWhole = mode === 'full' && state.fullCreatedAt === null && state.bottomCreatedAt === null
-  const run = await startRun(db, { account, mode, trigger: 'manual', worker: 'test:1' })
+  const run = await openRun(db, account)
   const { pagesPerRun, refreshMs } = planned
   try {
     const result = await runSync({

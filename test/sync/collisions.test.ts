@@ -4,7 +4,6 @@ import { type Simulator, type SimulatorOptions, startSimulator } from '../../src
 import { openTransaction, untilBlocked } from '../support/blocking.js'
 import { readJobs } from '../support/job-rows.js'
 import { raiseOn } from '../support/raising-trigger.js'
-import { openRelay } from '../support/relay.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 import { runAgainst } from '../support/sync-runner.js'
 
@@ -217,26 +216,4 @@ describe('connections that are lost in mid-run', () => {
     expect((await runAgainst(api, product, { mode: 'full' })).summary.status).toBe('complete')
     await expectSameSet(api)
   })
-
-  test.each(['by the server', 'without a word'])(
-    'of the lock, %s: the run ends, and the next one goes on',
-    async (how) => {
-      await using relay = await openRelay(database.url)
-      const lose = how === 'by the server' ? () => endConnections('spidra-sync lock') : () => relay.cut()
-      await using api = await simulate({
-        beforeAnswer: async ({ number }) => {
-          if (number === 10) await lose()
-        },
-      })
-      // The pool has a way of its own.
-      const { summary, error } = await runAgainst(api, database, { mode: 'full', databaseUrl: relay.url })
-
-      expect(summary.status).toBe('aborted')
-      expect(error).toMatchObject({ name: 'LockLostError', message: expect.stringMatching(/^[^\n]+$/) })
-      expect(await runs()).toEqual([{ status: 'aborted', code: 'lock_lost', message: error?.message }])
-
-      expect((await runAgainst(api, database, { mode: 'full' })).summary.status).toBe('complete')
-      await expectSameSet(api)
-    },
-  )
 })

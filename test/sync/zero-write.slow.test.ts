@@ -29,7 +29,7 @@ async function openOwnServer() {
     /** Waits until no connection but this one is open. */
     async allTold() {
       const others = `SELECT count(*)::integer AS open FROM pg_stat_activity
-        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name IN ('spidra-sync test', 'spidra-sync lock')`
+        WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name = 'spidra-sync test'`
       while ((await sql(others))[0].open > 0) await setTimeout(20)
     },
     async [Symbol.asyncDispose]() {

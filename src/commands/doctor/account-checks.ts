@@ -1,7 +1,6 @@
 import { toListSource } from '../../config/accounts.js'
 import type { Config } from '../../config/config.js'
 import { TIMING } from '../../config/scale.js'
-import { findLockHolder } from '../../db/account-lock.js'
 import type { ReadOnlyConnection } from '../../db/read-only.js'
 import { formatNumber } from '../../logging/printable.js'
 import { toInstant } from '../../report/format.js'
@@ -43,20 +42,17 @@ const READ_RUNNING = `
     extract(epoch FROM greatest(now(), heartbeat_at) - heartbeat_at)::double precision AS "silentSeconds"
   FROM spidra.sync_runs WHERE account = $1 AND status = 'running' ORDER BY id DESC LIMIT 1`
 
-export async function checkLock(connection: ReadOnlyConnection, account: string): Promise<Finding> {
-  const holder = await findLockHolder(connection, account)
-  if (holder === null) return ok(`Nobody is running account ${account}.`)
+/** Checks whether a worker runs the account, and is alive. */
+export async function checkLease(connection: ReadOnlyConnection, account: string): Promise<Finding> {
   const { rows } = await connection.query<RunningRun & Record<string, unknown>>(READ_RUNNING, [account])
   const [run] = rows
-  const from = [holder.user, holder.address].filter((part) => part !== null).join(' from ')
-  const since = holder.connectedAt === null ? '' : ` since ${toInstant(holder.connectedAt.toISOString())}`
-  const held = `Account ${account} is held${since} by ${run?.worker ?? 'a worker'} (server process ${holder.pid}${from && `, ${from}`})`
-  if (run === undefined) return ok(`${held}.`)
+  if (run === undefined) return ok(`Nobody is running account ${account}.`)
+  const held = `Account ${account} is being run by ${run.worker} since ${toInstant(run.startedAt.toISOString())}`
   const silent = Math.round(run.silentSeconds)
   if (silent <= TIMING.deadAfterMs / 1000) return ok(`${held}; last heartbeat ${silent} s ago.`)
   return warn(
     `${held}; no heartbeat for ${silent} s.`,
-    'Nothing: the next run takes over. If this does not change, stop that worker.',
+    'Nothing: the next run closes that one and takes over. If this does not change, check that the service is running.',
   )
 }
 
@@ -74,12 +70,6 @@ export async function checkRuns(
   account: string,
   said: readonly string[],
 ): Promise<Finding> {
-  const { rows: running } = await connection.query<RunningRun & Record<string, unknown>>(READ_RUNNING, [account])
-  const stuck = running.find(({ silentSeconds }) => silentSeconds > TIMING.deadAfterMs / 1000)
-  if (stuck !== undefined) {
-    const detail = `A run of ${toInstant(stuck.startedAt.toISOString())} was not finished by ${stuck.worker}, which has sent no heartbeat for ${Math.round(stuck.silentSeconds)} s.`
-    return warn(detail, 'The next run closes it. Check that the service is running.')
-  }
   const { rows } = await connection.query<LastRun & Record<string, unknown>>(
     `SELECT id::text, status, coalesce(status_reason, error_code) AS reason, error_message AS message,
        started_at AS "startedAt"

@@ -24,24 +24,6 @@ export async function checkDatabaseClock(connection: ReadOnlyConnection): Promis
   return compareClocks(rows[0]?.ms ?? Number.NaN, { askedAt, answeredAt: Date.now(), precisionMs: 0 }, 'Postgres')
 }
 
-/**
- * Checks that a connection keeps its server process, which a session lock requires. A proxy that pools by transaction lends
- * one process to both connections, or changes the process from query to query.
- */
-export async function checkSession(connection: ReadOnlyConnection, db: Database): Promise<Finding> {
-  const text = 'SELECT pg_backend_pid() AS pid'
-  const ours = async () => (await connection.query<{ pid: number }>(text)).rows[0]?.pid
-  const theirs = async () => (await db.$queryRawUnsafe<{ pid: number }[]>(text))[0]?.pid
-  // First at the same time, so that a proxy has to lend two processes; then in turn, so that it may lend the same one.
-  const pids = [...(await Promise.all([ours(), theirs()])), await ours(), await theirs()]
-  const isOwn = pids[0] === pids[2] && pids[0] !== pids[1] && pids[0] !== pids[3]
-  if (isOwn) return ok('Every connection has a server process of its own, so locks hold.')
-  return fail(
-    'A proxy pools connections by transaction, so the lock that keeps two workers apart does not hold.',
-    'Point DATABASE_URL at Postgres itself, or at a port that pools by session.',
-  )
-}
-
 /** Checks the migrations. `isCurrent` says whether the tables are those of this version, so that they can be read. */
 export async function checkMigrations(db: Database): Promise<{ finding: Finding; isCurrent: boolean }> {
   try {

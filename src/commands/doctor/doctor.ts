@@ -10,10 +10,10 @@ import { createRedact } from '../../logging/redact.js'
 import { forAccount, toHeading } from '../../service/accounts.js'
 import { type CommandContext, EXIT_CODES } from '../../service/context.js'
 import { assertKnownIfReachable, EMBEDDED_DIRECTORY, openConfiguredDatabase } from '../../service/database.js'
-import { checkFreshness, checkLock, checkRejections, checkRuns, checkSource } from './account-checks.js'
+import { checkFreshness, checkLease, checkRejections, checkRuns, checkSource } from './account-checks.js'
 import { checkApi, skipApi } from './api-checks.js'
 import { type Check, type Finding, fail, ok, skip, toCheckText, toSummary, warn } from './check.js'
-import { checkDatabaseClock, checkMigrations, checkRights, checkSession, checkVersion } from './database-checks.js'
+import { checkDatabaseClock, checkMigrations, checkRights, checkVersion } from './database-checks.js'
 import { checkDisk } from './disk-check.js'
 
 interface DoctorOptions {
@@ -102,12 +102,12 @@ async function* examineAll(
 
 /** The checks that do not depend on the account. */
 const GENERAL_CHECKS: ReadonlySet<string> = new Set([
-  ...['node', 'configuration', 'database', 'database clock', 'session lock', 'rights', 'migrations', 'disk'],
+  ...['node', 'configuration', 'database', 'database clock', 'rights', 'migrations', 'disk'],
 ])
 
 /** Names in the order of the output. The last ones read the tables. */
 const TABLE_CHECKS = ['list source', 'lock', 'runs', 'freshness', 'rejections', 'disk']
-const DATABASE_CHECKS = ['database', 'database clock', 'session lock', 'rights', 'migrations', ...TABLE_CHECKS]
+const DATABASE_CHECKS = ['database', 'database clock', 'rights', 'migrations', ...TABLE_CHECKS]
 
 function skipAll(names: readonly string[], why: string): readonly Check[] {
   return names.map((name) => ({ name, ...skip(why) }))
@@ -140,7 +140,6 @@ async function* examineDatabase(context: Context, said: readonly string[]): Asyn
   try {
     yield await check('database', () => checkVersion(connection, isEmbedded))
     yield await check('database clock', () => checkDatabaseClock(connection))
-    yield await check('session lock', () => checkSession(connection, db))
     yield await check('rights', () => checkRights(connection))
     let isCurrent = false
     yield await check('migrations', async () => {
@@ -153,7 +152,7 @@ async function* examineDatabase(context: Context, said: readonly string[]): Asyn
       return
     }
     yield await check('list source', () => checkSource(connection, account, config.spidra))
-    yield await check('lock', () => checkLock(connection, account))
+    yield await check('lock', () => checkLease(connection, account))
     yield await check('runs', () => checkRuns(connection, account, said))
     yield await check('freshness', () =>
       checkFreshness(connection, { account, staleMinutes: config.alerts.staleMinutes }),
@@ -165,11 +164,11 @@ async function* examineDatabase(context: Context, said: readonly string[]): Asyn
   }
 }
 
-/** Opens two connections, so that `checkSession` can compare their server processes. */
+/** Opens a connection that changes nothing, and the pool that Prisma reads the migrations with. */
 async function openBoth(context: Context) {
   if (context.config.databaseUrl !== null) {
     const connection = await openReadOnly(context.config.databaseUrl, context.signal)
-    const db = openDatabase(context.config.databaseUrl)
+    const db = openDatabase(context.config.databaseUrl, { signal: context.signal })
     const close = async () => {
       await connection.close()
       await db.$disconnect()

@@ -6,13 +6,12 @@ import { API_KEY, type CliResult, createFolder, runCli } from '../../support/cli
 import { createCliDatabase } from '../../support/cli-database.js'
 import { sync } from '../../support/cli-sync.js'
 import { emptyList, fakeSpidra, reply } from '../../support/fake-spidra.js'
-import { openPoolingProxy } from '../../support/pooling-proxy.js'
 import { startOnTerminal, toScreen } from '../../support/terminal.js'
 import type { TestDatabase } from '../../support/test-database.js'
 
 const NAMES = [
   ...['node', 'configuration', 'api', 'key', 'rate limit', 'api clock'],
-  ...['database', 'database clock', 'session lock', 'rights', 'migrations'],
+  ...['database', 'database clock', 'rights', 'migrations'],
   ...['list source', 'lock', 'runs', 'freshness', 'rejections', 'disk'],
 ]
 
@@ -168,16 +167,6 @@ test.each([
   expect(checks['api clock']?.detail).toMatch(/3,[56]\d\d s/)
 })
 
-test('fails behind a proxy that pools by transaction', async () => {
-  await using database = await createCliDatabase()
-  await using proxy = await openPoolingProxy(database.url)
-
-  const { code, checks } = await doctor(envOf(null, proxy))
-
-  expect(code).toBe(1)
-  expect(checks['session lock']).toMatchObject({ status: 'fail', fix: expect.stringContaining('pools by session') })
-})
-
 test('the text has no line over 80 columns, and no colour outside a terminal', async () => {
   const { stdout, code } = await runCli(['doctor'], { env: envOf(null, null) })
 
@@ -185,7 +174,7 @@ test('the text has no line over 80 columns, and no colour outside a terminal', a
   expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([])
   expect(stdout).not.toContain('\u001b')
   expect(stdout).toMatch(/^ok {4}node {12}Node \d/)
-  expect(stdout).toMatch(/\n17 checks: \d+ ok, \d+ to check, 1 failed, \d+ skipped\.\n$/)
+  expect(stdout).toMatch(/\n16 checks: \d+ ok, \d+ to check, 1 failed, \d+ skipped\.\n$/)
 })
 
 test('on a terminal it is coloured, unless NO_COLOR is set', async () => {

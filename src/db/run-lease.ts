@@ -1,0 +1,108 @@
+import { existsSync, readFileSync, readlinkSync } from 'node:fs'
+import { TIMING } from '../config/scale.js'
+import type { Database } from './client.js'
+import { RunClosedError, type RunCounters, type RunKey, toCounterColumns } from './sync-runs.js'
+
+export interface NewRun {
+  readonly account: string
+  readonly mode: 'full' | 'incremental'
+  readonly trigger: 'schedule' | 'startup' | 'manual'
+  /** `host:pid`. */
+  readonly worker: string
+}
+
+/**
+ * Opens the record of a run; returns null when another worker runs the account.
+ *
+ * The record is the account's lease: a unique index allows one `running` record of an account. It needs no connection of its
+ * own, so it works behind any proxy. A record is closed first where its worker is dead: it has not advanced for
+ * `deadAfterMs`, or its process was on this system and is gone. Closing waits for a merge under way and prevents the next one
+ * (`fence`), so a worker that was only asleep writes nothing more.
+ */
+export async function startRun(
+  db: Database,
+  run: NewRun,
+  deadAfterMs: number = TIMING.deadAfterMs,
+): Promise<RunKey | null> {
+  return (await insertRun(db, run)) ?? ((await closeDeadRun(db, run.account, deadAfterMs)) ? insertRun(db, run) : null)
+}
+
+async function insertRun(db: Database, { account, mode, trigger, worker }: NewRun): Promise<RunKey | null> {
+  // The times are defaults of the table: they come from the database's clock, because the clocks of workers differ.
+  const [row] = await db.syncRun.createManyAndReturn({
+    data: [{ account, mode, trigger, worker, pidNamespace: readPidNamespace() }],
+    skipDuplicates: true,
+    select: { id: true },
+  })
+  return row === undefined ? null : { id: row.id, account }
+}
+
+/** Closes the running record of the account if its worker is dead. Returns whether the account may be free now. */
+async function closeDeadRun(db: Database, account: string, deadAfterMs: number): Promise<boolean> {
+  const run = await db.syncRun.findFirst({
+    where: { account, status: 'running' },
+    select: { id: true, worker: true, pidNamespace: true },
+  })
+  if (run === null) return true
+  // Raw SQL: the age of the heartbeat is by the database's clock.
+  const closed = await db.$executeRaw`
+    UPDATE spidra.sync_runs
+    SET status = 'aborted', finished_at = now(), error_code = 'worker_lost',
+        error_message = 'The run no longer advanced, or its process was gone; another worker took over'
+    WHERE id = ${run.id} AND status = 'running'
+      AND (${isProcessGone(run)} OR heartbeat_at < now() - make_interval(secs => ${deadAfterMs / 1000}))`
+  return closed > 0
+}
+
+/** Whether a living worker runs the account, or began to within `startedWithinMs`. Default 0. */
+export async function isAccountRunning(
+  db: Database,
+  account: string,
+  { startedWithinMs = 0 }: { readonly startedWithinMs?: number } = {},
+): Promise<boolean> {
+  // Raw SQL: all ages are by the database's clock.
+  const rows = await db.$queryRaw<{ worker: string; pidNamespace: string | null; isNew: boolean }[]>`
+    SELECT r.worker, r.pid_namespace AS "pidNamespace", r.is_new AS "isNew"
+    FROM (
+      SELECT *, started_at > now() - make_interval(secs => ${startedWithinMs / 1000}) AS is_new FROM spidra.sync_runs
+    ) r
+    WHERE r.account = ${account} AND (r.is_new
+      OR r.status = 'running' AND r.heartbeat_at > now() - make_interval(secs => ${TIMING.deadAfterMs / 1000}))`
+  return rows.some((run) => run.isNew || !isProcessGone(run))
+}
+
+/**
+ * Writes the heartbeat of the run and what it has done so far.
+ *
+ * @throws RunClosedError when another worker has closed the run
+ */
+export async function beatRun(db: Database, run: RunKey, soFar: RunCounters): Promise<void> {
+  // Raw SQL: the heartbeat is a time of the database's clock.
+  const written = await db.$executeRaw`
+    UPDATE spidra.sync_runs SET heartbeat_at = now(), ${toCounterColumns(soFar)}
+    WHERE id = ${run.id} AND status = 'running'`
+  if (written === 0) throw new RunClosedError(run)
+}
+
+/** Whether the process of a worker was on this system and is gone. Where that cannot be known, its heartbeat decides. */
+function isProcessGone({
+  worker,
+  pidNamespace,
+}: {
+  readonly worker: string
+  readonly pidNamespace: string | null
+}): boolean {
+  if (pidNamespace === null || pidNamespace !== readPidNamespace()) return false
+  const pid = worker.slice(worker.lastIndexOf(':') + 1)
+  return !existsSync(`/proc/${pid}`)
+}
+
+/** Host names are not enough: containers can share one, and each numbers its processes from 1. Null: not Linux. */
+function readPidNamespace(): string | null {
+  try {
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+    return `${boot} ${readlinkSync('/proc/self/ns/pid')}`
+  } catch {
+    return null
+  }
+}

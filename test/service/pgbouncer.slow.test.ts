@@ -1,0 +1,88 @@
+import { describe, expect, test } from 'vitest'
+import { runCli, startCli } from '../support/cli.js'
+import { createCliDatabase } from '../support/cli-database.js'
+import { summaryOf } from '../support/cli-sync.js'
+import { completeAccounts, createFleet, overlaps } from '../support/fleet.js'
+import {
+  PGBOUNCER_NOTE,
+  type PgBouncerOptions,
+  SKIP_PGBOUNCER,
+  startPgBouncer,
+  startTraffic,
+} from '../support/pgbouncer.js'
+import { PATIENCE, runsOf, serviceEnv, simulateFor } from '../support/service.js'
+
+const PROXIES: readonly (readonly [string, PgBouncerOptions])[] = [
+  ['pools by session', { mode: 'session', poolSize: 40 }],
+  ['pools by transaction', { mode: 'transaction', poolSize: 3 }],
+  ['pools by transaction, its connections in turn', { mode: 'transaction', poolSize: 5, isRoundRobin: true }],
+]
+
+describe.skipIf(SKIP_PGBOUNCER).each(PROXIES)(`behind PgBouncer that %s${PGBOUNCER_NOTE}`, (_, options) => {
+  test('runs are complete, five at once leave one running, and none is skipped when they have ended', {
+    timeout: 120_000,
+  }, async () => {
+    await using database = await createCliDatabase()
+    await using proxy = await startPgBouncer(database.url, options)
+    await using _traffic = await startTraffic(proxy.url, 3)
+    await using api = await simulateFor({ jobs: 600, latencyMs: 30 })
+    const env = serviceEnv(api, proxy)
+
+    const first = await runCli(['sync', '--json', '--full'], { env })
+    expect(summaryOf(first), first.stderr).toMatchObject({ status: 'complete', inserted: 600 })
+    const five = await Promise.all(Array.from({ length: 5 }, () => runCli(['sync', '--json', '--full'], { env })))
+    expect(five.map(summaryOf).filter(({ status }) => status === 'complete').length).toBeGreaterThanOrEqual(1)
+    expect(await overlaps(database)).toEqual([])
+    const last = await runCli(['sync', '--json', '--full'], { env })
+    expect(summaryOf(last), last.stderr).toMatchObject({ status: 'complete', inserted: 0, updated: 0 })
+    for (const command of ['verify', 'status', 'doctor', 'report']) {
+      const result = await runCli([command], { env })
+      expect(result.code, `${command}: ${result.stdout}${result.stderr}`).toBe(0)
+    }
+  })
+
+  test('a killed worker loses its account at once, a stopped one is aborted', { timeout: 120_000 }, async () => {
+    await using database = await createCliDatabase()
+    await using proxy = await startPgBouncer(database.url, options)
+    let reach = () => {}
+    const reached = new Promise<void>((resolve) => {
+      reach = resolve
+    })
+    await using api = await simulateFor({
+      jobs: 2_000,
+      latencyMs: 20,
+      beforeAnswer: ({ number }) => void (number === 20 && reach()),
+    })
+    const env = serviceEnv(api, proxy)
+    await using killed = await startCli(['sync', '--json'], { env })
+    await reached
+    killed.kill('SIGKILL')
+    await killed.ended
+
+    await using stopped = await startCli(['start'], { env })
+    await expect
+      .poll(async () => (await runsOf(database)).map(({ status }) => status), PATIENCE)
+      .toEqual(['aborted', 'running'])
+    stopped.kill('SIGTERM')
+    expect(await stopped.ended).toMatchObject({ code: 0 })
+    expect((await runsOf(database)).map(({ error_code }) => error_code)).toEqual(['worker_lost', 'stopped'])
+    const next = await runCli(['sync', '--json'], { env })
+    expect(summaryOf(next), next.stderr).toMatchObject({ status: 'complete', storedTotal: 2_000 })
+  })
+
+  test('a fleet of two workers completes every account, and none runs twice at a time', {
+    timeout: 120_000,
+  }, async () => {
+    await using database = await createCliDatabase()
+    await using proxy = await startPgBouncer(database.url, { ...options, poolSize: options.poolSize + 3 })
+    await using api = await simulateFor({ jobs: 100, accounts: 5 })
+    await using fleet = await createFleet(api, proxy, { RATE_LIMIT_REQUESTS: 'off' })
+    await fleet.startScheduler()
+    await Promise.all([fleet.startWorker(2), fleet.startWorker(3)])
+
+    await expect.poll(() => completeAccounts(database), { timeout: 60_000 }).toBe(5)
+    expect(await overlaps(database)).toEqual([])
+    for (const started of fleet.processes) started.kill('SIGTERM')
+    expect((await Promise.all(fleet.processes.map(({ ended }) => ended))).map(({ code }) => code)).toEqual([0, 0, 0])
+  })
+})
