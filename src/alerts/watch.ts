@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.js'
 import { TIMING } from '../config/scale.js'
-import { claimAlerts, type DueAlert, noteAlerts, noteTold, readAlertFacts, releaseAlert } from '../db/alerts.js'
+import { claimAlerts, type DueAlert, noteAlerts, noteReported, readAlertFacts, releaseAlert } from '../db/alerts.js'
 import type { Database } from '../db/client.js'
 import type { Logger } from '../logging/logger.js'
 import { createRedact } from '../logging/redact.js'
@@ -85,7 +85,7 @@ export function startAlertWatch(options: AlertWatchOptions): AlertWatch {
   }
 
   async function settle(to: Webhook, due: DueAlert): Promise<void> {
-    if (await send(to, due)) await noteTold(db, account, worker, due)
+    if (await send(to, due)) await noteReported(db, account, worker, due)
     else await releaseAlert(db, account, worker, due.kind)
   }
 

@@ -76,7 +76,7 @@ export async function claimAlerts(db: Database, account: string, worker: string)
 }
 
 /** Ends a claim after the webhook took the message about `state`. */
-export async function noteTold(db: Database, account: string, worker: string, told: DueAlert): Promise<void> {
+export async function noteReported(db: Database, account: string, worker: string, told: DueAlert): Promise<void> {
   // Raw SQL: `told_at` is a time of the database's clock.
   await db.$executeRaw`
     UPDATE spidra.alerts

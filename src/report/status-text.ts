@@ -43,7 +43,7 @@ export function toStatusLines(reports: readonly StatusReport[], paint: Paint = (
   const rows = reports.map(({ account, runs: [last], lagSeconds, liveJobs, alerts }) => [
     account.length > MAX_NAME ? `${account.slice(0, MAX_NAME - 1)}…` : account,
     last === undefined ? 'no run yet' : paintStatus(last, paint),
-    lagSeconds !== null ? toAge(lagSeconds) : last !== undefined && isHandedOn(last) ? 'not yet' : 'never',
+    lagSeconds !== null ? toAge(lagSeconds) : last !== undefined && hasYielded(last) ? 'not yet' : 'never',
     liveJobs,
     alerts.length === 0 ? 0 : paint('red', String(alerts.length)),
   ])
@@ -66,7 +66,7 @@ function toLastEnding({ runs }: StatusReport): string[] {
   const last = runs[0]
   if (last === undefined || last.status === 'complete') return []
   if (last.status === 'running') return ['A run is under way.']
-  if (isHandedOn(last)) return ['The last run was handed on: any worker goes on with it.']
+  if (hasYielded(last)) return ['The last run yielded its account: any worker continues it.']
   return [`The last run: ${last.status}${last.reason === null ? '' : ` (${last.reason})`}.`]
 }
 
@@ -114,14 +114,14 @@ function toTable(runs: readonly RunReport[], paint: Paint): string[] {
 }
 
 /** Whether the run ended so that another worker continues it. It is stored as aborted, which would look like a fault. */
-function isHandedOn({ status, reason }: Pick<RunReport, 'status' | 'reason'>): boolean {
+function hasYielded({ status, reason }: Pick<RunReport, 'status' | 'reason'>): boolean {
   return status === 'aborted' && reason === 'handed_on'
 }
 
 /** Formats a status in its colour. */
 function paintStatus(run: Pick<RunReport, 'status' | 'reason'>, paint: Paint): string {
   const { status } = run
-  if (isHandedOn(run)) return 'handed on'
+  if (hasYielded(run)) return 'yielded'
   if (status === 'complete') return paint('green', status)
   if (status === 'failed') return paint('red', status)
   return status === 'running' ? status : paint('yellow', status)
@@ -138,7 +138,7 @@ function toTrouble({ alerts, runs }: StatusReport): string[] {
   const idsByEnding = new Map<string, string[]>()
   for (const run of runs) {
     const { id, status, reason, errorMessage } = run
-    if (isHandedOn(run)) continue
+    if (hasYielded(run)) continue
     const isSaid = errorMessage !== null && alerts.some(({ summary }) => summary.includes(errorMessage))
     const details = [reason, isSaid ? null : errorMessage].filter((detail) => detail !== null)
     if (details.length === 0) continue

@@ -3,7 +3,7 @@ import {
   type AlertFinding,
   claimAlerts,
   noteAlerts,
-  noteTold,
+  noteReported,
   readFiringAlerts,
   releaseAlert,
 } from '../../src/db/alerts.js'
@@ -26,7 +26,7 @@ const rows = () => sql('SELECT * FROM spidra.alerts ORDER BY account, kind')
 /** Claims and tells all that is due; what that was. */
 async function tell(worker = 'host:1'): Promise<string[]> {
   const due = await claim(worker)
-  for (const alert of due) await noteTold(db, 'default', worker, alert)
+  for (const alert of due) await noteReported(db, 'default', worker, alert)
   return due.map(({ kind, state }) => `${kind} ${state}`)
 }
 
@@ -130,7 +130,7 @@ describe('a message', () => {
 
     expect(await claim('host:2')).toMatchObject([{ kind: 'stale' }])
     await releaseAlert(db, 'default', 'host:1', 'stale')
-    if (lost !== undefined) await noteTold(db, 'default', 'host:1', lost)
+    if (lost !== undefined) await noteReported(db, 'default', 'host:1', lost)
 
     expect(await rows()).toMatchObject([{ told_state: 'resolved', claimed_by: 'host:2' }])
   })
@@ -139,7 +139,7 @@ describe('a message', () => {
     await note([STALE], 1)
     const [due] = await claim()
     await note([FRESH], 2)
-    if (due !== undefined) await noteTold(db, 'default', 'host:1', due)
+    if (due !== undefined) await noteReported(db, 'default', 'host:1', due)
 
     expect(await tell()).toEqual(['stale resolved'])
   })

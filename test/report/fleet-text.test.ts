@@ -13,7 +13,7 @@ const SIGN: WorkerHeartbeat = {
   ...{ budget: { limit: 300, remaining: 150, resetAt: null }, pausedForMs: 0 },
 }
 
-test('a run that was handed on is not shown as aborted in texts; JSON keeps the stored status', async () => {
+test('a run that yielded is not shown as aborted in texts; JSON keeps the stored status', async () => {
   await using database = await createTestDatabase()
   await database.sql(`
     INSERT INTO spidra.sync_runs (account, mode, trigger, status, error_code, error_message, worker, finished_at)
@@ -24,11 +24,11 @@ test('a run that was handed on is not shown as aborted in texts; JSON keeps the 
 
   expect(reports[0]?.runs).toMatchObject([{ status: 'aborted', reason: 'handed_on' }])
   const lines = toStatusLines(reports)
-  expect(lines).toMatch(/^large +handed on +not yet /m)
+  expect(lines).toMatch(/^large +yielded +not yet /m)
   expect(lines).toMatch(/^halted +aborted +never /m)
   const text = toStatusText(await read('large'))
-  expect(text).toContain('The last run was handed on: any worker goes on with it.')
-  expect(text).toMatch(/ full +handed on /)
+  expect(text).toContain('The last run yielded its account: any worker continues it.')
+  expect(text).toMatch(/ full +yielded /)
   expect(text).not.toMatch(/aborted|words of/)
 })
 
