@@ -10,7 +10,7 @@ const tests = [
   'test/sync/churn.property.test.ts',
   'test/sync/request-cost.test.ts',
   'test/sync/budget-run.slow.test.ts',
-  'test/sync/takeover.test.ts',
+  'test/sync/takeover.slow.test.ts',
   'test/service/kill.slow.test.ts',
   'test/service/stopped.slow.test.ts',
   'test/fleet/chaos.slow.test.ts',
