@@ -102,6 +102,7 @@ export async function startService(
   })
   isArmed = true
   intervalMs = worker.intervalMs
+  log.info('service ready')
   if (config.alerts.webhookUrl !== null && (intervalMs ?? 0) > config.alerts.staleMinutes * 60_000) {
     log.warn('ALERT_STALE_MINUTES is shorter than the time between two runs: every pause will raise an alert')
   }

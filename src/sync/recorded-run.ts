@@ -42,6 +42,8 @@ export interface RecordedRunOptions {
   readonly windowRest?: () => WindowRest | null
   /** Default false. */
   readonly acceptRemovals?: boolean
+  /** How long a run that advances may be without a request or an announced wait, in milliseconds. Default two minutes. */
+  readonly longestSilenceMs?: number
   /** Default: never. */
   readonly mustYield?: () => boolean
   readonly signal: AbortSignal
@@ -91,7 +93,9 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
   const log = options.log.child({ runId: String(run.id), account: run.account })
   const counters = createCounters()
   const client = options.createClient(counters, log)
-  const heart = startHeartbeat(options.db, run, counters, options.timing.heartbeatMs, log)
+  const { heartbeatMs } = options.timing
+  const silenceMs = options.longestSilenceMs ?? LONGEST_SILENCE_MS
+  const heart = startHeartbeat(options.db, run, counters, { everyMs: heartbeatMs, silenceMs, log })
   const signal = AbortSignal.any([options.signal, heart.stopped])
   // Every request in flight adds a listener.
   setMaxListeners(0, signal)
@@ -196,18 +200,17 @@ function startHeartbeat(
   db: Database,
   run: RunKey,
   counters: Counters,
-  everyMs: number,
-  log: Logger,
+  { everyMs, silenceMs, log }: { readonly everyMs: number; readonly silenceMs: number; readonly log: Logger },
 ): { readonly stopped: AbortSignal; stop(): void } {
   const stopper = new AbortController()
   let last = { ...counters }
-  let silentUntil = performance.now() + LONGEST_SILENCE_MS
+  let silentUntil = performance.now() + silenceMs
   let isSilent = false
 
   function isAdvancing(): boolean {
     const now = performance.now()
     if (JSON.stringify(counters) !== JSON.stringify(last)) {
-      silentUntil = Math.max(silentUntil, now + LONGEST_SILENCE_MS + counters.waitedMs - last.waitedMs)
+      silentUntil = Math.max(silentUntil, now + silenceMs + counters.waitedMs - last.waitedMs)
       last = { ...counters }
     }
     return now < silentUntil
@@ -215,7 +218,7 @@ function startHeartbeat(
 
   const timer = setInterval(() => {
     if (!isAdvancing()) {
-      if (!isSilent) log.error({ silentSeconds: LONGEST_SILENCE_MS / 1000 }, 'run no longer advances')
+      if (!isSilent) log.error({ silentSeconds: silenceMs / 1000 }, 'run no longer advances')
       isSilent = true
       return
     }

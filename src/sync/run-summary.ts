@@ -6,7 +6,7 @@ export type RunMode = 'full' | 'incremental'
 /** What set the run off. */
 export type RunTrigger = 'schedule' | 'startup' | 'manual'
 
-/** How a run ended. `skipped`: another worker holds the account, nothing was done. */
+/** How a run ended. `skipped`: another worker runs the account, nothing was done. */
 export type RunStatus = 'complete' | 'partial' | 'failed' | 'aborted' | 'skipped'
 
 /** One run in numbers: the `--json` line of `sync`, the log line `run finished`, the source of the metrics. */

@@ -99,12 +99,19 @@ describe('SIGTERM', () => {
     expect(await runs(database)).toEqual([{ trigger: 'startup', status: 'aborted', error_code: 'stopped' }])
   })
 
-  test('before the service is up: ends with 0 too', async () => {
+  test('while the migrations wait: HTTP answers that it is not ready, and the service ends with 0 too', async () => {
     await using database = await createCliDatabase()
     await using api = await simulate()
     await using _lock = await hold(database, 'SELECT pg_advisory_xact_lock(72707369)')
     await using service = await startCli(['start'], { env: envOf(api, database) })
     await untilBlocked(database)
+    expect(await ask(service, '/healthz')).toMatchObject({ status: 200 })
+    const { status, body } = await ask(service, '/readyz')
+    expect([status, JSON.parse(body).checks]).toMatchObject([
+      503,
+      { database: { ok: true }, migrations: { ok: false }, schedules: { ok: false } },
+    ])
+    for (const path of ['/', '/metrics', '/api/status']) expect((await ask(service, path)).status).toBeLessThan(504)
 
     const { code, stderr } = await terminate(service)
 

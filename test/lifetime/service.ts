@@ -23,7 +23,7 @@ export interface ServiceSeat extends AsyncDisposable {
   readonly url: string | null
   /** How many times it was started. */
   readonly starts: number
-  /** When it was down, from the signal to the moment at which it listened again. */
+  /** When it was down, from the signal to the moment at which it was ready again. */
   readonly downtimes: readonly Stretch[]
   /** The last lines of its log. */
   readonly log: readonly string[]
@@ -37,11 +37,12 @@ export async function startServiceSeat(
 ): Promise<ServiceSeat> {
   const log: string[] = []
   const downtimes: { from: number; to: number | null }[] = [{ from: 0, to: null }]
+  let opened: string | null = null
   let url: string | null = null
   let starts = 0
   let isEnding = false
   let child = start()
-  await listening()
+  await ready()
 
   function start() {
     const { PATH, HOME } = process.env
@@ -57,22 +58,24 @@ export async function startServiceSeat(
       log.push(line)
       if (log.length > LINES_KEPT) log.shift()
       const found = /"url":"(http:[^"]+)"/.exec(line)?.[1]
-      if (found === undefined) return
-      url = found
+      if (found !== undefined) opened = found
+      // It listens before it has prepared the database.
+      if (!line.includes('"msg":"service ready"')) return
+      url = opened
       const last = downtimes.at(-1)
       if (last !== undefined) last.to = Date.now()
-      started.emit('listening')
+      started.emit('ready')
     })
     started.once('exit', (code, signal) => {
       if (!isEnding || (signal === null && code !== 0)) onCrash(`the service ended with ${code ?? signal}`)
       url = null
-      started.emit('listening')
+      started.emit('ready')
     })
     return started
   }
 
-  async function listening(): Promise<void> {
-    if (url === null) await once(child, 'listening')
+  async function ready(): Promise<void> {
+    if (url === null) await once(child, 'ready')
   }
 
   async function end(signal: NodeJS.Signals): Promise<void> {
@@ -97,7 +100,7 @@ export async function startServiceSeat(
       await end(signal)
       isEnding = false
       child = start()
-      await listening()
+      await ready()
     },
     [Symbol.asyncDispose]: () => end('SIGTERM'),
   }

@@ -19,7 +19,7 @@ async function startAll(count: number, start: () => Promise<CliProcess>) {
 const dispose = (service: CliProcess) => service[Symbol.asyncDispose]()
 
 const skipsOf = ({ stdout }: CliProcess) =>
-  stdout.match(/"msg":"run skipped: another worker holds the account"/g)?.length ?? 0
+  stdout.match(/"msg":"run skipped: another worker runs the account"/g)?.length ?? 0
 
 test(`${WORKERS} workers on one account: one runs at any time, the others skip, and a killed one is replaced`, {
   timeout: 180_000,

@@ -31,7 +31,7 @@ test(`a service that is stopped in mid-run${SILENCE_NOTE} is replaced by another
   events.emit('go')
 
   await using heir = await startCli(['start'], { env })
-  await heir.says(/"msg":"run skipped: another worker holds the account"/)
+  await heir.says(/"msg":"run skipped: another worker runs the account"/)
   await untilSilent(database)
   await heir.says(/"status":"complete"/)
   const uuids = [...api.account.allUuids()]

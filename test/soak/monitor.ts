@@ -38,6 +38,8 @@ export async function startMonitor(service: CliProcess, database: TestDatabase):
     over.abort(new Error('The process ended'))
   })
   const [, url] = await service.says(/"url":"(http:[^"]+)"/)
+  // It listens before it has prepared the database.
+  await service.says(/"msg":"service ready"/)
 
   async function ask(path: string): Promise<number> {
     const response = await fetch(`${url}${path}`, { signal: AbortSignal.timeout(ANSWER_MS) })

@@ -28,6 +28,7 @@ export interface RunOptions
       | 'account'
       | 'onPage'
       | 'databaseUrl'
+      | 'longestSilenceMs'
     >
   > {
   /** Durations that differ from the defaults. */

@@ -1,8 +1,76 @@
+import { setTimeout } from 'node:timers/promises'
 import { expect, test } from 'vitest'
+import { TIMING } from '../../src/config/scale.js'
+import { createSharedBudget } from '../../src/service/account-run.js'
 import { startSimulator } from '../../src/simulator/server.js'
 import { API_KEY } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
 import { sync } from '../support/cli-sync.js'
+import { shareTestDatabase } from '../support/shared-database.js'
+import { runAgainst } from '../support/sync-runner.js'
+
+const database = await shareTestDatabase()
+
+/** Counts the heartbeats of the run under way, from the one that it begins with. */
+function countBeats() {
+  const beats = new Set<string>()
+  const reading = setInterval(async () => {
+    const [row] = await database.sql<{ at: string }>('SELECT heartbeat_at::text AS at FROM spidra.sync_runs')
+    if (row !== undefined) beats.add(row.at)
+  }, 10)
+  return {
+    get number() {
+      return beats.size
+    },
+    [Symbol.dispose]: () => clearInterval(reading),
+  }
+}
+
+test('a run that no longer advances has no heartbeat, until it does again', async () => {
+  using beats = countBeats()
+  const seen: number[] = []
+  await using api = await startSimulator({
+    ...{ jobs: 100, rateLimit: 'off' },
+    async beforeAnswer({ number }) {
+      if (number !== 2) return
+      // Heartbeats may be written late on a busy machine.
+      await setTimeout(2_000)
+      seen.push(beats.number)
+      await setTimeout(1_000)
+      seen.push(beats.number)
+    },
+  })
+
+  const { summary, warnings } = await runAgainst(api, database, {
+    ...{ mode: 'full', timing: { heartbeatMs: 40 }, longestSilenceMs: 300 },
+  })
+
+  expect(summary.status).toBe('complete')
+  expect(seen[0]).toBeGreaterThanOrEqual(3)
+  expect(seen[1]).toBe(seen[0])
+  expect(warnings).toEqual(['run no longer advances'])
+})
+
+test('a wait that was announced is no silence', async () => {
+  using beats = countBeats()
+  await using api = await startSimulator({
+    ...{ jobs: 400, rateLimit: { limit: 6, windowMs: 1_500, reset: 'epochMs' } },
+  })
+  const sharedBudget = createSharedBudget({
+    timing: TIMING,
+    rateLimit: { requests: 6, windowSeconds: 1.5, reserve: 0 },
+  })
+
+  const { summary, warnings } = await runAgainst(api, database, {
+    ...{ mode: 'full', sharedBudget, timing: { heartbeatMs: 40 }, longestSilenceMs: 300 },
+  })
+
+  expect(summary.status).toBe('complete')
+  expect(summary.waitedMs).toBeGreaterThan(1_000)
+  expect(warnings).toEqual([])
+  // Without the announced waits it would be silent for most of its time.
+  expect(beats.number).toBeGreaterThan(summary.durationMs / 40 / 3)
+})
 
 test('a run under way tells with its heartbeat what it has done so far', { timeout: 90_000 }, async () => {
   await using database = await createCliDatabase()
