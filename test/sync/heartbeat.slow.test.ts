@@ -48,7 +48,7 @@ test('a run that no longer advances has no heartbeat, until it does again', asyn
   expect(summary.status).toBe('complete')
   expect(seen[0]).toBeGreaterThanOrEqual(3)
   expect(seen[1]).toBe(seen[0])
-  expect(warnings).toEqual(['run no longer advances'])
+  expect(warnings).toContain('run no longer advances')
 })
 
 test('a wait that was announced is no silence', async () => {
