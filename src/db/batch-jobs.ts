@@ -59,11 +59,13 @@ const toRowText = (row: JobRow) => JSON.stringify(row, JSON_KEYS)
 /** Default for the most characters of JSON in one statement: what a driver, a proxy and Postgres handle in copies. */
 const STATEMENT_LENGTH = 2 * 1024 * 1024
 
-/** Rows of one statement, and the JSON text of their array, one parameter for all of them. */
+/** Rows of one statement, and their JSON texts, one parameter for all of them. */
 export interface Portion<Row> {
   readonly rows: readonly Row[]
-  readonly json: string
+  readonly texts: readonly string[]
 }
+
+export const toJsonArray = (texts: readonly string[]): string => `[${texts.join(',')}]`
 
 /** Divides rows into statements of at most `mostLength` characters of JSON. A row that is longer stands alone. */
 export function* inPortions<Row>(
@@ -77,7 +79,7 @@ export function* inPortions<Row>(
   for (const row of rows) {
     const text = toText(row)
     if (portion.length > 0 && length + text.length > mostLength) {
-      yield { rows: portion, json: `[${texts.join(',')}]` }
+      yield { rows: portion, texts }
       portion = []
       texts = []
       length = 0
@@ -86,7 +88,7 @@ export function* inPortions<Row>(
     texts.push(text)
     length += text.length
   }
-  if (portion.length > 0) yield { rows: portion, json: `[${texts.join(',')}]` }
+  if (portion.length > 0) yield { rows: portion, texts }
 }
 
 /** What a merge did to the table. A restored row is not counted as updated. */
@@ -137,17 +139,18 @@ export async function mergeJobs<Row extends JobRow>(
 async function mergePortion<Row extends JobRow>(
   db: Database,
   run: RunKey,
-  { rows, json }: Portion<Row>,
+  { rows, texts }: Portion<Row>,
 ): Promise<MergeOutcome<Row>> {
   try {
-    return { ...(await mergeChunk(db, run, rows.length, json)), refused: [] }
+    return { ...(await mergeChunk(db, run, rows.length, toJsonArray(texts))), refused: [] }
   } catch (error) {
     const reason = refusalOf(error)
     if (reason === null) throw error
     const [first, ...others] = rows
     if (first !== undefined && others.length === 0) return { ...NOTHING_MERGED, refused: [{ row: first, reason }] }
     const middle = rows.length >> 1
-    return add(await mergeJobs(db, run, rows.slice(0, middle)), await mergeJobs(db, run, rows.slice(middle)))
+    const part = (from: number, to?: number) => ({ rows: rows.slice(from, to), texts: texts.slice(from, to) })
+    return add(await mergePortion(db, run, part(0, middle)), await mergePortion(db, run, part(middle)))
   }
 }
 
@@ -321,7 +324,9 @@ export async function compareJobs(
   rows: readonly JobRow[],
 ): Promise<readonly FieldDifference[]> {
   const differences: FieldDifference[] = []
-  for (const { json } of inPortions(rows, toRowText)) differences.push(...(await comparePortion(db, account, json)))
+  for (const { texts } of inPortions(rows, toRowText)) {
+    differences.push(...(await comparePortion(db, account, toJsonArray(texts))))
+  }
   return differences
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { inPortions } from './batch-jobs.js'
+import { inPortions, toJsonArray } from './batch-jobs.js'
 import { type Database, queryLarge } from './client.js'
 import { Prisma } from './generated/client.js'
 import type { RunKey } from './sync-runs.js'
@@ -35,7 +35,9 @@ export async function keepRejectedJobs(
   rows: readonly RejectedRow[],
   mostLength?: number,
 ): Promise<void> {
-  for (const { json } of inPortions(rows, (row) => JSON.stringify(row), mostLength)) await keepPortion(db, run, json)
+  for (const { texts } of inPortions(rows, (row) => JSON.stringify(row), mostLength)) {
+    await keepPortion(db, run, toJsonArray(texts))
+  }
 }
 
 async function keepPortion(db: Database, run: RunKey, rows: string): Promise<void> {
