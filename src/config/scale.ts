@@ -85,6 +85,11 @@ export interface SyncSizes {
    * the answers of one window.
    */
   readonly chunkPages: number
+  /**
+   * Bytes of listed jobs that a pass holds in memory, and sends to Postgres in one statement: a page or a job that is larger
+   * goes alone.
+   */
+  readonly chunkBytes: number
   /** A full pass reads at least this number of pages between two reads of the head, even if the head is due sooner. */
   readonly minSlicePages: number
   /** An account of at most this number of pages is read completely in every run. */
@@ -96,6 +101,7 @@ export const SYNC_SIZES: SyncSizes = Object.freeze({
   pageLimit: PAGE_LIMIT,
   windowAnswers: 6,
   chunkPages: 6,
+  chunkBytes: 2 * 1024 * 1024,
   minSlicePages: 20,
   smallPages: 4,
 })

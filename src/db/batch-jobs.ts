@@ -1,4 +1,4 @@
-import { type Database, toColumn } from './client.js'
+import { type Database, queryLarge, toColumn } from './client.js'
 import { readPostgresError } from './connection-error.js'
 import { Prisma } from './generated/client.js'
 import { RunClosedError, type RunKey } from './sync-runs.js'
@@ -53,9 +53,42 @@ const RECORD_COLUMNS = Prisma.sql`i.uuid, ${forEachColumn(({ field, type, column
 
 const JSON_KEYS = ['uuid', ...Object.keys(FIELD_TYPES)]
 
-/** The rows as JSON text, one parameter for a whole chunk. Leaves out other properties that the objects have. */
-function toRowsParameter(rows: readonly JobRow[]): string {
-  return JSON.stringify(rows, JSON_KEYS)
+/** A row as JSON text. Leaves out other properties that the object has. */
+const toRowText = (row: JobRow) => JSON.stringify(row, JSON_KEYS)
+
+/** Default for the most characters of JSON in one statement: what a driver, a proxy and Postgres handle in copies. */
+const STATEMENT_LENGTH = 2 * 1024 * 1024
+
+/** Rows of one statement, and their JSON texts, one parameter for all of them. */
+export interface Portion<Row> {
+  readonly rows: readonly Row[]
+  readonly texts: readonly string[]
+}
+
+export const toJsonArray = (texts: readonly string[]): string => `[${texts.join(',')}]`
+
+/** Divides rows into statements of at most `mostLength` characters of JSON. A row that is longer stands alone. */
+export function* inPortions<Row>(
+  rows: readonly Row[],
+  toText: (row: Row) => string,
+  mostLength: number = STATEMENT_LENGTH,
+): Generator<Portion<Row>> {
+  let portion: Row[] = []
+  let texts: string[] = []
+  let length = 0
+  for (const row of rows) {
+    const text = toText(row)
+    if (portion.length > 0 && length + text.length > mostLength) {
+      yield { rows: portion, texts }
+      portion = []
+      texts = []
+      length = 0
+    }
+    portion.push(row)
+    texts.push(text)
+    length += text.length
+  }
+  if (portion.length > 0) yield { rows: portion, texts }
 }
 
 /** What a merge did to the table. A restored row is not counted as updated. */
@@ -81,10 +114,11 @@ export interface MergeOutcome<Row extends JobRow> extends MergeCounts {
 const NOTHING_MERGED = { inserted: 0, updated: 0, unchanged: 0, restored: 0, redated: 0, refused: [] }
 
 /**
- * Merges rows into `spidra.batch_jobs`, writes their change events and resolves their rejections, in one statement.
- * An unchanged row is not touched: no lock, no WAL. Of several rows with one uuid the last counts.
+ * Merges rows into `spidra.batch_jobs`, writes their change events and resolves their rejections, in one statement for each
+ * `mostLength` characters of JSON, in the order of the rows. An unchanged row is not touched: no lock, no WAL. Of several rows
+ * with one uuid the last counts.
  *
- * A row that Postgres refuses does not keep the others out: the chunk is halved until that row stands alone.
+ * A row that Postgres refuses does not keep the others out: its portion is halved until that row stands alone.
  *
  * @throws RunClosedError when the run is no longer `running`; what Prisma throws when the database fails.
  */
@@ -92,45 +126,51 @@ export async function mergeJobs<Row extends JobRow>(
   db: Database,
   run: RunKey,
   rows: readonly Row[],
+  mostLength?: number,
 ): Promise<MergeOutcome<Row>> {
+  let outcome: MergeOutcome<Row> = NOTHING_MERGED
   const unique = [...new Map(rows.map((row) => [row.uuid, row])).values()]
-  if (unique.length === 0) return NOTHING_MERGED
+  for (const portion of inPortions(unique, toRowText, mostLength)) {
+    outcome = add(outcome, await mergePortion(db, run, portion))
+  }
+  return outcome
+}
+
+async function mergePortion<Row extends JobRow>(
+  db: Database,
+  run: RunKey,
+  { rows, texts }: Portion<Row>,
+): Promise<MergeOutcome<Row>> {
   try {
-    return { ...(await mergeChunk(db, run, unique)), refused: [] }
+    return { ...(await mergeChunk(db, run, rows.length, toJsonArray(texts))), refused: [] }
   } catch (error) {
     const reason = refusalOf(error)
     if (reason === null) throw error
-    return mergeHalves(db, run, unique, reason)
+    const [first, ...others] = rows
+    if (first !== undefined && others.length === 0) return { ...NOTHING_MERGED, refused: [{ row: first, reason }] }
+    const middle = rows.length >> 1
+    const part = (from: number, to?: number) => ({ rows: rows.slice(from, to), texts: texts.slice(from, to) })
+    return add(await mergePortion(db, run, part(0, middle)), await mergePortion(db, run, part(middle)))
   }
 }
 
-async function mergeHalves<Row extends JobRow>(
-  db: Database,
-  run: RunKey,
-  rows: readonly Row[],
-  reason: string,
-): Promise<MergeOutcome<Row>> {
-  const [first, ...others] = rows
-  if (first !== undefined && others.length === 0) return { ...NOTHING_MERGED, refused: [{ row: first, reason }] }
-  const middle = rows.length >> 1
-  const upper = await mergeJobs(db, run, rows.slice(0, middle))
-  const lower = await mergeJobs(db, run, rows.slice(middle))
+function add<Row extends JobRow>(one: MergeOutcome<Row>, other: MergeOutcome<Row>): MergeOutcome<Row> {
   return {
-    inserted: upper.inserted + lower.inserted,
-    updated: upper.updated + lower.updated,
-    unchanged: upper.unchanged + lower.unchanged,
-    restored: upper.restored + lower.restored,
-    redated: upper.redated + lower.redated,
-    refused: [...upper.refused, ...lower.refused],
+    inserted: one.inserted + other.inserted,
+    updated: one.updated + other.updated,
+    unchanged: one.unchanged + other.unchanged,
+    restored: one.restored + other.restored,
+    redated: one.redated + other.redated,
+    refused: [...one.refused, ...other.refused],
   }
 }
 
-async function mergeChunk(db: Database, run: RunKey, rows: readonly JobRow[]): Promise<MergeCounts> {
+async function mergeChunk(db: Database, run: RunKey, rows: number, json: string): Promise<MergeCounts> {
   // Raw SQL: no model can merge several rows, their events and their rejections in one statement.
-  const [result] = await db.$queryRaw<MergeResult[]>(mergeStatement(toRowsParameter(rows), run.account, run.id))
+  const [result] = await queryLarge<MergeResult>(db, mergeStatement(json, run.account, run.id))
   if (result === undefined || !result.isRunning) throw new RunClosedError(run)
   const { inserted, updated, restored, redated, changed } = result
-  return { inserted, updated, restored, redated, unchanged: rows.length - changed }
+  return { inserted, updated, restored, redated, unchanged: rows - changed }
 }
 
 /** SQLSTATE class 22 (the year 0, NUL in JSON) and 54 (nested too deeply): values that JSON allows and Postgres does not. */
@@ -283,10 +323,18 @@ export async function compareJobs(
   account: string,
   rows: readonly JobRow[],
 ): Promise<readonly FieldDifference[]> {
+  const differences: FieldDifference[] = []
+  for (const { texts } of inPortions(rows, toRowText)) {
+    differences.push(...(await comparePortion(db, account, toJsonArray(texts))))
+  }
+  return differences
+}
+
+function comparePortion(db: Database, account: string, json: string): Promise<FieldDifference[]> {
   // Raw SQL: Postgres itself decides whether two values are the same instant or the same JSON.
-  return db.$queryRaw<FieldDifference[]>`
+  const statement = Prisma.sql`
     WITH incoming AS (
-      SELECT ${RECORD_COLUMNS} FROM json_to_recordset(${toRowsParameter(rows)}::json) AS ${RECORD}
+      SELECT ${RECORD_COLUMNS} FROM json_to_recordset(${json}::json) AS ${RECORD}
     ), last AS (
       SELECT max(s.last_complete_at) AS at FROM spidra.sync_state s WHERE s.account = ${account}
     )
@@ -302,4 +350,5 @@ export async function compareJobs(
     ) AS f(field, stored, listed)
     WHERE f.stored IS DISTINCT FROM f.listed AND (b.uuid IS NOT NULL OR f.field = 'uuid')
     ORDER BY i.uuid, f.field`
+  return queryLarge<FieldDifference>(db, statement)
 }

@@ -1,5 +1,5 @@
 import { PrismaPg } from '@prisma/adapter-pg'
-import { Pool, type PoolConfig } from 'pg'
+import { Pool, type PoolConfig, type QueryResultRow } from 'pg'
 import {
   CONNECT_TIMEOUT_MS,
   Connection,
@@ -55,6 +55,8 @@ export function openDatabase(databaseUrl: string, options: DatabaseOptions = {})
   }
   const pool = new Pool(config)
   const connections = new Set<Connection>()
+  // An idle connection that is lost ends the process without this. Prisma adds its own only with its first query.
+  pool.on('error', () => undefined)
   pool.on('connect', (client) => client instanceof Connection && connections.add(client))
   pool.on('remove', (client) => client instanceof Connection && connections.delete(client))
 
@@ -70,7 +72,39 @@ export function openDatabase(databaseUrl: string, options: DatabaseOptions = {})
   }
 
   signal?.addEventListener('abort', () => setTimeout(endStatements, ABORT_GRACE_MS).unref(), { once: true })
-  return new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: true }), errorFormat: 'minimal' })
+  const db = new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: true }), errorFormat: 'minimal' })
+  largeQueries.set(
+    db,
+    async <Row extends QueryResultRow>({ text, values }: Prisma.Sql) => (await pool.query<Row>(text, values)).rows,
+  )
+  return db
+}
+
+/** Runs a statement, and returns its rows. */
+type LargeQuery = <Row extends QueryResultRow>(statement: Prisma.Sql) => Promise<Row[]>
+
+const largeQueries = new WeakMap<Database, LargeQuery>()
+
+/**
+ * Runs a statement whose parameters may be megabytes, and returns its rows. It goes past Prisma, whose debug log keeps the
+ * arguments of the last hundred calls in memory, in two places, also where it is not enabled.
+ */
+export async function queryLarge<Row extends QueryResultRow>(db: Database, statement: Prisma.Sql): Promise<Row[]> {
+  const query = largeQueries.get(db)
+  if (query === undefined) throw new Error('the database was opened neither by openDatabase nor by withLargeQueries')
+  return query<Row>(statement)
+}
+
+/** Makes `queryLarge` work with a handle on a database: `wrap` runs the query of the database. */
+export function withLargeQueries(
+  handle: Database,
+  db: Database,
+  wrap: <T>(run: () => Promise<T>) => Promise<T>,
+): Database {
+  largeQueries.set(handle, <Row extends QueryResultRow>(statement: Prisma.Sql) =>
+    wrap(() => queryLarge<Row>(db, statement)),
+  )
+  return handle
 }
 
 /** Whether the table or view exists, as in `spidra.sync_state`. Raw SQL: Prisma has no models of the catalogs. */

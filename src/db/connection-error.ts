@@ -13,6 +13,7 @@ export type DatabaseErrorCode =
   | 'no_such_database'
   | 'too_many_connections'
   | 'too_old'
+  | 'encoding'
   | 'no_answer'
   | 'permission'
   | 'read_only'
@@ -71,6 +72,10 @@ interface Where extends ServerAddress {
   readonly fix: string | undefined
 }
 
+/** What to do about a database that is not UTF-8. An encoding cannot be changed. The locale C goes with every server's default. */
+export const CREATE_AS_UTF8 =
+  "create one with `CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0 LOCALE 'C'`, and name it in DATABASE_URL"
+
 const SENTENCES: Readonly<Record<DatabaseErrorCode, (where: Where) => string>> = {
   unreachable: ({ server, isSocket, remark }) =>
     isSocket
@@ -87,6 +92,8 @@ const SENTENCES: Readonly<Record<DatabaseErrorCode, (where: Where) => string>> =
   too_many_connections: ({ server, remark }) =>
     `${server} has no connection left${remark}: raise max_connections, or close other clients.`,
   too_old: ({ server, remark }) => `${server} is too old${remark}: spidra-sync needs Postgres 14 or later.`,
+  encoding: ({ server, database, remark }) =>
+    `Database ${database} of ${server} cannot store every character${remark}: ${CREATE_AS_UTF8}.`,
   no_answer: ({ server, remark }) =>
     `${server} did not answer a statement in time${remark}: check the network and the proxies on the way, and in pg_stat_activity what the statements of spidra-sync wait for.`,
   permission: ({ server, database, user, remark, fix }) =>
@@ -231,14 +238,30 @@ function toNodeErrorCode({ code, syscall, message }: z.infer<typeof nodeError>):
 /** Postgres 14, as `server_version_num`. */
 export const OLDEST_VERSION = 140_000
 
-/** @throws {DatabaseError} `too_old` when the server is older than Postgres 14 */
-export async function assertSupportedVersion(client: Client, databaseUrl: string): Promise<void> {
-  const { rows } = await client.query<{ version: string; number: number }>(
-    `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::integer AS number`,
-  )
-  const server = rows[0]
-  if (server !== undefined && server.number < OLDEST_VERSION) {
+/** What decides whether a database can be used at all. */
+export interface ServerFacts {
+  /** As people write it, such as `16.4`. */
+  readonly version: string
+  /** `server_version_num`, such as 160004. */
+  readonly number: number
+  /** Encoding of the database, such as `UTF8`. In another one, a single job with another letter would stop its account. */
+  readonly encoding: string
+}
+
+export const READ_SERVER_FACTS = `
+  SELECT current_setting('server_version') AS version, current_setting('server_version_num')::integer AS number,
+    current_setting('server_encoding') AS encoding`
+
+/** @throws {DatabaseError} `too_old` when the server is older than Postgres 14, `encoding` when the database is not UTF-8 */
+export async function assertUsableDatabase(client: Client, databaseUrl: string): Promise<void> {
+  const { rows } = await client.query<ServerFacts & Record<string, unknown>>(READ_SERVER_FACTS)
+  const [server] = rows
+  if (server === undefined) return
+  if (server.number < OLDEST_VERSION) {
     throw new DatabaseError(databaseUrl, { code: 'too_old', source: `version ${server.version}` })
+  }
+  if (server.encoding !== 'UTF8') {
+    throw new DatabaseError(databaseUrl, { code: 'encoding', source: `its encoding is ${server.encoding}` })
   }
 }
 

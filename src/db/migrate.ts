@@ -5,7 +5,7 @@ import { type Client, DatabaseError as PostgresError } from 'pg'
 import type { BaseLogger } from 'pino'
 import type { Database } from './client.js'
 import { Connection } from './connection.js'
-import { assertSupportedVersion, explainMissingRight, toDatabaseError } from './connection-error.js'
+import { assertUsableDatabase, explainMissingRight, toDatabaseError } from './connection-error.js'
 
 /**
  * `edited`: the file differs from the one that was applied. `unfinished`: Prisma's CLI began the migration and failed.
@@ -122,7 +122,7 @@ const FINISH_MIGRATION = `
  * a transaction-pooling proxy.
  *
  * @throws {MigrationError} when a migration was edited after it was applied, or fails
- * @throws {DatabaseError} when the server cannot be reached or used, or is too old
+ * @throws {DatabaseError} when the server cannot be reached or used, is too old, or has a database that is not UTF-8
  */
 export async function migrate(databaseUrl: string, options: MigrateOptions = {}): Promise<MigrationReport> {
   const { log, signal, directory } = options
@@ -139,7 +139,7 @@ export async function migrate(databaseUrl: string, options: MigrateOptions = {})
   signal?.addEventListener('abort', disconnect, { once: true })
   try {
     await client.connect()
-    await assertSupportedVersion(client, databaseUrl)
+    await assertUsableDatabase(client, databaseUrl)
     const applied: string[] = []
     for (;;) {
       const { next, ledger } = await applyNext(client, migrations, log)

@@ -1,6 +1,6 @@
 import { type Client, escapeIdentifier, escapeLiteral } from 'pg'
 import { Connection } from './connection.js'
-import { assertSupportedVersion, DatabaseError, toDatabaseError } from './connection-error.js'
+import { assertUsableDatabase, DatabaseError, toDatabaseError } from './connection-error.js'
 
 /** The named role does not exist. */
 export class UnknownRoleError extends Error {
@@ -56,7 +56,7 @@ async function inTransaction<T>(databaseUrl: string, work: (client: Client) => P
   const client = new Connection({ connectionString: databaseUrl })
   try {
     await client.connect()
-    await assertSupportedVersion(client, databaseUrl)
+    await assertUsableDatabase(client, databaseUrl)
     await client.query('BEGIN')
     const result = await work(client)
     await client.query('COMMIT')

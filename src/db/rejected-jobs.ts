@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
-import type { Database } from './client.js'
+import { inPortions, toJsonArray } from './batch-jobs.js'
+import { type Database, queryLarge } from './client.js'
+import { Prisma } from './generated/client.js'
 import type { RunKey } from './sync-runs.js'
 
 /** An item that could not be stored as a job, as one pass saw it. */
@@ -21,22 +23,32 @@ export function fingerprintOf(payload: string): string {
 }
 
 /**
- * Stores items in `spidra.rejected_jobs`. An item is identified by its uuid, else by its fingerprint, and may be given once.
+ * Stores items in `spidra.rejected_jobs`, in statements of at most `mostLength` characters of JSON. An item is identified by its uuid, else by its fingerprint, and may be given once.
  * A row that exists is written again when its payload or reason changed, when more copies were met, or when it had been
  * resolved. Otherwise it is written once a day, and keeps its run.
  *
  * Nothing is written once the run is closed.
  */
-export async function keepRejectedJobs(db: Database, run: RunKey, rows: readonly RejectedRow[]): Promise<void> {
-  if (rows.length === 0) return
+export async function keepRejectedJobs(
+  db: Database,
+  run: RunKey,
+  rows: readonly RejectedRow[],
+  mostLength?: number,
+): Promise<void> {
+  for (const { texts } of inPortions(rows, (row) => JSON.stringify(row), mostLength)) {
+    await keepPortion(db, run, toJsonArray(texts))
+  }
+}
+
+async function keepPortion(db: Database, run: RunKey, rows: string): Promise<void> {
   // Raw SQL: one statement for several rows, with the fence. LATERAL finds each item by one of two indexes, where an OR in a
   // join would compare every item with every row.
-  await db.$executeRaw`
+  const statement = Prisma.sql`
     WITH incoming AS MATERIALIZED (
       SELECT i.*, r.id, r.last_rejected_at < now() - interval '1 day' AS is_old,
         r.resolved_at IS NOT NULL OR (r.fingerprint, r.reason) <> (i.fingerprint, i.reason)
           OR r.copies < i.copies AS is_changed
-      FROM jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
+      FROM jsonb_to_recordset(${rows}::jsonb)
         AS i(uuid uuid, fingerprint text, payload text, reason text, copies integer)
       LEFT JOIN LATERAL (
         SELECT u.* FROM spidra.rejected_jobs u WHERE u.account = ${run.account} AND u.uuid = i.uuid
@@ -62,6 +74,7 @@ export async function keepRejectedJobs(db: Database, run: RunKey, rows: readonly
     SELECT ${run.account}, i.uuid, i.fingerprint, i.payload, i.reason, i.copies, ${run.id}
     FROM incoming i WHERE i.id IS NULL AND EXISTS (SELECT FROM fence)
     ON CONFLICT DO NOTHING`
+  await queryLarge(db, statement)
 }
 
 /** Counts the open rejections that count as listed items, copies included. Where the job is stored live, the job counts instead. */

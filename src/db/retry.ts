@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pRetry from 'p-retry'
-import type { Database } from './client.js'
+import { type Database, withLargeQueries } from './client.js'
 import { databaseErrorCode, readPostgresError } from './connection-error.js'
 
 /** After the first attempt. */
@@ -57,5 +57,5 @@ export function withRetries(db: Database, { signal, reconnects = false, onRetry 
 
   const retrying = db.$extends({ query: { $allOperations: ({ args, query }) => attempt(() => query(args)) } })
   // The type of an extended client lacks `$on`, and is no PrismaClient for that reason alone.
-  return new Proxy(db, { get: (_, name) => Reflect.get(retrying, name) })
+  return withLargeQueries(new Proxy(db, { get: (_, name) => Reflect.get(retrying, name) }), db, attempt)
 }

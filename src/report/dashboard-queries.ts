@@ -128,30 +128,33 @@ LEFT JOIN spidra_reporting.sync_run_history r ON r.id = f.last_run_id`,
       pages_read: number,
     }),
   }),
+  // The join keeps a day on which the channel has no jobs.
   days: query({
     title: 'Jobs and URLs by day; the last row is the whole period',
     parameters: ['account', 'channel', 'days'],
-    sql: `SELECT to_char(day, 'YYYY-MM-DD') AS day, sum(jobs)::bigint AS jobs, sum(succeeded_jobs)::bigint AS succeeded_jobs,
-  sum(partly_failed_jobs)::bigint AS partly_failed_jobs, sum(failed_jobs)::bigint AS failed_jobs,
-  sum(cancelled_jobs)::bigint AS cancelled_jobs, sum(open_jobs)::bigint AS open_jobs, sum(urls)::bigint AS urls,
-  sum(completed_urls)::bigint AS completed_urls, sum(failed_urls)::bigint AS failed_urls,
-  sum(completed_urls)::double precision / nullif(sum(completed_urls) + sum(failed_urls), 0) AS success_rate
-FROM spidra_reporting.daily_batch_jobs
-WHERE account = $1 AND ($2::text IS NULL OR coalesce(scraping_channel, '${NO_CHANNEL}') = $2)
-  AND day > (now() AT TIME ZONE 'UTC')::date - $3::int
-GROUP BY GROUPING SETS ((day), ())
+    sql: `SELECT to_char(d.day, 'YYYY-MM-DD') AS day, coalesce(sum(c.jobs), 0)::bigint AS jobs,
+  coalesce(sum(c.succeeded_jobs), 0)::bigint AS succeeded_jobs,
+  coalesce(sum(c.partly_failed_jobs), 0)::bigint AS partly_failed_jobs, coalesce(sum(c.failed_jobs), 0)::bigint AS failed_jobs,
+  coalesce(sum(c.cancelled_jobs), 0)::bigint AS cancelled_jobs, coalesce(sum(c.open_jobs), 0)::bigint AS open_jobs,
+  coalesce(sum(c.urls), 0)::bigint AS urls, coalesce(sum(c.completed_urls), 0)::bigint AS completed_urls,
+  coalesce(sum(c.failed_urls), 0)::bigint AS failed_urls,
+  sum(c.completed_urls)::double precision / nullif(sum(c.completed_urls) + sum(c.failed_urls), 0) AS success_rate
+FROM spidra_reporting.daily_batch_jobs d
+LEFT JOIN LATERAL (SELECT d.* WHERE $2::text IS NULL OR coalesce(d.scraping_channel, '${NO_CHANNEL}') = $2) c ON true
+WHERE d.account = $1 AND d.day > (now() AT TIME ZONE 'UTC')::date - $3::int
+GROUP BY GROUPING SETS ((d.day), ())
 ORDER BY day`,
     row: z.object({
       day: text,
-      jobs: count.nullable(),
-      succeeded_jobs: count.nullable(),
-      partly_failed_jobs: count.nullable(),
-      failed_jobs: count.nullable(),
-      cancelled_jobs: count.nullable(),
-      open_jobs: count.nullable(),
-      urls: count.nullable(),
-      completed_urls: count.nullable(),
-      failed_urls: count.nullable(),
+      jobs: count,
+      succeeded_jobs: count,
+      partly_failed_jobs: count,
+      failed_jobs: count,
+      cancelled_jobs: count,
+      open_jobs: count,
+      urls: count,
+      completed_urls: count,
+      failed_urls: count,
       success_rate: number,
     }),
   }),

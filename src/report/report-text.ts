@@ -27,11 +27,11 @@ export function toReportText(data: DashboardData): string {
 }
 
 function daysTable({ days, durations }: DashboardData): string[] {
-  const most = Math.max(1, ...days.map(({ jobs }) => jobs ?? 0))
+  const most = Math.max(1, ...days.map(({ jobs }) => jobs))
   const byDay = new Map(durations.map((row) => [row.day, row]))
   const rows = days.map((row) => [
     row.day,
-    toBar((row.jobs ?? 0) / most),
+    toBar(row.jobs / most),
     toCount(row.jobs),
     toCount(row.failed_jobs),
     toCount(row.urls),

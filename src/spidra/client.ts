@@ -98,6 +98,8 @@ class FaultyAnswerError extends SpidraError {
 /** Opens a client with its own connections. */
 export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
   const connection = openConnection(options)
+  /** The API has accepted the key. */
+  let isKeyGood = false
 
   async function attempt(asked: PageRequest, number: number): Promise<ListAnswer> {
     await options.budget?.acquire(asked.signal)
@@ -107,6 +109,7 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
       throw error
     })
     options.budget?.observe(rateLimit, limitedBy(list))
+    if (!(list instanceof SpidraError)) isKeyGood = true
     let outcome: RequestEvent['outcome'] = 'ok'
     try {
       return toAnswer(list, ageSeconds, asked)
@@ -134,12 +137,20 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
 
   async function listPage(asked: PageRequest): Promise<ListAnswer> {
     const { page, signal } = asked
+    let unauthorized = 0
+    /** One 401 for a key that the API has accepted may be an error of the server, so it is retried once. */
+    const mayPass = (error: SpidraError) =>
+      error.isRetryable || (error.code === 'unauthorized' && isKeyGood && unauthorized === 1)
     const shouldRetry = (context: RetryContext) =>
       context.error instanceof SpidraError &&
-      context.error.isRetryable &&
+      mayPass(context.error) &&
       (isFree(context) || context.retriesConsumed < options.requestRetries)
     try {
-      return await pRetry((number) => attempt(asked, number), {
+      const count = (error: unknown) => {
+        if (error instanceof SpidraError && error.code === 'unauthorized') unauthorized += 1
+        throw error
+      }
+      return await pRetry((number) => attempt(asked, number).catch(count), {
         // One more than allowed, because p-retry gives up without calling `shouldRetry` when none is left, and a free
         // retry must be possible even then. `shouldRetry` keeps the limit.
         retries: options.requestRetries + 1,

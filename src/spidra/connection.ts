@@ -1,6 +1,9 @@
 import { setMaxListeners } from 'node:events'
 import { isIP } from 'node:net'
+import { promisify } from 'node:util'
+import zlib from 'node:zlib'
 import { type Dispatcher, EnvHttpProxyAgent, Pool, request } from 'undici'
+import { errorCodeOf } from '../logging/error-code.js'
 import { SpidraError, toNetworkError, toSpidraError } from './errors.js'
 import { type HeaderReader, type RateLimit, readRateLimit } from './rate-limit-headers.js'
 import { type ListBody, parseListBody } from './wire.js'
@@ -8,8 +11,31 @@ import { type ListBody, parseListBody } from './wire.js'
 /** Time limit for opening a connection. The next attempt opens a new one. */
 const CONNECT_TIMEOUT_MS = 10_000
 
-/** A page of 50 jobs has 15 KB. A body a thousand times as large is not a page. */
+/** A page of 50 jobs has 15 KB. A body a thousand times as large, compressed or not, is not a page. */
 const MAX_BODY_BYTES = 16 * 1024 * 1024
+
+/** Most encodings that may be applied to one body. */
+const MAX_ENCODINGS = 2
+
+const [gunzip, brotliDecompress, inflate, inflateRaw] = [
+  promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.gunzip),
+  promisify<Uint8Array, zlib.BrotliOptions, Buffer>(zlib.brotliDecompress),
+  promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.inflate),
+  promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.inflateRaw),
+]
+
+type Decompress = (body: Uint8Array, options: { readonly maxOutputLength: number }) => Promise<Buffer>
+
+/** By the name in `Content-Encoding`. Servers mean both forms by `deflate`: with a header of zlib, as the RFC says, and without. */
+const DECOMPRESS: Readonly<Record<string, Decompress>> = {
+  gzip: gunzip,
+  'x-gzip': gunzip,
+  br: brotliDecompress,
+  deflate: (body, options) => (hasZlibHeader(body) ? inflate : inflateRaw)(body, options),
+  identity: async (body) => Buffer.from(body),
+}
+
+const UTF8 = new TextDecoder('utf-8', { fatal: true })
 
 export interface ConnectionOptions {
   /** Base URL without a slash at its end, as in `https://api.spidra.io/api`. */
@@ -67,6 +93,7 @@ export function openConnection(options: ConnectionOptions): Connection {
   const dispatcher = openDispatcher(options, closing.signal)
   const headers = {
     accept: 'application/json',
+    'accept-encoding': 'gzip, br, deflate',
     // An answer from a cache may list jobs that are gone.
     'cache-control': 'no-cache',
     'user-agent': 'spidra-sync',
@@ -90,12 +117,13 @@ export function openConnection(options: ConnectionOptions): Connection {
       if (response.statusCode !== 200) {
         const { statusCode: status, statusText } = response
         // The status is enough for the error, even if the body breaks off or never ends.
-        const body = (await readBody(response.body).catch(() => null)) ?? ''
+        const body = await readText(response.body, header, new TextDecoder()).catch(() => '')
         throw toSpidraError({ status, statusText, header, body }, { apiKey, keyOrigin }, Date.now())
       }
-      const text = await readBody(response.body)
+      const text = await readText(response.body, header, UTF8).catch((error: unknown) => {
+        throw error instanceof BodyError ? badPayload(`page ${page} ${error.message}`) : error
+      })
       const answeredAt = performance.now()
-      if (text === null) throw badPayload(`page ${page} is larger than ${MAX_BODY_BYTES} bytes`)
       const body = parseListBody(text)
       if (body === null) throw badPayload(`page ${page} is not a list of jobs`)
       return { list: { ...body, askedAt, answeredAt }, rateLimit, serverTime, ageSeconds }
@@ -189,16 +217,65 @@ function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   })
 }
 
-/** Reads a body as text, without a byte order mark. Returns null, and stops reading, after `MAX_BODY_BYTES`. */
-async function readBody(body: AsyncIterable<Uint8Array>): Promise<string | null> {
+/** What is wrong with a body, as the end of a sentence. */
+class BodyError extends Error {}
+
+/**
+ * Reads a body as text, without a byte order mark: unpacks it by its `Content-Encoding`, also where none was requested.
+ *
+ * @throws {BodyError} for a body of more than `MAX_BODY_BYTES`, packed or unpacked, for one that cannot be unpacked, and for
+ *   one that the decoder refuses
+ */
+async function readText(
+  body: AsyncIterable<Uint8Array>,
+  header: HeaderReader,
+  decoder: { decode(bytes: Uint8Array): string },
+): Promise<string> {
+  const bytes = await unpack(await readBytes(body), header('content-encoding') ?? '')
+  try {
+    return decoder.decode(bytes)
+  } catch {
+    throw new BodyError('is not valid UTF-8')
+  }
+}
+
+async function readBytes(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const parts: Uint8Array[] = []
   let bytes = 0
   for await (const part of body) {
     bytes += part.length
-    if (bytes > MAX_BODY_BYTES) return null
+    if (bytes > MAX_BODY_BYTES) throw tooLarge()
     parts.push(part)
   }
-  return new TextDecoder().decode(Buffer.concat(parts))
+  return Buffer.concat(parts)
+}
+
+/** Undoes the encodings, the last one first. */
+async function unpack(body: Uint8Array, encodings: string): Promise<Uint8Array> {
+  const names = encodings
+    .toLowerCase()
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '')
+  let unpacked = body
+  for (const name of names.reverse()) {
+    const decompress = Object.hasOwn(DECOMPRESS, name) ? DECOMPRESS[name] : undefined
+    // The name is not quoted: it may hold anything.
+    if (decompress === undefined || names.length > MAX_ENCODINGS) throw new BodyError('has an unknown Content-Encoding')
+    unpacked = await decompress(unpacked, { maxOutputLength: MAX_BODY_BYTES }).catch((error: unknown) => {
+      throw errorCodeOf(error) === 'ERR_BUFFER_TOO_LARGE' ? tooLarge() : new BodyError('cannot be unpacked')
+    })
+  }
+  return unpacked
+}
+
+function tooLarge(): BodyError {
+  return new BodyError(`is larger than ${MAX_BODY_BYTES} bytes`)
+}
+
+/** Whether the bytes begin with the two of RFC 1950: method 8, and a multiple of 31. */
+function hasZlibHeader([method = 0, flags = 0]: Uint8Array): boolean {
+  return (method & 0x0f) === 8 && (method * 256 + flags) % 31 === 0
 }
 
 function readDate(text: string | null): number | null {

@@ -64,7 +64,7 @@ export interface Job {
   readonly scrapingChannel: string | null
   readonly createdAt: string
   readonly finishedAt: string | null
-  /** JSON text of the unknown fields; null when there are none. */
+  /** JSON text of the unknown fields; null when there are none. Made at each reading, because it may be megabytes. */
   readonly extra: string | null
   /** The item as received, for the quarantine in case Postgres refuses the job. */
   readonly item: unknown
@@ -85,6 +85,8 @@ export interface ListBody {
   readonly rejections: readonly Rejection[]
   /** Items on the page: jobs and rejections together, duplicates included. */
   readonly itemCount: number
+  /** Size of the body. */
+  readonly bytes: number
   readonly pagination: Readonly<z.infer<typeof envelope>['pagination']>
 }
 
@@ -115,7 +117,9 @@ function toJob(fields: z.infer<typeof listedJob>, item: unknown): Job {
     scrapingChannel: fields.scrapingChannel ?? null,
     createdAt: fields.createdAt,
     finishedAt: fields.finishedAt ?? null,
-    extra: extraFields(item),
+    get extra() {
+      return extraFields(item)
+    },
     item,
   }
 }
@@ -141,7 +145,8 @@ export function parseListBody(body: string): ListBody | null {
     if ('job' in outcome) jobs.push(outcome.job)
     else rejections.push(outcome.rejection)
   }
-  return { jobs, rejections, itemCount: parsed.data.jobs.length, pagination: parsed.data.pagination }
+  const { jobs: items, pagination } = parsed.data
+  return { jobs, rejections, itemCount: items.length, bytes: Buffer.byteLength(body), pagination }
 }
 
 function readJson(body: string): unknown {

@@ -116,8 +116,11 @@ export function createKnownList(options: KnownListOptions): KnownList {
     touches: (page) => touchesCovered(db, account, list.coverage, page),
     withoutNewcomers(page) {
       if (list.coverage.kind === 'none') return page
-      const jobs = page.jobs.filter((job) => newestStored !== null && toMicros(job.createdAt) < newestStored)
-      return { ...page, jobs, rejections: [], uuids: new Set(jobs.map(({ uuid }) => uuid)) }
+      const isKnown = (_: unknown, index: number) =>
+        newestStored !== null && (page.instants[index] ?? 0n) < newestStored
+      const jobs = page.jobs.filter(isKnown)
+      const content = page.content && { ...page.content, jobs: page.content.jobs.filter(isKnown), rejections: [] }
+      return { ...page, jobs, rejected: [], content, uuids: new Set(jobs) }
     },
     async noteHead(page) {
       list.groundTotal = page.total

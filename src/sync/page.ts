@@ -1,3 +1,4 @@
+import { fingerprintOf } from '../db/rejected-jobs.js'
 import type { ListAnswer } from '../spidra/client.js'
 import type { Job, Rejection } from '../spidra/wire.js'
 import { type Micros, toMicros } from './instant.js'
@@ -10,6 +11,14 @@ export interface PageAsked {
   readonly limit: number
 }
 
+/** All that a page lists. It may be megabytes. */
+export interface PageContent {
+  readonly jobs: readonly Job[]
+  readonly rejections: readonly Rejection[]
+  /** Size of the answer. */
+  readonly bytes: number
+}
+
 /** One page of the list as of one instant. */
 export interface Page extends PageAsked {
   /** Place of the first item. */
@@ -18,8 +27,15 @@ export interface Page extends PageAsked {
   readonly end: number
   readonly total: number
   readonly totalPages: number
-  readonly jobs: readonly Job[]
-  readonly rejections: readonly Rejection[]
+  /** Uuids of the valid jobs, in their order. */
+  readonly jobs: readonly string[]
+  /** The items that are no valid jobs; `uuid` is null where it is not readable. */
+  readonly rejected: readonly { readonly uuid: string | null; readonly fingerprint: string }[]
+  /**
+   * The jobs and rejections themselves. Null once they are written, because a pass refers to several pages for as long as it
+   * needs their places.
+   */
+  content: PageContent | null
   /** All that the page lists and that has a readable uuid, rejected items among it. */
   readonly uuids: ReadonlySet<string>
   /** `createdAt` of the jobs, in their order. */
@@ -38,7 +54,7 @@ export interface Page extends PageAsked {
 
 /** The page that an answer shows. */
 export function toPage({ number, limit }: PageAsked, answer: ListAnswer): Page {
-  const { jobs, rejections, itemCount, askedAt, answeredAt, fault } = answer
+  const { jobs, rejections, itemCount, bytes, askedAt, answeredAt, fault } = answer
   const instants = jobs.map((job) => toMicros(job.createdAt))
   const start = (number - 1) * limit
   return {
@@ -48,8 +64,9 @@ export function toPage({ number, limit }: PageAsked, answer: ListAnswer): Page {
     end: start + (fault === null ? itemCount : limit),
     total: answer.pagination.total,
     totalPages: answer.pagination.totalPages,
-    jobs,
-    rejections,
+    jobs: jobs.map(({ uuid }) => uuid),
+    rejected: rejections.map(({ uuid, payload }) => ({ uuid, fingerprint: fingerprintOf(payload) })),
+    content: { jobs, rejections, bytes },
     uuids: new Set([...jobs, ...rejections].flatMap(({ uuid }) => uuid ?? [])),
     instants,
     newest: instants.at(0) ?? null,
@@ -63,7 +80,7 @@ export function toPage({ number, limit }: PageAsked, answer: ListAnswer): Page {
 
 /** Whether the list ends with this page, by its own answer. */
 export function isLast(page: Page): boolean {
-  return page.number >= page.totalPages || page.jobs.length + page.rejections.length === 0
+  return page.number >= page.totalPages || page.jobs.length + page.rejected.length === 0
 }
 
 /** Whether two answers list the same jobs in the same order. */

@@ -79,7 +79,7 @@ export function createPass(options: SyncOptions, start: PassStart, doubts: Set<D
   const save = (change: Partial<SyncState>) => saveSyncState(db, run, change)
   const list = createKnownList({ db, account: run.account, log, state, newestStored, doubts, save })
   const writer = createPassWriter({
-    ...{ db, run, counters, save, chunkPages: sizes.chunkPages, chunkWaitMs: timing.chunkWaitMs },
+    ...{ db, run, counters, save, sizes, chunkWaitMs: timing.chunkWaitMs },
     onMerge(page) {
       for (const uuid of page.uuids) list.unreadOpenJobs.delete(uuid)
     },

@@ -137,7 +137,7 @@ async function readBelow(pass: Pass, page: Page): Promise<Step> {
 function reachesBelow(lower: Page, upper: Page): boolean {
   const last = lower.jobs.at(-1)
   if (isLast(lower)) return true
-  return last !== undefined && overlaps(lower, upper) ? !upper.uuids.has(last.uuid) : lower.end > upper.end
+  return last !== undefined && overlaps(lower, upper) ? !upper.uuids.has(last) : lower.end > upper.end
 }
 
 function below(pass: Pass, place: number, isOverlapping: boolean): PageAsked {

@@ -1,5 +1,5 @@
 import { listUnlisted } from '../db/batch-jobs-read.js'
-import { countAsListedJobs, fingerprintOf } from '../db/rejected-jobs.js'
+import { countAsListedJobs } from '../db/rejected-jobs.js'
 import { type Micros, toTimestamp } from './instant.js'
 import { isLast, type Page } from './page.js'
 import type { Pass } from './pass.js'
@@ -72,9 +72,9 @@ export function createStretch(first: Page): Stretch {
 
   function note(page: Page): void {
     isSorted &&= page.isSorted
-    for (const [index, { uuid }] of page.jobs.entries()) listed.set(uuid, page.instants[index] ?? 0n)
-    for (const { uuid, payload } of page.rejections) {
-      if (uuid === null) unidentified.add(fingerprintOf(payload))
+    for (const [index, uuid] of page.jobs.entries()) listed.set(uuid, page.instants[index] ?? 0n)
+    for (const { uuid, fingerprint } of page.rejected) {
+      if (uuid === null) unidentified.add(fingerprint)
       else undated.add(uuid)
     }
     answers += 1

@@ -224,6 +224,10 @@ test('the numbers are those of the jobs in the time range and of the chosen chan
       open: '0',
     },
   ])
+  expect((await rowsOf('Jobs a day, by outcome', { channel: ['playground'] })).slice(0, 2)).toMatchObject([
+    { time: new Date('2026-03-01T00:00:00Z'), open: '1' },
+    { time: new Date('2026-03-02T00:00:00Z'), failed: '0', open: '0' },
+  ])
   expect(await rowsOf('Duration of jobs, by day')).toMatchObject([{ p50: 60, p95: 96, max: 100 }, { p50: null }])
   expect(await rowsOf('Jobs by channel and format')).toEqual([
     { kind: 'api, json', jobs: '2' },

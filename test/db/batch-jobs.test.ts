@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { JobRow } from '../../src/db/batch-jobs.js'
 import { mergeJobs, mergeStatement } from '../../src/db/batch-jobs.js'
-import type { Database } from '../../src/db/client.js'
+import { type Database, withLargeQueries } from '../../src/db/client.js'
 import { readPostgresError } from '../../src/db/connection-error.js'
 import { Prisma } from '../../src/db/generated/client.js'
 import { keepRejectedJobs } from '../../src/db/rejected-jobs.js'
@@ -295,5 +295,9 @@ function countStatements(db: Database) {
       },
     },
   })
-  return { db: counting as unknown as Database, statements: () => count }
+  const handle = withLargeQueries(counting as unknown as Database, db, (run) => {
+    count += 1
+    return run()
+  })
+  return { db: handle, statements: () => count }
 }

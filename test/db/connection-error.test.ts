@@ -4,7 +4,7 @@ import { Client } from 'pg'
 import { expect, inject, test } from 'vitest'
 import { openDatabase } from '../../src/db/client.js'
 import {
-  assertSupportedVersion,
+  assertUsableDatabase,
   DatabaseError,
   readPostgresError,
   toDatabaseError,
@@ -138,13 +138,13 @@ test('names the right that a role lacks', async () => {
 test('refuses Postgres 13 and takes Postgres 14', async () => {
   const url = 'postgresql://ada:s3cr3t@db.internal:5432/jobs'
   const server = (version: string, number: number) =>
-    ({ query: async () => ({ rows: [{ version, number }] }) }) as unknown as Client
+    ({ query: async () => ({ rows: [{ version, number, encoding: 'UTF8' }] }) }) as unknown as Client
 
-  await expect(assertSupportedVersion(server('13.22', 130_022), url)).rejects.toMatchObject({
+  await expect(assertUsableDatabase(server('13.22', 130_022), url)).rejects.toMatchObject({
     code: 'too_old',
     message: 'Postgres at db.internal:5432 is too old (version 13.22): spidra-sync needs Postgres 14 or later.',
   })
-  await expect(assertSupportedVersion(server('14.0', 140_000), url)).resolves.toBeUndefined()
+  await expect(assertUsableDatabase(server('14.0', 140_000), url)).resolves.toBeUndefined()
 })
 
 test('returns null for an error that is not about the database', () => {

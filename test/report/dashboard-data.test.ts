@@ -19,7 +19,8 @@ describe('numbers', () => {
   ])('of channel %s over %s days equal those of the jobs', async (channel, days) => {
     const { total, totalDuration, durations, days: byDay } = await read({ channel, days })
     const jobs = await database.sql(
-      `SELECT count(*)::int AS jobs, sum(total_urls)::int AS urls, sum(completed_count)::int AS completed,
+      `SELECT count(*)::int AS jobs, coalesce(sum(total_urls), 0)::int AS urls,
+           coalesce(sum(completed_count), 0)::int AS completed,
            count(*) FILTER (WHERE outcome = 'partly_failed')::int AS partly,
            percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_seconds) AS p95
          FROM spidra_reporting.batch_jobs
@@ -29,23 +30,26 @@ describe('numbers', () => {
     )
 
     expect({
-      jobs: total?.jobs ?? 0,
-      urls: total?.urls ?? null,
-      completed: total?.completed_urls ?? null,
-      partly: total?.partly_failed_jobs ?? 0,
+      jobs: total?.jobs,
+      urls: total?.urls,
+      completed: total?.completed_urls,
+      partly: total?.partly_failed_jobs,
       p95: totalDuration?.p95_seconds ?? null,
     }).toEqual(jobs[0])
-    expect(byDay.reduce((sum, day) => sum + (day.jobs ?? 0), 0)).toBe(total?.jobs ?? 0)
+    expect(byDay.reduce((sum, day) => sum + day.jobs, 0)).toBe(total?.jobs)
     const finished = durations.reduce((sum, day) => sum + day.finished_jobs, 0)
     expect(finished).toBe(totalDuration?.finished_jobs ?? 0)
   })
 
-  test('include days without jobs, oldest day first', async () => {
-    const { days } = await read()
+  test.each([
+    [null, 2],
+    ['no such', 30],
+  ])('of channel %s include days without jobs, oldest day first', async (channel, empty) => {
+    const { days } = await read({ channel })
 
     expect(days).toHaveLength(30)
     expect(days.map(({ day }) => day)).toEqual(days.map(({ day }) => day).sort())
-    expect(days.filter(({ jobs }) => jobs === 0)).toHaveLength(2)
+    expect(days.filter(({ jobs }) => jobs === 0)).toHaveLength(empty)
   })
 
   test('of lists that are cut off count all rows', async () => {

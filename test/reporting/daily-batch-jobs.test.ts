@@ -122,25 +122,53 @@ test('reads the sums of computed days, and the jobs of stale days', async () => 
   expect(await byDay()).toMatchObject([{ jobs: 77 }, { jobs: 0 }, { jobs: 3 }])
 })
 
-test('has every day from the first job to today for every channel and format, null and empty apart', async () => {
+test('has the channels and formats of a day, null and empty apart, and one row of zeros for a day without jobs', async () => {
   await mergeJobs(db, await openRun(db), [
     jobRow({ uuid: uuidOf(1), scrapingChannel: null, createdAt: '2026-03-01T00:00:00Z' }),
     jobRow({ uuid: uuidOf(2), scrapingChannel: '', createdAt: '2026-03-01T23:59:59.999999Z' }),
+    jobRow({ uuid: uuidOf(3), scrapingChannel: 'api', createdAt: '2026-03-03T00:00:00Z' }),
   ])
-  await mergeJobs(db, await openRun(db, 'other'), [jobRow({ uuid: uuidOf(3), createdAt: '2026-03-05T00:00:00Z' })])
+  await mergeJobs(db, await openRun(db, 'other'), [jobRow({ uuid: uuidOf(4), createdAt: '2026-03-02T00:00:00Z' })])
+  const read = () =>
+    sql(`SELECT account, day::text, scraping_channel, output_format, jobs::integer FROM spidra_reporting.daily_batch_jobs
+      WHERE day <= '2026-03-03' ORDER BY account, day, scraping_channel NULLS FIRST`)
+  const row = (account: string, day: string, scraping_channel: string | null, jobs: number) => {
+    return { account, day, scraping_channel, output_format: jobs === 0 ? null : 'json', jobs }
+  }
 
-  const spans = await sql(`
-    SELECT account, scraping_channel, min(day)::text AS first, sum(jobs)::integer AS jobs,
-      count(*)::integer - (max(day) - min(day) + 1) AS missing, max(day) - (now() AT TIME ZONE 'UTC')::date AS ahead
-    FROM spidra_reporting.daily_batch_jobs GROUP BY account, scraping_channel
-    ORDER BY account, scraping_channel NULLS FIRST`)
-
-  const full = { jobs: 1, missing: 0, ahead: 0 }
-  expect(spans).toEqual([
-    { account: 'default', scraping_channel: null, first: '2026-03-01', ...full },
-    { account: 'default', scraping_channel: '', first: '2026-03-01', ...full },
-    { account: 'other', scraping_channel: 'api', first: '2026-03-05', ...full },
+  expect(await read()).toEqual([
+    row('default', '2026-03-01', null, 1),
+    row('default', '2026-03-01', '', 1),
+    row('default', '2026-03-02', null, 0),
+    row('default', '2026-03-03', 'api', 1),
+    row('other', '2026-03-02', 'api', 1),
+    row('other', '2026-03-03', null, 0),
   ])
+  expect(
+    await sql(`SELECT account, max(day) - (now() AT TIME ZONE 'UTC')::date AS ahead,
+        count(DISTINCT day)::integer - (max(day) - min(day) + 1) AS missing
+      FROM spidra_reporting.daily_batch_jobs GROUP BY account ORDER BY account`),
+  ).toEqual([
+    { account: 'default', ahead: 0, missing: 0 },
+    { account: 'other', ahead: 0, missing: 0 },
+  ])
+})
+
+test('grows with the jobs, however many channels and formats they have', async () => {
+  const names = 2_000
+  await mergeJobs(
+    db,
+    await openRun(db),
+    jobRows(names, (n) => ({
+      scrapingChannel: `channel ${n}`,
+      outputFormat: `format ${n}`,
+      createdAt: `2026-03-${String((n % 30) + 1).padStart(2, '0')}T00:00:00Z`,
+    })),
+  )
+  const [read] = await sql(`SELECT count(*) FILTER (WHERE jobs > 0)::integer AS with_jobs,
+    count(*) FILTER (WHERE jobs = 0)::integer - (max(day) - '2026-03-30') AS others FROM spidra_reporting.daily_batch_jobs`)
+
+  expect(read).toEqual({ with_jobs: names, others: 0 })
 })
 
 test('a job dated to either end of the calendar adds its day, and no empty days up to it', async () => {

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import { gzipSync } from 'node:zlib'
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { SpidraError } from '../../src/spidra/errors.js'
 import { type Answer, clientOf, fakeSpidra, noHttp, reply } from '../support/fake-spidra.js'
@@ -66,13 +66,17 @@ test.each([
   expect((await failureOf(answer, { requestTimeoutMs: 2_000 })).code).toMatch(code)
 })
 
-test('a compressed answer is not unpacked, because none was requested: 256 MB in 256 KB do no harm', async () => {
-  const bomb = gzipSync(Buffer.alloc(256 * 1024 * 1024, ' '))
+test.each([
+  ['gzip', gzipSync],
+  ['deflate', deflateSync],
+  ['br', brotliCompressSync],
+])('256 MB in a small body of %s are refused after 16 MB', async (encoding, compress) => {
+  const bomb = compress(Buffer.alloc(256 * 1024 * 1024, ' '))
   const before = process.memoryUsage.rss()
 
-  const error = await failureOf((response) => void response.writeHead(200, { 'content-encoding': 'gzip' }).end(bomb))
+  const error = await failureOf((response) => void response.writeHead(200, { 'content-encoding': encoding }).end(bomb))
 
-  expect(error.code).toBe('bad_payload')
+  expect(error).toMatchObject({ code: 'bad_payload', message: expect.stringContaining('larger than 16777216 bytes') })
   expect(process.memoryUsage.rss() - before).toBeLessThan(200 * 1024 * 1024)
 })
 

@@ -54,6 +54,19 @@ describe('what is retried', () => {
     expect(api.requests).toHaveLength(1)
   })
 
+  test('a single 401, once the key was accepted', async () => {
+    const refused = reply(401, { status: 'error', message: 'no' })
+    await using api = await fakeSpidra([emptyList(), refused, emptyList(), refused, refused])
+    const client = clientOf(api)
+
+    await client.listPage(ask)
+    await expect(client.listPage(ask)).resolves.toMatchObject({ fault: null })
+    expect(api.requests).toHaveLength(3)
+
+    await expect(client.listPage(ask)).rejects.toMatchObject({ code: 'unauthorized' })
+    expect(api.requests).toHaveLength(5)
+  })
+
   test.each([0, 1, 4])('is tried %d times again, and then thrown without another wait', async (requestRetries) => {
     await using api = await fakeSpidra([reply(500, '')])
     const waits: WaitEvent[] = []

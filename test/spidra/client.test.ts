@@ -1,8 +1,10 @@
 import { inspect } from 'node:util'
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import type { RequestEvent } from '../../src/spidra/client.js'
 import { SpidraError } from '../../src/spidra/errors.js'
 import {
+  type Answer,
   clientOf,
   cutBody,
   emptyList,
@@ -16,6 +18,13 @@ import {
 
 const signal = new AbortController().signal
 const ask = { page: 1, limit: 50, signal }
+
+/** One item that is no job, with a letter that has another form in Latin-1; the letter is at the 10th byte. */
+const BODY = '{"jobs":["ünï"],"pagination":{"page":1,"limit":50,"total":1,"totalPages":1}}'
+
+function packed(status: number, encoding: string, body: Uint8Array): Answer {
+  return (response) => void response.writeHead(status, { 'content-encoding': encoding }).end(body)
+}
 
 async function failureOf(answer: Promise<unknown>): Promise<SpidraError> {
   const error = await answer.catch((reason: unknown) => reason)
@@ -44,13 +53,13 @@ describe('the request', () => {
     expect(api.requests[0]?.headers).not.toHaveProperty('x-api-key')
   })
 
-  test('asks for JSON, and for no compression', async () => {
+  test('asks for JSON, and says which compressions it understands', async () => {
     await using api = await fakeSpidra([emptyList()])
 
     await clientOf(api).listPage(ask)
 
     expect(api.requests[0]?.headers.accept).toBe('application/json')
-    expect(api.requests[0]?.headers).not.toHaveProperty('accept-encoding')
+    expect(api.requests[0]?.headers['accept-encoding']).toBe('gzip, br, deflate')
   })
 
   test.each([301, 302, 303, 307, 308])('does not follow a %d, so that the key goes nowhere else', async (status) => {
@@ -78,9 +87,51 @@ describe('the answer', () => {
     expect(answer.answeredAt).toBeLessThanOrEqual(performance.now())
   })
 
+  test.each([
+    ['gzip', 'gzip', gzipSync(BODY)],
+    ['gzip by its old name, in capitals', 'X-GZIP', gzipSync(BODY)],
+    ['brotli', 'br', brotliCompressSync(BODY)],
+    ['deflate', 'deflate', deflateSync(BODY)],
+    ['deflate without a header', 'deflate', deflateRawSync(BODY)],
+    ['two encodings', 'gzip, br', brotliCompressSync(gzipSync(BODY))],
+    ['none, by name', 'identity', Buffer.from(BODY)],
+  ])('may be compressed: %s', async (_, encoding, body) => {
+    await using api = await fakeSpidra([packed(200, encoding, body)])
+
+    expect(await clientOf(api).listPage(ask)).toMatchObject({ rejections: [{ payload: '"ünï"' }], fault: null })
+  })
+
+  test.each([
+    ['a truncated gzip', 'gzip', gzipSync(BODY).subarray(0, -12), 'cannot be unpacked'],
+    ['a truncated brotli', 'br', brotliCompressSync(BODY).subarray(0, -4), 'cannot be unpacked'],
+    ['a truncated deflate', 'deflate', deflateSync(BODY).subarray(0, -8), 'cannot be unpacked'],
+    ['text that is said to be gzip', 'gzip', Buffer.from(BODY), 'cannot be unpacked'],
+    ['an unknown encoding', 'toString', Buffer.from(BODY), 'unknown Content-Encoding'],
+    ['three encodings', 'br, br, br', Buffer.from(BODY), 'unknown Content-Encoding'],
+    ['bytes that are not UTF-8', 'identity', Buffer.from(BODY, 'latin1'), 'is not valid UTF-8'],
+    ['half of a letter', 'identity', Buffer.from(BODY).subarray(0, 11), 'is not valid UTF-8'],
+  ])('is requested again where it is %s', async (_, encoding, body, words) => {
+    const bad = packed(200, encoding, body)
+    await using api = await fakeSpidra([bad, packed(200, 'gzip', gzipSync(BODY)), bad])
+    const client = clientOf(api, { requestRetries: 1 })
+
+    expect(await client.listPage(ask)).toMatchObject({ itemCount: 1, fault: null })
+    const error = await failureOf(client.listPage(ask))
+
+    expect(api.requests).toHaveLength(4)
+    expect(error).toMatchObject({ code: 'bad_payload', status: 200, message: expect.stringContaining(words) })
+    expect(error.message).not.toContain('toString')
+  })
+
+  test('of an error may be compressed too', async () => {
+    const body = gzipSync(JSON.stringify({ status: 'error', message: 'the key is unknown' }))
+    await using api = await fakeSpidra([packed(403, 'gzip', body)])
+
+    expect((await failureOf(clientOf(api).listPage(ask))).message).toContain('the key is unknown')
+  })
+
   test('may begin with a byte order mark', async () => {
-    const body = JSON.stringify({ jobs: [], pagination: { page: 1, limit: 50, total: 0, totalPages: 0 } })
-    await using api = await fakeSpidra([reply(200, `\ufeff${body}`)])
+    await using api = await fakeSpidra([reply(200, `\ufeff${BODY}`)])
 
     expect(await clientOf(api).listPage(ask)).toMatchObject({ fault: null })
   })

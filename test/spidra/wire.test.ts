@@ -51,6 +51,7 @@ describe('a list', () => {
     expect(parseListBody(JSON.stringify(documented))).toEqual({
       jobs: documented.jobs.map((item) => ({ ...item, extra: null, item })),
       rejections: [],
+      bytes: Buffer.byteLength(JSON.stringify(documented)),
       itemCount: 2,
       pagination: documented.pagination,
     })

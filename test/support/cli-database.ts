@@ -8,8 +8,14 @@ import { createTestDatabase, type TestDatabase } from './test-database.js'
  * Creates a database as a user would have it: empty, and owned by a role without other rights. The role's password is
  * easy to find in an output.
  */
-export async function createCliDatabase({ password = DATABASE_PASSWORD } = {}): Promise<TestDatabase> {
-  const database = await createTestDatabase({ isMigrated: false })
+export async function createCliDatabase({
+  password = DATABASE_PASSWORD,
+  ...options
+}: {
+  password?: string
+  encoding?: string
+} = {}): Promise<TestDatabase> {
+  const database = await createTestDatabase({ isMigrated: false, ...options })
   const { adminUrl } = inject('testServer')
   const role = `${database.name}_owner`
   const identifier = escapeIdentifier(role)

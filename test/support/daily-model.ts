@@ -55,16 +55,16 @@ export async function compareDays({ sql }: Pick<TestDatabase, 'sql'>) {
 
 /** Computes what the view should contain, from the jobs only. */
 export function recompute(jobs: readonly RawJob[], today: string): DailyRow[] {
-  return [...groupBy(jobs, (job) => job.account).values()].flatMap((ofAccount) => {
+  return [...groupBy(jobs, (job) => job.account)].flatMap(([account, ofAccount]) => {
     const byDay = groupBy(ofAccount, (job) => dayOf(BigInt(job.created_at)))
-    const kinds = [...groupBy(ofAccount, kindOf).values()].flatMap((ofKind) => ofKind.slice(0, 1))
     const days = new Set([...byDay.keys(), ...gapsUntil(today, [...byDay.keys()].sort()[0] ?? today)])
-    return [...days].flatMap((day) =>
-      kinds.map((kind) => {
-        const ofDay = (byDay.get(day) ?? []).filter((job) => kindOf(job) === kindOf(kind))
-        return { day, ...pickKind(kind), ...sumUp(ofDay) }
-      }),
-    )
+    return [...days].flatMap((day) => {
+      const ofDay = byDay.get(day)
+      if (ofDay === undefined) return [{ day, account, scraping_channel: null, output_format: null, ...sumUp([]) }]
+      return [...groupBy(ofDay, kindOf).values()].flatMap((ofKind) =>
+        ofKind.slice(0, 1).map((kind) => ({ day, ...pickKind(kind), ...sumUp(ofKind) })),
+      )
+    })
   })
 }
 

@@ -31,7 +31,7 @@ export function item(name: string | number, second: number, fields: Readonly<Rec
 export function page(
   number: number,
   jobs: readonly (readonly [name: string | number, second: number])[],
-  { total = 1000, limit = 5, at = number, fault = null as string | null } = {},
+  { total = 1000, limit = 5, at = number, bytes = 0, fault = null as string | null } = {},
 ): Page {
   const parsed = jobs.map(([name, second]) => {
     const result = parseItem(item(name, second))
@@ -46,8 +46,9 @@ export function page(
     end: (number - 1) * limit + parsed.length,
     total,
     totalPages: Math.ceil(total / limit),
-    jobs: parsed,
-    rejections: [],
+    jobs: parsed.map((job) => job.uuid),
+    rejected: [],
+    content: { jobs: parsed, rejections: [], bytes },
     uuids: new Set(parsed.map((job) => job.uuid)),
     instants,
     newest: instants.at(0) ?? null,

@@ -14,15 +14,23 @@ export interface TestDatabase extends AsyncDisposable {
 }
 
 /**
- * Creates a database, migrated and without rows. With `{ isMigrated: false }` it has no schema either.
+ * Creates a database, migrated and without rows. With `{ isMigrated: false }` it has no schema either; with `encoding` it has
+ * none, and another encoding than UTF8.
  *
  * @example await using database = await createTestDatabase()
  */
-export async function createTestDatabase(options: { isMigrated?: boolean } = {}): Promise<TestDatabase> {
+export async function createTestDatabase(
+  options: { isMigrated?: boolean; encoding?: string } = {},
+): Promise<TestDatabase> {
   const { adminUrl, prefix, template } = inject('testServer')
   const name = prefix + randomBytes(6).toString('hex')
   const identifier = escapeIdentifier(name)
-  const origin = options.isMigrated === false ? '' : `TEMPLATE ${escapeIdentifier(template)}`
+  const origin =
+    options.encoding !== undefined
+      ? `ENCODING '${options.encoding}' TEMPLATE template0 LOCALE 'C'`
+      : options.isMigrated === false
+        ? ''
+        : `TEMPLATE ${escapeIdentifier(template)}`
   await asAdmin(adminUrl, (admin) => admin.query(`CREATE DATABASE ${identifier} ${origin}`))
 
   const url = toDatabaseUrl(adminUrl, name)

@@ -48,7 +48,7 @@ test('a page knows its bounds, its order and what it lists, rejected items too',
   )
   expect(shown.isSorted).toBe(false)
   expect(shown.uuids.size).toBe(3)
-  expect(shown.rejections).toHaveLength(1)
+  expect(shown.rejected).toHaveLength(1)
 })
 
 test('the list ends with its last page, and with an empty one', () => {

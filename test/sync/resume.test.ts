@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/server.js'
+import { hold, untilBlocked } from '../support/blocking.js'
 import { startCli } from '../support/cli.js'
 import { sync } from '../support/cli-sync.js'
 import { shareTestDatabase } from '../support/shared-database.js'
@@ -69,7 +70,12 @@ describe('a first pass that is cut off goes on from its bottom', () => {
   })
 
   test('after the database ended every connection', async () => {
-    await using simulator = await simulatorThatHooks(70, endConnections)
+    await using simulator = await simulatorThatHooks(70, async () => {
+      // A merge is under way, so that its statement is lost: an idle connection is replaced without a failure.
+      await using _lock = await hold(database, 'LOCK TABLE spidra.batch_jobs IN ACCESS EXCLUSIVE MODE')
+      await untilBlocked(database)
+      await endConnections()
+    })
     const first = await runAgainst(simulator, database)
     expect(first.summary.status).toMatch(/^(aborted|failed)$/)
     expect(first.error).not.toBeNull()

@@ -1,19 +1,23 @@
 import type { Database } from '../../db/client.js'
-import { OLDEST_VERSION } from '../../db/connection-error.js'
+import { CREATE_AS_UTF8, OLDEST_VERSION, READ_SERVER_FACTS, type ServerFacts } from '../../db/connection-error.js'
 import { MigrationError, readMigrationStatus } from '../../db/migrate.js'
 import type { ReadOnlyConnection } from '../../db/read-only.js'
 import { compareClocks, type Finding, fail, ok, warn } from './check.js'
 
-export async function checkVersion(connection: ReadOnlyConnection, isEmbedded: boolean): Promise<Finding> {
-  const { rows } = await connection.query<{ version: string; number: number; database: string; role: string }>(
-    `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::integer AS number,
-       current_database() AS database, current_user AS role`,
+export async function checkServer(connection: ReadOnlyConnection, isEmbedded: boolean): Promise<Finding> {
+  const { rows } = await connection.query<ServerFacts & { database: string; role: string }>(
+    `${READ_SERVER_FACTS}, current_database() AS database, current_user AS role`,
   )
   const [server] = rows
   if (server === undefined) return fail('Postgres did not report its version.')
   const place = isEmbedded ? 'the embedded server' : `database "${server.database}" as "${server.role}"`
   const found = `Postgres ${server.version}, ${place}.`
-  return server.number < OLDEST_VERSION ? fail(found, 'spidra-sync needs Postgres 14 or later.') : ok(found)
+  if (server.number < OLDEST_VERSION) return fail(found, 'spidra-sync needs Postgres 14 or later.')
+  if (server.encoding === 'UTF8') return ok(found)
+  return fail(
+    `${found} Its encoding is ${server.encoding}, which cannot store every character.`,
+    `C${CREATE_AS_UTF8.slice(1)}.`,
+  )
 }
 
 export async function checkDatabaseClock(connection: ReadOnlyConnection): Promise<Finding> {

@@ -13,7 +13,7 @@ import { assertKnownIfReachable, EMBEDDED_DIRECTORY, openConfiguredDatabase } fr
 import { checkFreshness, checkLease, checkRejections, checkRuns, checkSource } from './account-checks.js'
 import { checkApi, skipApi } from './api-checks.js'
 import { type Check, type Finding, fail, ok, skip, toCheckText, toSummary, warn } from './check.js'
-import { checkDatabaseClock, checkMigrations, checkRights, checkVersion } from './database-checks.js'
+import { checkDatabaseClock, checkMigrations, checkRights, checkServer } from './database-checks.js'
 import { checkDisk } from './disk-check.js'
 
 interface DoctorOptions {
@@ -138,7 +138,7 @@ async function* examineDatabase(context: Context, said: readonly string[]): Asyn
   }
   const { account } = context
   try {
-    yield await check('database', () => checkVersion(connection, isEmbedded))
+    yield await check('database', () => checkServer(connection, isEmbedded))
     yield await check('database clock', () => checkDatabaseClock(connection))
     yield await check('rights', () => checkRights(connection))
     let isCurrent = false

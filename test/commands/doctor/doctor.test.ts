@@ -80,6 +80,19 @@ test('an unmigrated database and no key: makes the checks that it can, and migra
   expect(await database.sql("SELECT to_regnamespace('spidra') AS made")).toEqual([{ made: null }])
 })
 
+test('names the encoding of a database that is not UTF-8, and how to create one that is', async () => {
+  await using database = await createCliDatabase({ encoding: 'LATIN1' })
+
+  const { code, checks } = await doctor(envOf(null, database))
+
+  expect(code).toBe(1)
+  expect(checks.database).toMatchObject({
+    status: 'fail',
+    detail: expect.stringContaining('Its encoding is LATIN1, which cannot store every character.'),
+    fix: expect.stringMatching(/^Create one with `CREATE DATABASE \.\.\. ENCODING 'UTF8'/),
+  })
+})
+
 test('API and database unreachable: both fail, the rest is skipped, and the exit code is 1', async () => {
   const { code, checks } = await doctor(envOf(null, { url: 'postgres://somebody:secret-of-mine@127.0.0.1:9/db' }))
 
