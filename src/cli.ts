@@ -9,7 +9,7 @@ import { readUsableEnvFile } from './config/env-file.js'
 import { ConfigError, UsageError } from './config/errors.js'
 import { secretsAmong } from './config/secrets.js'
 import { toPrintableLines } from './logging/printable.js'
-import { createSecrets } from './logging/redact.js'
+import { createSecrets, redactOutput } from './logging/redact.js'
 import { forOnlyAccount } from './service/accounts.js'
 import { type CommandContext, type ContextNeeds, createContext, EXIT_CODES } from './service/context.js'
 import { onStopSignal } from './service/stop-signal.js'
@@ -24,6 +24,10 @@ const manifest: { readonly version: string } = JSON.parse(
 const { stdout, stderr } = process
 const stop = onStopSignal(process)
 const secrets = createSecrets(secretsAmong(process.env))
+// Whatever the environment switches on, such as NODE_DEBUG, no output bypasses the redaction.
+for (const stream of [stdout, stderr]) redactOutput(stream, secrets)
+// Prisma reads this when it is loaded, and would print the whole configuration of the connection. LOG_LEVEL is for that.
+delete process.env.DEBUG
 
 function contextOf(needs: ContextNeeds): Promise<CommandContext<string | null>> {
   return createContext({ host: process, stop, secrets, version: manifest.version, account: namedAccount() }, needs)

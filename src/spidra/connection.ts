@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { isIP } from 'node:net'
 import { type Dispatcher, EnvHttpProxyAgent, Pool, request } from 'undici'
+import { createJsonRedact, createRedact, MIN_LENGTH_ANY_SPELLING } from '../logging/redact.js'
 import { SpidraError, toNetworkError, toSpidraError } from './errors.js'
 import { type HeaderReader, type RateLimit, readRateLimit } from './rate-limit-headers.js'
 import { type ListBody, parseListBody } from './wire.js'
@@ -65,6 +66,9 @@ export function openConnection(options: ConnectionOptions): Connection {
   const closing = new AbortController()
   setMaxListeners(0, closing.signal)
   const dispatcher = openDispatcher(options, closing.signal)
+  // The items are stored and shown to other people, and the key is the one secret that the API knows. A key as short as a word
+  // of the data stays: without it the data would be wrong.
+  const withoutKey = createJsonRedact(createRedact(apiKey.length < MIN_LENGTH_ANY_SPELLING ? [] : [apiKey]))
   const headers = {
     accept: 'application/json',
     // An answer from a cache may list jobs that are gone.
@@ -96,7 +100,7 @@ export function openConnection(options: ConnectionOptions): Connection {
       const text = await readBody(response.body)
       const answeredAt = performance.now()
       if (text === null) throw badPayload(`page ${page} is larger than ${MAX_BODY_BYTES} bytes`)
-      const body = parseListBody(text)
+      const body = parseListBody(withoutKey(text))
       if (body === null) throw badPayload(`page ${page} is not a list of jobs`)
       return { list: { ...body, askedAt, answeredAt }, rateLimit, serverTime, ageSeconds }
     } catch (error) {
