@@ -251,6 +251,29 @@ describe('problems', () => {
       expect(problemsOf({ ...KEY, DATABASE_URL: url }).DATABASE_URL).toMatch(/percent-encoded/)
     },
   )
+
+  test.each([
+    'postgres://u:p@one:5432,two:5432/d',
+    'postgres://one,two/d',
+    'postgresql://u@[::1]:5432,two.test?sslmode=require',
+    'postgres://u:p@/d?host=one,two',
+  ])('several hosts in a database URL are refused, and not as a wrong password (%#)', (url) => {
+    expect(problemsOf({ ...KEY, DATABASE_URL: url }).DATABASE_URL).toMatch(/^names several hosts, and one is supported/)
+  })
+
+  test.each(['sslrootcert', 'sslcert', 'sslkey'])('a file of %s that is missing is named with its path', (name) => {
+    const url = `postgres://u:p@h/d?sslmode=verify-full&${name}=/no/such%20file.pem`
+
+    expect(problemsOf({ ...KEY, DATABASE_URL: url }).DATABASE_URL).toBe(
+      `has ${name}=/no/such file.pem, a file that cannot be read (ENOENT)`,
+    )
+  })
+
+  test('a password with commas and a file that exists are accepted', () => {
+    const url = 'postgres://u:p,q,r@h:5432/d?sslrootcert=package.json'
+
+    expect(loadConfig({ ...KEY, DATABASE_URL: url }, { needs: 'sync' }).databaseUrl).toBe(url)
+  })
 })
 
 describe('what is needed', () => {
