@@ -2,17 +2,34 @@
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
-import { CommanderError } from 'commander'
-import { createCommandLine } from './commands/command-line.js'
-import { loadConfig, type Needs } from './config/config.js'
-import { readUsableEnvFile } from './config/env-file.js'
-import { ConfigError, UsageError } from './config/errors.js'
-import { secretsAmong } from './config/secrets.js'
-import { toPrintableLines } from './logging/printable.js'
-import { createSecrets } from './logging/redact.js'
-import { forOnlyAccount } from './service/accounts.js'
-import { type CommandContext, type ContextNeeds, createContext, EXIT_CODES } from './service/context.js'
-import { onStopSignal } from './service/stop-signal.js'
+import type { Needs } from './config/config.js'
+import type { CommandContext, ContextNeeds } from './service/context.js'
+
+/** Files and sockets that a process needs: loading the modules opens some 100 at once, and the service has fewer connections. */
+const MIN_OPEN_FILES = 128
+
+// Before the other modules are loaded, which would fail without a word of ours.
+const openFiles = readOpenFilesLimit()
+if (openFiles < MIN_OPEN_FILES) {
+  process.stderr.write(
+    `spidra-sync: the limit of open files is ${openFiles}, and at least ${MIN_OPEN_FILES} are needed: raise it (ulimit -n).\n`,
+  )
+  process.exit(1)
+}
+// Prisma reads this when it is loaded, and would print the whole configuration of the connection. LOG_LEVEL is for that.
+delete process.env.DEBUG
+
+const { CommanderError } = await import('commander')
+const { createCommandLine } = await import('./commands/command-line.js')
+const { loadConfig } = await import('./config/config.js')
+const { readUsableEnvFile } = await import('./config/env-file.js')
+const { ConfigError, UsageError } = await import('./config/errors.js')
+const { secretsAmong } = await import('./config/secrets.js')
+const { toPrintableLines } = await import('./logging/printable.js')
+const { createSecrets, redactOutput } = await import('./logging/redact.js')
+const { forOnlyAccount } = await import('./service/accounts.js')
+const { createContext, EXIT_CODES } = await import('./service/context.js')
+const { onStopSignal } = await import('./service/stop-signal.js')
 
 // With much memory, V8 lets the heap grow to a multiple of the live objects. Collecting garbage sooner costs a few percent of
 // time and saves about 100 MB, which is better for a background service.
@@ -23,7 +40,11 @@ const manifest: { readonly version: string } = JSON.parse(
 )
 const { stdout, stderr } = process
 const stop = onStopSignal(process)
+/** Whether the command is `start`, whose standard output is its log. */
+let isService = false
 const secrets = createSecrets(secretsAmong(process.env))
+// Whatever the environment switches on, such as NODE_DEBUG, no output bypasses the redaction.
+for (const stream of [stdout, stderr]) redactOutput(stream, secrets)
 
 function contextOf(needs: ContextNeeds): Promise<CommandContext<string | null>> {
   return createContext({ host: process, stop, secrets, version: manifest.version, account: namedAccount() }, needs)
@@ -60,6 +81,7 @@ function action<Arguments extends unknown[]>(
 const commandLine = createCommandLine(manifest.version, {
   start: action(
     async ({ role }) => {
+      isService = true
       const { runStartCommand } = await import('./commands/start.js')
       return runStartCommand(await contextOf(needs('service', { logsTo: 'stdout' })), role ?? null)
     },
@@ -146,6 +168,17 @@ const commandLine = createCommandLine(manifest.version, {
   ),
 })
 
+/** The limit of open files and sockets of this process, as Linux tells it; elsewhere infinite. */
+function readOpenFilesLimit(): number {
+  try {
+    return Number(
+      /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? Number.POSITIVE_INFINITY,
+    )
+  } catch {
+    return Number.POSITIVE_INFINITY
+  }
+}
+
 /** Reports what a command threw, unless it is only the stop, and returns the exit code. */
 function conclude(error: unknown): number {
   if (stop.signal.aborted && isAbort(error)) return EXIT_CODES.complete
@@ -175,14 +208,20 @@ if (process.env.END_WITH_PARENT === 'true') {
   if (!process.connected) stop.request()
 }
 let isOutputLost = false
-// A reader that closes the pipe, as in `spidra-sync status | head` (EPIPE), and a closed terminal (EIO) are no failures. A
-// full disk is one. In every case the command stops, because nobody reads its output.
-stdout.on('error', (error: NodeJS.ErrnoException) => {
-  isOutputLost ||= error.code !== 'EPIPE' && error.code !== 'EIO'
-  stop.request()
+// A reader that closes the pipe, as in `spidra-sync status | head` (EPIPE), and a closed terminal (EIO) are no failures: the
+// command stops, because nobody reads its output. A full disk is a failure. The service goes on, since its log is not its work;
+// Node tries each further line, so the log goes on as soon as there is room.
+stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+  const isFailure = code !== 'EPIPE' && code !== 'EIO'
+  if (isFailure && !isOutputLost) {
+    const what = isService ? 'the log is lost until it can be written again' : 'the output is incomplete'
+    stderr.write(`spidra-sync: standard output cannot be written (${code}): ${what}\n`)
+  }
+  isOutputLost ||= isFailure
+  if (!isFailure || !isService) stop.request()
 })
 process.once('exit', () => {
-  if (isOutputLost) process.exitCode = EXIT_CODES.failed
+  if (isOutputLost && !isService) process.exitCode = EXIT_CODES.failed
 })
 // There is no other place to report this error to.
 stderr.on('error', () => undefined)

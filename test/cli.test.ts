@@ -187,6 +187,18 @@ test('`simulate` serves any client, and ends with 0 on a signal', async () => {
   expect(await simulator.ended).toMatchObject({ code: 0, stderr: '' })
 })
 
+test('a limit of open files that is too low ends it with 1, and one line that says so', async () => {
+  await using program = await startProcess('sh', ['-c', 'ulimit -n 32; exec "$NODE" "$CLI" start'], {
+    env: { NODE: process.execPath, CLI },
+  })
+
+  expect(await program.ended).toMatchObject({
+    code: 1,
+    stdout: '',
+    stderr: 'spidra-sync: the limit of open files is 32, and at least 128 are needed: raise it (ulimit -n).\n',
+  })
+})
+
 test('a reader that closes the pipe is no failure', async () => {
   await using database = await createCliDatabase()
   const env = { SPIDRA_API_KEY: API_KEY, DATABASE_URL: database.url, NODE: process.execPath, CLI }

@@ -49,10 +49,20 @@ export function toMessage(notification: Notification, redact: Redact): AlertMess
     account,
     since,
     summary,
-    details: Object.fromEntries(
-      Object.entries(notification.details).map(([name, value]) => [name, cleanValue(value, clean)]),
-    ),
+    details: mapTexts(notification.details, clean),
   }
+}
+
+/** The summary and the details of an alert, as they are stored. */
+export function withoutSecrets(
+  { summary, details }: Pick<Notification, 'summary' | 'details'>,
+  redact: Redact,
+): Pick<Notification, 'summary' | 'details'> {
+  return { summary: redact(summary), details: mapTexts(details, redact) }
+}
+
+function mapTexts(details: AlertDetails, clean: Redact): AlertDetails {
+  return Object.fromEntries(Object.entries(details).map(([name, value]) => [name, cleanValue(value, clean)]))
 }
 
 function cleanValue(value: AlertDetails[string], clean: Redact): AlertDetails[string] {

@@ -3,9 +3,8 @@ import { TIMING } from '../config/scale.js'
 import { claimAlerts, type DueAlert, noteAlerts, noteReported, readAlertFacts, releaseAlert } from '../db/alerts.js'
 import type { Database } from '../db/client.js'
 import type { Logger } from '../logging/logger.js'
-import { createRedact } from '../logging/redact.js'
 import { decideAlerts, type EndedRun, watchDatabase } from './decide.js'
-import { type Notification, toMessage } from './message.js'
+import { type Notification, toMessage, withoutSecrets } from './message.js'
 import { openWebhook, type Webhook, type WebhookOptions } from './webhook.js'
 
 export interface AlertWatchOptions {
@@ -13,7 +12,7 @@ export interface AlertWatchOptions {
   readonly account: string
   /** `host:pid`. */
   readonly worker: string
-  readonly config: Pick<Config<string | null>, 'alerts' | 'proxy' | 'secrets'>
+  readonly config: Pick<Config<string | null>, 'alerts' | 'proxy' | 'redact'>
   readonly log: Logger
   /** How often the alerts are checked while no run ends, in milliseconds. Default 30,000. */
   readonly checkEveryMs?: number
@@ -38,7 +37,7 @@ export function startAlertWatch(options: AlertWatchOptions): AlertWatch {
   const { db, account, worker, config, log } = options
   const { webhookUrl, ...thresholds } = config.alerts
   const webhook = webhookUrl === null ? null : openWebhook({ url: webhookUrl, proxy: config.proxy, ...options.limits })
-  const redact = createRedact(config.secrets)
+  const { redact } = config
   const database = watchDatabase(thresholds.afterFailures)
   const stopper = new AbortController()
   const { signal } = stopper
@@ -61,7 +60,11 @@ export function startAlertWatch(options: AlertWatchOptions): AlertWatch {
     if (webhook !== null) await notifyOfDatabase(webhook)
     try {
       const facts = await readAlertFacts(db, account)
-      await noteAlerts(db, account, decideAlerts(facts, thresholds), facts.asOf)
+      const findings = decideAlerts(facts, thresholds).map((finding) => ({
+        ...finding,
+        ...withoutSecrets(finding, redact),
+      }))
+      await noteAlerts(db, account, findings, facts.asOf)
       if (webhook !== null && !signal.aborted) {
         sending = sendDue(webhook)
         await sending

@@ -118,9 +118,9 @@ export function readAccounts(sources: {
   const isNamed = variablesNamedIn(file).includes('SPIDRA_API_KEY')
   const ofKey = isNamed ? [] : accountsOfKey(config)
   const isTaken = listed.some((account) => account.name === DEFAULT_ACCOUNT)
-  const twin = isTaken ? undefined : listed.find((account) => ofKey.some((one) => haveOneList(one, account)))
+  const twin = isTaken ? undefined : listed.find((account) => ofKey.some((one) => haveOneKey(one, account)))
   if (twin !== undefined) {
-    const problem = `is also the key of account ${twin.name} in SPIDRA_ACCOUNTS_FILE: unset it, or name it there as apiKeyEnv`
+    const problem = `is also the key of account ${twin.name} in SPIDRA_ACCOUNTS_FILE, and cannot be that of account ${DEFAULT_ACCOUNT} too: unset it, or name it there as apiKeyEnv`
     throw new ConfigError([{ variable: 'SPIDRA_API_KEY', problem }])
   }
   const accounts = isTaken ? listed : [...ofKey, ...listed]
@@ -141,9 +141,12 @@ function accountsOfKey({ spidra, pagesPerRun, schedule }: Defaults): Account[] {
   return [Object.freeze({ name: DEFAULT_ACCOUNT, apiKey, keyOrigin, apiUrl, pagesPerRun, schedule: schedule.sync })]
 }
 
-/** Whether two accounts read the same list: then every run would move all jobs from one name to the other. */
-function haveOneList(one: Pick<Account, 'apiKey' | 'apiUrl'>, other: Pick<Account, 'apiKey' | 'apiUrl'>): boolean {
-  return one.apiKey === other.apiKey && one.apiUrl === other.apiUrl
+/**
+ * Whether two accounts have one key. It opens one list, by whatever address that is reached, so every run would move all jobs
+ * from one name to the other.
+ */
+function haveOneKey(one: Pick<Account, 'apiKey'>, other: Pick<Account, 'apiKey'>): boolean {
+  return one.apiKey === other.apiKey
 }
 
 function accountsOf(file: AccountsFile, config: Defaults, env: Environment): readonly Account[] {
@@ -176,8 +179,8 @@ function problemsOfNames(entries: readonly Entry[]): ConfigProblem[] {
 function problemsOfKeys(entries: readonly Entry[]): ConfigProblem[] {
   return entries.flatMap(({ account }, index) => {
     if (account === null) return []
-    const first = entries.findIndex((entry) => entry.account !== null && haveOneList(entry.account, account))
-    const problem = `has the same key as entry ${first}: list each account once`
+    const first = entries.findIndex((entry) => entry.account !== null && haveOneKey(entry.account, account))
+    const problem = `has the same key as entry ${first}, account ${entries[first]?.name}: list each account once`
     return first === index ? [] : [located({ field: '', problem }, index, account)]
   })
 }

@@ -1,4 +1,5 @@
 import type { LogFormat, LogLevel } from '../logging/logger.js'
+import { createSecrets, type Redact } from '../logging/redact.js'
 import { ConfigError, type ConfigProblem } from './errors.js'
 import { SYNC_SIZES, type SyncSizes, TIMING, type Timing } from './scale.js'
 import { secretsAmong } from './secrets.js'
@@ -62,8 +63,8 @@ export interface Config<Key extends string | null = string> {
   readonly sizes: SyncSizes
   /** Sentences about variables whose names look like ours and are unknown. */
   readonly warnings: readonly string[]
-  /** Values that must not appear in any log, error or page. */
-  readonly secrets: readonly string[]
+  /** Replaces the secrets of the configuration in a text that is stored, sent or shown, also those that a reload added. */
+  readonly redact: Redact
 }
 
 /** How the configuration is read. */
@@ -147,7 +148,7 @@ export function loadConfig(env: Environment, options: LoadOptions): Config<strin
     timing: TIMING,
     sizes: SYNC_SIZES,
     warnings: warningsAbout(env, names, options.keyVariables),
-    secrets: secretsAmong(env, options.keyVariables),
+    redact: createSecrets(secretsAmong(env, options.keyVariables)).redact,
   })
 }
 

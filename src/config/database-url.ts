@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs'
+import { errorCodeOf } from '../logging/error-code.js'
+
 /** Values of `sslmode` that node-postgres treats as `verify-full`. */
 const STRICTER_MODES: ReadonlySet<string> = new Set(['prefer', 'require', 'verify-ca'])
 
@@ -23,6 +26,33 @@ export function toPlainDatabaseUrl(text: string): string | null {
 export function parseDatabaseUrl(text: string): URL | null {
   const withHost = text.replace(/^(\w+:\/\/[^/?#]*@)(?=\/[^?#]*\?(?:[^#]*&)?host=)/, '$1localhost')
   return toUrl(text) ?? toUrl(withHost)
+}
+
+/** Several hosts between user and database, as libpq takes them: `postgres://ada@one:5432,two:5432/jobs`. */
+const SEVERAL_HOSTS =
+  /^\w+:\/\/(?:[^/?#]*@)?(?:[\w.-]+|\[[\da-f:.]+\])(?::\d*)?(?:,(?:[\w.-]+|\[[\da-f:.]+\])(?::\d*)?)+(?:[/?#]|$)/i
+
+/** Parameters that name files. */
+export const FILE_PARAMETERS = ['sslcert', 'sslkey', 'sslrootcert'] as const
+
+/** Says which hosts or files of a connection string cannot be used, as the end of a sentence; null when all can. */
+export function problemOfDatabaseUrl(text: string): string | null {
+  const url = parseDatabaseUrl(text)
+  if (SEVERAL_HOSTS.test(text) || url?.searchParams.get('host')?.includes(',')) {
+    return 'names several hosts, and one is supported: name the primary server, or an address that leads to it'
+  }
+  const unreadable = FILE_PARAMETERS.flatMap((name) => problemOfFile(name, url?.searchParams.get(name) ?? ''))
+  return unreadable[0] ?? null
+}
+
+function problemOfFile(name: string, path: string): readonly string[] {
+  if (path === '') return []
+  try {
+    readFileSync(path)
+    return []
+  } catch (error) {
+    return [`has ${name}=${path}, a file that cannot be read (${errorCodeOf(error) ?? 'unknown error'})`]
+  }
 }
 
 /** Parses a URL; null when the text is not one. */

@@ -1,8 +1,7 @@
-import { keysIn, readAccounts, readAccountsFile, variablesNamedIn } from './accounts.js'
+import { readAccounts, readAccountsFile, variablesNamedIn } from './accounts.js'
 import { type Config, loadConfig } from './config.js'
 import { stricterMode, toUrl } from './database-url.js'
 import { ConfigError, type ConfigProblem } from './errors.js'
-import { secretsAmong } from './secrets.js'
 import type { Environment } from './variables.js'
 
 /** The usable part of a configuration, for a command that reports problems instead of stopping at them. */
@@ -29,9 +28,8 @@ export function loadUsableConfig(env: Environment): UsableConfig {
   const accountProblems = problemsOf(() => {
     accountWarnings = readAccounts({ config, file, env }).warnings
   })
-  const secrets = [...secretsAmong(env, keyVariables), ...keysIn(file)]
   return {
-    config: { ...config, log: { ...config.log, level: 'silent' }, warnings: [], secrets },
+    config: { ...config, log: { ...config.log, level: 'silent' }, warnings: [] },
     problems: [...problems, ...accountProblems],
     warnings: [...config.warnings, ...accountWarnings, ...warningsAboutUrl(env.DATABASE_URL ?? '')],
   }

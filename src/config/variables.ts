@@ -1,7 +1,7 @@
 import { isIP, isIPv4 } from 'node:net'
 import { createTask, validate } from 'node-cron'
 import { z } from 'zod'
-import { toPlainDatabaseUrl } from './database-url.js'
+import { problemOfDatabaseUrl, toPlainDatabaseUrl } from './database-url.js'
 
 /** Environment variables as a process gets them. */
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -77,6 +77,10 @@ export const apiKey = z
 const databaseUrl = z
   .string({ error: 'is required when NODE_ENV=production: postgres://user:password@host:5432/database' })
   .regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://')
+  .superRefine((text, context) => {
+    const problem = problemOfDatabaseUrl(text)
+    if (problem !== null) context.addIssue(problem)
+  })
   .transform((text) => toPlainDatabaseUrl(text) ?? '')
   .refine(isUrl, 'must be a URL; characters such as # / ? % in the password must be percent-encoded')
 

@@ -1,5 +1,6 @@
 import { Client } from 'pg'
 import { z } from 'zod'
+import { FILE_PARAMETERS } from '../config/database-url.js'
 
 /**
  * Why the database cannot be used, as a code that a dashboard can group by. `busy`: all connections of this process were in
@@ -55,13 +56,11 @@ interface ServerAddress {
   readonly user: string
 }
 
-/** Parameters that name files. A wrong file must not keep the error from being explained. */
-const FILES = ['sslcert', 'sslkey', 'sslrootcert']
-
 /** Reads a connection string as node-postgres does, including its defaults. */
 function addressOf(databaseUrl: string): ServerAddress {
   const url = new URL(databaseUrl)
-  for (const name of FILES) url.searchParams.delete(name)
+  // A wrong file must not keep the error from being explained.
+  for (const name of FILE_PARAMETERS) url.searchParams.delete(name)
   const { host, port, database = '', user = '' } = new Client({ connectionString: url.href })
   const isSocket = host.startsWith('/')
   return { server: isSocket ? `${host}/.s.PGSQL.${port}` : `${host}:${port}`, isSocket, database, user }
@@ -85,8 +84,8 @@ const SENTENCES: Readonly<Record<DatabaseErrorCode, (where: Where) => string>> =
     `No connection of this process to ${server} became free in time${remark}: check in pg_stat_activity what its statements wait for.`,
   tls: ({ server, remark }) =>
     `Cannot encrypt the connection to ${server}${remark}: check sslmode and sslrootcert in DATABASE_URL; with a private CA, uselibpqcompat=true&sslmode=require works.`,
-  authentication: ({ server, database, user, remark }) =>
-    `${server} refuses user ${user} for database ${database}${remark}: check user and password in DATABASE_URL.`,
+  authentication: ({ server, database, user, remark, fix }) =>
+    `${server} refuses user ${user} for database ${database}${remark}: ${fix ?? 'check user and password in DATABASE_URL'}.`,
   no_such_database: ({ server, database, remark }) =>
     `${server} has no database ${database}${remark}: create it, or check the name in DATABASE_URL.`,
   too_many_connections: ({ server, remark }) =>
@@ -200,11 +199,16 @@ export function databaseErrorCode(error: unknown): DatabaseErrorCode | null {
   return error instanceof DatabaseError ? error.code : (classify(error)?.code ?? null)
 }
 
-function classify(error: unknown): { code: DatabaseErrorCode; source: string | null } | null {
+/** What to do about a server that lets in encrypted connections only. The words are those of Postgres 14 and later. */
+const ENCRYPT =
+  'add sslmode=require to DATABASE_URL (with a private CA, uselibpqcompat=true&sslmode=require), or let its pg_hba.conf admit this machine'
+
+function classify(error: unknown): { code: DatabaseErrorCode; source: string | null; fix?: string } | null {
   const refusal = readPostgresError(error)
   if (refusal !== null) {
     const code = BY_SQL_STATE[refusal.code] ?? BY_SQL_STATE[refusal.code.slice(0, 2)] ?? 'other'
-    return { code, source: `${refusal.message}, SQLSTATE ${refusal.code}` }
+    const isUnencrypted = refusal.code === '28000' && refusal.message.includes('no encryption')
+    return { code, source: `${refusal.message}, SQLSTATE ${refusal.code}`, ...(isUnencrypted ? { fix: ENCRYPT } : {}) }
   }
   const prisma = prismaError.safeParse(error)
   if (prisma.success) {

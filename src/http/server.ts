@@ -17,6 +17,8 @@ export interface HttpServerOptions {
   readonly readiness: () => Promise<Readiness>
   /** Reads the answer of `/api/status`. */
   readonly status: () => Promise<StatusDocument>
+  /** Limits of the connections. Default `CONNECTION_LIMITS`. */
+  readonly limits?: { readonly maxConnections: number; readonly idleMs: number }
   /** Default: no dashboard. */
   readonly dashboard?: Omit<DashboardOptions, 'log'>
 }
@@ -29,6 +31,12 @@ export interface HttpServer {
   readonly close: () => Promise<void>
 }
 
+/**
+ * Connections at a time, and how long one may be silent, in milliseconds. Without limits, connections that send nothing would use
+ * up the files that a process may open, and runs could open none.
+ */
+const CONNECTION_LIMITS = { maxConnections: 64, idleMs: 30_000 }
+
 /** Served to every client: orchestrators and Prometheus send no password, and these answers show no job. */
 const PUBLIC_ROUTES: ReadonlySet<string | undefined> = new Set(['/healthz', '/readyz', '/metrics'])
 
@@ -39,13 +47,16 @@ const PUBLIC_ROUTES: ReadonlySet<string | undefined> = new Set(['/healthz', '/re
  */
 export async function startHttpServer(options: HttpServerOptions): Promise<HttpServer | null> {
   const { host, port } = options.config
+  const { maxConnections, idleMs } = options.limits ?? CONNECTION_LIMITS
   if (port === null) return null
 
   const app = Fastify({
     ...{ logger: false, trustProxy: false, forceCloseConnections: true, requestTimeout: 10_000 },
+    ...{ connectionTimeout: idleMs, keepAliveTimeout: idleMs },
     // Hooks do not run for a path that cannot be decoded, and Fastify's own answer would quote the path.
     frameworkErrors: (_error, _request, reply) => void badRequest(reply.headers(securityHeaders()), 400),
   })
+  app.server.maxConnections = maxConnections
   addHooks(app, options)
   addRoutes(app, options)
   if (options.dashboard) addDashboard(app, { log: options.log, ...options.dashboard })

@@ -1,6 +1,6 @@
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino'
 import { isPrintable, toPrintable, toPrintableLines, toSentence, wrapWords } from './printable.js'
-import { createJsonRedact, type Redact } from './redact.js'
+import { createSecrets, type Secrets } from './redact.js'
 
 export type { Logger } from 'pino'
 
@@ -12,8 +12,8 @@ export type LogFormat = 'json' | 'pretty'
 export interface LoggerOptions {
   readonly level: LogLevel
   readonly format: LogFormat
-  /** Values that are replaced by `[redacted]` in every line. A function, where the list can grow later. */
-  readonly secrets: readonly string[] | (() => readonly string[])
+  /** Values that are replaced by `[redacted]` in every line. */
+  readonly secrets: readonly string[] | Secrets
   readonly destination: DestinationStream
   /** Whether the pretty format uses colours. Default false. */
   readonly colorize?: boolean
@@ -25,8 +25,8 @@ const CREDENTIAL_PATHS = CREDENTIALS.flatMap((name) => ['', '*', '*.*'].map((par
 
 /** Creates the log of the process. */
 export async function createLogger(options: LoggerOptions): Promise<Logger> {
-  const { level, format, destination, colorize = false } = options
-  const redact = redactAll(options.secrets)
+  const { level, format, secrets, destination, colorize = false } = options
+  const { redactJson } = 'redactJson' in secrets ? secrets : createSecrets(secrets)
   const withStack = level === 'debug' || level === 'trace'
   return pino(
     {
@@ -36,23 +36,10 @@ export async function createLogger(options: LoggerOptions): Promise<Logger> {
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: (error: unknown) => toErrorFields(error, withStack) },
       redact: { paths: CREDENTIAL_PATHS, censor: '[redacted]' },
-      hooks: { streamWrite: (line) => toPrintableLines(redact(line)) },
+      hooks: { streamWrite: (line) => toPrintableLines(redactJson(line)) },
     },
     format === 'pretty' ? await prettyTo(destination, colorize) : destination,
   )
-}
-
-/** Rebuilds the pattern of secrets only when the list has changed. */
-function redactAll(secrets: LoggerOptions['secrets']): Redact {
-  if (typeof secrets !== 'function') return createJsonRedact(secrets)
-  let known = secrets()
-  let redact = createJsonRedact(known)
-  return (line) => {
-    const now = secrets()
-    if (now !== known) redact = createJsonRedact(now)
-    known = now
-    return redact(line)
-  }
 }
 
 /** Keeps type, message and code. pino's own serializer copies every property, which may be a request or a body. */

@@ -5,23 +5,46 @@ export type Redact = (text: string) => string
 export interface Secrets {
   readonly all: readonly string[]
   add(more: readonly string[]): void
-  /** Replaces every secret that is known by now. */
+  /** Replaces every secret that is known by now, in plain text. */
   readonly redact: Redact
+  /** Does the same in JSON, which stays valid. */
+  readonly redactJson: Redact
 }
 
 /** Creates the list of secrets; each value is kept once. */
 export function createSecrets(first: readonly string[]): Secrets {
   let all: readonly string[] = first
+  let redact = createRedact(all)
+  let redactJson = createJsonRedact(redact)
   return {
     get all() {
       return all
     },
     add(more) {
-      if (more.some((secret) => !all.includes(secret))) all = Object.freeze([...new Set([...all, ...more])])
+      if (more.every((secret) => all.includes(secret))) return
+      all = Object.freeze([...new Set([...all, ...more])])
+      redact = createRedact(all)
+      redactJson = createJsonRedact(redact)
     },
-    redact: (text) => createRedact(all)(text),
+    redact: (text) => redact(text),
+    redactJson: (text) => redactJson(text),
   }
 }
+
+/**
+ * Makes a stream redact all that is written to it, whoever writes: a dependency, the console, or Node itself, whose
+ * `NODE_DEBUG` cannot be switched off once the process has begun.
+ */
+export function redactOutput(stream: Pick<NodeJS.WriteStream, 'write'>, { redact, redactJson }: Secrets): void {
+  const { write } = stream
+  stream.write = (chunk: string | Uint8Array, ...others: unknown[]) => {
+    const text = typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString()
+    const clean = /^\s*[{[]\s*["{]/.test(text) ? redactJson(text) : redact(text)
+    return Reflect.apply(write, stream, [clean === text ? chunk : clean, ...others])
+  }
+}
+
+const MARK = '[redacted]'
 
 /**
  * A shorter secret is replaced only where it is a word of its own. Replaced inside other words, the gaps would show what
@@ -29,34 +52,65 @@ export function createSecrets(first: readonly string[]): Secrets {
  */
 const MIN_LENGTH_ANYWHERE = 4
 
-/** A shorter piece of base64 can occur in any word by chance. */
-const MIN_BASE64_LENGTH = 8
+/**
+ * A secret from this length on is also replaced in other letter case, in base64 and in hexadecimal. The spellings of a
+ * shorter one can occur in any text by chance.
+ */
+export const MIN_LENGTH_ANY_SPELLING = 8
 
 /** Creates a function that replaces every occurrence of `secrets` in plain text by `[redacted]`. */
 export function createRedact(secrets: readonly string[]): Redact {
-  const spellings = new Set(secrets.flatMap(spellingsOf))
-  // The longest first: one secret may be part of another, and the rest of the longer one must not remain.
-  const patterns = [...spellings].sort((a, b) => b.length - a.length).map(toPattern)
-  if (patterns.length === 0) return (text) => text
-  const anySecret = new RegExp(patterns.join('|'), 'gu')
-  return (text) => text.replace(anySecret, '[redacted]')
+  const isLong = (secret: string) => secret.length >= MIN_LENGTH_ANY_SPELLING
+  const long = toPattern(secrets.filter(isLong).flatMap(longPatternsOf), 'giu')
+  const short = toPattern(
+    secrets.filter((secret) => !isLong(secret)).flatMap((secret) => spellingsOf(secret).map(toLiteral)),
+    'gu',
+  )
+  const patterns = [long, short].filter((pattern) => pattern !== null)
+  return (text) => patterns.reduce((rest, pattern) => rest.replace(pattern, MARK), text)
 }
 
-/** Does the same for a line of JSON. Only the contents of strings change, so the line stays valid JSON. */
-export function createJsonRedact(secrets: readonly string[]): Redact {
-  const redact = createRedact(secrets)
+/**
+ * Creates a function that does the same in JSON. Only the contents of strings change, so JSON stays valid. A text without a
+ * secret and without an escape costs one search.
+ */
+export function createJsonRedact(redact: Redact): Redact {
   const redactString = (literal: string) => {
-    const text: string = JSON.parse(literal)
-    return JSON.stringify(redact(text))
+    const text = literal.includes('\\') ? readString(literal) : literal.slice(1, -1)
+    const clean = redact(text)
+    return clean === text ? literal : JSON.stringify(clean)
   }
-  return (line) => line.replace(/"[^"\\]*(?:\\.[^"\\]*)*"/g, redactString)
+  return (json) => {
+    if (!json.includes('\\') && redact(json) === json) return json
+    return json.replace(/"[^"\\]*(?:\\.[^"\\]*)*"/g, redactString)
+  }
 }
 
-/** The secret as it is, as JSON, as part of a URL, and as base64, which an `Authorization` header uses. */
+/** The content of a string of JSON. Where it is not valid, as it is written. */
+function readString(literal: string): string {
+  try {
+    return JSON.parse(literal)
+  } catch {
+    return literal.slice(1, -1)
+  }
+}
+
+/** The secret as it is, as JSON, and as part of a URL. */
 function spellingsOf(secret: string): readonly string[] {
   const wellFormed = secret.toWellFormed()
-  const escaped = JSON.stringify(secret).slice(1, -1)
-  return [secret, escaped, encodeURIComponent(wellFormed), encodeURI(wellFormed), ...base64Of(secret)]
+  const inUrl = [encodeURIComponent(wellFormed), encodeURI(wellFormed)]
+  const lowerCase = inUrl.map((text) => text.replace(/%../g, (code) => code.toLowerCase()))
+  return [secret, JSON.stringify(secret).slice(1, -1), ...inUrl, ...lowerCase]
+}
+
+/** Patterns, without regard to case, for all spellings of a long secret. */
+function longPatternsOf(secret: string): readonly string[] {
+  return [...[...spellingsOf(secret), ...base64Of(secret)].map(toLiteral), hexOf(secret)]
+}
+
+/** Matches the bytes in hexadecimal: together, or apart as in `%73%70`, `73:70` or `<Buffer 73 70>`. */
+function hexOf(secret: string): string {
+  return Array.from(Buffer.from(secret), (byte) => byte.toString(16).padStart(2, '0')).join('[%: ]?')
 }
 
 /**
@@ -70,11 +124,19 @@ function base64Of(secret: string): readonly string[] {
       Buffer.concat([Buffer.alloc(offset), bytes])
         .toString(alphabet)
         .slice(Math.ceil((offset * 8) / 6), Math.floor(((offset + bytes.length) * 8) / 6))
-    return [whole('base64'), whole('base64url')].filter((letters) => letters.length >= MIN_BASE64_LENGTH)
+    return [whole('base64'), whole('base64url')]
   })
 }
 
-function toPattern(secret: string): string {
-  const literal = secret.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')
-  return secret.length < MIN_LENGTH_ANYWHERE ? `(?<![\\p{L}\\p{N}])${literal}(?![\\p{L}\\p{N}])` : literal
+function toLiteral(text: string): string {
+  const literal = text.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&')
+  return text.length < MIN_LENGTH_ANYWHERE ? `(?<![\\p{L}\\p{N}])${literal}(?![\\p{L}\\p{N}])` : literal
+}
+
+/** Joins patterns, the longest first: one secret may be part of another, and the rest of the longer one must not remain. */
+function toPattern(patterns: readonly string[], flags: string): RegExp | null {
+  if (patterns.length === 0) return null
+  const longestFirst = [...new Set(patterns)].sort((a, b) => b.length - a.length)
+  // The mark itself matches first, so that a second pass changes nothing.
+  return new RegExp([toLiteral(MARK), ...longestFirst].join('|'), flags)
 }

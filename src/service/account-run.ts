@@ -88,6 +88,7 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
     trigger,
     worker,
     signal,
+    redact: config.redact,
     log,
     pagesPerRun: config.pagesPerRun,
     // A full run reads the head and the open jobs as often as the incremental runs would.

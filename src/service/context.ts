@@ -112,7 +112,7 @@ export async function createContext(edge: Edge, needs: ContextNeeds): Promise<Co
   const { env, keyVariables } = sources
   const stream = host[logsTo]
   const loaded = withProblemsOfFile(env, () => needs.load(env, { isTerminal: stream.isTTY, keyVariables }))
-  const config = Object.freeze({ ...loaded, secrets: secrets.all })
+  const config = Object.freeze({ ...loaded, redact: secrets.redact })
   stop.limit(config.shutdownGraceMs)
 
   const choose = ({ env, file }: { readonly env: Environment; readonly file: AccountsFile | null }) =>
@@ -128,7 +128,7 @@ export async function createContext(edge: Edge, needs: ContextNeeds): Promise<Co
   const log = await createLogger({
     level,
     format: config.log.format,
-    secrets: () => secrets.all,
+    secrets,
     destination: { write: (line) => void stream.write(`${clearLine}${line}`) },
     colorize: stream.isTTY && !env.NO_COLOR,
   })

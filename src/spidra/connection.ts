@@ -4,6 +4,7 @@ import { promisify } from 'node:util'
 import zlib from 'node:zlib'
 import { type Dispatcher, EnvHttpProxyAgent, Pool, request } from 'undici'
 import { errorCodeOf } from '../logging/error-code.js'
+import { createJsonRedact, createRedact, MIN_LENGTH_ANY_SPELLING } from '../logging/redact.js'
 import { SpidraError, toNetworkError, toSpidraError } from './errors.js'
 import { type HeaderReader, type RateLimit, readRateLimit } from './rate-limit-headers.js'
 import { type ListBody, parseListBody } from './wire.js'
@@ -91,6 +92,9 @@ export function openConnection(options: ConnectionOptions): Connection {
   const closing = new AbortController()
   setMaxListeners(0, closing.signal)
   const dispatcher = openDispatcher(options, closing.signal)
+  // The items are stored and shown to other people, and the key is the one secret that the API knows. A key as short as a word
+  // of the data stays: without it the data would be wrong.
+  const withoutKey = createJsonRedact(createRedact(apiKey.length < MIN_LENGTH_ANY_SPELLING ? [] : [apiKey]))
   const headers = {
     accept: 'application/json',
     'accept-encoding': 'gzip, br, deflate',
@@ -124,7 +128,7 @@ export function openConnection(options: ConnectionOptions): Connection {
         throw error instanceof BodyError ? badPayload(`page ${page} ${error.message}`) : error
       })
       const answeredAt = performance.now()
-      const body = parseListBody(text)
+      const body = parseListBody(withoutKey(text))
       if (body === null) throw badPayload(`page ${page} is not a list of jobs`)
       return { list: { ...body, askedAt, answeredAt }, rateLimit, serverTime, ageSeconds }
     } catch (error) {

@@ -1,6 +1,7 @@
 import { errors } from 'undici'
 import { z } from 'zod'
 import { errorCodeOf } from '../logging/error-code.js'
+import { createRedact } from '../logging/redact.js'
 import { type HeaderReader, readRetryAfterMs } from './rate-limit-headers.js'
 
 /** Why an answer was unusable, in words a dashboard can group by. */
@@ -88,17 +89,12 @@ export function toSpidraError(response: ErrorResponse, key: SentKey, now: number
   const code = codeOf(response.status, body.code)
   const candidates = [body.message, body.errors?.join('; '), body.error, response.statusText]
   const words = candidates.find((candidate) => candidate !== undefined && candidate.trim() !== '') ?? ''
-  const quoted = quote(withoutKey(words, key.apiKey))
+  // The API may quote the key.
+  const quoted = quote(createRedact([key.apiKey])(words))
   const retryAfterMs = readRetryAfterMs(response.header, body.retry_after, now, response.status)
   const { status } = response
   const advice = adviceOn({ code, status, retryAfterMs }, key)
   return new SpidraError(`Spidra answered ${status}${quoted}${advice}`, { code, status, retryAfterMs })
-}
-
-/** The API may quote the key as it was sent, in its URL form or in its JSON form. */
-function withoutKey(words: string, apiKey: string): string {
-  const spellings = [encodeURIComponent(apiKey), encodeURI(apiKey), JSON.stringify(apiKey).slice(1, -1), apiKey]
-  return spellings.reduce((text, spelling) => text.replaceAll(spelling, '[redacted]'), words)
 }
 
 function codeOf(status: number, bodyCode: string | undefined): SpidraErrorCode {

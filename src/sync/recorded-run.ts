@@ -11,6 +11,7 @@ import { beatRun, startRun } from '../db/run-lease.js'
 import { finishRun, RunClosedError, type RunEnd, type RunKey, saveRunMode } from '../db/sync-runs.js'
 import { openSyncState } from '../db/sync-state.js'
 import { errorCodeOf } from '../logging/error-code.js'
+import type { Redact } from '../logging/redact.js'
 import type { SpidraClient } from '../spidra/client.js'
 import { SpidraError } from '../spidra/errors.js'
 import { assertOwnList } from './foreign-list.js'
@@ -47,6 +48,8 @@ export interface RecordedRunOptions {
   /** Default: never. */
   readonly mustYield?: () => boolean
   readonly signal: AbortSignal
+  /** Applied to the message of an error before it is stored and returned. */
+  readonly redact: Redact
   readonly log: Logger
   readonly onPage?: (page: Page) => void
 }
@@ -84,7 +87,7 @@ export async function recordRun(options: RecordedRunOptions): Promise<RecordedRu
     return await runAndClose(options, run, startedAt)
   } catch (thrown) {
     const error = toRunError(thrown, databaseUrl)
-    const ending = { ...NO_ENDING, ...endingOf(error, options.signal.aborted) }
+    const ending = { ...NO_ENDING, ...endingOf(error, options) }
     return { summary: summarize(options, null, startedAt, createCounters(), ending), error }
   }
 }
@@ -133,7 +136,7 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
     await refreshDailyTotals(db, run.account).catch((err: unknown) => log.warn({ err }, 'daily sums could not be kept'))
   } catch (thrown) {
     error = toRunError(thrown, options.databaseUrl)
-    ending = { ...NO_ENDING, ...endingOf(error, options.signal.aborted) }
+    ending = { ...NO_ENDING, ...endingOf(error, options) }
   } finally {
     heart.stop()
     await client.close()
@@ -147,11 +150,14 @@ type Ending = Omit<RunEnd, keyof Counters>
 
 const NO_ENDING = { listedTotal: null, storedTotal: null, statusReason: null, errorCode: null, errorMessage: null }
 
-function endingOf(error: Error, isStopped: boolean): Pick<RunEnd, 'status' | 'errorCode' | 'errorMessage'> {
-  if (isStopped) return { status: 'aborted', errorCode: 'stopped', errorMessage: 'The worker was asked to stop' }
+function endingOf(
+  error: Error,
+  { signal, redact }: Pick<RecordedRunOptions, 'signal' | 'redact'>,
+): Pick<RunEnd, 'status' | 'errorCode' | 'errorMessage'> {
+  if (signal.aborted) return { status: 'aborted', errorCode: 'stopped', errorMessage: 'The worker was asked to stop' }
   const isGivenUp = [RunClosedError, YieldError].some((kind) => error instanceof kind)
   const errorCode = errorCodeOf(error) ?? 'internal'
-  return { status: isGivenUp ? 'aborted' : 'failed', errorCode, errorMessage: error.message }
+  return { status: isGivenUp ? 'aborted' : 'failed', errorCode, errorMessage: redact(error.message) }
 }
 
 /** The thrown value as an error of the boundary that it came from. */

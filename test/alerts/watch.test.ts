@@ -4,6 +4,7 @@ import { type AlertWatchOptions, startAlertWatch } from '../../src/alerts/watch.
 import { readAlertFacts } from '../../src/db/alerts.js'
 import { openDatabase } from '../../src/db/client.js'
 import { createLogger } from '../../src/logging/logger.js'
+import { createRedact } from '../../src/logging/redact.js'
 import { openRelay } from '../support/relay.js'
 import { shareTestDatabase } from '../support/shared-database.js'
 import {
@@ -27,12 +28,12 @@ interface Changes extends Partial<Omit<AlertWatchOptions, 'config'>> {
 /** A watch with its log lines. It checks only when the test calls `check`, unless `checkEveryMs` is given. */
 async function watching(receiver: WebhookReceiver, { webhookUrl = receiver.url, ...changes }: Changes = {}) {
   const logged: string[] = []
-  const secrets = [WEBHOOK_TOKEN, receiver.url]
+  const redact = createRedact([WEBHOOK_TOKEN, receiver.url])
   const watch = startAlertWatch({
     db: database.db,
     account: 'default',
     worker: 'host:1',
-    config: { alerts: { webhookUrl, afterFailures: 2, staleMinutes: 60 }, proxy: { url: null, except: null }, secrets },
+    config: { alerts: { webhookUrl, afterFailures: 2, staleMinutes: 60 }, proxy: { url: null, except: null }, redact },
     log: await createLogger({
       level: 'debug',
       format: 'json',

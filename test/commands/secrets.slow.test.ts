@@ -8,6 +8,7 @@ import { fakeProxy } from '../support/fake-proxy.js'
 import { type Answer, fakeSpidra } from '../support/fake-spidra.js'
 import { leaksIn } from '../support/leaks.js'
 import type { TestDatabase } from '../support/test-database.js'
+import { openWebhookReceiver } from '../support/webhook-receiver.js'
 
 /** Each holds what URLs, JSON, shells or regular expressions spell in another way. */
 const SECRETS = {
@@ -116,6 +117,104 @@ test.each(['x-api-key', 'bearer'])('nor where the API quotes the key back (%s)',
   expect(seen).toContain('[redacted]')
   expect(seen).not.toContain('canary')
 })
+
+/** The spellings in which an API might quote the key. */
+const QUOTED_AS: readonly ((key: string) => string)[] = [
+  (key) => key,
+  (key) => key.toUpperCase(),
+  (key) => Buffer.from(key).toString('base64'),
+  (key) => Buffer.from(`key: ${key}!`).toString('base64url'),
+  (key) => Buffer.from(key).toString('hex'),
+  (key) => Buffer.from(key).toString('hex').toUpperCase(),
+  (key) => encodeURIComponent(key).toLowerCase(),
+  (key) => Buffer.from(key).toString('hex').replace(/../g, '%$&'),
+]
+
+/** Whether a text holds the key in any of these spellings. */
+function holdsKey(text: string): boolean {
+  const lower = text.toLowerCase()
+  const cores = QUOTED_AS.map((spell) => spell(SECRETS.key).toLowerCase().slice(2, -4))
+  return cores.some((core) => lower.includes(core))
+}
+
+const quotes = QUOTED_AS.map((spell) => spell(SECRETS.key))
+
+test('nor in the stored items of an API that puts the key into them, or of a database that quotes it', async () => {
+  await using database = await createCliDatabase({ password: SECRETS.database })
+  const job = (index: number) => ({
+    ...{ uuid: `00000000-0000-4000-8000-00000000000${index}`, status: quotes[index], totalUrls: 1, completedCount: 1 },
+    ...{ failedCount: 0, outputFormat: quotes[index], scrapingChannel: quotes[0], createdAt: '2026-01-01T00:00:00Z' },
+    ...{ finishedAt: null, note: { [quotes[index] ?? '']: quotes } },
+  })
+  const jobs = [...quotes.keys()].map(job)
+  const rejected = [{ ...job(8), totalUrls: quotes[0] }, { note: quotes }]
+  const items = [...jobs, ...rejected]
+  const pagination = { page: 1, limit: 50, total: items.length, totalPages: 1 }
+  const list: Answer = (response) => void response.end(JSON.stringify({ jobs: items, pagination }))
+  await using api = await fakeSpidra([list])
+  const { env } = sceneOf(database, api.url)
+
+  const results = [await runCli(['sync', '--json'], { env }), await runCli(['report', '--json'], { env })]
+
+  const rows = await everyRow(database)
+  const output = results.map(({ stdout, stderr }) => stdout + stderr).join('\n')
+  expect(JSON.parse(results[0]?.stdout ?? '')).toMatchObject({ inserted: jobs.length, rejected: rejected.length })
+  expect(rows).toContain('[redacted]')
+  expect(holdsKey(JSON.stringify(quotes))).toBe(true)
+  expect([holdsKey(rows), holdsKey(output)]).toEqual([false, false])
+})
+
+test('nor in the record, the status and the webhook of a run whose error quotes the key', async () => {
+  await using database = await createCliDatabase({ password: SECRETS.database })
+  // Short enough for the quotation of an error.
+  const [first, ...others] = quotes.map(
+    (quote): Answer =>
+      (response) => {
+        response.writeHead(400).end(JSON.stringify({ message: quote }))
+      },
+  )
+  await using api = await fakeSpidra([first ?? quote, ...others])
+  await using receiver = await openWebhookReceiver()
+  const env = { ...sceneOf(database, api.url).env, ALERT_WEBHOOK_URL: receiver.url, ALERT_AFTER_FAILURES: '2' }
+  await using service = await startCli(['start'], { env })
+  await expect.poll(() => api.requests.length, { timeout: 25_000 }).toBeGreaterThan(quotes.length)
+  await expect.poll(() => receiver.posted.length, { timeout: 10_000 }).toBeGreaterThan(0)
+  const seen = [await bodiesOf(service), await everyRow(database), JSON.stringify(receiver.posted)]
+  service.kill('SIGTERM')
+  const { stdout, stderr } = await service.ended
+  seen.push(stdout, stderr, (await runCli(['status'], { env })).stdout, (await runCli(['doctor'], { env })).stdout)
+
+  expect(seen.join('\n')).toContain('[redacted]')
+  expect(seen.map(holdsKey)).toEqual(seen.map(() => false))
+})
+
+test.each([
+  ['DEBUG', '*'],
+  ['DEBUG', 'prisma:*'],
+  ['NODE_DEBUG', '*'],
+  ['NODE_OPTIONS', '--trace-warnings --trace-uncaught --trace-exit --trace-deprecation --trace-sigint'],
+])(
+  'nor with %s=%s',
+  async (name, value) => {
+    await using database = await createCliDatabase({ password: SECRETS.database })
+    await using api = await startSimulator({ jobs: 60, key: SECRETS.key, rateLimit: 'off' })
+    await using receiver = await openWebhookReceiver()
+    const webhook = `${receiver.url}/canary-webhook`
+    const env = { ...sceneOf(database, api.url).env, ALERT_WEBHOOK_URL: webhook, [name]: value }
+    const commands = [['migrate'], ['sync', '--json'], ['status'], ['verify'], ['doctor']]
+
+    for (const command of commands) {
+      const { code, stdout, stderr } = await runCli(command, { env })
+
+      expect([command, code]).toEqual([command, 0])
+      expect(leaksIn(stdout + stderr, [...all, webhook, '/canary-webhook'])).toEqual([])
+      expect(holdsKey(stdout + stderr)).toBe(false)
+      expect(stdout + stderr).not.toContain('canary')
+      if (name === 'DEBUG') expect(stderr).not.toContain('prisma:')
+    }
+  },
+  120_000,
+)
 
 test('nor where a proxy refuses, or the database does not know the password', async () => {
   await using database = await createCliDatabase({ password: SECRETS.database })

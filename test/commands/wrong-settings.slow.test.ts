@@ -402,7 +402,7 @@ describe('an accounts file', () => {
     })
 
     expect([twice.code, beside.code]).toEqual([2, 2])
-    expect(twice.stderr).toContain('SPIDRA_ACCOUNTS_FILE[1] has the same key as entry 0')
+    expect(twice.stderr).toContain('SPIDRA_ACCOUNTS_FILE[1] has the same key as entry 0, account berlin')
     expect(beside.stderr).toContain('SPIDRA_API_KEY is also the key of account berlin in SPIDRA_ACCOUNTS_FILE')
     expect(api.requestCount).toBe(0)
   })

@@ -194,7 +194,7 @@ describe('the file', () => {
     )
   })
 
-  test('with two accounts that have one key at one URL is refused, without the key', async () => {
+  test('with accounts that have one key is refused, also at another URL, and without the key', async () => {
     const list = [
       ...one({ apiKey: 'spd_canary' }),
       { name: 'paris', apiKey: 'spd_canary' },
@@ -202,7 +202,9 @@ describe('the file', () => {
     ]
 
     expect(await problemsOf(list)).toEqual({
-      'SPIDRA_ACCOUNTS_FILE[1]': 'has the same key as entry 0: list each account once (account paris)',
+      'SPIDRA_ACCOUNTS_FILE[1]': 'has the same key as entry 0, account berlin: list each account once (account paris)',
+      'SPIDRA_ACCOUNTS_FILE[2]':
+        'has the same key as entry 0, account berlin: list each account once (account elsewhere)',
     })
   })
 })
@@ -226,7 +228,9 @@ describe('a file beside SPIDRA_API_KEY', () => {
 
   test('is refused if it holds that key itself', async () => {
     expect(await problemsOf(one({ apiKey: 'spd_canary' }), { SPIDRA_API_KEY: 'spd_canary' })).toEqual({
-      SPIDRA_API_KEY: expect.stringMatching(/^is also the key of account berlin in SPIDRA_ACCOUNTS_FILE/),
+      SPIDRA_API_KEY: expect.stringMatching(
+        /^is also the key of account berlin in SPIDRA_ACCOUNTS_FILE, and cannot be that of account default too/,
+      ),
     })
   })
 

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { type Config, loadConfig } from '../../src/config/config.js'
 import { ConfigError } from '../../src/config/errors.js'
 import { SYNC_SIZES, TIMING } from '../../src/config/scale.js'
+import { secretsAmong } from '../../src/config/secrets.js'
 import { variables } from '../../src/config/variables.js'
 
 const NAMES = Object.keys(
@@ -53,20 +54,22 @@ describe('defaults', () => {
       timing: TIMING,
       sizes: SYNC_SIZES,
       warnings: [],
-      secrets: ['spd_0123456789'],
+      redact: expect.any(Function),
     })
   })
+
+  const defaults = () => ({ ...loadConfig(KEY, { needs: 'service' }), redact: expect.any(Function) })
 
   test('an empty variable counts as unset', () => {
     const empty = Object.fromEntries(NAMES.map((name) => [name, '']))
 
-    expect(loadConfig({ ...empty, ...KEY }, { needs: 'service' })).toEqual(loadConfig(KEY, { needs: 'service' }))
+    expect(loadConfig({ ...empty, ...KEY }, { needs: 'service' })).toEqual(defaults())
   })
 
   test('.env.example shows these defaults', async () => {
     const shown = parseEnv((await readFile('.env.example', 'utf8')).replaceAll(/^#(?=[A-Z_]+=)/gm, ''))
 
-    expect(loadConfig({ ...shown, ...KEY }, { needs: 'service' })).toEqual(loadConfig(KEY, { needs: 'service' }))
+    expect(loadConfig({ ...shown, ...KEY }, { needs: 'service' })).toEqual(defaults())
   })
 
   test('the log is pretty on a terminal, unless LOG_FORMAT says otherwise', () => {
@@ -82,7 +85,7 @@ describe('defaults', () => {
   test('the configuration cannot be changed, not even deep inside', () => {
     const config = loadConfig(KEY, { needs: 'service' })
 
-    expect([config, config.http, config.secrets, config.schedule].every(Object.isFrozen)).toBe(true)
+    expect([config, config.http, config.schedule].every(Object.isFrozen)).toBe(true)
   })
 })
 
@@ -248,6 +251,29 @@ describe('problems', () => {
       expect(problemsOf({ ...KEY, DATABASE_URL: url }).DATABASE_URL).toMatch(/percent-encoded/)
     },
   )
+
+  test.each([
+    'postgres://u:p@one:5432,two:5432/d',
+    'postgres://one,two/d',
+    'postgresql://u@[::1]:5432,two.test?sslmode=require',
+    'postgres://u:p@/d?host=one,two',
+  ])('several hosts in a database URL are refused, and not as a wrong password (%#)', (url) => {
+    expect(problemsOf({ ...KEY, DATABASE_URL: url }).DATABASE_URL).toMatch(/^names several hosts, and one is supported/)
+  })
+
+  test.each(['sslrootcert', 'sslcert', 'sslkey'])('a file of %s that is missing is named with its path', (name) => {
+    const url = `postgres://u:p@h/d?sslmode=verify-full&${name}=/no/such%20file.pem`
+
+    expect(problemsOf({ ...KEY, DATABASE_URL: url }).DATABASE_URL).toBe(
+      `has ${name}=/no/such file.pem, a file that cannot be read (ENOENT)`,
+    )
+  })
+
+  test('a password with commas and a file that exists are accepted', () => {
+    const url = 'postgres://u:p,q,r@h:5432/d?sslrootcert=package.json'
+
+    expect(loadConfig({ ...KEY, DATABASE_URL: url }, { needs: 'sync' }).databaseUrl).toBe(url)
+  })
 })
 
 describe('what is needed', () => {
@@ -317,18 +343,15 @@ describe('names', () => {
 
 describe('secrets', () => {
   test('are all values that must not be shown, in each of their spellings', () => {
-    const { secrets } = loadConfig(
-      {
-        SPIDRA_API_KEY: 'spd_k',
-        DATABASE_URL: 'postgres://u:p%40s^s@h/d?password=q+r',
-        DASHBOARD_PASSWORD: 'dash',
-        ALERT_WEBHOOK_URL: 'https://hooks.test/T0/secret',
-        HTTPS_PROXY: 'http://me:prox%21@p.test',
-        https_proxy: 'http://t%6Fken@p.test',
-        PGPASSWORD: 'pg-password',
-      },
-      { needs: 'service' },
-    )
+    const secrets = secretsAmong({
+      SPIDRA_API_KEY: 'spd_k',
+      DATABASE_URL: 'postgres://u:p%40s^s@h/d?password=q+r',
+      DASHBOARD_PASSWORD: 'dash',
+      ALERT_WEBHOOK_URL: 'https://hooks.test/T0/secret',
+      HTTPS_PROXY: 'http://me:prox%21@p.test',
+      https_proxy: 'http://t%6Fken@p.test',
+      PGPASSWORD: 'pg-password',
+    })
 
     expect(secrets).toEqual(
       expect.arrayContaining([

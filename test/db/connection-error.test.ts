@@ -84,6 +84,19 @@ test.each(CASES)('explains $what in one line, without the password', async ({ ur
   }
 })
 
+test('advises to encrypt where pg_hba.conf admits no unencrypted connection, and not to check the password', async () => {
+  const words = 'no pg_hba.conf entry for host "192.0.2.1", user "ada", database "jobs", no encryption'
+  const fields = Buffer.from(`SFATAL\0VFATAL\0C28000\0M${words}\0\0`)
+  const header = Buffer.from([0x45, 0, 0, 0, fields.length + 4])
+  await using server = await listen((socket) => socket.once('data', () => socket.end(Buffer.concat([header, fields]))))
+
+  const error = toDatabaseError(await raiseThroughPg(server.url, 'SELECT 1'), server.url)
+
+  expect(error?.code).toBe('authentication')
+  expect(error?.message).toMatch(/no encryption, SQLSTATE 28000\): add sslmode=require to DATABASE_URL/)
+  expect(error?.message).not.toContain('password')
+})
+
 test('explains a server that accepts and then stays silent', async () => {
   await using server = await listen(() => undefined)
   const client = new Client({ connectionString: server.url, connectionTimeoutMillis: 50 })

@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { request } from 'node:http'
+import { connect } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { ConfigError } from '../../src/config/errors.js'
 import { createMetrics } from '../../src/http/metrics.js'
@@ -296,5 +298,26 @@ describe('the address', () => {
 
     await using again = await serving({ config: { port: first.port } })
     expect((await again.ask('/healthz')).status).toBe(200)
+  })
+})
+
+describe('connections that send nothing', () => {
+  test('are closed above the limit, and after a while below it, so that others are served again', async () => {
+    await using server = await serving({ limits: { maxConnections: 3, idleMs: 500 } })
+    const sockets = Array.from({ length: 10 }, () =>
+      connect(server.port, '127.0.0.1')
+        .on('error', () => {})
+        .resume(),
+    )
+    const openedAt = performance.now()
+    const lasted = await Promise.all(
+      sockets.map(async (socket) => {
+        await once(socket, 'close')
+        return performance.now() - openedAt
+      }),
+    )
+
+    expect(lasted.filter((ms) => ms > 450)).toHaveLength(3)
+    expect((await server.ask('/healthz')).status).toBe(200)
   })
 })

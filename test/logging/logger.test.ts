@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { createLogger, type LoggerOptions } from '../../src/logging/logger.js'
-import { createRedact } from '../../src/logging/redact.js'
+import { createRedact, createSecrets } from '../../src/logging/redact.js'
 
 /** A logger, and the lines that it has written. */
 async function logging(options: Partial<LoggerOptions> = {}) {
@@ -87,12 +87,12 @@ describe('redaction', () => {
   )
 
   test('secrets that become known later are replaced from then on, in child loggers too', async () => {
-    let secrets: readonly string[] = ['spd_first']
-    const { log, lines } = await logging({ secrets: () => secrets })
+    const secrets = createSecrets(['spd_first'])
+    const { log, lines } = await logging({ secrets })
     const child = log.child({ account: 'berlin' })
 
     child.info('spd_first and spd_later')
-    secrets = [...secrets, 'spd_later']
+    secrets.add(['spd_later'])
     child.info('spd_first and spd_later')
 
     expect(lines.map((line) => JSON.parse(line).msg)).toEqual(['[redacted] and spd_later', '[redacted] and [redacted]'])

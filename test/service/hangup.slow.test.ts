@@ -1,7 +1,15 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { API_KEY, CLI, createFolder, embeddedPostgresIn, startCli, startProcess } from '../support/cli.js'
+import {
+  API_KEY,
+  CLI,
+  type CliOptions,
+  createFolder,
+  embeddedPostgresIn,
+  startCli,
+  startProcess,
+} from '../support/cli.js'
 import { PATIENCE, simulateFor } from '../support/service.js'
 import { startOnTerminal } from '../support/terminal.js'
 
@@ -58,16 +66,39 @@ describe('a terminal that is closed', { timeout: 60_000 }, () => {
   })
 })
 
-test('output that cannot be written is a failure, after an orderly end', async () => {
-  await using folder = await createFolder()
-  await using api = await simulateFor()
-  // With the first line that is logged the Postgres runs already.
-  const env = { ...WITHOUT_DATABASE, LOG_LEVEL: 'warn', SPIDRA_API_URL: api.url, NODE: process.execPath, CLI }
-  await using service = await startProcess('sh', ['-c', 'exec "$NODE" "$CLI" start > /dev/full'], {
-    cwd: folder.path,
-    env,
+describe('output that cannot be written', { timeout: 60_000 }, () => {
+  /** Runs the program with a standard output that is full. */
+  const startOnFullDisk = (command: string, options: CliOptions) =>
+    startProcess('sh', ['-c', `exec "$NODE" "$CLI" ${command} > /dev/full`], {
+      ...options,
+      env: { ...options.env, NODE: process.execPath, CLI },
+    })
+
+  test('does not stop the service: it says so once, and goes on', async () => {
+    await using folder = await createFolder()
+    await using api = await simulateFor()
+    const env = { ...WITHOUT_DATABASE, SPIDRA_API_URL: api.url, SYNC_SCHEDULE: '* * * * * *' }
+    await using service = await startOnFullDisk('start', { cwd: folder.path, env })
+    await service.says(/standard output cannot be written/)
+    const before = api.requestCount
+
+    await expect.poll(() => api.requestCount, PATIENCE).toBeGreaterThan(before + 2)
+    service.kill('SIGTERM')
+
+    expect(await service.ended).toMatchObject({
+      code: 0,
+      stderr:
+        'spidra-sync: standard output cannot be written (ENOSPC): the log is lost until it can be written again\n',
+    })
+    expect(await embeddedPostgresIn(folder.path)).toEqual([])
   })
 
-  expect(await service.ended).toMatchObject({ code: 1 })
-  expect(await embeddedPostgresIn(folder.path)).toEqual([])
+  test('is a failure of a command that prints its answer', async () => {
+    await using command = await startOnFullDisk('--help', {})
+
+    expect(await command.ended).toMatchObject({
+      code: 1,
+      stderr: 'spidra-sync: standard output cannot be written (ENOSPC): the output is incomplete\n',
+    })
+  })
 })

@@ -79,6 +79,7 @@ export async function runAgainst(
     sizes: SYNC_SIZES,
     mayGo: sharedBudget?.budget.mayGo ?? (() => true),
     signal: new AbortController().signal,
+    redact: (text) => text,
     log: pino({ level: 'warn' }, { write: note }),
     ...options,
     createClient(counters) {

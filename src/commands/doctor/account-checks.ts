@@ -83,7 +83,9 @@ export async function checkRuns(
   const { reason, message } = last
   const isSaid = message !== null && said.some((detail) => detail.includes(message))
   const why = [reason, isSaid ? null : message].filter((part) => part !== null).join(': ')
-  return warn(`${ending}${why && ` (${why})`}.`, 'docs/operations.md explains what to do for each reason.')
+  // Nothing short of a write shows that a disk is full, and this check writes nothing.
+  const judge = reason === 'disk_full' ? fail : warn
+  return judge(`${ending}${why && ` (${why})`}.`, 'docs/operations.md explains what to do for each reason.')
 }
 
 /** @param staleMinutes how old the last complete run may be */

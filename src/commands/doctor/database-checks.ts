@@ -61,6 +61,8 @@ interface Rights {
   readonly closedSchemas: readonly string[]
   /** Tables that the role may not read or write. */
   readonly closedTables: readonly string[]
+  /** Tables whose row-level security applies to the role, and has no policy that lets it read and write every row. */
+  readonly hiddenTables: readonly string[]
   /** Objects that another role owns. */
   readonly foreign: readonly string[]
 }
@@ -82,6 +84,13 @@ const READ_RIGHTS = `
     array(SELECT name FROM ours WHERE relkind = 'r' AND NOT (has_table_privilege(oid, 'SELECT')
       AND has_table_privilege(oid, 'INSERT') AND has_table_privilege(oid, 'UPDATE')
       AND has_table_privilege(oid, 'DELETE')) ORDER BY name) AS "closedTables",
+    array(SELECT name FROM ours WHERE relkind = 'r' AND row_security_active(oid) AND (
+      EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = ours.oid AND NOT p.polpermissive)
+      OR NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = ours.oid AND p.polpermissive AND p.polcmd = '*'
+        AND EXISTS (SELECT FROM unnest(p.polroles) AS r(oid)
+          WHERE CASE WHEN r.oid = 0 THEN true ELSE pg_has_role(r.oid, 'USAGE') END)
+        AND pg_get_expr(p.polqual, p.polrelid) = 'true'
+        AND coalesce(pg_get_expr(p.polwithcheck, p.polrelid), 'true') = 'true')) ORDER BY name) AS "hiddenTables",
     array(SELECT name FROM ours WHERE NOT pg_has_role(relowner, 'USAGE') ORDER BY name) AS foreign`
 
 export async function checkRights(connection: ReadOnlyConnection): Promise<Finding> {
@@ -91,7 +100,7 @@ export async function checkRights(connection: ReadOnlyConnection): Promise<Findi
 }
 
 function judgeRights(rights: Rights): Finding {
-  const { role, database, missingSchemas, closedSchemas, closedTables, foreign } = rights
+  const { role, database, missingSchemas, closedSchemas, closedTables, hiddenTables, foreign } = rights
   if (rights.isReadOnly) {
     return fail(
       `Database "${database}" is read-only.`,
@@ -116,6 +125,12 @@ function judgeRights(rights: Rights): Finding {
     return fail(
       `"${role}" may not read and write ${someOf(closedTables)}.`,
       `Let it own them: ALTER TABLE ... OWNER TO "${role}".`,
+    )
+  }
+  if (hiddenTables.length > 0) {
+    return fail(
+      `Row-level security may hide or refuse rows of ${someOf(hiddenTables)} for "${role}".`,
+      `End it: ALTER TABLE ... DISABLE ROW LEVEL SECURITY; or give the role every row: CREATE POLICY spidra_sync ON ... TO "${role}" USING (true).`,
     )
   }
   if (foreign.length > 0) {

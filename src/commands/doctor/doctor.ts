@@ -6,7 +6,6 @@ import { openDatabase } from '../../db/client.js'
 import { toDatabaseError } from '../../db/connection-error.js'
 import { hasEmbeddedPostgres } from '../../db/embedded/postgres.js'
 import { openReadOnly } from '../../db/read-only.js'
-import { createRedact } from '../../logging/redact.js'
 import { forAccount, toHeading } from '../../service/accounts.js'
 import { type CommandContext, EXIT_CODES } from '../../service/context.js'
 import { assertKnownIfReachable, EMBEDDED_DIRECTORY, openConfiguredDatabase } from '../../service/database.js'
@@ -67,7 +66,7 @@ export async function runDoctorCommand(createContext: CreateContext, options: Do
 
 /** Makes the checks of an account, and takes the secrets out of them. */
 async function* examine(context: Context, usable: UsableConfig, options: DoctorOptions): AsyncGenerator<Check> {
-  const redact = createRedact(usable.config.secrets)
+  const { redact } = context.config
   for await (const { name, status, detail, fix } of examineAll(context, usable, options)) {
     yield { name, status, detail: redact(detail), ...(fix === undefined ? {} : { fix: redact(fix) }) }
   }

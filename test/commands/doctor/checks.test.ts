@@ -74,6 +74,15 @@ test('runs: reports the last run with its reason, and repeats no error message o
   })
 })
 
+test('runs: fails after a run that found the disk full', async () => {
+  await insertRun('failed', '1 second')
+  await database.sql(
+    "UPDATE spidra.sync_runs SET error_code = 'disk_full' WHERE id = (SELECT max(id) FROM spidra.sync_runs)",
+  )
+
+  expect(await checkRuns(connection, ACCOUNT, [])).toMatchObject({ status: 'fail' })
+})
+
 test('freshness: fails beyond ALERT_STALE_MINUTES, and warns before the first complete run', async () => {
   const ask = (staleMinutes: number) => checkFreshness(connection, { account: ACCOUNT, staleMinutes })
   expect(await ask(60)).toMatchObject({ status: 'warn' })
@@ -146,6 +155,15 @@ test('rights: a role that may not create schemas gets the statements that it nee
 
   await own.sql(`GRANT ALL ON spidra.batch_jobs TO "${username}"`)
   expect(await rights()).toMatchObject({ status: 'warn', detail: expect.stringContaining('another role') })
+
+  await own.sql('ALTER TABLE spidra.batch_jobs ENABLE ROW LEVEL SECURITY')
+  expect(await rights()).toMatchObject({ status: 'fail', detail: expect.stringContaining('of spidra.batch_jobs for') })
+  await own.sql(`CREATE POLICY few ON spidra.batch_jobs TO "${username}" USING (current_date < '2000-01-01')`)
+  expect(await rights()).toMatchObject({ status: 'fail' })
+  await own.sql(`CREATE POLICY spidra_sync ON spidra.batch_jobs TO "${username}" USING (true)`)
+  expect(await rights()).toMatchObject({ status: 'warn', detail: expect.stringContaining('another role') })
+  await own.sql('CREATE POLICY none ON spidra.batch_jobs AS RESTRICTIVE USING (false)')
+  expect(await rights()).toMatchObject({ status: 'fail' })
 
   await own.sql(`ALTER ROLE "${username}" SET default_transaction_read_only = on`)
   expect(await rights()).toMatchObject({ status: 'fail', detail: expect.stringContaining('read-only') })
