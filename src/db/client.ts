@@ -85,11 +85,19 @@ type LargeQuery = <Row extends QueryResultRow>(statement: Prisma.Sql) => Promise
 
 const largeQueries = new WeakMap<Database, LargeQuery>()
 
+/** Characters of parameters from which on a statement goes past Prisma. A usual chunk has a third of that. */
+const LARGE_STATEMENT = 256 * 1024
+
 /**
- * Runs a statement whose parameters may be megabytes, and returns its rows. It goes past Prisma, whose debug log keeps the
- * arguments of the last hundred calls in memory, in two places, also where it is not enabled.
+ * Runs a statement whose parameters may be megabytes, and returns its rows. Such a one goes past Prisma, whose debug log keeps
+ * the arguments of the last hundred calls in memory, in two places, also where it is not enabled.
  */
 export async function queryLarge<Row extends QueryResultRow>(db: Database, statement: Prisma.Sql): Promise<Row[]> {
+  const length = statement.values.reduce<number>(
+    (sum, value) => sum + (typeof value === 'string' ? value.length : 0),
+    0,
+  )
+  if (length < LARGE_STATEMENT) return db.$queryRaw<Row[]>(statement)
   const query = largeQueries.get(db)
   if (query === undefined) throw new Error('the database was opened neither by openDatabase nor by withLargeQueries')
   return query<Row>(statement)
