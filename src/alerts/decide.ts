@@ -39,10 +39,8 @@ function decideFailing({ failures }: AlertFacts, { afterFailures }: AlertThresho
 }
 
 function decideStalled({ stalled }: AlertFacts): AlertFinding {
-  if (stalled === null) return resolved('run_stalled', 'No run has stopped advancing.')
-  const { runId, worker, silentSeconds } = stalled
-  const summary = `Run ${runId} of ${worker} has not advanced for ${counted(silentSeconds, 'second')}, and no other worker took over.`
-  return firing('run_stalled', summary, { runId, worker, silentSeconds })
+  if (stalled === null) return resolved('run_stalled', 'Runs advance again.')
+  return firing('run_stalled', stalled.errorMessage, stalled)
 }
 
 function decideRefused({ refusals }: AlertFacts): AlertFinding {

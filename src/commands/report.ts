@@ -19,6 +19,9 @@ export interface ReportFlags {
   readonly html?: string
 }
 
+/** The exact numbers of millions of jobs take minutes. Longer than the limit that Postgres itself keeps for them. */
+const EXACT_DEADLINE_MS = 330_000
+
 /** `spidra-sync report`: shows the numbers of the dashboard, computed from every job. Returns the exit code. */
 export async function runReportCommand(context: CommandContext<string | null>, flags: ReportFlags): Promise<number> {
   const { stdout } = context
@@ -27,7 +30,7 @@ export async function runReportCommand(context: CommandContext<string | null>, f
       `--html writes one account into a file; name it with --account: ${listNames(context.accounts.map(({ name }) => name))}.`,
     )
   }
-  const database = await openDatabaseForAccounts(context)
+  const database = await openDatabaseForAccounts(context, { deadlineMs: EXACT_DEADLINE_MS })
   try {
     if ((await pendingMigrations(database.db)).length > 0) {
       throw new UsageError('The database is not up to date; run "spidra-sync migrate" first.')

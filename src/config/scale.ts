@@ -18,7 +18,7 @@ export interface Timing {
   readonly staleAnswerMs: number
   /** A verdict of at most this age counts as fresh, even with a shorter schedule. */
   readonly freshMs: number
-  /** A holder of the account lock without a heartbeat for this time loses the lock. Four times `heartbeatMs`. */
+  /** A running record without a heartbeat for this time is closed by the next run. Four times `heartbeatMs`. */
   readonly deadAfterMs: number
   /** Alerts are checked at least this often, also while no run ends: the last verdict grows older. */
   readonly alertCheckMs: number

@@ -1,5 +1,4 @@
 import { type Database, isoText } from './client.js'
-import { STALLED_AFTER_MS } from './sync-runs.js'
 
 /** The kinds of alerts. Kinds are stored, so an older version may read one that it does not know. */
 export type AlertKind =
@@ -118,8 +117,8 @@ export interface AlertFacts {
   readonly failures: FailureFacts
   /** Failures with 401 or 403: the key is refused, or credits are used up. */
   readonly refusals: FailureFacts
-  /** A running record without a heartbeat for `STALLED_AFTER_MS`. */
-  readonly stalled: { readonly runId: string; readonly worker: string; readonly silentSeconds: number } | null
+  /** The last of the failures that no longer advanced and was given up; null: there is none. */
+  readonly stalled: { readonly runId: string; readonly errorMessage: string } | null
   /** The last run that was complete or partial. */
   readonly verdict: { readonly runId: string; readonly status: string; readonly reason: string | null } | null
   /** ISO 8601; null before the first complete run. */
@@ -140,8 +139,7 @@ const STATEMENT_TIMEOUT_MS = 3_000
 
 interface Row extends Omit<AlertFacts, 'failures' | 'refusals' | 'verdict' | 'stalled'> {
   readonly stalledRunId: string | null
-  readonly stalledWorker: string | null
-  readonly stalledSeconds: number | null
+  readonly stalledMessage: string | null
   readonly verdictRunId: string | null
   readonly verdictStatus: string | null
   readonly verdictReason: string | null
@@ -172,7 +170,7 @@ export async function readAlertFacts(db: Database, account: string): Promise<Ale
         failed.id::text AS "failedRunId", failed.error_code AS "failedCode", failed.error_message AS "failedMessage",
         refused.id::text AS "refusedRunId", refused.error_code AS "refusedCode",
         refused.error_message AS "refusedMessage",
-        stalled.id::text AS "stalledRunId", stalled.worker AS "stalledWorker", stalled.seconds AS "stalledSeconds",
+        stalled.id::text AS "stalledRunId", stalled.error_message AS "stalledMessage",
         stuck.jobs::integer AS "stuckJobs", coalesce(stuck.uuids, '{}') AS "stuckUuids",
         (SELECT coalesce(sum(r.copies), 0)::integer FROM spidra.rejected_jobs r
          WHERE r.account = a.account AND r.resolved_at IS NULL) AS "openRejections"
@@ -184,19 +182,16 @@ export async function readAlertFacts(db: Database, account: string): Promise<Ale
       ) v ON true
       LEFT JOIN LATERAL (
         SELECT count(*) FILTER (WHERE NOT t.is_refusal) AS failures, count(*) FILTER (WHERE t.is_refusal) AS refusals,
+          max(t.id) FILTER (WHERE t.error_code = 'stalled') AS stalled_id,
           max(t.id) FILTER (WHERE NOT t.is_refusal) AS failed_id, max(t.id) FILTER (WHERE t.is_refusal) AS refused_id
         FROM (
-          SELECT r.id, coalesce(r.error_code IN ('unauthorized', 'forbidden'), false) AS is_refusal
+          SELECT r.id, r.error_code, coalesce(r.error_code IN ('unauthorized', 'forbidden'), false) AS is_refusal
           FROM spidra.sync_runs r
           WHERE r.account = a.account AND r.status = 'failed' AND r.started_at > coalesce(v.started_at, '-infinity')
         ) t
       ) f ON true
-      LEFT JOIN LATERAL (
-        SELECT r.id, r.worker, extract(epoch FROM now() - r.heartbeat_at)::integer AS seconds FROM spidra.sync_runs r
-        WHERE r.account = a.account AND r.status = 'running'
-          AND r.heartbeat_at < now() - make_interval(secs => ${STALLED_AFTER_MS / 1000}) LIMIT 1
-      ) stalled ON true
       LEFT JOIN spidra.sync_runs failed ON failed.id = f.failed_id
+      LEFT JOIN spidra.sync_runs stalled ON stalled.id = f.stalled_id
       LEFT JOIN spidra.sync_runs refused ON refused.id = f.refused_id
       CROSS JOIN LATERAL (
         SELECT count(*) AS jobs,
@@ -214,10 +209,7 @@ function toFacts(row: Row): AlertFacts {
   const { verdictRunId: runId, verdictStatus: status, verdictReason: reason } = row
   return {
     ...{ asOf, lastCompleteAt, lagSeconds, stuckJobs, stuckUuids, stuckAfterHours, openRejections },
-    stalled:
-      row.stalledRunId === null
-        ? null
-        : { runId: row.stalledRunId, worker: row.stalledWorker ?? '', silentSeconds: row.stalledSeconds ?? 0 },
+    stalled: row.stalledRunId === null ? null : { runId: row.stalledRunId, errorMessage: row.stalledMessage ?? '' },
     verdict: runId === null || status === null ? null : { runId, status, reason },
     failures: {
       count: row.failures,

@@ -313,35 +313,42 @@ export interface FieldDifference {
   readonly field: string
   readonly stored: string | null
   readonly listed: string | null
-  /** Whether the job was open when it was stored, or is listed as created or finished since the last complete run. */
+  /** Whether the job was open when it was stored, is listed as created or finished since the last complete run, or was written since. */
   readonly mayHaveMoved: boolean
 }
 
-/** Compares listed jobs with the table, field by field, as Postgres understands the values. Writes nothing. */
+/**
+ * Compares listed jobs with the table, field by field, as Postgres understands the values. Writes nothing.
+ *
+ * @param since when the first of the jobs were asked for, by the clock of the database: a run may have written newer ones.
+ */
 export async function compareJobs(
   db: Database,
   account: string,
   rows: readonly JobRow[],
+  since: Date,
 ): Promise<readonly FieldDifference[]> {
   const differences: FieldDifference[] = []
   for (const { texts } of inPortions(rows, toRowText)) {
-    differences.push(...(await comparePortion(db, account, toJsonArray(texts))))
+    differences.push(...(await comparePortion(db, account, toJsonArray(texts), since)))
   }
   return differences
 }
 
-function comparePortion(db: Database, account: string, json: string): Promise<FieldDifference[]> {
+function comparePortion(db: Database, account: string, json: string, since: Date): Promise<FieldDifference[]> {
   // Raw SQL: Postgres itself decides whether two values are the same instant or the same JSON.
   const statement = Prisma.sql`
     WITH incoming AS (
       SELECT ${RECORD_COLUMNS} FROM json_to_recordset(${json}::json) AS ${RECORD}
     ), last AS (
-      SELECT max(s.last_complete_at) AS at FROM spidra.sync_state s WHERE s.account = ${account}
+      SELECT least(max(s.last_complete_at), ${since}::timestamptz) AS at FROM spidra.sync_state s WHERE s.account = ${account}
     )
     SELECT i.uuid::text AS uuid, f.field, f.stored, f.listed,
       coalesce(b.status NOT IN ${TERMINAL}, false) OR i.status NOT IN ${TERMINAL}
         OR coalesce(i.finished_at >= last.at, false)
-        OR coalesce(i.created_at >= last.at, last.at IS NULL) AS "mayHaveMoved"
+        OR coalesce(i.created_at >= last.at, last.at IS NULL)
+        OR coalesce((SELECT x.updated_at >= ${since}::timestamptz FROM spidra.batch_jobs x WHERE x.uuid = i.uuid), false)
+        AS "mayHaveMoved"
     FROM incoming i CROSS JOIN last
     LEFT JOIN spidra.batch_jobs b ON b.uuid = i.uuid AND b.account = ${account} AND b.removed_at IS NULL
     CROSS JOIN LATERAL (VALUES

@@ -1,12 +1,7 @@
+import { setMaxListeners } from 'node:events'
 import { PrismaPg } from '@prisma/adapter-pg'
-import { Pool, type PoolConfig, type QueryResultRow } from 'pg'
-import {
-  CONNECT_TIMEOUT_MS,
-  Connection,
-  type ConnectionConfig,
-  NoAnswerError,
-  STATEMENT_DEADLINE_MS,
-} from './connection.js'
+import type { QueryResultRow } from 'pg'
+import { CONNECT_TIMEOUT_MS, Connection, NoAnswerError, openPool, STATEMENT_DEADLINE_MS } from './connection.js'
 import { Prisma, PrismaClient } from './generated/client.js'
 
 /** A pool of connections to Postgres: Prisma over node-postgres. */
@@ -23,6 +18,9 @@ const MAX_LIFETIME_SECONDS = 30
 
 /** How long a statement may go on after the abort, in milliseconds: most end by themselves. */
 const ABORT_GRACE_MS = 2_000
+
+/** Deadline of a statement that begins after the abort, such as the one that closes a record, in milliseconds. */
+const LAST_DEADLINE_MS = 4_000
 
 export interface DatabaseOptions {
   /** Default `spidra-sync`. */
@@ -41,37 +39,46 @@ export interface DatabaseOptions {
  */
 export function openDatabase(databaseUrl: string, options: DatabaseOptions = {}): Database {
   const { deadlineMs = STATEMENT_DEADLINE_MS, signal } = options
-  const config: PoolConfig & ConnectionConfig = {
+  const pool = openPool({
     connectionString: databaseUrl,
-    Client: Connection,
-    deadlineMs,
-    onNoAnswer: cutOffIdle,
+    deadlineMs: () => (signal?.aborted ? Math.min(deadlineMs, LAST_DEADLINE_MS) : deadlineMs),
+    onCutOff: cutOffIdle,
     max: POOL_SIZE,
     connectionTimeoutMillis: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     maxLifetimeSeconds: options.maxLifetimeSeconds ?? MAX_LIFETIME_SECONDS,
-    // A probe that runs after `$disconnect` opens the pool again. That must not keep the process alive.
+    // A probe that runs after `$disconnect` opens another pool. That must not keep the process alive.
     allowExitOnIdle: true,
     application_name: options.applicationName ?? 'spidra-sync',
-  }
-  const pool = new Pool(config)
+  })
   const connections = new Set<Connection>()
-  // An idle connection that is lost ends the process without this. Prisma adds its own only with its first query.
-  pool.on('error', () => undefined)
-  pool.on('connect', (client) => client instanceof Connection && connections.add(client))
-  pool.on('remove', (client) => client instanceof Connection && connections.delete(client))
+  const idle = new Set<Connection>()
+  const onEach = (event: 'connect' | 'acquire' | 'remove', act: (connection: Connection) => void) =>
+    pool.on(event, (client) => client instanceof Connection && act(client))
+  onEach('connect', (connection) => connections.add(connection))
+  onEach('acquire', (connection) => idle.delete(connection))
+  onEach('remove', (connection) => {
+    idle.delete(connection)
+    connections.delete(connection)
+  })
+  pool.on('release', (error, client) => !error && client instanceof Connection && idle.add(client))
 
   /** What made one connection silent may have made the others silent too, and the next statement would wait as long. */
   function cutOffIdle(error: Error): void {
-    for (const connection of connections) if (connection.waitingMs === null) connection.cutOff(error)
+    for (const connection of idle) connection.cutOff(error)
   }
 
+  /** Ends the statements that were under way at the abort. Later ones have a short deadline. */
   function endStatements(): void {
     const isStuck = ({ waitingMs }: Connection) => waitingMs !== null && waitingMs >= ABORT_GRACE_MS
     const error = new NoAnswerError('a statement had not ended when the process was stopped')
     for (const connection of connections) if (isStuck(connection)) connection.cutOff(error)
   }
 
-  signal?.addEventListener('abort', () => setTimeout(endStatements, ABORT_GRACE_MS).unref(), { once: true })
+  if (signal !== undefined) {
+    // A command may open a pool for each account.
+    setMaxListeners(0, signal)
+    signal.addEventListener('abort', () => setTimeout(endStatements, ABORT_GRACE_MS).unref(), { once: true })
+  }
   const db = new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: true }), errorFormat: 'minimal' })
   largeQueries.set(
     db,

@@ -16,6 +16,7 @@ export type DatabaseErrorCode =
   | 'too_old'
   | 'encoding'
   | 'no_answer'
+  | 'time_zone'
   | 'permission'
   | 'read_only'
   | 'not_migrated'
@@ -93,6 +94,8 @@ const SENTENCES: Readonly<Record<DatabaseErrorCode, (where: Where) => string>> =
   too_old: ({ server, remark }) => `${server} is too old${remark}: spidra-sync needs Postgres 14 or later.`,
   encoding: ({ server, database, remark }) =>
     `Database ${database} of ${server} cannot store every character${remark}: ${CREATE_AS_UTF8}.`,
+  time_zone: ({ server, database, remark }) =>
+    `Database ${database} of ${server} gives times in another time zone than was asked for${remark}, because a proxy on the way drops the request: run \`ALTER DATABASE ${database} SET TimeZone = 'UTC'\`, and connect again.`,
   no_answer: ({ server, remark }) =>
     `${server} did not answer a statement in time${remark}: check the network and the proxies on the way, and in pg_stat_activity what the statements of spidra-sync wait for.`,
   permission: ({ server, database, user, remark, fix }) =>
@@ -115,6 +118,7 @@ const BY_SQL_STATE: Readonly<Record<string, DatabaseErrorCode>> = {
   '57P01': 'unreachable', // shut down, or an administrator ended the connection
   '57P02': 'unreachable', // crashed
   '57P03': 'unreachable', // starting up or shutting down
+  '57P05': 'unreachable', // idle for longer than idle_session_timeout
   '28': 'authentication',
   '3D000': 'no_such_database',
   '53300': 'too_many_connections',
@@ -179,10 +183,10 @@ export function readPostgresError(error: unknown): PostgresError | null {
 const nodeError = z.object({ code: z.string(), message: z.string(), syscall: z.string().optional() })
 /** An interactive transaction that got no connection in time, or, where `timeout` is set, that took longer than that. */
 const transactionError = z.object({ code: z.literal('P2028'), meta: z.object({ timeout: z.number().optional() }) })
-/** `NoAnswerError` of a connection. Prisma passes it on, with the name of its own function before the message. */
-const noAnswerError = z
-  .object({ code: z.literal('no_answer'), message: z.string() })
-  .transform(({ message }) => message.slice(message.lastIndexOf('\n') + 1))
+/** An error of our own connections. Prisma passes it on, with the name of its own function before the message. */
+const ownError = z
+  .object({ code: z.enum(['no_answer', 'time_zone']), message: z.string() })
+  .transform(({ code, message }) => ({ code, source: message.slice(message.lastIndexOf('\n') + 1) }))
 const prismaError = z.object({
   meta: z.object({ driverAdapterError: z.object({ cause: z.object({ kind: z.string() }) }) }),
 })
@@ -215,8 +219,8 @@ function classify(error: unknown): { code: DatabaseErrorCode; source: string | n
     const { kind } = prisma.data.meta.driverAdapterError.cause
     return { code: BY_PRISMA_KIND[kind] ?? 'other', source: null }
   }
-  const noAnswer = noAnswerError.safeParse(error)
-  if (noAnswer.success) return { code: 'no_answer', source: noAnswer.data }
+  const own = ownError.safeParse(error)
+  if (own.success) return own.data
   const transaction = transactionError.safeParse(error)
   if (transaction.success) {
     return { code: transaction.data.meta.timeout === undefined ? 'busy' : 'time_limit', source: null }

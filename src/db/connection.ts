@@ -1,5 +1,7 @@
-import { connect, Socket } from 'node:net'
-import { Client, type ClientConfig } from 'pg'
+import type { EventEmitter } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import { Client, type ClientConfig, Pool, type PoolConfig } from 'pg'
+import { errorCodeOf } from '../logging/error-code.js'
 
 /** Default time in which the server must answer a statement, in milliseconds. */
 export const STATEMENT_DEADLINE_MS = 30_000
@@ -10,11 +12,20 @@ export const CONNECT_TIMEOUT_MS = 10_000
 /** An idle connection is probed after this time, in milliseconds. The default of most systems is two hours. */
 const KEEP_ALIVE_MS = 30_000
 
-/** Longest wait for the connection over which a cancellation is sent, in milliseconds. */
-const CANCEL_TIMEOUT_MS = 5_000
+/** How long a connection that is cut off waits for its cancellation, in milliseconds. */
+const CANCEL_GRACE_MS = 1_000
+
+/** How long the connection of a cancellation stays open, in milliseconds: PgBouncer may take ten seconds to deliver it. */
+const CANCEL_TIMEOUT_MS = 15_000
+
+/** How long the end of a connection may take, in milliseconds. */
+const END_TIMEOUT_MS = 2_000
 
 /** Code of a cancellation in the wire protocol of Postgres, in place of a version. */
 const CANCEL_REQUEST = 80_877_102
+
+/** SQLSTATE of a connection that the server closed because no statement came within `idle_session_timeout`. */
+const IDLE_TOO_LONG = '57P05'
 
 /** A statement did not end in time, or its process stops. The connection is closed; whether Postgres executed it is unknown. */
 export class NoAnswerError extends Error {
@@ -22,11 +33,21 @@ export class NoAnswerError extends Error {
   readonly code = 'no_answer'
 }
 
+/** The server uses another time zone than the one that each connection asks for. */
+export class TimeZoneError extends Error {
+  override readonly name = 'TimeZoneError'
+  readonly code = 'time_zone'
+}
+
+interface WireEvents {
+  parameterStatus: [{ readonly parameterName: string; readonly parameterValue: string }]
+}
+
 export interface ConnectionConfig extends ClientConfig {
-  /** Time in which the server must answer a statement, in milliseconds; null: any. Default `STATEMENT_DEADLINE_MS`. */
-  readonly deadlineMs?: number | null
+  /** Time in which the server must answer a statement that begins now, in milliseconds. Default `STATEMENT_DEADLINE_MS`. */
+  readonly deadlineMs?: () => number
   /** Called when the connection is cut off while a statement waits for its answer. */
-  readonly onNoAnswer?: (error: Error) => void
+  readonly onCutOff?: (error: Error) => void
 }
 
 /**
@@ -40,37 +61,45 @@ export interface ConnectionConfig extends ClientConfig {
  * @see https://www.postgresql.org/docs/current/protocol-message-formats.html
  */
 export class Connection extends Client {
-  private readonly socket: Socket
-  private readonly deadlineMs: number | null
-  private readonly onNoAnswer: (error: Error) => void
-  /** When the oldest statement without an answer was sent, by the monotonic clock; null: none. */
-  private sentAt: number | null = null
+  private readonly deadlineMs: () => number
+  private readonly onCutOff: (error: Error) => void
+  /** As the server reports it; null: not yet. */
+  private timeZone: string | null = null
+  /** Statements without an answer, and when the oldest of them was sent, by the monotonic clock. */
+  private unanswered = 0
+  private sentAt = 0
+  private isUnhurried = false
+  private isCutOff = false
 
   constructor(config: string | ConnectionConfig = {}) {
-    // A socket of our own can be destroyed: node-postgres does not give up one that is still connecting.
-    const socket = new Socket()
-    const {
-      deadlineMs = STATEMENT_DEADLINE_MS,
-      onNoAnswer = () => {},
-      ...own
-    } = typeof config === 'string' ? { connectionString: config } : config
+    const given: ConnectionConfig = typeof config === 'string' ? { connectionString: config } : config
+    const { deadlineMs = () => STATEMENT_DEADLINE_MS, onCutOff = () => {}, ...own } = given
     super({
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       keepAlive: true,
       keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
       ...own,
-      stream: () => socket,
     })
-    this.socket = socket
     this.deadlineMs = deadlineMs
-    this.onNoAnswer = onNoAnswer
+    this.onCutOff = onCutOff
     // Without a listener a lost connection would end the process. The current statement rejects as well.
     this.on('error', () => undefined)
+    this.wire.on('parameterStatus', ({ parameterName, parameterValue }) => {
+      if (parameterName === 'TimeZone') this.timeZone = parameterValue
+    })
+    // Both have overloads that a method of ours would have to repeat.
     const query = this.query.bind(this) as (...args: unknown[]) => unknown
     this.query = ((...args: unknown[]) => this.withDeadline(query, args)) as typeof this.query
+    const end = this.end.bind(this) as (...args: unknown[]) => unknown
+    this.end = ((...args: unknown[]) => {
+      // A silent connection does not answer the goodbye.
+      const timer = setTimeout(() => this.stream.destroy(), END_TIMEOUT_MS).unref()
+      this.once('end', () => clearTimeout(timer))
+      return end(...args)
+    }) as typeof this.end
   }
 
-  /** Parameters of the start of the connection. node-postgres has no option for those of its own. */
+  /** Parameters of the start of the connection. The types lack it, and node-postgres has no option for those of its own. */
   getStartupConf(): Record<string, string> {
     const inherited = Reflect.get(Client.prototype, 'getStartupConf') as (this: Client) => Record<string, string>
     return { ...inherited.call(this), TimeZone: 'UTC', DateStyle: 'ISO' }
@@ -78,51 +107,94 @@ export class Connection extends Client {
 
   /** How long a statement has been waiting for its answer, in milliseconds; null: none is. */
   get waitingMs(): number | null {
-    return this.sentAt === null ? null : performance.now() - this.sentAt
+    return this.unanswered === 0 ? null : performance.now() - this.sentAt
   }
 
-  /** Closes the connection at once: its statement fails with the error, and the server is asked to cancel it. */
+  /** Runs work whose statements may take any time, such as waiting for a lock or building an index. */
+  async unhurried<T>(work: () => Promise<T>): Promise<T> {
+    this.isUnhurried = true
+    try {
+      return await work()
+    } finally {
+      this.isUnhurried = false
+    }
+  }
+
+  /**
+   * Ends the connection without waiting for the server: its statement fails with the error. The server is asked to cancel the
+   * statement first, because a proxy knows it only as long as this connection is open.
+   */
   cutOff(error: Error): void {
-    const isWaiting = this.sentAt !== null
-    this.socket.destroy(error)
-    if (!isWaiting) return
-    this.cancel()
-    this.onNoAnswer(error)
+    if (this.isCutOff) return
+    this.isCutOff = true
+    const { stream } = this
+    if (this.unanswered === 0) {
+      stream.destroy(error)
+      return
+    }
+    // What the server says of the cancelled statement is not the cause, so it is not read.
+    stream.pause()
+    const timer = setTimeout(() => stream.destroy(error), CANCEL_GRACE_MS)
+    this.askToCancel(() => {
+      clearTimeout(timer)
+      stream.destroy(error)
+    })
+    this.onCutOff(error)
+  }
+
+  /** Null where times would be right. A proxy may drop our parameters, and then times would be wrong without an error. */
+  timeZoneError(): TimeZoneError | null {
+    if (this.timeZone === null || /^(Etc\/)?(UTC|UCT|GMT|Universal|Zulu)$/.test(this.timeZone)) return null
+    return new TimeZoneError(`the time zone is ${this.timeZone}`)
+  }
+
+  /** The connection of the wire protocol, and its socket or TLS over it. The types of `Client` lack it. */
+  private get wire(): EventEmitter<WireEvents> & { readonly stream: Socket } {
+    return (this as unknown as { connection: EventEmitter<WireEvents> & { readonly stream: Socket } }).connection
+  }
+
+  private get stream(): Socket {
+    return this.wire.stream
   }
 
   private withDeadline(query: (...args: unknown[]) => unknown, args: unknown[]): unknown {
-    const { deadlineMs } = this
-    this.sentAt ??= performance.now()
-    const timer =
-      deadlineMs === null
-        ? undefined
-        : setTimeout(() => {
-            this.cutOff(new NoAnswerError(`no answer to a statement within ${deadlineMs / 1000} s`))
-          }, deadlineMs)
+    const deadlineMs = this.deadlineMs()
+    const timer = this.isUnhurried
+      ? undefined
+      : setTimeout(
+          () => this.cutOff(new NoAnswerError(`no answer to a statement within ${deadlineMs / 1000} s`)),
+          deadlineMs,
+        )
+    if (this.unanswered === 0) this.sentAt = performance.now()
+    this.unanswered += 1
     const answered = () => {
       clearTimeout(timer)
-      this.sentAt = null
+      this.unanswered -= 1
+      this.sentAt = performance.now()
     }
     const callback = args.at(-1)
     if (typeof callback === 'function') {
-      const withCallback = [
-        ...args.slice(0, -1),
-        (...results: unknown[]) => {
-          answered()
-          callback(...results)
-        },
-      ]
-      return query(...withCallback)
+      const withCallback = (...results: unknown[]) => {
+        answered()
+        callback(...results)
+      }
+      return query(...args.slice(0, -1), withCallback)
     }
     const result = query(...args)
     if (result instanceof Promise) result.then(answered, answered)
     return result
   }
 
-  /** Sends the server the number and the secret of this connection, over one that needs no password. */
-  private cancel(): void {
+  /**
+   * Sends the server the number and the secret of this connection, over one that needs no password, and waits until the server
+   * closes it: PgBouncer 1.18 crashes where we close it.
+   */
+  private askToCancel(onEnd: () => void): void {
     const { processID, secretKey } = this as unknown as { processID: number | null; secretKey: number | null }
-    if (processID === null || secretKey === null) return
+    if (processID === null || secretKey === null) {
+      onEnd()
+      return
+    }
     const message = Buffer.alloc(16)
     for (const [index, part] of [message.length, CANCEL_REQUEST, processID, secretKey].entries()) {
       message.writeInt32BE(part, index * 4)
@@ -130,7 +202,36 @@ export class Connection extends Client {
     const { host, port } = this
     const socket = host.startsWith('/') ? connect(`${host}/.s.PGSQL.${port}`) : connect(port, host)
     // Nobody hears whether it succeeds; the statement is lost to us either way.
-    socket.on('error', () => undefined).setTimeout(CANCEL_TIMEOUT_MS, () => socket.destroy())
-    socket.unref().end(message)
+    socket.on('error', () => undefined).on('close', onEnd)
+    socket.setTimeout(CANCEL_TIMEOUT_MS, () => socket.destroy())
+    socket.unref().resume().write(message)
   }
+}
+
+/**
+ * Opens a pool of such connections. The server may close idle ones at any time: the pool replaces them. A statement that was
+ * sent to one at the same moment is sent again on another, because Postgres closes it before it reads a statement. That does
+ * not hold for the statements of a transaction, which have a connection of their own.
+ */
+export function openPool(config: PoolConfig & ConnectionConfig): Pool {
+  const pool = new Pool({
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    Client: Connection,
+    verify: (client, done) => done((client instanceof Connection ? client.timeZoneError() : null) ?? undefined),
+    ...config,
+  })
+  // Without a listener a lost connection that is idle would end the process.
+  pool.on('error', () => undefined)
+  const query: (...args: unknown[]) => Promise<unknown> = pool.query.bind(pool) as never
+  const ask = async (left: number, args: unknown[]): Promise<unknown> => {
+    try {
+      return await query(...args)
+    } catch (error) {
+      if (left === 0 || errorCodeOf(error) !== IDLE_TOO_LONG) throw error
+      return ask(left - 1, args)
+    }
+  }
+  // Each connection of the pool may have been closed.
+  pool.query = ((...args: unknown[]) => ask(pool.options.max, args)) as typeof pool.query
+  return pool
 }

@@ -16,35 +16,39 @@ const DELETED_AT_ONCE = 5_000
 /**
  * Deletes what is older than `days`, by the clock of the database: finished runs, change events, and resolved rejections of
  * the account. Jobs and open rejections are never deleted. In portions, because a year of events is more than a statement may
- * take time for.
+ * take time for. An abort of `signal` ends it between two.
  */
 export async function pruneHistory(
   db: Database,
   account: string,
   days: number,
-  atOnce: number = DELETED_AT_ONCE,
+  { signal, atOnce: limit = DELETED_AT_ONCE }: { readonly signal?: AbortSignal; readonly atOnce?: number } = {},
 ): Promise<Pruned> {
   const lt = new Date((await readDatabaseTime(db)).getTime() - days * DAY_MS)
-  const limit = atOnce
   return {
-    runs: await deleteAll(atOnce, () =>
+    runs: await deleteAll(limit, signal, () =>
       db.syncRun.deleteMany({ where: { account, status: { not: 'running' }, finishedAt: { lt } }, limit }),
     ),
-    events: await deleteAll(atOnce, () =>
+    events: await deleteAll(limit, signal, () =>
       db.batchJobEvent.deleteMany({ where: { account, observedAt: { lt } }, limit }),
     ),
-    rejections: await deleteAll(atOnce, () =>
+    rejections: await deleteAll(limit, signal, () =>
       db.rejectedJob.deleteMany({ where: { account, resolvedAt: { lt } }, limit }),
     ),
   }
 }
 
-async function deleteAll(atOnce: number, deleteSome: () => Promise<{ readonly count: number }>): Promise<number> {
+async function deleteAll(
+  limit: number,
+  signal: AbortSignal | undefined,
+  deleteSome: () => Promise<{ readonly count: number }>,
+): Promise<number> {
   let deleted = 0
   for (;;) {
+    signal?.throwIfAborted()
     const { count } = await deleteSome()
     deleted += count
-    if (count < atOnce) return deleted
+    if (count < limit) return deleted
   }
 }
 
@@ -56,7 +60,7 @@ const DAYS_AT_ONCE = 16
  * number of days. Triggers mark such days, and the view adds up their jobs itself: it is exact without this
  * function, and fast with it.
  *
- * Where the role's `statement_timeout` ends a statement, the next one takes half the days, at least one.
+ * Where the role's `statement_timeout` or our deadline ends a statement, the next one takes half the days, at least one.
  */
 export async function refreshDailyTotals(
   db: Database,
@@ -74,7 +78,7 @@ export async function refreshDailyTotals(
       refreshed += days
       if (days < most) return refreshed
     } catch (error) {
-      if (databaseErrorCode(error) !== 'time_limit' || most === 1) throw error
+      if (!['time_limit', 'no_answer'].includes(databaseErrorCode(error) ?? '') || most === 1) throw error
       most = Math.ceil(most / 2)
     }
   }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readdir, readFile } from 'node:fs/promises'
 import { performance } from 'node:perf_hooks'
-import { type Client, DatabaseError as PostgresError } from 'pg'
+import { DatabaseError as PostgresError } from 'pg'
 import type { BaseLogger } from 'pino'
 import type { Database } from './client.js'
 import { Connection } from './connection.js'
@@ -128,12 +128,7 @@ export async function migrate(databaseUrl: string, options: MigrateOptions = {})
   const { log, signal, directory } = options
   const migrations = await readMigrations(directory)
   signal?.throwIfAborted()
-  // Building an index on a large table may take any time.
-  const client = new Connection({
-    connectionString: databaseUrl,
-    application_name: 'spidra-sync migrate',
-    deadlineMs: null,
-  })
+  const client = new Connection({ connectionString: databaseUrl, application_name: 'spidra-sync migrate' })
   client.on('error', (err) => log?.debug({ err }, 'migration connection lost'))
   const disconnect = () => client.cutOff(new Error('The process was asked to stop'))
   signal?.addEventListener('abort', disconnect, { once: true })
@@ -185,7 +180,9 @@ export async function dropSchemas(databaseUrl: string): Promise<void> {
   const client = new Connection({ connectionString: databaseUrl })
   await client.connect()
   try {
-    await client.query('SET client_min_messages = warning; DROP SCHEMA IF EXISTS spidra, spidra_reporting CASCADE')
+    await client.query(
+      'SET LOCAL client_min_messages = warning; DROP SCHEMA IF EXISTS spidra, spidra_reporting CASCADE',
+    )
   } finally {
     await client.end()
   }
@@ -212,13 +209,13 @@ async function readLedger(db: Database): Promise<readonly LedgerRow[]> {
 }
 
 /** Reads the ledger inside the transaction of `client`. Creates it where there is none. */
-async function openLedger(client: Client): Promise<readonly LedgerRow[]> {
+async function openLedger(client: Connection): Promise<readonly LedgerRow[]> {
   const { rows } = await client.query<{ exists: boolean }>(LEDGER_EXISTS)
   if (!rows[0]?.exists) await client.query(CREATE_LEDGER)
   return (await client.query<LedgerRow>(READ_LEDGER)).rows
 }
 
-async function applyNext(client: Client, migrations: readonly Migration[], log: MigrateLog | undefined) {
+async function applyNext(client: Connection, migrations: readonly Migration[], log: MigrateLog | undefined) {
   const startedAt = performance.now()
   await client.query('BEGIN')
   try {
@@ -238,21 +235,22 @@ async function applyNext(client: Client, migrations: readonly Migration[], log: 
   }
 }
 
-async function lock(client: Client, log: MigrateLog | undefined): Promise<void> {
+async function lock(client: Connection, log: MigrateLog | undefined): Promise<void> {
   const { rows } = await client.query<{ locked: boolean }>('SELECT pg_try_advisory_xact_lock($1) AS locked', [LOCK_KEY])
   if (rows[0]?.locked) return
   log?.info('waiting for another process that migrates')
   // A role's lock_timeout is meant for tables. It applies again after this wait.
   await client.query('SET LOCAL lock_timeout = 0')
-  await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK_KEY])
+  await client.unhurried(() => client.query('SELECT pg_advisory_xact_lock($1)', [LOCK_KEY]))
   await client.query('SET LOCAL lock_timeout TO DEFAULT')
 }
 
 /** Applies a migration and records it, inside the transaction of `client`: nobody else sees an unfinished row of ours. */
-async function apply(client: Client, { name, sql, checksum }: Migration): Promise<void> {
+async function apply(client: Connection, { name, sql, checksum }: Migration): Promise<void> {
   await client.query(BEGIN_MIGRATION, [checksum, name])
   try {
-    await client.query(sql)
+    // Building an index on a large table may take any time.
+    await client.unhurried(() => client.query(sql))
   } catch (cause) {
     if (!(cause instanceof PostgresError)) throw cause
     throw new MigrationError(

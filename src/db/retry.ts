@@ -38,7 +38,7 @@ export interface RetryOptions {
 export function withRetries(db: Database, { signal, reconnects = false, onRetry }: RetryOptions): Database {
   const mayPass = (error: unknown) =>
     PASSING.has(readPostgresError(error)?.code ?? '') ||
-    (reconnects && ['unreachable', 'busy'].includes(databaseErrorCode(error) ?? ''))
+    (reconnects && ['unreachable', 'busy', 'no_answer'].includes(databaseErrorCode(error) ?? ''))
 
   /** p-retry gets no signal: with one it would turn the success of a statement into an abort that came meanwhile. */
   const attempt = <T>(run: () => Promise<T>): Promise<T> =>

@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, readlinkSync } from 'node:fs'
+import { userInfo } from 'node:os'
 import { TIMING } from '../config/scale.js'
 import type { Database } from './client.js'
 import { RunClosedError, type RunCounters, type RunKey, toCounterColumns } from './sync-runs.js'
@@ -24,7 +25,10 @@ export async function startRun(
   run: NewRun,
   deadAfterMs: number = TIMING.deadAfterMs,
 ): Promise<RunKey | null> {
-  return (await insertRun(db, run)) ?? ((await closeDeadRun(db, run.account, deadAfterMs)) ? insertRun(db, run) : null)
+  const opened = await insertRun(db, run)
+  if (opened !== null) return opened
+  await closeDeadRun(db, run.account, deadAfterMs)
+  return insertRun(db, run)
 }
 
 async function insertRun(db: Database, { account, mode, trigger, worker }: NewRun): Promise<RunKey | null> {
@@ -37,21 +41,20 @@ async function insertRun(db: Database, { account, mode, trigger, worker }: NewRu
   return row === undefined ? null : { id: row.id, account }
 }
 
-/** Closes the running record of the account if its worker is dead. Returns whether the account may be free now. */
-async function closeDeadRun(db: Database, account: string, deadAfterMs: number): Promise<boolean> {
+/** Closes the running record of the account if its worker is dead. */
+async function closeDeadRun(db: Database, account: string, deadAfterMs: number): Promise<void> {
   const run = await db.syncRun.findFirst({
     where: { account, status: 'running' },
     select: { id: true, worker: true, pidNamespace: true },
   })
-  if (run === null) return true
+  if (run === null) return
   // Raw SQL: the age of the heartbeat is by the database's clock.
-  const closed = await db.$executeRaw`
+  await db.$executeRaw`
     UPDATE spidra.sync_runs
     SET status = 'aborted', finished_at = now(), error_code = 'worker_lost',
         error_message = 'The run no longer advanced, or its process was gone; another worker took over'
     WHERE id = ${run.id} AND status = 'running'
       AND (${isProcessGone(run)} OR heartbeat_at < now() - make_interval(secs => ${deadAfterMs / 1000}))`
-  return closed > 0
 }
 
 /** Whether a living worker runs the account, or began to within `startedWithinMs`. Default 0. */
@@ -97,11 +100,15 @@ function isProcessGone({
   return !existsSync(`/proc/${pid}`)
 }
 
-/** Host names are not enough: containers can share one, and each numbers its processes from 1. Null: not Linux. */
+/**
+ * What must be the same for a process to be looked up: the boot, the namespace of process numbers, and the user, because a
+ * system may hide the processes of others. Host names are not enough: containers can share one, and each numbers its processes
+ * from 1. Null: not Linux.
+ */
 function readPidNamespace(): string | null {
   try {
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-    return `${boot} ${readlinkSync('/proc/self/ns/pid')}`
+    return `${boot} ${readlinkSync('/proc/self/ns/pid')} uid:${userInfo().uid}`
   } catch {
     return null
   }

@@ -1,16 +1,9 @@
 import { TIMING } from '../config/scale.js'
 import type { Database } from './client.js'
-import { STATEMENT_DEADLINE_MS } from './connection.js'
 import { Prisma } from './generated/client.js'
 
 /** The largest `integer` of Postgres. Waits may add up to more, which must not cost the record. */
 const MAX_INTEGER = 2_147_483_647
-
-/**
- * A running record that has had no heartbeat for this time belongs to a run that hangs, or to a worker that is gone and was not
- * replaced, in milliseconds. A heartbeat itself may take as long as the deadline of its statement.
- */
-export const STALLED_AFTER_MS = TIMING.deadAfterMs + STATEMENT_DEADLINE_MS
 
 /** Identifies a run in the statements that write for it. */
 export interface RunKey {
@@ -104,8 +97,8 @@ export interface FreshnessFacts {
     /** Whether it has stored more new jobs than the last failed run: then it got further. */
     readonly isAdvancing: boolean
   } | null
-  /** The last heartbeat of a running record, where it is older than `STALLED_AFTER_MS`; null: there is no such record. */
-  readonly stalledSince: Date | null
+  /** Whether the last run since the last good one no longer advanced, and was given up. */
+  readonly hasStalled: boolean
 }
 
 interface FreshnessRow extends Omit<FreshnessFacts, 'running'> {
@@ -124,9 +117,7 @@ export async function readFreshnessFacts(
     SELECT clock_timestamp() AS "asOf", s.last_complete_at AS "lastCompleteAt", first.finished_at AS "failingSince",
       running.started_at AS "runningSince",
       coalesce(running.inserted > coalesce(last.inserted, 0), false) AS "isAdvancing",
-      (SELECT min(r.heartbeat_at) FROM spidra.sync_runs r
-       WHERE r.account = a.account AND r.status = 'running'
-         AND r.heartbeat_at < now() - make_interval(secs => ${STALLED_AFTER_MS / 1000})) AS "stalledSince"
+      coalesce(last.error_code = 'stalled', false) AS "hasStalled"
     FROM (SELECT ${account}::text AS account) a
     LEFT JOIN spidra.sync_state s ON s.account = a.account
     LEFT JOIN LATERAL (
@@ -141,7 +132,7 @@ export async function readFreshnessFacts(
       ORDER BY r.started_at LIMIT 1
     ) first ON true
     LEFT JOIN LATERAL (
-      SELECT r.inserted FROM spidra.sync_runs r
+      SELECT r.inserted, r.error_code FROM spidra.sync_runs r
       WHERE r.account = a.account AND r.status IN ('failed', 'partial')
         AND r.started_at > coalesce(good.started_at, '-infinity')
       ORDER BY r.started_at DESC LIMIT 1

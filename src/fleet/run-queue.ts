@@ -1,6 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Client } from 'pg'
 import PgBoss from 'pg-boss'
-import { Connection } from '../db/connection.js'
+import { Connection, openPool } from '../db/connection.js'
 import { explainMissingRight, toDatabaseError } from '../db/connection-error.js'
 import type { Logger } from '../logging/logger.js'
 import type { RunMode, RunTrigger } from '../sync/run-summary.js'
@@ -26,11 +27,12 @@ const UNSERVED_MINUTES = 60
 /** Connections of the queue's own pool. */
 const POOL_SIZE = 2
 
-/** The network may lose a connection without notice. After these times the queue is asked on another one, in milliseconds. */
-const CONNECTION_LIMITS = { keepAlive: true, query_timeout: 30_000, connectionTimeoutMillis: 10_000 }
-
 /** Key of the advisory lock under which the queue is set up. "spiq" in ASCII. */
 const SETUP_LOCK = 0x73706971
+
+/** How long to wait for another process that sets up the queue, and between two looks, in milliseconds. */
+const SETUP_WAIT_MS = 60_000
+const SETUP_POLL_MS = 200
 
 /** pg-boss's own statement. Without the right to create schemas it fails even where the schema exists. */
 const CREATE_SCHEMA = `CREATE SCHEMA IF NOT EXISTS ${QUEUE_SCHEMA}`
@@ -111,12 +113,11 @@ export interface RunQueue {
  * @throws DatabaseError when the server cannot be reached, or a right is missing; it names the statements that grant it.
  */
 export async function openRunQueue(databaseUrl: string, log: Logger): Promise<RunQueue> {
+  const pool = openPool({ connectionString: databaseUrl, application_name: 'spidra-sync queue', max: POOL_SIZE })
+  const sql = async (text: string, params: readonly unknown[]) => (await pool.query(text, [...params])).rows
   const boss = new PgBoss({
-    ...CONNECTION_LIMITS,
-    connectionString: databaseUrl,
+    db: { executeSql: (text, params) => pool.query(text, params) },
     schema: QUEUE_SCHEMA,
-    application_name: 'spidra-sync queue',
-    max: POOL_SIZE,
     schedule: false,
     maintenanceIntervalSeconds: MAINTENANCE_SECONDS,
     archiveCompletedAfterSeconds: 3_600,
@@ -124,16 +125,16 @@ export async function openRunQueue(databaseUrl: string, log: Logger): Promise<Ru
   })
   boss.on('error', (err) => log.warn({ err }, 'queue maintenance failed'))
   // A graceful stop waits for pg-boss's own workers, and there are none.
-  const close = () => boss.stop({ graceful: false, wait: true })
+  const close = async () => {
+    await boss.stop({ graceful: false, wait: true })
+    await pool.end()
+  }
   try {
     await setUp(databaseUrl, boss)
   } catch (error) {
     await close()
     throw error
   }
-
-  const sql = async (text: string, params: readonly unknown[]) =>
-    (await boss.getDb().executeSql(text, [...params])).rows
 
   return {
     async put({ account, mode, trigger }, { afterSeconds = 0 } = {}) {
@@ -162,12 +163,7 @@ export async function openRunQueue(databaseUrl: string, log: Logger): Promise<Ru
  * Each step is a transaction that holds a lock, which ends with it behind any proxy.
  */
 async function setUp(databaseUrl: string, boss: PgBoss): Promise<void> {
-  const client = new Connection({
-    connectionString: databaseUrl,
-    application_name: 'spidra-sync queue',
-    // Longer than the lock's own limit.
-    deadlineMs: 90_000,
-  })
+  const client = new Connection({ connectionString: databaseUrl, application_name: 'spidra-sync queue' })
   try {
     await client.connect()
     await underLock(client, () => createTables(client))
@@ -183,18 +179,38 @@ async function setUp(databaseUrl: string, boss: PgBoss): Promise<void> {
   }
 }
 
+/**
+ * Runs the work while a transaction of `client` holds the lock. A process that waits holds no transaction, because the holder
+ * may need the last connections of a proxy.
+ */
 async function underLock(client: Client, work: () => Promise<void>): Promise<void> {
-  await client.query('BEGIN')
-  try {
-    // A process that hangs during its own set-up must not block the others for ever without a message.
-    await client.query("SET LOCAL lock_timeout = '60s'")
-    await client.query('SELECT pg_advisory_xact_lock($1)', [SETUP_LOCK])
-    await work()
-    await client.query('COMMIT')
-  } catch (error) {
-    await client.query('ROLLBACK').catch(() => {})
-    throw error
+  const startedAt = performance.now()
+  for (;;) {
+    await client.query('BEGIN')
+    try {
+      await client.query('SET LOCAL idle_in_transaction_session_timeout = 0')
+      if (await hasLock(client)) {
+        await work()
+        await client.query('COMMIT')
+        return
+      }
+      // A process that hangs during its own set-up must not block the others for ever without a message.
+      if (performance.now() - startedAt > SETUP_WAIT_MS)
+        throw new Error('Another process has set up the queue for a minute')
+    } catch (error) {
+      await client.query('ROLLBACK').catch(() => {})
+      throw error
+    }
+    await client.query('ROLLBACK')
+    await sleep(SETUP_POLL_MS * (1 + Math.random()))
   }
+}
+
+async function hasLock(client: Client): Promise<boolean> {
+  const { rows } = await client.query<{ locked: boolean }>('SELECT pg_try_advisory_xact_lock($1) AS locked', [
+    SETUP_LOCK,
+  ])
+  return rows[0]?.locked ?? false
 }
 
 /** Does what pg-boss does at its start, but also works in a schema that an administrator has created. */

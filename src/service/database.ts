@@ -24,18 +24,25 @@ export interface OpenDatabase {
 /** Opens `DATABASE_URL`. Without it, starts the embedded Postgres under `workingDirectory`, and logs that. */
 export async function openConfiguredDatabase(
   { databaseUrl }: Pick<Config<string | null>, 'databaseUrl'>,
-  options: { readonly workingDirectory: string; readonly log: Logger; readonly signal: AbortSignal },
+  options: {
+    readonly workingDirectory: string
+    readonly log: Logger
+    readonly signal: AbortSignal
+    /** See `DatabaseOptions`. */
+    readonly deadlineMs?: number
+  },
 ): Promise<OpenDatabase> {
   const { log, signal } = options
+  const limits = options.deadlineMs === undefined ? { signal } : { signal, deadlineMs: options.deadlineMs }
   if (databaseUrl !== null) {
-    const db = openDatabase(databaseUrl, { signal })
+    const db = openDatabase(databaseUrl, limits)
     return { db, databaseUrl, close: () => db.$disconnect() }
   }
   const { openEmbeddedPostgres } = await import('../db/embedded/postgres.js')
   const directory = join(options.workingDirectory, EMBEDDED_DIRECTORY)
   const embedded = await openEmbeddedPostgres({ directory, log, signal })
   log.warn({ directory: embedded.directory, port: embedded.port }, 'no DATABASE_URL: using the embedded postgres')
-  const db = openDatabase(embedded.url, { signal })
+  const db = openDatabase(embedded.url, limits)
   return {
     db,
     databaseUrl: embedded.url,
@@ -51,12 +58,15 @@ export async function openConfiguredDatabase(
  *
  * @throws {UsageError} when `--account` names an account that is neither configured nor stored
  */
-export async function openDatabaseForAccounts(context: Context): Promise<OpenDatabase> {
+export async function openDatabaseForAccounts(
+  context: Context,
+  limits: { readonly deadlineMs?: number } = {},
+): Promise<OpenDatabase> {
   // The first run creates the embedded Postgres. Before that, it knows no account, and need not be started.
   if (mustLookUpName(context) && !(await hasDatabase(context))) {
     throw unknownAccount(context.account, context.configured)
   }
-  const database = await openConfiguredDatabase(context.config, context)
+  const database = await openConfiguredDatabase(context.config, { ...context, ...limits })
   try {
     await assertKnownAccount(context, database.db)
     return database

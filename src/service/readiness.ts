@@ -48,7 +48,7 @@ export async function checkReadiness(
 /**
  * Decides whether the table of an account is as fresh as its schedule promises.
  *
- * It is not while a run hangs, which its heartbeat shows. With a schedule, the age of the last verdict `complete` decides. A service that starts again after a week is therefore
+ * It is not after a run that hung and was given up. With a schedule, the age of the last verdict `complete` decides. A service that starts again after a week is therefore
  * stale until its first verdict.
  *
  * Before the first such verdict, and without a schedule, the failures decide: the service is not ready once the first failure
@@ -57,18 +57,13 @@ export async function checkReadiness(
  * one counts as good.
  */
 export function decideFreshness(
-  { lastCompleteAt, failingSince, running, stalledSince }: Omit<FreshnessFacts, 'asOf'>,
+  { lastCompleteAt, failingSince, running, hasStalled }: Omit<FreshnessFacts, 'asOf'>,
   { intervalMs, limits = FRESH_LIMITS }: FreshnessRule,
   now: Date,
 ): Readiness[string] {
   const limitMs = toFreshLimitMs(intervalMs ?? 0, limits)
   const verdict = lastCompleteAt === null ? 'no complete run yet' : `complete as of ${lastCompleteAt.toISOString()}`
-  if (stalledSince !== null) {
-    return {
-      ok: false,
-      detail: `${verdict}, and the run under way has not advanced since ${stalledSince.toISOString()}`,
-    }
-  }
+  if (hasStalled) return { ok: false, detail: `${verdict}, and the last run no longer advanced` }
   if (lastCompleteAt !== null && intervalMs !== null) {
     const isFresh = now.getTime() - lastCompleteAt.getTime() <= limitMs
     return { ok: isFresh, detail: isFresh ? verdict : `${verdict}, more than ${limitMs / 1000} s ago` }

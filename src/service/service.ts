@@ -42,10 +42,10 @@ export async function startService(
   const metrics = createMetrics({ version, accounts: [account] })
 
   let prunedOn: string | null = null
-  async function pruneDaily(): Promise<void> {
+  async function pruneDaily(signal: AbortSignal): Promise<void> {
     const today = new Date().toISOString().slice(0, 10)
     if (prunedOn === today) return
-    log.info(await pruneHistory(db, account, config.historyDays), 'old history deleted')
+    log.info(await pruneHistory(db, account, config.historyDays, { signal }), 'old history deleted')
     prunedOn = today
   }
 
@@ -96,7 +96,9 @@ export async function startService(
       metrics.observeRun(summary)
       alerts.runEnded(summary)
       onRun?.(summary)
-      await pruneDaily().catch((err: unknown) => log.warn({ err }, 'old history could not be deleted'))
+      await pruneDaily(signal).catch((err: unknown) => {
+        if (!signal.aborted) log.warn({ err }, 'old history could not be deleted')
+      })
       return isFullRunLeft(db, summary)
     },
   })

@@ -81,6 +81,8 @@ export interface SpidraClient {
    * @throws SpidraError when no usable answer came; the signal's reason when it aborts; what `faultOf` throws.
    */
   listPage(request: PageRequest): Promise<ListAnswer>
+  /** Whether it waits: for the request budget, or before a retry. */
+  readonly isWaiting: boolean
   /** Ends every request that is still under way. */
   close(): Promise<void>
 }
@@ -101,8 +103,19 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
   /** The API has accepted the key. */
   let isKeyGood = false
 
+  let waits = 0
+
+  async function waiting(wait: Promise<void> | undefined): Promise<void> {
+    waits += 1
+    try {
+      await wait
+    } finally {
+      waits -= 1
+    }
+  }
+
   async function attempt(asked: PageRequest, number: number): Promise<ListAnswer> {
-    await options.budget?.acquire(asked.signal)
+    await waiting(options.budget?.acquire(asked.signal))
     const startedAt = performance.now()
     const { list, rateLimit, ageSeconds } = await connection.getList(asked).catch((error: unknown) => {
       options.budget?.observe(null, NOT_LIMITED)
@@ -164,7 +177,7 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
           if (!(error instanceof SpidraError) || !shouldRetry(context) || isFree(context)) return
           const waitMs = backoffMs(error, retriesConsumed)
           options.onWait?.({ reason: error.code, waitMs, page, attempt: attemptNumber })
-          await sleep(waitMs, undefined, { signal })
+          await waiting(sleep(waitMs, undefined, { signal }))
         },
       })
     } catch (error) {
@@ -175,7 +188,13 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
     }
   }
 
-  return { listPage, close: connection.close }
+  return {
+    listPage,
+    get isWaiting() {
+      return waits > 0
+    },
+    close: connection.close,
+  }
 }
 
 /** What the budget needs to know of an answer besides its headers. */

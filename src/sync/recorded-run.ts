@@ -60,6 +60,19 @@ export interface RecordedRunOptions {
  */
 const LONGEST_SILENCE_MS = 4 * STATEMENT_DEADLINE_MS
 
+/** A run made neither a request nor a wait for longer than its deadlines allow. It is given up, and may write no more. */
+class StalledError extends Error {
+  override readonly name = 'StalledError'
+  readonly code = 'stalled'
+
+  constructor(run: RunKey, silenceMs: number) {
+    super(
+      `Run ${run.id} of account ${run.account} did nothing for ${silenceMs / 1000} s and was given up; the next run continues ` +
+        'from the stored position. That is a fault of spidra-sync: please report it with the log of this run',
+    )
+  }
+}
+
 /** A run and, where it failed, the error. The record is closed either way. */
 export interface RecordedRun {
   readonly summary: RunSummary
@@ -98,7 +111,10 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
   const client = options.createClient(counters, log)
   const { heartbeatMs } = options.timing
   const silenceMs = options.longestSilenceMs ?? LONGEST_SILENCE_MS
-  const heart = startHeartbeat(options.db, run, counters, { everyMs: heartbeatMs, silenceMs, log })
+  const isWaiting = () => client.isWaiting
+  // Where runs share a budget, the waits of the others are counted too.
+  const announces = options.mustYield === undefined
+  const heart = startHeartbeat(options.db, run, counters, { everyMs: heartbeatMs, silenceMs, isWaiting, announces })
   const signal = AbortSignal.any([options.signal, heart.stopped])
   // Every request in flight adds a listener.
   setMaxListeners(0, signal)
@@ -108,12 +124,12 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
   let openUnread = 0
   let error: Error | null = null
   try {
-    mode = modeOf(mode, await openSyncState(db, run.account))
+    mode = modeOf(mode, await heart.orStalled(openSyncState(db, run.account)))
     if (mode !== options.mode) await saveRunMode(db, run, mode)
     log.info({ mode, trigger: options.trigger }, 'run started')
     const { pagesPerRun, timing, sizes, onPage = () => {} } = options
-    await assertOwnList({ db, client, account: run.account, source: options.source, signal })
-    const result = await runSync({
+    await heart.orStalled(assertOwnList({ db, client, account: run.account, source: options.source, signal }))
+    const running = runSync({
       db,
       client,
       run,
@@ -130,10 +146,10 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
       log,
       onPage,
     })
+    const result = await heart.orStalled(running)
     const { status, reason, listedTotal, storedTotal } = result
     openUnread = result.openUnread
     ending = { ...NO_ENDING, status, listedTotal, storedTotal, statusReason: reason }
-    await refreshDailyTotals(db, run.account).catch((err: unknown) => log.warn({ err }, 'daily sums could not be kept'))
   } catch (thrown) {
     error = toRunError(thrown, options.databaseUrl)
     ending = { ...NO_ENDING, ...endingOf(error, options) }
@@ -142,6 +158,10 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
     await client.close()
   }
   await closeRecord(options, run, { ...counters, ...ending }, log)
+  // After the record is closed, because nothing counts the progress of the sums.
+  if (error === null) {
+    await refreshDailyTotals(db, run.account).catch((err: unknown) => log.warn({ err }, 'daily sums could not be kept'))
+  }
   return { summary: { ...summarize({ ...options, mode }, run, startedAt, counters, ending), openUnread }, error }
 }
 
@@ -198,43 +218,67 @@ function summarize(
   }
 }
 
+interface Heartbeat {
+  /** Aborts when another worker closed the run, or the run no longer advances. */
+  readonly stopped: AbortSignal
+  /** The work, or StalledError once the run no longer advances: work that hangs may not hear the abort either. */
+  orStalled<T>(work: Promise<T>): Promise<T>
+  stop(): void
+}
+
 /**
  * Writes the heartbeat of the run and its counters every `everyMs`, as long as the run advances: its counters change, or it
- * waits for as long as it announced. `stopped` aborts when another worker closed the run.
+ * waits for the request budget.
+ *
+ * @param options `announces`: the counter of waits grows by the length of each wait of this run when the wait begins.
  */
 function startHeartbeat(
   db: Database,
   run: RunKey,
   counters: Counters,
-  { everyMs, silenceMs, log }: { readonly everyMs: number; readonly silenceMs: number; readonly log: Logger },
-): { readonly stopped: AbortSignal; stop(): void } {
+  options: {
+    readonly everyMs: number
+    readonly silenceMs: number
+    readonly isWaiting: () => boolean
+    readonly announces: boolean
+  },
+): Heartbeat {
+  const { everyMs, silenceMs, isWaiting, announces } = options
   const stopper = new AbortController()
   let last = { ...counters }
   let silentUntil = performance.now() + silenceMs
-  let isSilent = false
 
   function isAdvancing(): boolean {
     const now = performance.now()
-    if (JSON.stringify(counters) !== JSON.stringify(last)) {
-      silentUntil = Math.max(silentUntil, now + silenceMs + counters.waitedMs - last.waitedMs)
-      last = { ...counters }
-    }
+    const { waitedMs, ...others } = counters
+    const announcedMs = announces ? waitedMs - last.waitedMs : 0
+    const hasChanged = JSON.stringify(others) !== JSON.stringify({ ...last, waitedMs: undefined })
+    if (hasChanged || announcedMs > 0 || isWaiting()) silentUntil = Math.max(silentUntil, now + silenceMs + announcedMs)
+    last = { ...counters }
     return now < silentUntil
   }
 
   const timer = setInterval(() => {
-    if (!isAdvancing()) {
-      if (!isSilent) log.error({ silentSeconds: silenceMs / 1000 }, 'run no longer advances')
-      isSilent = true
-      return
-    }
-    isSilent = false
+    if (!isAdvancing()) return stopper.abort(new StalledError(run, silenceMs))
     beatRun(db, run, counters).catch((error: unknown) => {
       // A database that is away also fails the merges, which report it.
       if (error instanceof RunClosedError) stopper.abort(error)
     })
   }, everyMs)
-  return { stopped: stopper.signal, stop: () => clearInterval(timer) }
+
+  return {
+    stopped: stopper.signal,
+    orStalled(work) {
+      const stalled = new Promise<never>((_, reject) => {
+        const { signal } = stopper
+        const check = () => signal.reason instanceof StalledError && reject(signal.reason)
+        if (signal.aborted) check()
+        signal.addEventListener('abort', check, { once: true })
+      })
+      return Promise.race([work, stalled])
+    },
+    stop: () => clearInterval(timer),
+  }
 }
 
 /** Ends of runs that could not be recorded, by pool and account. */

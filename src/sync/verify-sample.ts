@@ -1,7 +1,7 @@
 import { PAGE_LIMIT } from '../config/scale.js'
 import { compareJobs, type FieldDifference } from '../db/batch-jobs.js'
 import { rankOf } from '../db/batch-jobs-read.js'
-import type { Database } from '../db/client.js'
+import { type Database, readDatabaseTime } from '../db/client.js'
 import { openSyncState } from '../db/sync-state.js'
 import type { SpidraClient } from '../spidra/client.js'
 import { faultOf } from './page.js'
@@ -42,6 +42,7 @@ export async function verifySample(options: VerifyOptions): Promise<VerifyReport
       faultOf: (answer) => faultOf(answer, { page, limit: PAGE_LIMIT }),
     })
 
+  const since = await readDatabaseTime(db)
   const head = await ask(1)
   const pages = await choosePages(options, head.pagination.totalPages)
   const differences: FieldDifference[] = []
@@ -49,7 +50,7 @@ export async function verifySample(options: VerifyOptions): Promise<VerifyReport
   for (const page of pages) {
     const answer = page === 1 ? head : await ask(page)
     jobs += answer.jobs.length
-    differences.push(...(await compareJobs(db, account, answer.jobs)))
+    differences.push(...(await compareJobs(db, account, answer.jobs, since)))
   }
   const moved = differences.filter((difference) => difference.mayHaveMoved)
   return {

@@ -65,12 +65,12 @@ describe('failed runs', () => {
   })
 })
 
-test('a run that no longer advances is reported with its worker', () => {
-  expect(firing({ stalled: { runId: '9', worker: 'host:42', silentSeconds: 95 } })).toEqual([
+test('a run that no longer advanced is reported at once, with its message', () => {
+  expect(firing({ stalled: { runId: '9', errorMessage: 'Run 9 did nothing' } })).toEqual([
     {
       ...{ kind: 'run_stalled', state: 'firing' },
-      summary: 'Run 9 of host:42 has not advanced for 95 seconds, and no other worker took over.',
-      details: { runId: '9', worker: 'host:42', silentSeconds: 95 },
+      summary: 'Run 9 did nothing',
+      details: { runId: '9', errorMessage: 'Run 9 did nothing' },
     },
   ])
 })

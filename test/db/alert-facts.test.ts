@@ -40,15 +40,12 @@ test('are null or zero for an account without runs', async () => {
   })
 })
 
-test('a running record is stalled a minute and a half after its last heartbeat', async () => {
-  await ran('default', 'running')
-  const silent = (seconds: number) =>
-    sql('UPDATE spidra.sync_runs SET heartbeat_at = now() - make_interval(secs => $1)', [seconds])
-  await silent(89)
-  expect((await facts()).stalled).toBeNull()
-  await silent(91)
+test('name the last run that no longer advanced, until a verdict', async () => {
+  await ran('default', 'failed:stalled', 'failed:network')
+  expect(await facts()).toMatchObject({ failures: { count: 2 }, stalled: { runId: '1', errorMessage: 'run 1' } })
 
-  expect((await facts()).stalled).toEqual({ runId: '1', worker: 'worker:1', silentSeconds: 91 })
+  await ran('default', 'complete')
+  expect((await facts()).stalled).toBeNull()
 })
 
 describe('failures', () => {

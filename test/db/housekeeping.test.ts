@@ -53,6 +53,6 @@ test('deletes in portions, to the last row', async () => {
      SELECT gen_random_uuid(), 'ours', 1, 'progressed', now() - interval '2 days' FROM generate_series(1, 7)`,
   )
 
-  expect(await pruneHistory(db, 'ours', 1, 3)).toEqual({ runs: 0, events: 7, rejections: 0 })
+  expect(await pruneHistory(db, 'ours', 1, { atOnce: 3 })).toEqual({ runs: 0, events: 7, rejections: 0 })
   expect(await sql('SELECT id FROM spidra.batch_job_events')).toEqual([])
 })

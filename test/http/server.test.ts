@@ -115,7 +115,7 @@ describe('probes', () => {
     const now = new Date('2026-03-01T12:00:00Z')
     const statusAfter = async (minutes: number, intervalMinutes: number) => {
       const lastCompleteAt = new Date(now.getTime() - minutes * 60_000)
-      const facts = { lastCompleteAt, failingSince: null, running: null, stalledSince: null }
+      const facts = { lastCompleteAt, failingSince: null, running: null, hasStalled: false }
       const freshness = decideFreshness(facts, { intervalMs: intervalMinutes * 60_000 }, now)
       await using server = await serving({ readiness: async () => ({ freshness }) })
       return (await server.ask('/readyz')).status

@@ -105,7 +105,7 @@ export function createMovingList({ name, size, ties, maxLimit, lag, cap }: Movin
       diesIn = nextDiesIn
       Object.assign(list, { mostMoves: 0 })
     },
-    client: { listPage, close: async () => {} },
+    client: { listPage, isWaiting: false, close: async () => {} },
   }
 
   async function listPage({ page, limit: asked, signal, faultOf }: PageRequest): Promise<ListAnswer> {
