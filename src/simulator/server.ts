@@ -30,6 +30,8 @@ export interface SimulatorOptions extends AccountOptions {
   readonly overLimit?: 'clamp' | 'error'
   /** The limit of every page, as of a server that ignores the requested one. Default none. */
   readonly fixedLimit?: number
+  /** What answers a page after the end of the list: one without jobs, or 404. Default `empty`. */
+  readonly pastEnd?: 'empty' | 'not_found'
   readonly faults?: FaultOptions
   /** Called before a request is answered and its page is read. */
   readonly beforeAnswer?: (request: AnsweredRequest) => void | Promise<void>
@@ -93,7 +95,7 @@ export interface Simulator extends AsyncDisposable {
  */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const { port = 0, host = '127.0.0.1', key = 'spd_demo', overLimit = 'clamp', now = Date.now, seed = 1 } = options
-  const { fixedLimit = null, routing = 'key' } = options
+  const { fixedLimit = null, pastEnd = 'empty', routing = 'key' } = options
   const { accounts: count = 1, latencyMs = 0, rateLimit = {}, beforeAnswer, requestsKept = 1000 } = options
   const { rates, slowBodyMs = 1000, retryAfterSeconds = 60 } = options.faults ?? {}
 
@@ -152,6 +154,9 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     const { account, backend } = backends.draw(from, request.number)
     await beforeAnswer?.({ page, limit, ...request })
     const fault = faults.take({ number: request.number, page })
+    if (fault === null && pastEnd === 'not_found' && page > 1 && (page - 1) * limit >= account.total) {
+      return { reply: toRefusal(404, 'No such page'), fault, shown: { account: from.number, backend } }
+    }
     const text = account.listText({ page, limit })
     const reply = fault === null ? toAnswer(200, text) : toFaultyAnswer(fault, text, retryAfterSeconds)
     return { reply, fault, shown: { account: from.number, backend } }

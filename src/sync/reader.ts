@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import type { ListAnswer, SpidraClient } from '../spidra/client.js'
+import { SpidraError } from '../spidra/errors.js'
 import { FixedLimitError, SmallerLimitError, TwoListsError } from './interruptions.js'
 import type { KnownList } from './known-list.js'
 import { areOfTwoLists, faultOf, listsTheSame, type Page, type PageAsked, toPage } from './page.js'
@@ -58,10 +59,27 @@ export function createPageReader(options: PageReaderOptions): PageReader {
       const answer = await client.listPage({ ...page, signal, faultOf: (given) => checkAnswer(given, asked) })
       return toPage(asked, answer)
     } catch (error) {
-      if (!(error instanceof FixedLimitError)) throw error
-      list.doubt('no_overlap')
-      return request(pageAt((asked.number - 1) * asked.limit, limit))
+      if (error instanceof FixedLimitError) {
+        list.doubt('no_overlap')
+        return request(pageAt((asked.number - 1) * asked.limit, limit))
+      }
+      const isPastEnd = error instanceof SpidraError && error.status === 404 && asked.number > 1 && head !== null
+      const page = isPastEnd ? await pageAfterEnd(asked) : null
+      if (page === null) throw error
+      return page
     }
+  }
+
+  /**
+   * The empty page after the end of a list that shrank, for servers that answer it with a 404. That answer shows no total, so
+   * page 1 is asked again: the page as of that answer is empty if its place lies at or after the total. Null: it does not.
+   */
+  async function pageAfterEnd(asked: PageAsked): Promise<Page | null> {
+    const { total, fault, askedAt, answeredAt } = await reader.ask(1)
+    if (fault !== null || (asked.number - 1) * asked.limit < total) return null
+    const pagination = { page: asked.number, limit: asked.limit, total, totalPages: Math.ceil(total / asked.limit) }
+    const nothing = { jobs: [], rejections: [], itemCount: 0, bytes: 0 }
+    return toPage(asked, { ...nothing, pagination, askedAt, answeredAt, fault })
   }
 
   /** Checks the assumptions, as far as one answer shows them. */
@@ -85,7 +103,7 @@ export function createPageReader(options: PageReaderOptions): PageReader {
     if (page.fault === null) head = page
   }
 
-  return {
+  const reader: PageReader = {
     get head() {
       return head
     },
@@ -109,4 +127,5 @@ export function createPageReader(options: PageReaderOptions): PageReader {
       return page
     },
   }
+  return reader
 }

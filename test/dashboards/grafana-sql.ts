@@ -23,7 +23,7 @@ export function toPlainSql(sql: string, { from, to, interval, variables }: View)
       if (values === undefined) throw new Error(`the view has no variable ${name}`)
       return values.map((value) => `'${value.replaceAll("'", "''")}'`).join(',')
     })
-    .replace(/\$__timeFilter\((\w+)\)/g, (_, column: string) => `${column} BETWEEN ${begin} AND ${end}`)
+    .replace(/\$__timeFilter\(([\w.]+)\)/g, (_, column: string) => `${column} BETWEEN ${begin} AND ${end}`)
     .replace(/\$__timeGroupAlias\((\w+), ?(\d+)([smhd])\)/g, (_, column: string, count: string, unit: string) => {
       const seconds = Number(count) * (SECONDS[unit] ?? Number.NaN)
       return `floor(extract(epoch from ${column})/${seconds})*${seconds} AS "time"`

@@ -117,8 +117,10 @@ afterAll(async () => {
   await asAdmin(inject('testServer').adminUrl, (admin) => admin.query(`DROP ROLE "${role}"`))
 })
 
-const ask = (sql: string) => grafana.query(toPlainSql(sql, view))
-const rowsOf = async (title: string) => (await ask(panelOf(title).targets?.[0]?.rawSql ?? '')).rows
+const ask = (sql: string, variables: View['variables'] = {}) =>
+  grafana.query(toPlainSql(sql, { ...view, variables: { ...view.variables, ...variables } }))
+const rowsOf = async (title: string, variables: View['variables'] = {}) =>
+  (await ask(panelOf(title).targets?.[0]?.rawSql ?? '', variables)).rows
 
 describe('each panel', () => {
   test.each(named)('$title: its query runs as the reader, and returns columns of plain types', async ({ panel }) => {

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { type Simulator, startSimulator } from '../../src/simulator/server.js'
 import { item } from '../support/pages.js'
 import { shareTestDatabase } from '../support/shared-database.js'
@@ -180,3 +180,44 @@ test.each(MODES)(
     expect(await runAgainst(simulator, database)).toMatchObject({ requests: 1, summary: { status: 'complete' } })
   },
 )
+
+describe('a server that answers a page after the end with 404', () => {
+  const NOT_FOUND = { rateLimit: 'off', pastEnd: 'not_found' } as const
+
+  test.each(['none', 'whole'] as const)(
+    'is read to the end of a list that shrinks (stored before: %s)',
+    async (stored) => {
+      let isWhole = true
+      await using simulator = await startSimulator({
+        ...NOT_FOUND,
+        jobs: 255,
+        beforeAnswer({ page }) {
+          if (page !== 6 || !isWhole) return
+          isWhole = false
+          removeAt(simulator, 5, 20, 60, 110, 150, 160, 170)
+        },
+      })
+      if (stored === 'whole') await loadTable(simulator, database)
+      const { summary, error } = await runAgainst(simulator, database, { mode: 'full' })
+
+      expect(simulator.requests.map(({ status }) => status)).toContain(404)
+      expect({ error, status: summary.status }).toEqual({ error: null, status: 'complete' })
+      await expectSameSet(simulator)
+    },
+  )
+
+  test('fails a run where the page is inside the list', async () => {
+    await using simulator = await startSimulator({
+      ...NOT_FOUND,
+      jobs: 255,
+      beforeAnswer({ number }) {
+        if (number === 3) removeAt(simulator, ...Array.from({ length: 200 }, (_, place) => place + 55))
+        if (number === 4) addJobs(simulator, 200)
+      },
+    })
+    const { summary, error } = await runAgainst(simulator, database, { mode: 'full' })
+
+    expect(summary.status).toBe('failed')
+    expect(error).toMatchObject({ code: 'rejected', status: 404 })
+  })
+})
