@@ -1,12 +1,5 @@
 import { PrismaPg } from '@prisma/adapter-pg'
-import { Pool, type PoolConfig } from 'pg'
-import {
-  CONNECT_TIMEOUT_MS,
-  Connection,
-  type ConnectionConfig,
-  NoAnswerError,
-  STATEMENT_DEADLINE_MS,
-} from './connection.js'
+import { CONNECT_TIMEOUT_MS, Connection, NoAnswerError, openPool, STATEMENT_DEADLINE_MS } from './connection.js'
 import { Prisma, PrismaClient } from './generated/client.js'
 
 /** A pool of connections to Postgres: Prisma over node-postgres. */
@@ -41,9 +34,8 @@ export interface DatabaseOptions {
  */
 export function openDatabase(databaseUrl: string, options: DatabaseOptions = {}): Database {
   const { deadlineMs = STATEMENT_DEADLINE_MS, signal } = options
-  const config: PoolConfig & ConnectionConfig = {
+  const pool = openPool({
     connectionString: databaseUrl,
-    Client: Connection,
     deadlineMs,
     onNoAnswer: cutOffIdle,
     max: POOL_SIZE,
@@ -52,8 +44,7 @@ export function openDatabase(databaseUrl: string, options: DatabaseOptions = {})
     // A probe that runs after `$disconnect` opens the pool again. That must not keep the process alive.
     allowExitOnIdle: true,
     application_name: options.applicationName ?? 'spidra-sync',
-  }
-  const pool = new Pool(config)
+  })
   const connections = new Set<Connection>()
   pool.on('connect', (client) => client instanceof Connection && connections.add(client))
   pool.on('remove', (client) => client instanceof Connection && connections.delete(client))

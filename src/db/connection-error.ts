@@ -108,6 +108,7 @@ const BY_SQL_STATE: Readonly<Record<string, DatabaseErrorCode>> = {
   '57P01': 'unreachable', // shut down, or an administrator ended the connection
   '57P02': 'unreachable', // crashed
   '57P03': 'unreachable', // starting up or shutting down
+  '57P05': 'unreachable', // idle for longer than idle_session_timeout
   '28': 'authentication',
   '3D000': 'no_such_database',
   '53300': 'too_many_connections',

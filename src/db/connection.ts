@@ -1,5 +1,6 @@
 import { connect, Socket } from 'node:net'
-import { Client, type ClientConfig } from 'pg'
+import { Client, type ClientConfig, Pool, type PoolConfig } from 'pg'
+import { errorCodeOf } from '../logging/error-code.js'
 
 /** Default time in which the server must answer a statement, in milliseconds. */
 export const STATEMENT_DEADLINE_MS = 30_000
@@ -133,4 +134,30 @@ export class Connection extends Client {
     socket.on('error', () => undefined).setTimeout(CANCEL_TIMEOUT_MS, () => socket.destroy())
     socket.unref().end(message)
   }
+}
+
+/** SQLSTATE of a connection that the server closed because no statement came within `idle_session_timeout`. */
+const IDLE_TOO_LONG = '57P05'
+
+/**
+ * Opens a pool of such connections. The server may close idle ones at any time: the pool replaces them. A statement that was
+ * sent to one at the same moment is sent again on another, because Postgres closes it before it reads a statement. That does
+ * not hold for the statements of a transaction, which have a connection of their own.
+ */
+export function openPool(config: PoolConfig & ConnectionConfig): Pool {
+  const pool = new Pool({ connectionTimeoutMillis: CONNECT_TIMEOUT_MS, Client: Connection, ...config })
+  // Without a listener a lost connection that is idle would end the process.
+  pool.on('error', () => undefined)
+  const query: (...args: unknown[]) => Promise<unknown> = pool.query.bind(pool) as never
+  const ask = async (left: number, args: unknown[]): Promise<unknown> => {
+    try {
+      return await query(...args)
+    } catch (error) {
+      if (left === 0 || errorCodeOf(error) !== IDLE_TOO_LONG) throw error
+      return ask(left - 1, args)
+    }
+  }
+  // Each connection of the pool may have been closed.
+  pool.query = ((...args: unknown[]) => ask(pool.options.max, args)) as typeof pool.query
+  return pool
 }

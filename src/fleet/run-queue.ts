@@ -1,6 +1,6 @@
 import type { Client } from 'pg'
 import PgBoss from 'pg-boss'
-import { Connection } from '../db/connection.js'
+import { Connection, openPool } from '../db/connection.js'
 import { explainMissingRight, toDatabaseError } from '../db/connection-error.js'
 import type { Logger } from '../logging/logger.js'
 import type { RunMode, RunTrigger } from '../sync/run-summary.js'
@@ -25,9 +25,6 @@ const UNSERVED_MINUTES = 60
 
 /** Connections of the queue's own pool. */
 const POOL_SIZE = 2
-
-/** The network may lose a connection without notice. After these times the queue is asked on another one, in milliseconds. */
-const CONNECTION_LIMITS = { keepAlive: true, query_timeout: 30_000, connectionTimeoutMillis: 10_000 }
 
 /** Key of the advisory lock under which the queue is set up. "spiq" in ASCII. */
 const SETUP_LOCK = 0x73706971
@@ -111,12 +108,11 @@ export interface RunQueue {
  * @throws DatabaseError when the server cannot be reached, or a right is missing; it names the statements that grant it.
  */
 export async function openRunQueue(databaseUrl: string, log: Logger): Promise<RunQueue> {
+  const pool = openPool({ connectionString: databaseUrl, application_name: 'spidra-sync queue', max: POOL_SIZE })
+  const sql = async (text: string, params: readonly unknown[]) => (await pool.query(text, [...params])).rows
   const boss = new PgBoss({
-    ...CONNECTION_LIMITS,
-    connectionString: databaseUrl,
+    db: { executeSql: (text, params) => pool.query(text, params) },
     schema: QUEUE_SCHEMA,
-    application_name: 'spidra-sync queue',
-    max: POOL_SIZE,
     schedule: false,
     maintenanceIntervalSeconds: MAINTENANCE_SECONDS,
     archiveCompletedAfterSeconds: 3_600,
@@ -124,16 +120,16 @@ export async function openRunQueue(databaseUrl: string, log: Logger): Promise<Ru
   })
   boss.on('error', (err) => log.warn({ err }, 'queue maintenance failed'))
   // A graceful stop waits for pg-boss's own workers, and there are none.
-  const close = () => boss.stop({ graceful: false, wait: true })
+  const close = async () => {
+    await boss.stop({ graceful: false, wait: true })
+    await pool.end()
+  }
   try {
     await setUp(databaseUrl, boss)
   } catch (error) {
     await close()
     throw error
   }
-
-  const sql = async (text: string, params: readonly unknown[]) =>
-    (await boss.getDb().executeSql(text, [...params])).rows
 
   return {
     async put({ account, mode, trigger }, { afterSeconds = 0 } = {}) {
