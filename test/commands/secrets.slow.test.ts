@@ -216,6 +216,34 @@ test.each([
   120_000,
 )
 
+test.each([
+  ['DEBUG', '*'],
+  ['DEBUG', 'prisma:*'],
+  ['NODE_DEBUG', '*'],
+])(
+  'nor in any command whose password the database refuses, with %s=%s',
+  async (name, value) => {
+    await using database = await createCliDatabase({ password: SECRETS.database })
+    const wrong = new URL(database.url)
+    wrong.password = encodeURIComponent('canary of another database')
+    const { env } = sceneOf({ ...database, url: wrong.href }, 'http://127.0.0.1:9')
+    const commands = [
+      ...[['start'], ['sync'], ['status'], ['doctor'], ['report'], ['verify'], ['migrate']],
+      ['grant-reader', 'somebody'],
+    ]
+
+    for (const command of commands) {
+      const { code, stdout, stderr } = await runCli(command, { env: { ...env, [name]: value } })
+
+      expect([command, code]).toEqual([command, 1])
+      // `doctor` breaks lines between words.
+      expect((stdout + stderr).replace(/\s+/g, ' ')).toContain('refuses user')
+      expect(stdout + stderr).not.toContain('canary')
+    }
+  },
+  120_000,
+)
+
 test('nor where a proxy refuses, or the database does not know the password', async () => {
   await using database = await createCliDatabase({ password: SECRETS.database })
   await using proxy = await fakeProxy('refuse')
