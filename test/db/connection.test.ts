@@ -1,9 +1,13 @@
+import { once } from 'node:events'
+import { connect, createServer } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { type DatabaseOptions, openDatabase } from '../../src/db/client.js'
 import { toDatabaseError } from '../../src/db/connection-error.js'
 import { hold, untilBlocked } from '../support/blocking.js'
 import { openRelay } from '../support/relay.js'
 import { shareTestDatabase } from '../support/shared-database.js'
+import { createTestDatabase } from '../support/test-database.js'
 
 const database = await shareTestDatabase()
 
@@ -90,6 +94,49 @@ test('an abort ends a statement that does not end by itself, and the pool can st
   expect(await pool.db.$queryRaw`SELECT 1 AS one`).toEqual([{ one: 1 }])
 })
 
+test('a statement that begins after the abort has a short deadline', async () => {
+  const stopper = new AbortController()
+  await using relay = await openRelay(database.url)
+  await using pool = openPool(relay.url, { deadlineMs: 60_000, signal: stopper.signal })
+  await fillPool(pool)
+  relay.forget()
+  stopper.abort()
+  await setTimeout(100)
+
+  const { code, ms } = await failure(pool.db.$queryRaw`SELECT 1 AS one`)
+  expect(code).toBe('no_answer')
+  expect(ms).toBeLessThan(8_000)
+})
+
+test('the transaction of another client of the pool is not cut with a silent statement', async () => {
+  await using pool = openPool(database.url)
+  await using _lock = await hold(database, 'LOCK TABLE spidra.batch_jobs IN ACCESS EXCLUSIVE MODE')
+  let locked: Promise<unknown> | undefined
+  const answers = await pool.db.$transaction(async (transaction) => {
+    const first = await transaction.$queryRaw`SELECT 1 AS one`
+    locked = failure(pool.db.batchJob.count())
+    await locked
+    return [first, await transaction.$queryRaw`SELECT 2 AS two`]
+  })
+
+  expect(await locked).toMatchObject({ code: 'no_answer' })
+  expect(answers).toEqual([[{ one: 1 }], [{ two: 2 }]])
+})
+
+test('a proxy that drops the time zone of a connection is refused, where times would be wrong', async () => {
+  await using own = await createTestDatabase()
+  await own.sql(`ALTER DATABASE "${own.name}" SET TimeZone = 'America/New_York'`)
+  await using dropping = await openDroppingProxy(own.url)
+  await using pool = openPool(dropping.url)
+
+  expect(await failure(pool.db.$queryRaw`SELECT 1 AS one`)).toMatchObject({
+    code: 'time_zone',
+    message: expect.stringMatching(/\(the time zone is America\/New_York\).*ALTER DATABASE/),
+  })
+  await own.sql(`ALTER DATABASE "${own.name}" SET TimeZone = 'Etc/UTC'`)
+  expect(await pool.db.$queryRaw`SELECT 1 AS one`).toEqual([{ one: 1 }])
+})
+
 test('a server that answers no new connection either is an error too', async () => {
   await using relay = await openRelay(database.url)
   await using pool = openPool(relay.url, { connectTimeoutMs: 500 })
@@ -101,3 +148,29 @@ test('a server that answers no new connection either is an error too', async () 
   relay.thaw()
   await expect.poll(() => pool.db.$queryRaw`SELECT 1 AS one`.catch(() => null)).toEqual([{ one: 1 }])
 })
+
+/** Starts a proxy that passes on only user and database at the start of a connection. */
+async function openDroppingProxy(target: string) {
+  const { hostname, port } = new URL(target)
+  const server = createServer((near) => {
+    const far = connect(Number(port), hostname)
+    near.on('error', () => far.destroy()).on('close', () => far.destroy())
+    far.on('error', () => near.destroy()).on('close', () => near.destroy())
+    near.once('data', (startup: Buffer) => {
+      const words = startup.subarray(8).toString().split('\0')
+      const kept = ['user', 'database'].flatMap((name) => [name, words[words.indexOf(name) + 1] ?? ''])
+      const body = Buffer.concat([startup.subarray(4, 8), Buffer.from(`${kept.join('\0')}\0\0`)])
+      const length = Buffer.alloc(4)
+      length.writeInt32BE(body.length + 4)
+      far.write(Buffer.concat([length, body]))
+      near.pipe(far).pipe(near)
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  const url = new URL(target)
+  url.hostname = '127.0.0.1'
+  url.port = String(typeof address === 'object' ? address?.port : '')
+  return { url: url.href, [Symbol.asyncDispose]: async () => void server.close() }
+}

@@ -1,4 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { openDatabase } from '../../src/db/client.js'
+import { databaseErrorCode } from '../../src/db/connection-error.js'
+import { hold } from '../support/blocking.js'
 import { runCli, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
 import { summaryOf } from '../support/cli-sync.js'
@@ -11,6 +14,7 @@ import {
   startTraffic,
 } from '../support/pgbouncer.js'
 import { PATIENCE, runsOf, serviceEnv, simulateFor } from '../support/service.js'
+import { createTestDatabase } from '../support/test-database.js'
 
 const PROXIES: readonly (readonly [string, PgBouncerOptions])[] = [
   ['pools by session', { mode: 'session', poolSize: 40 }],
@@ -70,11 +74,36 @@ describe.skipIf(SKIP_PGBOUNCER).each(PROXIES)(`behind PgBouncer that %s${PGBOUNC
     expect(summaryOf(next), next.stderr).toMatchObject({ status: 'complete', storedTotal: 2_000 })
   })
 
+  test('a statement that waits for a lock is cancelled on the server, and PgBouncer lives on', async () => {
+    await using database = await createTestDatabase()
+    await using proxy = await startPgBouncer(database.url, options)
+    await using _lock = await hold(database, 'LOCK TABLE spidra.batch_jobs IN ACCESS EXCLUSIVE MODE')
+    const db = openDatabase(proxy.url, { deadlineMs: 500 })
+    for (const counts of [1, 2, 2]) {
+      const errors = await Promise.all(
+        Array.from({ length: counts }, () =>
+          db.batchJob.count().then(
+            () => null,
+            (error: unknown) => databaseErrorCode(error),
+          ),
+        ),
+      )
+      expect(errors).toEqual(Array.from({ length: counts }, () => 'no_answer'))
+      await expect
+        .poll(() =>
+          database.sql(`SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'spidra.batch_jobs'::regclass`),
+        )
+        .toEqual([])
+      expect(await db.$queryRaw`SELECT 1 AS one`).toEqual([{ one: 1 }])
+    }
+    await db.$disconnect()
+  })
+
   test('a fleet of two workers completes every account, and none runs twice at a time', {
     timeout: 120_000,
   }, async () => {
     await using database = await createCliDatabase()
-    await using proxy = await startPgBouncer(database.url, { ...options, poolSize: options.poolSize + 3 })
+    await using proxy = await startPgBouncer(database.url, options)
     await using api = await simulateFor({ jobs: 100, accounts: 5 })
     await using fleet = await createFleet(api, proxy, { RATE_LIMIT_REQUESTS: 'off' })
     await fleet.startScheduler()
