@@ -23,7 +23,8 @@ export function fingerprintOf(payload: string): string {
 }
 
 /**
- * Stores items in `spidra.rejected_jobs`, in statements of at most `mostLength` characters of JSON. An item is identified by its uuid, else by its fingerprint, and may be given once.
+ * Stores items in `spidra.rejected_jobs`, in statements of at most `mostLength` characters of JSON. An item is identified by its
+ * uuid, else by its fingerprint, and may be given once.
  * A row that exists is written again when its payload or reason changed, when more copies were met, or when it had been
  * resolved. Otherwise it is written once a day, and keeps its run.
  *

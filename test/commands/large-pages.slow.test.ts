@@ -53,7 +53,7 @@ const LISTS: readonly (LargeList & { what: string })[] = [
   { what: 'jobs that are rejected', pageBytes: 12e6, letters: 'a page of letters ', isValid: false },
 ]
 
-test.each(LISTS)('stores 40 pages of 12 MB of $what with a heap of 256 MB', { timeout: 180_000 }, async (list) => {
+test.each(LISTS)('stores 40 pages of 12 MB of $what with a heap of 256 MB', { timeout: 400_000 }, async (list) => {
   await using database = await createCliDatabase()
   const url = await serveLargeList(list)
 
