@@ -203,16 +203,26 @@ export function databaseErrorCode(error: unknown): DatabaseErrorCode | null {
   return error instanceof DatabaseError ? error.code : (classify(error)?.code ?? null)
 }
 
-/** What to do about a server that lets in encrypted connections only. The words are those of Postgres 14 and later. */
-const ENCRYPT =
-  'add sslmode=require to DATABASE_URL (with a private CA, uselibpqcompat=true&sslmode=require), or let its pg_hba.conf admit this machine'
+/** What to do about an SQLSTATE whose message has these words, which are those of Postgres 14 and later in English. */
+const FIXES: readonly (readonly [state: string, words: string, fix: string])[] = [
+  [
+    '28000',
+    'no encryption',
+    'add sslmode=require to DATABASE_URL (with a private CA, uselibpqcompat=true&sslmode=require), or let its pg_hba.conf admit this machine',
+  ],
+  [
+    '42501',
+    'row-level security',
+    'disable row-level security on the tables of spidra-sync, or give the user a policy for every row of them',
+  ],
+]
 
 function classify(error: unknown): { code: DatabaseErrorCode; source: string | null; fix?: string } | null {
   const refusal = readPostgresError(error)
   if (refusal !== null) {
     const code = BY_SQL_STATE[refusal.code] ?? BY_SQL_STATE[refusal.code.slice(0, 2)] ?? 'other'
-    const isUnencrypted = refusal.code === '28000' && refusal.message.includes('no encryption')
-    return { code, source: `${refusal.message}, SQLSTATE ${refusal.code}`, ...(isUnencrypted ? { fix: ENCRYPT } : {}) }
+    const fix = FIXES.find(([state, words]) => refusal.code === state && refusal.message.includes(words))?.[2]
+    return { code, source: `${refusal.message}, SQLSTATE ${refusal.code}`, ...(fix === undefined ? {} : { fix }) }
   }
   const prisma = prismaError.safeParse(error)
   if (prisma.success) {

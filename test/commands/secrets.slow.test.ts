@@ -244,6 +244,32 @@ test.each([
   120_000,
 )
 
+test('nor of a key that SIGHUP brings', { timeout: 60_000 }, async () => {
+  await using database = await createCliDatabase({ password: SECRETS.database })
+  await using api = await fakeSpidra([quote])
+  await using receiver = await openWebhookReceiver()
+  await using folder = await createFolder()
+  const file = join(folder.path, 'accounts.json')
+  const write = (entries: readonly object[]) => writeFile(file, JSON.stringify(entries), { mode: 0o600 })
+  const known = ['first', 'other'].map((name) => ({ name, apiKey: `spd_canary-of-the-${name}` }))
+  await write(known)
+  const { SPIDRA_API_KEY: _, ...others } = sceneOf(database, api.url).env
+  const env = { ...others, SPIDRA_ACCOUNTS_FILE: file, ALERT_WEBHOOK_URL: receiver.url, ALERT_AFTER_FAILURES: '1' }
+  await using service = await startCli(['start'], { env })
+  await service.says(/"account":"first".*"msg":"run failed"/)
+
+  await write([...known, { name: 'second', apiKey: SECRETS.key }])
+  service.kill('SIGHUP')
+  await service.says(/"account":"second".*"msg":"run failed"/)
+  await expect.poll(() => JSON.stringify(receiver.posted), { timeout: 40_000 }).toContain('second')
+
+  const seen = [await bodiesOf(service), await everyRow(database), JSON.stringify(receiver.posted)]
+  service.kill('SIGTERM')
+  const { stdout, stderr } = await service.ended
+  expect(seen.join('\n')).toContain('[redacted]')
+  expect([...seen, stdout, stderr].filter((text) => holdsKey(text) || text.includes('canary'))).toEqual([])
+})
+
 test('nor where a proxy refuses, or the database does not know the password', async () => {
   await using database = await createCliDatabase({ password: SECRETS.database })
   await using proxy = await fakeProxy('refuse')

@@ -148,6 +148,20 @@ test('names the right that a role lacks', async () => {
   })
 })
 
+test('advises to end row-level security where it refuses a row', async () => {
+  await using database = await createTestDatabase()
+  const role = `${database.name}_role`
+  await database.sql(`CREATE ROLE ${role}; GRANT USAGE ON SCHEMA spidra TO ${role}; GRANT ALL ON spidra.workers TO ${role};
+    ALTER TABLE spidra.workers ENABLE ROW LEVEL SECURITY`)
+  const raised = await rejection(
+    database.sql(`BEGIN; SET LOCAL ROLE ${role}; INSERT INTO spidra.workers SELECT * FROM
+      jsonb_populate_record(NULL::spidra.workers, '{}')`),
+  )
+  await database.sql(`DROP OWNED BY ${role}; DROP ROLE ${role}`)
+
+  expect(toDatabaseError(raised, database.url)?.message).toMatch(/SQLSTATE 42501\): disable row-level security/)
+})
+
 test('refuses Postgres 13 and takes Postgres 14', async () => {
   const url = 'postgresql://ada:s3cr3t@db.internal:5432/jobs'
   const server = (version: string, number: number) =>

@@ -140,6 +140,9 @@ test('rights: a role that may not create schemas gets the statements that it nee
     return finding
   }
   expect(await rights()).toMatchObject({ status: 'ok' })
+  await own.sql(`ALTER ROLE "${username}" SET quote_all_identifiers = on`)
+  expect(await rights()).toMatchObject({ status: 'ok' })
+  await own.sql(`ALTER ROLE "${username}" RESET quote_all_identifiers`)
 
   await own.sql(`ALTER DATABASE ${escapeIdentifier(name)} OWNER TO CURRENT_USER`)
   expect(await rights()).toMatchObject({
