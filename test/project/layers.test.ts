@@ -54,7 +54,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   ],
   spidra: ['budget-rules', 'client', 'connection', 'errors', 'rate-limit-headers', 'request-budget', 'wire'],
   simulator: ['faults', 'server'],
-  config: ['accounts', 'config', 'env-file', 'errors', 'scale', 'secrets', 'usable', 'variables'],
+  config: ['accounts', 'config', 'database-url', 'env-file', 'errors', 'scale', 'secrets', 'usable', 'variables'],
 }
 
 /** `static`, `type` and dynamic imports, and re-exports. */
