@@ -33,15 +33,28 @@ export function createSecrets(first: readonly string[]): Secrets {
 
 /**
  * Makes a stream redact all that is written to it, whoever writes: a dependency, the console, or Node itself, whose
- * `NODE_DEBUG` cannot be switched off once the process has begun.
+ * `NODE_DEBUG` cannot be switched off once the process has begun. Words stay: the log and the errors redact those of their own.
  */
-export function redactOutput(stream: Pick<NodeJS.WriteStream, 'write'>, { redact, redactJson }: Secrets): void {
+export function redactOutput(stream: Pick<NodeJS.WriteStream, 'write'>, secrets: Secrets): void {
   const { write } = stream
+  let known: readonly string[] | null = null
+  let redact: Redact = (text) => text
+  let redactJson = redact
   stream.write = (chunk: string | Uint8Array, ...others: unknown[]) => {
+    if (known !== secrets.all) {
+      known = secrets.all
+      redact = createRedact(known.filter((secret) => !isWord(secret)))
+      redactJson = createJsonRedact(redact)
+    }
     const text = typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString()
     const clean = /^\s*[{[]\s*["{]/.test(text) ? redactJson(text) : redact(text)
     return Reflect.apply(write, stream, [clean === text ? chunk : clean, ...others])
   }
+}
+
+/** Whether ordinary output has the text for another reason: short words, and the usual password of a first try. */
+function isWord(text: string): boolean {
+  return text.length < MIN_LENGTH_ANY_SPELLING || /^postgres(ql)?$/i.test(text)
 }
 
 const MARK = '[redacted]'
@@ -60,7 +73,7 @@ export const MIN_LENGTH_ANY_SPELLING = 8
 
 /** Creates a function that replaces every occurrence of `secrets` in plain text by `[redacted]`. */
 export function createRedact(secrets: readonly string[]): Redact {
-  const isLong = (secret: string) => secret.length >= MIN_LENGTH_ANY_SPELLING
+  const isLong = (secret: string) => !isWord(secret)
   const long = toPattern(secrets.filter(isLong).flatMap(longPatternsOf), 'giu')
   const short = toPattern(
     secrets.filter((secret) => !isLong(secret)).flatMap((secret) => spellingsOf(secret).map(toLiteral)),

@@ -27,12 +27,19 @@ interface Seat {
   isAway: boolean
 }
 
+/** A process that is up. One that starts while the database is away ends with 1, for its supervisor to start it again. */
+async function joined(starting: Promise<CliProcess>): Promise<CliProcess> {
+  const started = await starting
+  await started.says(/"msg":"fleet joined"/)
+  return started
+}
+
 /** Places for workers, each on a connection of its own, and the faults that can happen to them. */
 async function seatWorkers(fleet: TestFleet, server: OwnPostgres, seconds: () => number) {
   const seats: Seat[] = []
   for (let address = 2; address < WORKERS + 2; address += 1) {
     const relay = await openRelay(server.url)
-    seats.push({ address, relay, process: await fleet.startWorker(address, relay.url), isAway: false })
+    seats.push({ address, relay, process: await joined(fleet.startWorker(address, relay.url)), isAway: false })
   }
   const comingBack: Promise<void>[] = []
 
@@ -52,7 +59,7 @@ async function seatWorkers(fleet: TestFleet, server: OwnPostgres, seconds: () =>
     async kill(seat: Seat) {
       seat.process.kill('SIGKILL')
       await seat.process.ended
-      seat.process = await fleet.startWorker(seat.address, seat.relay.url)
+      seat.process = await joined(fleet.startWorker(seat.address, seat.relay.url))
     },
     stop(seat: Seat) {
       const { process } = seat
@@ -89,8 +96,7 @@ test.runIf(ownLoopback)(
       RATE_LIMIT_REQUESTS: 'off',
     }
     await using fleet = await createFleet(api, server, env)
-    let schedulers = await Promise.all([fleet.startScheduler(), fleet.startScheduler()])
-    await schedulers[0]?.says(/"msg":"fleet joined"/)
+    let schedulers = await Promise.all([joined(fleet.startScheduler()), joined(fleet.startScheduler())])
     const workers = await seatWorkers(fleet, server, () => within(AWAY_SECONDS))
     const happened: Record<string, number> = {}
     const faults: Record<(typeof FAULTS)[number], (seat: Seat) => unknown> = {
@@ -100,7 +106,7 @@ test.runIf(ownLoopback)(
       async scheduler() {
         const [one, ...others] = schedulers
         one?.kill('SIGKILL')
-        schedulers = [...others, await fleet.startScheduler()]
+        schedulers = [...others, await joined(fleet.startScheduler())]
       },
       async restart() {
         await server.stop()
@@ -138,7 +144,8 @@ test.runIf(ownLoopback)(
     expect(await server.sql(afterTheEnd)).toEqual([])
     for (const one of [...schedulers, ...workers.seats.map(({ process }) => process)]) {
       one.kill('SIGTERM')
-      expect(await one.ended).toMatchObject({ code: 0 })
+      const { code, stderr } = await one.ended
+      expect(code, stderr).toBe(0)
     }
     for (const { relay } of workers.seats) await relay.cut()
   },

@@ -102,3 +102,14 @@ test('redacts all that is written to a stream, as text, bytes or JSON', () => {
     ['[redacted]'],
   ])
 })
+
+test('the password of a first try is hidden as written in the log, and is a word elsewhere', () => {
+  const secrets = createSecrets(['postgres', 'real'])
+  const written: string[] = []
+  const stream = { write: (text: string) => written.push(text) > 0 }
+  redactOutput(stream as never, secrets)
+
+  expect(secrets.redact('Postgres refuses postgres')).toBe('Postgres refuses [redacted]')
+  stream.write('a real Postgres: psql postgres://127.0.0.1')
+  expect(written).toEqual(['a real Postgres: psql postgres://127.0.0.1'])
+})

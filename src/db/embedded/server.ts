@@ -55,7 +55,8 @@ export async function createData(place: ServerPlace, signal?: AbortSignal): Prom
   } catch (error) {
     if (!hasCode(error, 'ENOTEMPTY', 'EEXIST')) throw error
   } finally {
-    await rm(staging, { recursive: true, force: true })
+    // initdb may still be writing when it is stopped.
+    await rm(staging, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
   }
 }
 
