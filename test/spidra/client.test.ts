@@ -130,6 +130,19 @@ describe('the answer', () => {
     expect((await failureOf(clientOf(api).listPage(ask))).message).toContain('the key is unknown')
   })
 
+  test('holds no key, whatever the API echoes: what it lists is stored and shown to others', async () => {
+    const spellings = [KEY, KEY.toUpperCase(), Buffer.from(KEY).toString('base64'), Buffer.from(KEY).toString('hex')]
+    const pagination = { page: 1, limit: 50, total: 1, totalPages: 1 }
+    await using api = await fakeSpidra([reply(200, { jobs: [{ echoed: spellings }], pagination })])
+
+    const { rejections } = await clientOf(api).listPage(ask)
+
+    // The last letters of base64 depend on what follows, and tell less than one byte.
+    expect(rejections.map(({ payload }) => payload.replace(/\][\w=]{1,3}"/, ']"'))).toEqual([
+      JSON.stringify({ echoed: spellings.map(() => '[redacted]') }),
+    ])
+  })
+
   test('may begin with a byte order mark', async () => {
     await using api = await fakeSpidra([reply(200, `\ufeff${BODY}`)])
 
