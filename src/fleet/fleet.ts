@@ -45,8 +45,8 @@ const LAST_REQUESTS = 2
 const YIELD_WAIT_MS = 10_000
 
 /**
- * Starts a process of a fleet: HTTP first, then it prepares the database. Schedulers put due accounts into a queue in the same database; workers
- * take them from there. Disposing of it stops the schedules, aborts the runs and puts them back, then closes HTTP and queue.
+ * Starts a process of a fleet: HTTP first, then it prepares the database. Schedulers put due accounts into a queue in the same
+ * database; workers take them from there. Disposing of it stops the schedules, aborts the runs and puts them back, then closes HTTP and queue.
  */
 export async function startFleet(
   context: Context,

@@ -23,7 +23,10 @@ export function startHousekeeping(
   accounts: readonly Account[],
 ): Housekeeping {
   const watches = new Map<string, AlertWatch>()
+  const stopper = new AbortController()
+  const { signal } = stopper
   let prunedOn: string | null = null
+  let pruning: Promise<void> = Promise.resolve()
 
   async function setAccounts(wanted: readonly Account[]): Promise<void> {
     const names = new Set(wanted.map(({ name }) => name))
@@ -40,15 +43,15 @@ export function startHousekeeping(
     if (prunedOn === today) return
     prunedOn = today
     for (const account of [...watches.keys()]) {
-      const deleted = await pruneHistory(db, account, config.historyDays)
+      const deleted = await pruneHistory(db, account, config.historyDays, { signal })
       log.info({ account, ...deleted }, 'old history deleted')
     }
   }
 
   function prune(): void {
-    pruneDaily().catch((err: unknown) => {
+    pruning = pruning.then(pruneDaily).catch((err: unknown) => {
       prunedOn = null
-      log.warn({ err }, 'old history could not be deleted')
+      if (!signal.aborted) log.warn({ err }, 'old history could not be deleted')
     })
   }
 
@@ -61,7 +64,8 @@ export function startHousekeeping(
     runEnded: (account, run) => watches.get(account)?.runEnded(run),
     async stop() {
       clearInterval(timer)
-      await setAccounts([])
+      stopper.abort(new Error('The process was asked to stop'))
+      await Promise.all([setAccounts([]), pruning])
     },
   }
 }

@@ -48,8 +48,8 @@ export async function checkReadiness(
 /**
  * Decides whether the table of an account is as fresh as its schedule promises.
  *
- * It is not after a run that hung and was given up. With a schedule, the age of the last verdict `complete` decides. A service that starts again after a week is therefore
- * stale until its first verdict.
+ * After a run that hung and was given up, it is not fresh. Otherwise, with a schedule, the age of the last verdict `complete`
+ * decides. A service that starts again after a week is therefore stale until its first verdict.
  *
  * Before the first such verdict, and without a schedule, the failures decide: the service is not ready once the first failure
  * since the last good run is older than the limit. A first pass may take any time. So while a run is under way the failures

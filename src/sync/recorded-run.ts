@@ -20,7 +20,7 @@ import type { Page } from './page.js'
 import type { WindowRest } from './pass.js'
 import { modeOf } from './run-mode.js'
 import { type Counters, createCounters, type RunMode, type RunSummary, type RunTrigger } from './run-summary.js'
-import { runSync } from './run-sync.js'
+import { type RunResult, runSync } from './run-sync.js'
 
 export interface RecordedRunOptions {
   readonly db: Database
@@ -123,13 +123,14 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
   let ending: Ending
   let openUnread = 0
   let error: Error | null = null
-  try {
-    mode = modeOf(mode, await heart.orStalled(openSyncState(db, run.account)))
+
+  async function work(): Promise<RunResult> {
+    mode = modeOf(mode, await openSyncState(db, run.account))
     if (mode !== options.mode) await saveRunMode(db, run, mode)
     log.info({ mode, trigger: options.trigger }, 'run started')
     const { pagesPerRun, timing, sizes, onPage = () => {} } = options
-    await heart.orStalled(assertOwnList({ db, client, account: run.account, source: options.source, signal }))
-    const running = runSync({
+    await assertOwnList({ db, client, account: run.account, source: options.source, signal })
+    return runSync({
       db,
       client,
       run,
@@ -146,8 +147,10 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
       log,
       onPage,
     })
-    const result = await heart.orStalled(running)
-    const { status, reason, listedTotal, storedTotal } = result
+  }
+
+  try {
+    const { status, reason, listedTotal, storedTotal, ...result } = await heart.orStalled(work())
     openUnread = result.openUnread
     ending = { ...NO_ENDING, status, listedTotal, storedTotal, statusReason: reason }
   } catch (thrown) {
@@ -269,11 +272,9 @@ function startHeartbeat(
   return {
     stopped: stopper.signal,
     orStalled(work) {
+      const { signal } = stopper
       const stalled = new Promise<never>((_, reject) => {
-        const { signal } = stopper
-        const check = () => signal.reason instanceof StalledError && reject(signal.reason)
-        if (signal.aborted) check()
-        signal.addEventListener('abort', check, { once: true })
+        signal.addEventListener('abort', () => signal.reason instanceof StalledError && reject(signal.reason))
       })
       return Promise.race([work, stalled])
     },
