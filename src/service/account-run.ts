@@ -125,7 +125,7 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
   }).finally(() => stopListening())
   if (outcome.summary.runId !== null) await saveForStatus(options)
   if (options.isSummaryShown) log.debug({ ...outcome.summary, err: outcome.error }, 'run finished')
-  else logSummary(log, outcome)
+  else logSummary(log, outcome, signal)
   return outcome
 }
 
@@ -140,12 +140,13 @@ async function saveForStatus({ db, account, config, sharedBudget, log }: Account
   }
 }
 
-function logSummary(log: Logger, { summary, error }: RecordedRun): void {
+function logSummary(log: Logger, { summary, error }: RecordedRun, { aborted: isStopped }: AbortSignal): void {
   const { status, reason } = summary
   if (status === 'skipped') return
   if (status === 'failed') log.error({ ...withoutReason(summary), err: error }, 'run failed')
   else if (status === 'partial' && reason !== 'first_pass_unfinished') log.error(summary, 'run partial')
   else if (error instanceof YieldError) log.info(summary, 'run yielded')
+  else if (status === 'aborted' && isStopped) log.info(summary, 'run aborted')
   else if (status === 'aborted') log.warn({ ...summary, err: error }, 'run aborted')
   else log.info(summary, 'run finished')
 }
