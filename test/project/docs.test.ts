@@ -87,6 +87,19 @@ test('docs/architecture.md names only files and folders that exist', () => {
   expect([...new Set(named)].filter((path) => path !== 'src/' && !existsSync(posix.join('src', path)))).toEqual([])
 })
 
+test('docs/operations.md explains every message that the service logs as a warning or an error', () => {
+  const page = readFileSync('docs/operations.md', 'utf8')
+  const files = readdirSync('src', { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'))
+  const messages = files.flatMap((name) =>
+    [...readFileSync(posix.join('src', name), 'utf8').matchAll(/\blog\.(?:warn|error|fatal)\(([\s\S]*?)\)\n/g)].flatMap(
+      ([, parameters = '']) => [...parameters.matchAll(/'([^']{8,})'/g)].map(([, message]) => message),
+    ),
+  )
+
+  expect(messages.length).toBeGreaterThan(30)
+  expect(messages.filter((message) => !page.includes(`\`${message}`))).toEqual([])
+})
+
 /** One transaction, rolled back at the end: `now()` stands still, and no role or row is left behind. */
 async function openStillTransaction({ url }: TestDatabase) {
   const client = new Client({
