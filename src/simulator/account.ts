@@ -1,4 +1,5 @@
 import { fromIsoText, type Micros, toIsoText } from './instant.js'
+import { toBatchAnswer } from './items.js'
 import { createJobTexts, type JobPatch, type ListedJob, toPatchedText } from './job.js'
 import { type AddedJob, createListOrder, FIRST_ADDED, firstWhere } from './list-order.js'
 import { drawBetween, TRAIT, toIdentity, toSeedKey } from './random.js'
@@ -75,6 +76,10 @@ export interface Account {
   removeJob(uuid: string): void
   /** Lists a removed job again, at its old position. */
   restoreJob(uuid: string): void
+  /** The status and the items of a listed job, as JSON text of the instant. Undefined if it is not listed. */
+  batchText(uuid: string): string | undefined
+  /** Sets fields of that answer, to any value. They stay until they are set again. */
+  patchBatch(uuid: string, patch: JobPatch): void
   /** Sets fields and stops the job's progress. Its position in the list stays, even if `createdAt` changes. */
   updateJob(uuid: string, patch: JobPatch): ListedJob
 }
@@ -94,6 +99,7 @@ export function createAccount(options: AccountOptions = {}): Account {
   const createdAtOf = (number: number) => added.get(number)?.createdAt ?? timeline.createdAt(number)
   const texts = createJobTexts({ seedKey, speed, oddities }, createdAtOf)
   const order = createListOrder()
+  const batchPatches = new Map<string, JobPatch>()
 
   let present = epoch
   /** How many jobs have been generated so far, removed ones included. */
@@ -190,6 +196,13 @@ export function createAccount(options: AccountOptions = {}): Account {
         if (uuid !== undefined) yield uuid
       }
     },
+    batchText(uuid) {
+      advance()
+      const number = texts.numberOf(uuid)
+      if (number === null || !order.has(number, generated)) return undefined
+      return JSON.stringify({ ...toBatchAnswer(readJob(number), speed), ...batchPatches.get(uuid) })
+    },
+    patchBatch: (uuid, patch) => void batchPatches.set(uuid, { ...batchPatches.get(uuid), ...patch }),
     addJob(fields = {}) {
       advance()
       const given = typeof fields.createdAt === 'string' ? fromIsoText(fields.createdAt) : null

@@ -1,5 +1,6 @@
 import type { ListPage, Pagination } from './account.js'
 import { type Answer, TOO_MANY_REQUESTS, toAnswer, tooManyRequests, toRefusal } from './answer.js'
+import { type BatchAnswer, spoilBatchItems } from './items.js'
 import type { ListedJob } from './job.js'
 import { drawShare, TRAIT, toIdentity, toSeedKey } from './random.js'
 
@@ -59,10 +60,10 @@ export interface FaultOptions {
 
 export interface Faults {
   /**
-   * Gives the next `times` answers (default 1) a fault; only those for `page`, if given. Takes precedence over random
-   * faults.
+   * Gives the next `times` answers (default 1) a fault; only those for `page` or for a batch, if given. Takes precedence
+   * over random faults.
    */
-  next(kind: FaultKind, options?: { readonly times?: number; readonly page?: number }): void
+  next(kind: FaultKind, options?: { readonly times?: number; readonly page?: number | 'batch' }): void
   /** Number of faults set by `next` and not used yet. */
   readonly pending: number
   /** Cancels them. */
@@ -74,12 +75,12 @@ export interface Faults {
 /** The side of the faults that the server uses. */
 export interface FaultSource extends Faults {
   /** The fault of the answer to a request; null for none. It uses up a fault set by `next`. */
-  take(request: { readonly number: number; readonly page: number }): FaultKind | null
+  take(request: { readonly number: number; readonly page: number | 'batch' }): FaultKind | null
 }
 
 interface Script {
   readonly kind: FaultKind
-  readonly page: number | undefined
+  readonly page: number | 'batch' | undefined
   times: number
 }
 
@@ -88,7 +89,7 @@ export function createFaults(seed: number, firstRates: NonNullable<FaultOptions[
   let rates = firstRates
   let scripts: Script[] = []
 
-  function takeScripted(page: number): FaultKind | null {
+  function takeScripted(page: number | 'batch'): FaultKind | null {
     const script = scripts.find((candidate) => candidate.page === undefined || candidate.page === page)
     if (script === undefined) return null
     script.times -= 1
@@ -122,11 +123,70 @@ export function createFaults(seed: number, firstRates: NonNullable<FaultOptions[
 
 /** Turns a correct page into an answer with a fault. */
 export function toFaultyAnswer(kind: FaultKind, pageText: string, retryAfterSeconds: number): Answer {
-  const whole = toAnswer(200, pageText)
   const { jobs, pagination }: ListPage = JSON.parse(pageText)
   const { page, limit, total, totalPages } = pagination
   const toPage = (changed: { readonly jobs?: readonly unknown[]; readonly pagination?: Partial<Pagination> }) =>
     toAnswer(200, JSON.stringify({ jobs, ...changed, pagination: { ...pagination, ...changed.pagination } }))
+  switch (kind) {
+    case 'malformedItems':
+      return toPage({ jobs: spoilItems(jobs) })
+    case 'wrongPage':
+      return toPage({ pagination: { page: page + 1 } })
+    case 'wrongLimit':
+      return toPage({ pagination: { limit: limit - 1 } })
+    case 'totalPagesHigh':
+      return toPage({ pagination: { totalPages: totalPages + 2 } })
+    case 'totalPagesLow':
+      return toPage({ pagination: { totalPages: Math.max(0, totalPages - 1) } })
+    case 'emptyPage':
+      return toPage({ jobs: [] })
+    case 'duplicatedItems':
+      return toPage({ jobs: [...jobs.slice(0, 1), ...jobs.slice(0, Math.max(1, jobs.length - 1))] })
+    case 'wrongTotal':
+      return toPage({ pagination: { total: total + 7, totalPages: Math.ceil((total + 7) / limit) } })
+    default:
+      return toFailedAnswer(kind, pageText, retryAfterSeconds)
+  }
+}
+
+/** Turns the answer for a batch into one with a fault. Faults of a page's numbers leave it as it is. */
+export function toFaultyBatch(kind: FaultKind, batchText: string, retryAfterSeconds: number): Answer {
+  const batch: BatchAnswer = JSON.parse(batchText)
+  const { items } = batch
+  const toBatch = (changed: Partial<BatchAnswer>) => toAnswer(200, JSON.stringify({ ...batch, ...changed }))
+  switch (kind) {
+    case 'malformedItems':
+      return toBatch({ items: spoilBatchItems(items) })
+    case 'emptyPage':
+      return toBatch({ items: [] })
+    case 'duplicatedItems':
+      return toBatch({ items: [...items.slice(0, 1), ...items.slice(0, Math.max(1, items.length - 1))] })
+    case 'wrongTotal':
+      return toBatch({ completedCount: batch.completedCount + 1 })
+    case 'wrongPage':
+    case 'wrongLimit':
+    case 'totalPagesHigh':
+    case 'totalPagesLow':
+      return toAnswer(200, batchText)
+    default:
+      return toFailedAnswer(kind, batchText, retryAfterSeconds)
+  }
+}
+
+/** The kinds that only a 200 with a correct envelope can have. */
+type ContentFault =
+  | 'malformedItems'
+  | 'wrongPage'
+  | 'wrongLimit'
+  | 'totalPagesHigh'
+  | 'totalPagesLow'
+  | 'emptyPage'
+  | 'duplicatedItems'
+  | 'wrongTotal'
+
+/** An answer that fails as a whole, whatever was requested. */
+function toFailedAnswer(kind: Exclude<FaultKind, ContentFault>, text: string, retryAfterSeconds: number): Answer {
+  const whole = toAnswer(200, text)
   switch (kind) {
     case 'http402':
       return toRefusal(402, 'Your last payment failed. Please update your billing details.', {
@@ -153,22 +213,6 @@ export function toFaultyAnswer(kind: FaultKind, pageText: string, retryAfterSeco
       return { ...whole, delivery: 'cut' }
     case 'slowBody':
       return { ...whole, delivery: 'slow' }
-    case 'malformedItems':
-      return toPage({ jobs: spoilItems(jobs) })
-    case 'wrongPage':
-      return toPage({ pagination: { page: page + 1 } })
-    case 'wrongLimit':
-      return toPage({ pagination: { limit: limit - 1 } })
-    case 'totalPagesHigh':
-      return toPage({ pagination: { totalPages: totalPages + 2 } })
-    case 'totalPagesLow':
-      return toPage({ pagination: { totalPages: Math.max(0, totalPages - 1) } })
-    case 'emptyPage':
-      return toPage({ jobs: [] })
-    case 'duplicatedItems':
-      return toPage({ jobs: [...jobs.slice(0, 1), ...jobs.slice(0, Math.max(1, jobs.length - 1))] })
-    case 'wrongTotal':
-      return toPage({ pagination: { total: total + 7, totalPages: Math.ceil((total + 7) / limit) } })
     default:
       return kind satisfies never
   }

@@ -11,7 +11,9 @@ export interface LifeState {
 }
 
 const MOST_URLS = 50
+export const SHORTEST_QUEUE_MS = 2_000
 const LONGEST_QUEUE_MS = 30_000
+export const FASTEST_URL_MS = 1_000
 const SLOWEST_URL_MS = 4_000
 const LONGEST_PAUSE_MS = 300_000
 
@@ -32,8 +34,8 @@ const RETRIED_SHARE = 0.5
  */
 export function lifeAt(identity: number, ageMs: number): LifeState {
   const totalUrls = drawBetween(identity, TRAIT.totalUrls, 1, MOST_URLS)
-  const queuedMs = drawBetween(identity, TRAIT.queue, 2_000, LONGEST_QUEUE_MS)
-  const urlMs = drawBetween(identity, TRAIT.pace, 1_000, SLOWEST_URL_MS)
+  const queuedMs = drawBetween(identity, TRAIT.queue, SHORTEST_QUEUE_MS, LONGEST_QUEUE_MS)
+  const urlMs = drawBetween(identity, TRAIT.pace, FASTEST_URL_MS, SLOWEST_URL_MS)
   const fate = drawShare(identity, TRAIT.fate)
   const ranMs = ageMs - queuedMs
 

@@ -27,6 +27,13 @@ export const TRAIT = {
   removal: 20,
   fault: 21,
   backend: 22,
+  itemSite: 23,
+  itemPage: 24,
+  itemCredits: 25,
+  itemScreenshot: 26,
+  itemShape: 27,
+  /** The price of the n-th row of a result is drawn from the n-th trait after this one. */
+  itemResult: 28,
 } as const
 
 /** Spreads a seed over 32 bits, for the other functions. */

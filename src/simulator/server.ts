@@ -3,7 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Account, AccountOptions, PageAsked } from './account.js'
 import { type Answer, deliver, toAnswer, tooManyRequests, toRefusal } from './answer.js'
 import { type BackendOptions, createBackends, type KeyedAccount } from './backends.js'
-import { createFaults, type FaultKind, type FaultOptions, type Faults, toFaultyAnswer } from './faults.js'
+import {
+  createFaults,
+  type FaultKind,
+  type FaultOptions,
+  type Faults,
+  toFaultyAnswer,
+  toFaultyBatch,
+} from './faults.js'
 import { type Budget, createRateLimiter, type RateLimitOptions } from './rate-limiter.js'
 
 export interface SimulatorOptions extends AccountOptions {
@@ -33,7 +40,7 @@ export interface SimulatorOptions extends AccountOptions {
   /** What answers a page after the end of the list: one without jobs, or 404. Default `empty`. */
   readonly pastEnd?: 'empty' | 'not_found'
   readonly faults?: FaultOptions
-  /** Called before a request is answered and its page is read. */
+  /** Called before a page is read and its request is answered. */
   readonly beforeAnswer?: (request: AnsweredRequest) => void | Promise<void>
   /** How many of the last requests are kept in `requests`. Default 1000. */
   readonly requestsKept?: number
@@ -58,6 +65,8 @@ export interface LoggedRequest {
   readonly backend: number | null
   readonly page: number | null
   readonly limit: number | null
+  /** The batch whose items were requested; null for a page of the list. */
+  readonly batch: string | null
   /** When it was answered, epoch ms of the simulator's clock. */
   readonly at: number
   /** Null if no status line was sent: the request was dropped or left hanging. */
@@ -90,8 +99,9 @@ export interface Simulator extends AsyncDisposable {
 }
 
 /**
- * Starts a server that simulates Spidra accounts for any HTTP client: `GET {url}/batch/scrape?page=&limit=` as the
- * public documentation describes it. Rejects if it cannot listen.
+ * Starts a server that simulates Spidra accounts for any HTTP client, as the public documentation describes the API:
+ * `GET {url}/batch/scrape?page=&limit=`, and `GET {url}/batch/scrape/{uuid}` for the items of a batch. Rejects if it cannot
+ * listen.
  */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const { port = 0, host = '127.0.0.1', key = 'spd_demo', overLimit = 'clamp', now = Date.now, seed = 1 } = options
@@ -116,14 +126,15 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     if (latencyMs > 0) await sleep(latencyMs, undefined, { signal: closing.signal })
 
     const budget = limiter.take(address, 1)
-    const asked = readListRequest(request, { accountOf: (given) => accountsByKey.get(given), overLimit, fixedLimit })
+    const asked = readRequest(request, { accountOf: (given) => accountsByKey.get(given), overLimit, fixedLimit })
     const { reply, fault, shown } = await replyTo(asked, budget, { number, address })
     log.add({
       number,
-      account: shown?.account ?? ('page' in asked ? asked.from.number : null),
+      account: shown?.account ?? ('from' in asked ? asked.from.number : null),
       backend: shown?.backend ?? null,
       page: 'page' in asked ? asked.page : null,
       limit: 'page' in asked ? asked.limit : null,
+      batch: 'batch' in asked ? asked.batch : null,
       at: now(),
       status: reply.delivery === 'hang' || reply.delivery === 'dropped' ? null : reply.status,
       address,
@@ -138,7 +149,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
   }
 
   async function replyTo(
-    asked: ListAsked | Answer,
+    asked: ListAsked | BatchAsked | Answer,
     budget: Budget | null,
     request: { readonly number: number; readonly address: string },
   ): Promise<{
@@ -149,9 +160,20 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     if (budget?.isExceeded) return { reply: tooManyRequests(budget.resetSeconds), fault: null, shown: null }
     if ('status' in asked) return { reply: asked, fault: null, shown: null }
 
-    const { page, limit } = asked
     const from = routing === 'turns' ? nextInTurn() : asked.from
     const { account, backend } = backends.draw(from, request.number)
+    if ('batch' in asked) {
+      const text = account.batchText(asked.batch)
+      const fault = faults.take({ number: request.number, page: 'batch' })
+      const shown = { account: from.number, backend }
+      if (text === undefined) return { reply: toRefusal(404, 'Batch not found'), fault: null, shown }
+      return {
+        reply: fault === null ? toAnswer(200, text) : toFaultyBatch(fault, text, retryAfterSeconds),
+        fault,
+        shown,
+      }
+    }
+    const { page, limit } = asked
     await beforeAnswer?.({ page, limit, ...request })
     const fault = faults.take({ number: request.number, page })
     if (fault === null && pastEnd === 'not_found' && page > 1 && (page - 1) * limit >= account.total) {
@@ -235,6 +257,13 @@ interface ListAsked extends PageAsked {
   readonly from: KeyedAccount
 }
 
+/** A request for the items of one batch. */
+interface BatchAsked {
+  readonly from: KeyedAccount
+  /** Lower case. */
+  readonly batch: string
+}
+
 const BASE_PATH = '/api'
 const LIST_PATH = `${BASE_PATH}/batch/scrape`
 const DEFAULT_LIMIT = 20
@@ -242,17 +271,19 @@ const MAX_LIMIT = 50
 const WHOLE_NUMBER = /^\d{1,9}$/
 
 /**
- * Reads which page of which list a request asks for. Otherwise returns the error: 404, 401 (no key), 403 (wrong key) or
- * 422.
+ * Reads which page of which list, or which batch, a request asks for. Otherwise returns the error: 404, 401 (no key), 403
+ * (wrong key) or 422.
  */
-function readListRequest(request: IncomingMessage, rules: ListRules): ListAsked | Answer {
-  const [path, query = ''] = (request.url ?? '').split('?', 2)
-  if (request.method !== 'GET' || path !== LIST_PATH) return toRefusal(404, 'Not found')
+function readRequest(request: IncomingMessage, rules: ListRules): ListAsked | BatchAsked | Answer {
+  const [path = '', query = ''] = (request.url ?? '').split('?', 2)
+  const batch = path.startsWith(`${LIST_PATH}/`) ? path.slice(LIST_PATH.length + 1) : null
+  if (request.method !== 'GET' || (path !== LIST_PATH && batch === null)) return toRefusal(404, 'Not found')
 
   const key = readKey(request)
   if (key === null) return toRefusal(401, 'Missing x-api-key header')
   const from = rules.accountOf(key)
   if (from === undefined) return toRefusal(403, 'Invalid, expired or disabled API key')
+  if (batch !== null) return { from, batch: batch.toLowerCase() }
 
   const parameters = new URLSearchParams(query)
   const page = readPositive(parameters.get('page'), 1)

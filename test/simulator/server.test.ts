@@ -89,7 +89,7 @@ test('keeps the last requests, and counts all', async () => {
   await get(api, '?page=1')
   await get(api, '?page=1', {})
   await get(api, '?page=2&limit=99')
-  const common = { at: 1_000_000, address: '127.0.0.1', fault: null, windowEndsAt: 1_900_000 }
+  const common = { at: 1_000_000, address: '127.0.0.1', batch: null, fault: null, windowEndsAt: 1_900_000 }
   expect(api.requests).toEqual([
     { ...common, number: 2, account: null, backend: null, page: null, limit: null, status: 401 },
     { ...common, number: 3, account: 1, backend: 1, page: 2, limit: 50, status: 200 },
