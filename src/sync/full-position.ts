@@ -27,6 +27,7 @@ export function openFullPosition(pass: Pass): FullPosition {
   let startedAt = state.fullStartedAt
   let at = pass.list.coverage.kind === 'down_to' ? pass.list.coverage.bottom : null
   if (!isFirst && state.fullCreatedAt !== null) at = toMicros(state.fullCreatedAt)
+  const isFromTop = at === null
   let savedAt = Number.NEGATIVE_INFINITY
 
   return {
@@ -39,6 +40,7 @@ export function openFullPosition(pass: Pass): FullPosition {
         pass.list.firstPass = { total, createdAt }
         await pass.writer.save({ isWhole: false, passTotal: total, passCreatedAt: createdAt })
       }
+      await pass.list.noteMissingOverlaps()
       if (startedAt !== null) return
       startedAt = pass.now()
       await pass.writer.save({ fullStartedAt: startedAt })
@@ -58,7 +60,8 @@ export function openFullPosition(pass: Pass): FullPosition {
     },
     async finish(head) {
       const proved = { passTotal: null, passCreatedAt: null }
-      if (pass.list.losesJobs) pass.list.firstPass = null
+      // A pass that went on from an earlier run's position proves nothing above it.
+      if (pass.list.losesJobs && isFromTop && !pass.list.doubts.has('no_overlap')) pass.list.firstPass = null
       else if (pass.list.firstPass !== null) pass.list.firstPass = firstPassOf(head)
       await pass.writer.save({
         isWhole: true,

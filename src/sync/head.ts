@@ -186,7 +186,7 @@ async function climb(pass: Pass, ground: Page, head: Page): Promise<Page | null>
   while (low.number > 1) {
     await pass.writer.merge(low)
     const before = pass.reader.latestTotal ?? low.total
-    const asked = above(pass, low.start + Math.max(0, before - low.total), margin)
+    const asked = await above(pass, low.start + Math.max(0, before - low.total), margin)
     const isHeadAgain = asked.number === head.number && asked.limit === head.limit
     const isSame = isHeadAgain && !pass.list.losesJobs && head.total === before && head.total === low.total
     const upper = isSame ? head : await pass.reader.ask(asked.number, asked.limit)
@@ -204,11 +204,11 @@ async function climb(pass: Pass, ground: Page, head: Page): Promise<Page | null>
 }
 
 /** The page to climb to from ground whose first job stands at `place`, where up to `margin` jobs may come meanwhile. */
-function above(pass: Pass, place: number, margin: number): PageAsked {
+async function above(pass: Pass, place: number, margin: number): Promise<PageAsked> {
   if (pass.list.doubts.has('no_overlap')) return pageAt(margin === 0 ? place - 1 : place, pass.limit)
   if (!pass.list.mustOverlap && margin === 0) return pageAt(place - 1, pass.limit)
   const asked = highestPage(place + margin, pass.limit)
   if (!pass.list.mustOverlap || (asked.number - 1) * asked.limit < place) return asked
-  pass.list.doubt('no_overlap')
+  await pass.list.doubtOverlap()
   return pageAt(place - 1, pass.limit)
 }

@@ -53,6 +53,8 @@ export interface KnownList {
   readonly doubts: Set<Doubt>
   /** The list has been seen to lose jobs. */
   readonly losesJobs: boolean
+  /** The list loses jobs, and stored ones were read without overlaps: equal counts prove nothing. */
+  readonly lacksOverlaps: boolean
   /** Only an overlap proves that two pages join, and it can be had. */
   readonly mustOverlap: boolean
   /** Equal totals were taken for proof, and the list loses jobs: what is stored may have holes, and is read once more. */
@@ -61,7 +63,8 @@ export interface KnownList {
   isOrderChecked: boolean
   /**
    * The answer for page 1 with which a first pass began, or, once it is over, ended: its total, and when its newest job was
-   * created. Null: what is stored is proved, by overlaps, or because the list was seen to grow without a loss.
+   * created. Null: what is stored is proved, by overlaps, or because the list was seen to grow without a loss. In a list that
+   * loses jobs it stands for jobs that were read without overlaps: they stay unproved until a full pass overlaps.
    */
   firstPass: { readonly total: number; readonly createdAt: string | null } | null
   /** Whether the page touches covered ground, so that nothing between it and the ground can be missing. */
@@ -79,7 +82,11 @@ export interface KnownList {
   /** Notes that the list loses jobs. */
   noteLoss(): Promise<void>
   /** Notes and logs that an answer broke an assumption. */
-  doubt(what: Doubt): void
+  doubt(what: Exclude<Doubt, 'no_overlap'>): void
+  /** Notes and logs that pages have to overlap and cannot. What is read from now on is unproved, also after a crash. */
+  doubtOverlap(): Promise<void>
+  /** Saves that what is stored lacks overlaps, where the list loses jobs and pages cannot overlap. */
+  noteMissingOverlaps(): Promise<void>
 }
 
 export interface KnownListOptions {
@@ -97,6 +104,13 @@ export function createKnownList(options: KnownListOptions): KnownList {
   const { db, account, log, state, newestStored, doubts, save } = options
   let { losesJobs } = state
 
+  /** Saved before the first page that did not overlap is merged, so that a crash does not make it proved. */
+  async function noteMissingOverlaps(): Promise<void> {
+    if (!losesJobs || !doubts.has('no_overlap') || list.isUnproven || list.firstPass !== null) return
+    list.firstPass = { total: 0, createdAt: null }
+    await save({ passTotal: 0, passCreatedAt: null })
+  }
+
   const list: KnownList = {
     coverage: toCoverage(state, newestStored),
     groundTop: newestStored,
@@ -109,6 +123,9 @@ export function createKnownList(options: KnownListOptions): KnownList {
     firstPass: state.passTotal === null ? null : { total: state.passTotal, createdAt: state.passCreatedAt },
     get losesJobs() {
       return losesJobs
+    },
+    get lacksOverlaps() {
+      return losesJobs && list.firstPass !== null
     },
     get mustOverlap() {
       return losesJobs && !doubts.has('no_overlap')
@@ -138,15 +155,21 @@ export function createKnownList(options: KnownListOptions): KnownList {
       log.info('the list loses jobs: from now on its pages are read so that they overlap')
       // One statement saves both: after a crash in between, stored jobs with holes would count as proved.
       await save({ losesJobs, ...(list.isUnproven ? NOTHING_COVERED : {}) })
+      await noteMissingOverlaps()
     },
     doubt(what) {
       // One warning a run is enough, and every page may show the same fault.
       if (doubts.has(what)) return
       doubts.add(what)
-      if (what === 'no_overlap')
-        log.warn('pages cannot be read so that they overlap: no run can prove that it is complete')
-      else log.warn({ doubt: what }, 'list breaks an assumption: nothing is marked as removed in this run')
+      log.warn({ doubt: what }, 'list breaks an assumption: nothing is marked as removed in this run')
     },
+    async doubtOverlap() {
+      if (doubts.has('no_overlap')) return
+      doubts.add('no_overlap')
+      log.warn('pages cannot be read so that they overlap: no run can prove that it is complete')
+      await noteMissingOverlaps()
+    },
+    noteMissingOverlaps,
   }
   return list
 }

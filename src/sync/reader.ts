@@ -60,7 +60,7 @@ export function createPageReader(options: PageReaderOptions): PageReader {
       return toPage(asked, answer)
     } catch (error) {
       if (error instanceof FixedLimitError) {
-        list.doubt('no_overlap')
+        await list.doubtOverlap()
         return request(pageAt((asked.number - 1) * asked.limit, limit))
       }
       const isPastEnd = error instanceof SpidraError && error.status === 404 && asked.number > 1 && head !== null

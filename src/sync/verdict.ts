@@ -107,11 +107,12 @@ export async function judge(pass: Pass, head: Page, { hasReadAll } = { hasReadAl
     hasFaultyPage: pass.reader.faultyPages > 0,
     listedTotal: head.total,
     storedTotal,
-    isDoubtful: pass.list.doubts.has('no_overlap') || (pass.list.doubts.size > 0 && !pass.reader.isStill),
+    isDoubtful: pass.list.lacksOverlaps || (pass.list.doubts.size > 0 && !pass.reader.isStill),
   })
   if (verdict.status === 'complete') {
     // The list grew by exactly its newcomers. So it had lost no job until then, and equal totals proved its pages.
-    const isProved = pass.list.firstPass !== null && head.total > pass.list.firstPass.total
+    const { firstPass, losesJobs } = pass.list
+    const isProved = firstPass !== null && !losesJobs && head.total > firstPass.total
     if (isProved) pass.list.firstPass = null
     const proved = isProved ? { passTotal: null, passCreatedAt: null } : {}
     await pass.writer.save({ lastCompleteAt: instantOf(pass, head), ...proved })
@@ -122,7 +123,7 @@ export async function judge(pass: Pass, head: Page, { hasReadAll } = { hasReadAl
 /** A list of one page is covered by that page, from its newest job to its end. */
 async function coverOnlyPage(pass: Pass, page: Page): Promise<void> {
   await checkWindow(pass, createStretch(page).takeWindow(), true)
-  const isCovered = pass.state.isWhole && pass.state.fullStartedAt === null
+  const isCovered = pass.state.isWhole && pass.state.fullStartedAt === null && pass.list.firstPass === null
   pass.list.coverage = { kind: 'whole' }
   pass.list.firstPass = null
   const rereadSince = instantOf(pass, page)

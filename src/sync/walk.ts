@@ -118,7 +118,7 @@ async function readBelow(pass: Pass, page: Page): Promise<Step> {
   let furthest: Page | null = null
   for (const [tries, back] of (pass.list.mustOverlap ? backs : [0, ...backs]).entries()) {
     const moved = (pass.reader.latestTotal ?? page.total) - page.total
-    const asked = below(pass, page.end + moved - back, back > 0)
+    const asked = await below(pass, page.end + moved - back, back > 0)
     const lower = await pass.reader.ask(asked.number, asked.limit)
     if (furthest === null || lower.end > furthest.end) furthest = lower
     if (isSoundSeam(page, lower, pass.list.mustOverlap) && reachesBelow(lower, page)) {
@@ -140,11 +140,11 @@ function reachesBelow(lower: Page, upper: Page): boolean {
   return last !== undefined && overlaps(lower, upper) ? !upper.uuids.has(last) : lower.end > upper.end
 }
 
-function below(pass: Pass, place: number, isOverlapping: boolean): PageAsked {
+async function below(pass: Pass, place: number, isOverlapping: boolean): Promise<PageAsked> {
   if (!isOverlapping || pass.list.doubts.has('no_overlap')) return pageAt(place, pass.limit)
   const asked = deepestPage(place, pass.limit)
   if (asked !== null) return asked
-  pass.list.doubt('no_overlap')
+  await pass.list.doubtOverlap()
   return pageAt(place + 1, pass.limit)
 }
 

@@ -108,6 +108,36 @@ const ALL_REPLACED = {
   ],
 }
 
+/**
+ * A capped list behind a lagging replica, whose pages are too short to overlap: the run after the first whole reading once
+ * said complete.
+ */
+const plain = (moves: readonly Move[], pace: readonly number[], diesIn: number | null) => ({
+  ...{ mode: 'incremental' as const, pagesPerRun: 20, refreshMs: 60_000, moves, pace, diesIn },
+})
+const NO_OVERLAP = {
+  losses: 'oldest' as const,
+  lag: 3 as const,
+  ...{ size: 51, ties: [false], limit: 4 as const },
+  sizes: { ...SYNC_SIZES, windowAnswers: 2, chunkPages: 2, minSlicePages: 2, smallPages: 1 },
+  runs: [
+    { ...plain([], [2, 0, 3], 10), mode: 'full' as const, pagesPerRun: 4 },
+    { ...plain([come], [0, 3, 1], 7), refreshMs: 0 },
+    plain(
+      [
+        ...Array.from({ length: 4 }, (): Move => ({ ...come, tie: true })),
+        ...[39, 47].map((index): Move => ({ kind: 'progress', index })),
+        come,
+        { kind: 'reopen', index: 37 },
+        { kind: 'progress', index: 28 },
+      ],
+      [0, 2, 1, 1],
+      null,
+    ),
+    { ...plain([], [2], null), pagesPerRun: 1 },
+  ],
+}
+
 async function runOnce(
   list: MovingList,
   account: string,
@@ -255,7 +285,7 @@ test('what says complete is complete, nothing listed is marked removed, and what
     {
       numRuns: HISTORIES,
       ...SEED,
-      examples: [[ALL_TIED], [ALL_REPLACED]],
+      examples: [[ALL_TIED], [ALL_REPLACED], [NO_OVERLAP]],
       endOnFailure: process.env.CHURN_SHRINK === undefined,
     },
   )
