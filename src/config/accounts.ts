@@ -6,7 +6,7 @@ import { isPrintable } from '../logging/printable.js'
 import type { Config } from './config.js'
 import { warningsIfOpenToAll } from './env-file.js'
 import { ConfigError, type ConfigProblem } from './errors.js'
-import { apiKey, apiUrl, type Environment, flag, pagesPerRun, schedule } from './variables.js'
+import { apiKey, apiUrl, type Environment, flag, pagesPerRun, resultsMode, schedule } from './variables.js'
 
 /** One Spidra account to sync. */
 export interface Account {
@@ -17,6 +17,8 @@ export interface Account {
   /** Without a slash at the end. */
   readonly apiUrl: string
   readonly pagesPerRun: number
+  /** What is kept of each batch; null: nothing. */
+  readonly results: Config['results']
   /** Cron expression of the incremental runs; null for none. */
   readonly schedule: string | null
 }
@@ -99,7 +101,7 @@ function textsOf(file: AccountsFile | null, field: 'apiKey' | 'apiKeyEnv'): read
 }
 
 /** The settings that an entry of the file may leave out, and the key of the environment. */
-type Defaults = Pick<Config<string | null>, 'spidra' | 'pagesPerRun' | 'schedule'>
+type Defaults = Pick<Config<string | null>, 'spidra' | 'pagesPerRun' | 'results' | 'schedule'>
 
 /**
  * Lists all accounts: those of the file, and the one of `SPIDRA_API_KEY`, named `default`. Without both the list is empty.
@@ -135,10 +137,12 @@ export function readAccounts(sources: {
   return { accounts: Object.freeze(accounts), warnings }
 }
 
-function accountsOfKey({ spidra, pagesPerRun, schedule }: Defaults): Account[] {
+function accountsOfKey({ spidra, pagesPerRun, results, schedule }: Defaults): Account[] {
   const { apiKey, keyOrigin, apiUrl } = spidra
   if (apiKey === null) return []
-  return [Object.freeze({ name: DEFAULT_ACCOUNT, apiKey, keyOrigin, apiUrl, pagesPerRun, schedule: schedule.sync })]
+  return [
+    Object.freeze({ name: DEFAULT_ACCOUNT, apiKey, keyOrigin, apiUrl, pagesPerRun, results, schedule: schedule.sync }),
+  ]
 }
 
 /**
@@ -237,6 +241,7 @@ function createEntryReader(defaults: Defaults, env: Environment): (entry: unknow
       .optional(),
     apiUrl: text.pipe(apiUrl(allowHttp)).default(defaults.spidra.apiUrl),
     pagesPerRun: textOrNumber.pipe(pagesPerRun).default(defaults.pagesPerRun),
+    results: text.pipe(resultsMode).default(defaults.results),
     schedule: text.pipe(schedule).default(defaults.schedule.sync),
   })
   const known = Object.keys(schema.shape).join(', ')

@@ -39,6 +39,10 @@ export interface Config<Key extends string | null = string> {
     readonly onStart: boolean
   }
   readonly pagesPerRun: number
+  /** What is kept of each batch; null: nothing. */
+  readonly results: 'items' | 'full' | null
+  /** Requests of one run for them. */
+  readonly resultsPerRun: number
   /** How many accounts may have a run at the same time. */
   readonly runsInParallel: number
   /** The rate limit until the API reports its own; `requests` null for none. `reserve` is a share, 0 to 0.95. */
@@ -128,6 +132,8 @@ export function loadConfig(env: Environment, options: LoadOptions): Config<strin
       onStart: value.SYNC_ON_START,
     },
     pagesPerRun: value.PAGES_PER_RUN,
+    results: value.SYNC_RESULTS,
+    resultsPerRun: value.RESULTS_PER_RUN,
     runsInParallel: value.RUNS_IN_PARALLEL,
     rateLimit: {
       requests: value.RATE_LIMIT_REQUESTS,

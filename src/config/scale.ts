@@ -38,6 +38,9 @@ export interface Timing {
   readonly maxBackoffMs: number
   /** Jitter on top of a wait that the API asks for. */
   readonly retryAfterJitterMs: number
+  /** Pause before a batch whose items could not be read is asked for again. It doubles with each attempt, up to a day. */
+  readonly resultsPauseMs: number
+  readonly longestResultsPauseMs: number
 }
 
 export const TIMING: Timing = Object.freeze({
@@ -59,6 +62,8 @@ export const TIMING: Timing = Object.freeze({
   doubtPauseMs: 1_000,
   maxBackoffMs: 30_000,
   retryAfterJitterMs: 500,
+  resultsPauseMs: 5 * 60_000,
+  longestResultsPauseMs: 24 * 60 * 60_000,
 })
 
 /** The same durations, each multiplied by `factor`; below 1 the service runs faster than real time. */

@@ -33,6 +33,8 @@ export function variables(rules: Rules) {
     SCHEDULE_TIMEZONE: z.string().refine(isTimeZone, 'must be a time zone such as Etc/UTC').default('Etc/UTC'),
     SYNC_ON_START: flag.default(true),
     PAGES_PER_RUN: pagesPerRun.default(20),
+    SYNC_RESULTS: resultsMode.default(null),
+    RESULTS_PER_RUN: wholeNumber(1, 1_000).default(50),
     RUNS_IN_PARALLEL: wholeNumber(1, 64).default(4),
     REQUEST_TIMEOUT_MS: wholeNumber(100, 600_000).default(30_000),
     REQUEST_RETRIES: wholeNumber(0, 100).default(5),
@@ -101,6 +103,8 @@ export const schedule = z
   .transform((text) => (text === 'off' ? null : text))
 
 export const pagesPerRun = wholeNumber(1, 1_000_000)
+
+export const resultsMode = oneOf(['off', 'items', 'full']).transform((mode) => (mode === 'off' ? null : mode))
 
 export function apiUrl(allowHttp: boolean) {
   return httpUrl

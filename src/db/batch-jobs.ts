@@ -126,12 +126,12 @@ export async function mergeJobs<Row extends JobRow>(
   db: Database,
   run: RunKey,
   rows: readonly Row[],
-  mostLength?: number,
+  { mostLength, notesDue = false }: { readonly mostLength?: number; readonly notesDue?: boolean } = {},
 ): Promise<MergeOutcome<Row>> {
   let outcome: MergeOutcome<Row> = NOTHING_MERGED
   const unique = [...new Map(rows.map((row) => [row.uuid, row])).values()]
   for (const portion of inPortions(unique, toRowText, mostLength)) {
-    outcome = add(outcome, await mergePortion(db, run, portion))
+    outcome = add(outcome, await mergePortion(db, run, portion, notesDue))
   }
   return outcome
 }
@@ -140,9 +140,13 @@ async function mergePortion<Row extends JobRow>(
   db: Database,
   run: RunKey,
   { rows, texts }: Portion<Row>,
+  notesDue: boolean,
 ): Promise<MergeOutcome<Row>> {
   try {
-    return { ...(await mergeChunk(db, run, rows.length, toJsonArray(texts))), refused: [] }
+    return {
+      ...(await mergeChunk(db, run, rows.length, mergeStatement(toJsonArray(texts), run, notesDue))),
+      refused: [],
+    }
   } catch (error) {
     const reason = refusalOf(error)
     if (reason === null) throw error
@@ -150,7 +154,10 @@ async function mergePortion<Row extends JobRow>(
     if (first !== undefined && others.length === 0) return { ...NOTHING_MERGED, refused: [{ row: first, reason }] }
     const middle = rows.length >> 1
     const part = (from: number, to?: number) => ({ rows: rows.slice(from, to), texts: texts.slice(from, to) })
-    return add(await mergePortion(db, run, part(0, middle)), await mergePortion(db, run, part(middle)))
+    return add(
+      await mergePortion(db, run, part(0, middle), notesDue),
+      await mergePortion(db, run, part(middle), notesDue),
+    )
   }
 }
 
@@ -165,9 +172,9 @@ function add<Row extends JobRow>(one: MergeOutcome<Row>, other: MergeOutcome<Row
   }
 }
 
-async function mergeChunk(db: Database, run: RunKey, rows: number, json: string): Promise<MergeCounts> {
+async function mergeChunk(db: Database, run: RunKey, rows: number, statement: Prisma.Sql): Promise<MergeCounts> {
   // Raw SQL: no model can merge several rows, their events and their rejections in one statement.
-  const [result] = await queryLarge<MergeResult>(db, mergeStatement(json, run.account, run.id))
+  const [result] = await queryLarge<MergeResult>(db, statement)
   if (result === undefined || !result.isRunning) throw new RunClosedError(run)
   const { inserted, updated, restored, redated, changed } = result
   return { inserted, updated, restored, redated, unchanged: rows - changed }
@@ -191,6 +198,27 @@ interface MergeResult {
   readonly isRunning: boolean
 }
 
+/** Whether a job `j` differs from what its items were last read as, `r`. */
+export const HAS_CHANGED = Prisma.raw(
+  '(r.status, r.completed_count, r.failed_count, r.finished_at) IS DISTINCT FROM (j.status, j.completed_count, j.failed_count, j.finished_at)',
+)
+
+/**
+ * The part of the merge that notes ended jobs whose items are to be read, as CTEs after `changed` and `merged`. A job that is
+ * noted already begins anew.
+ */
+function noteDue(account: string): Prisma.Sql {
+  return Prisma.sql`
+due AS (
+  INSERT INTO spidra.results_due AS d (uuid, account, created_at)
+  SELECT j.uuid, ${account}, j.created_at
+  FROM changed j JOIN merged m ON m.uuid = j.uuid LEFT JOIN spidra.batch_reads r ON r.uuid = j.uuid
+  WHERE j.status IN ${TERMINAL} AND ${HAS_CHANGED}
+  ORDER BY j.uuid
+  ON CONFLICT (uuid) DO UPDATE SET account = excluded.account, created_at = excluded.created_at, attempts = 0, not_before = NULL
+),`
+}
+
 /**
  * The merge of one chunk. One statement, so that jobs, change events and resolved rejections are written together or not
  * at all.
@@ -201,8 +229,9 @@ interface MergeResult {
  * Listeners on `spidra_batch_job_events` get the number of events, once a statement.
  *
  * @param rows JSON text of an array of `JobRow`, every uuid once.
+ * @param notesDue whether ended jobs are noted whose items are to be read. Without it the statement does not name that table.
  */
-export function mergeStatement(rows: string, account: string, runId: bigint): Prisma.Sql {
+export function mergeStatement(rows: string, { account, id: runId }: RunKey, notesDue = false): Prisma.Sql {
   return Prisma.sql`
 WITH incoming AS MATERIALIZED (
   SELECT ${RECORD_COLUMNS} FROM json_to_recordset(${rows}::json) AS ${RECORD}
@@ -254,7 +283,7 @@ events AS (
   FROM observed o WHERE o.kind IS NOT NULL ORDER BY o.uuid
   RETURNING id
 ),
-resolved AS (
+${notesDue ? noteDue(account) : Prisma.empty}resolved AS (
   UPDATE spidra.rejected_jobs r SET resolved_at = now() FROM settled s
   WHERE r.id = s.id AND EXISTS (SELECT FROM fence)
 )

@@ -96,6 +96,10 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
     sizes: config.sizes,
     mayGo: budget.mayGo,
     acceptRemovals: options.acceptRemovals ?? false,
+    results:
+      config.results === null
+        ? null
+        : { mode: config.results, perRun: config.resultsPerRun, mayRead: () => mayReadResults(budget) },
     // A run that may have to yield leaves the rest of the window to the other accounts.
     ...(options.mustYield ? { mustYield: options.mustYield } : { windowRest: budget.rest }),
     ...(onPage ? { onPage } : {}),
@@ -127,6 +131,12 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
   if (options.isSummaryShown) log.debug({ ...outcome.summary, err: outcome.error }, 'run finished')
   else logSummary(log, outcome, signal)
   return outcome
+}
+
+/** Whether the results of batches may be read: at least half of our share of each window stays for the list. */
+function mayReadResults(budget: RequestBudget): boolean {
+  const rest = budget.rest()
+  return budget.mayGo() && (rest === null || rest.requests > rest.share / 2)
 }
 
 /** Saves what other processes show in their status: the rest of the budget, and when a job counts as stuck. */

@@ -3,15 +3,16 @@ import type { Config } from '../config/config.js'
 import { UsageError } from '../config/errors.js'
 import { type CommandContext, EXIT_CODES, listNames } from './context.js'
 
-/** Creates the context of one account: its key, URL, pages a run and schedule replace those of the environment. */
+/** Creates the context of one account: its key, URL, pages a run, results and schedule replace those of the environment. */
 export function forAccount(context: CommandContext<string | null>, account: Account): CommandContext {
   const { config } = context
-  const { name, apiKey, keyOrigin, apiUrl, pagesPerRun, schedule } = account
+  const { name, apiKey, keyOrigin, apiUrl, pagesPerRun, results, schedule } = account
   const own: Config = {
     ...config,
     spidra: Object.freeze({ ...config.spidra, apiKey, keyOrigin, apiUrl }),
     schedule: Object.freeze({ ...config.schedule, sync: schedule }),
     pagesPerRun,
+    results,
   }
   return { ...context, config: Object.freeze(own), account: name, accounts: [account] }
 }

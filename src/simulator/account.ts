@@ -78,8 +78,8 @@ export interface Account {
   restoreJob(uuid: string): void
   /** The status and the items of a listed job, as JSON text of the instant. Undefined if it is not listed. */
   batchText(uuid: string): string | undefined
-  /** Sets fields of that answer, to any value. They stay until they are set again. */
-  patchBatch(uuid: string, patch: JobPatch): void
+  /** Sets fields of that answer, to any value. They stay until they are set again. Null: the API forgets the batch. */
+  patchBatch(uuid: string, patch: JobPatch | null): void
   /** Sets fields and stops the job's progress. Its position in the list stays, even if `createdAt` changes. */
   updateJob(uuid: string, patch: JobPatch): ListedJob
 }
@@ -99,7 +99,7 @@ export function createAccount(options: AccountOptions = {}): Account {
   const createdAtOf = (number: number) => added.get(number)?.createdAt ?? timeline.createdAt(number)
   const texts = createJobTexts({ seedKey, speed, oddities }, createdAtOf)
   const order = createListOrder()
-  const batchPatches = new Map<string, JobPatch>()
+  const batchPatches = new Map<string, JobPatch | null>()
 
   let present = epoch
   /** How many jobs have been generated so far, removed ones included. */
@@ -199,10 +199,12 @@ export function createAccount(options: AccountOptions = {}): Account {
     batchText(uuid) {
       advance()
       const number = texts.numberOf(uuid)
-      if (number === null || !order.has(number, generated)) return undefined
-      return JSON.stringify({ ...toBatchAnswer(readJob(number), speed), ...batchPatches.get(uuid) })
+      const patch = batchPatches.get(uuid)
+      if (number === null || patch === null || !order.has(number, generated)) return undefined
+      return JSON.stringify({ ...toBatchAnswer(readJob(number), speed), ...patch })
     },
-    patchBatch: (uuid, patch) => void batchPatches.set(uuid, { ...batchPatches.get(uuid), ...patch }),
+    patchBatch: (uuid, patch) =>
+      void batchPatches.set(uuid, patch === null ? null : { ...batchPatches.get(uuid), ...patch }),
     addJob(fields = {}) {
       advance()
       const given = typeof fields.createdAt === 'string' ? fromIsoText(fields.createdAt) : null

@@ -1,9 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import pRetry, { type RetryContext } from 'p-retry'
-import { type ConnectionOptions, type ListRequest, openConnection, type TimedListBody } from './connection.js'
+import {
+  type AnswerTimes,
+  type BatchRequest,
+  type ConnectionOptions,
+  type ListRequest,
+  openConnection,
+  type Received,
+  type TimedListBody,
+} from './connection.js'
 import { SpidraError, type SpidraErrorCode } from './errors.js'
 import type { RateLimit } from './rate-limit-headers.js'
 import type { RequestBudget } from './request-budget.js'
+import type { BatchBody, ListBody } from './wire.js'
 
 /**
  * Limit for the 429 answers of one page that use up no retry, because the budget waits for the next window after each.
@@ -81,6 +90,12 @@ export interface SpidraClient {
    * @throws SpidraError when no usable answer came; the signal's reason when it aborts; what `faultOf` throws.
    */
   listPage(request: PageRequest): Promise<ListAnswer>
+  /**
+   * Reads the items of one batch with `GET /batch/scrape/{uuid}`, by one attempt. Null: the API does not know the batch.
+   *
+   * @throws SpidraError when no usable answer came; the signal's reason when it aborts.
+   */
+  readBatch(request: BatchRequest): Promise<BatchBody | null>
   /** Whether it waits: for the request budget, or before a retry. */
   readonly isWaiting: boolean
   /** Ends every request that is still under way. */
@@ -114,18 +129,22 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
     }
   }
 
-  async function attempt(asked: PageRequest, number: number): Promise<ListAnswer> {
-    await waiting(options.budget?.acquire(asked.signal))
+  async function attempt<Body, Result>(
+    { send, check, signal }: Attempt<Body, Result>,
+    number: number,
+  ): Promise<Result> {
+    await waiting(options.budget?.acquire(signal))
     const startedAt = performance.now()
-    const { list, rateLimit, ageSeconds } = await connection.getList(asked).catch((error: unknown) => {
+    const { answer, rateLimit, ageSeconds } = await send().catch((error: unknown) => {
       options.budget?.observe(null, NOT_LIMITED)
       throw error
     })
-    options.budget?.observe(rateLimit, limitedBy(list))
-    if (!(list instanceof SpidraError)) isKeyGood = true
+    options.budget?.observe(rateLimit, limitedBy(answer))
+    if (!(answer instanceof SpidraError)) isKeyGood = true
     let outcome: RequestEvent['outcome'] = 'ok'
     try {
-      return toAnswer(list, ageSeconds, asked)
+      if (answer instanceof SpidraError) throw answer
+      return check(answer, ageSeconds)
     } catch (error) {
       if (error instanceof SpidraError) outcome = error.code
       throw error
@@ -150,6 +169,11 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
 
   async function listPage(asked: PageRequest): Promise<ListAnswer> {
     const { page, signal } = asked
+    const once: Attempt<ListBody, ListAnswer> = {
+      send: () => connection.getList(asked),
+      check: (list, ageSeconds) => toAnswer(list, ageSeconds, asked),
+      signal,
+    }
     let unauthorized = 0
     /** One 401 for a key that the API has accepted may be an error of the server, so it is retried once. */
     const mayPass = (error: SpidraError) =>
@@ -163,7 +187,7 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
         if (error instanceof SpidraError && error.code === 'unauthorized') unauthorized += 1
         throw error
       }
-      return await pRetry((number) => attempt(asked, number).catch(count), {
+      return await pRetry((number) => attempt(once, number).catch(count), {
         // One more than allowed, because p-retry gives up without calling `shouldRetry` when none is left, and a free
         // retry must be possible even then. `shouldRetry` keeps the limit.
         retries: options.requestRetries + 1,
@@ -188,8 +212,23 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
     }
   }
 
+  async function readBatch(asked: BatchRequest): Promise<BatchBody | null> {
+    const once: Attempt<BatchBody, BatchBody> = {
+      send: () => connection.getBatch(asked),
+      check: (batch) => batch,
+      signal: asked.signal,
+    }
+    try {
+      return await attempt(once, 1)
+    } catch (error) {
+      if (error instanceof SpidraError && error.status === 404) return null
+      throw error
+    }
+  }
+
   return {
     listPage,
+    readBatch,
     get isWaiting() {
       return waits > 0
     },
@@ -197,16 +236,21 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
   }
 }
 
-/** What the budget needs to know of an answer besides its headers. */
-function limitedBy(
-  list: TimedListBody | SpidraError,
-): typeof NOT_LIMITED | { isRateLimited: true; retryAfterMs: number | null } {
-  if (!(list instanceof SpidraError) || list.code !== 'rate_limited') return NOT_LIMITED
-  return { isRateLimited: true, retryAfterMs: list.retryAfterMs }
+/** One request, and what is made of its answer. */
+interface Attempt<Body, Result> {
+  send(): Promise<Received<Body>>
+  /** Returns the result, or throws the error that the answer is. */
+  check(answer: Body & AnswerTimes, ageSeconds: number): Result
+  readonly signal: AbortSignal
 }
 
-function toAnswer(list: TimedListBody | SpidraError, ageSeconds: number, { page, faultOf }: PageRequest): ListAnswer {
-  if (list instanceof SpidraError) throw list
+/** What the budget needs to know of an answer besides its headers. */
+function limitedBy(answer: object): typeof NOT_LIMITED | { isRateLimited: true; retryAfterMs: number | null } {
+  if (!(answer instanceof SpidraError) || answer.code !== 'rate_limited') return NOT_LIMITED
+  return { isRateLimited: true, retryAfterMs: answer.retryAfterMs }
+}
+
+function toAnswer(list: TimedListBody, ageSeconds: number, { page, faultOf }: PageRequest): ListAnswer {
   const answer: ListAnswer = { ...list, fault: null }
   const isCached = ageSeconds > 0
   const fault = isCached ? `it comes from a cache, ${ageSeconds} s old` : (faultOf?.(answer) ?? null)

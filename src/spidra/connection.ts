@@ -7,13 +7,16 @@ import { errorCodeOf } from '../logging/error-code.js'
 import { createJsonRedact, createRedact, MIN_LENGTH_ANY_SPELLING } from '../logging/redact.js'
 import { SpidraError, toNetworkError, toSpidraError } from './errors.js'
 import { type HeaderReader, type RateLimit, readRateLimit } from './rate-limit-headers.js'
-import { type ListBody, parseListBody } from './wire.js'
+import { type BatchBody, type ListBody, parseBatchBody, parseListBody } from './wire.js'
 
 /** Time limit for opening a connection. The next attempt opens a new one. */
 const CONNECT_TIMEOUT_MS = 10_000
 
-/** A page of 50 jobs has 15 KB. A body a thousand times as large, compressed or not, is not a page. */
-const MAX_BODY_BYTES = 16 * 1024 * 1024
+/** Limit for a page, compressed or not. A page of 50 jobs has 15 KB; a body a thousand times as large is not a page. */
+const MAX_PAGE_BYTES = 16 * 1024 * 1024
+
+/** Limit for the items of a batch with their results, compressed or not. */
+const MAX_BATCH_BYTES = 64 * 1024 * 1024
 
 /** Most encodings that may be applied to one body. */
 const MAX_ENCODINGS = 2
@@ -53,16 +56,18 @@ export interface ConnectionOptions {
   readonly sourceAddress?: string | null
 }
 
-/** The parsed body of an answer, and when it was requested and received. */
-export interface TimedListBody extends ListBody {
-  /** Milliseconds on the clock of `performance.now()`, to tell which of two answers is older. */
+/** When an answer was requested and received, in milliseconds on the clock of `performance.now()`. */
+export interface AnswerTimes {
   readonly askedAt: number
   readonly answeredAt: number
 }
 
+/** The parsed body of an answer of the list. Its times show which of two answers is older. */
+export type TimedListBody = ListBody & AnswerTimes
+
 /** The result of one request. */
-export interface Received {
-  readonly list: TimedListBody | SpidraError
+export interface Received<Body = ListBody> {
+  readonly answer: (Body & AnswerTimes) | SpidraError
   /** The budget that the answer reported, error answers too. Null: it reported none. */
   readonly rateLimit: RateLimit | null
   /** The server's clock by its `Date` header, in epoch milliseconds, to the second. Null: no such header. */
@@ -78,9 +83,28 @@ export interface ListRequest {
   readonly signal: AbortSignal
 }
 
+/** The items of one batch. */
+export interface BatchRequest {
+  readonly uuid: string
+  readonly signal: AbortSignal
+}
+
+/** How one kind of request is sent and its answer read. */
+interface Endpoint<Body> {
+  readonly path: string
+  /** As the subject of a sentence: `page 3`. */
+  readonly name: string
+  readonly mostBytes: number
+  /** What a body must be, for the message about another one: `a list of jobs`. */
+  readonly kind: string
+  parse(text: string): Body | null
+}
+
 export interface Connection {
   /** Sends one `GET /batch/scrape`, without retries or redirects. Throws only the signal's reason, when it aborts. */
   getList(asked: ListRequest): Promise<Received>
+  /** Sends one `GET /batch/scrape/{uuid}`, in the same way. */
+  getBatch(asked: BatchRequest): Promise<Received<BatchBody>>
   /** Ends every request that is still under way. */
   close(): Promise<void>
 }
@@ -104,42 +128,66 @@ export function openConnection(options: ConnectionOptions): Connection {
     ...(authScheme === 'bearer' ? { authorization: `Bearer ${apiKey}` } : { 'x-api-key': apiKey }),
   }
 
-  async function getList({ page, limit, signal }: ListRequest): Promise<Received> {
+  async function get<Body extends object>(endpoint: Endpoint<Body>, signal: AbortSignal): Promise<Received<Body>> {
+    const { path, name, mostBytes, kind, parse } = endpoint
     const askedAt = performance.now()
     using timeout = startTimeout(signal, requestTimeoutMs)
     let rateLimit: RateLimit | null = null
     let serverTime: number | null = null
     let ageSeconds = 0
     try {
-      const url = `${apiUrl}/batch/scrape?page=${page}&limit=${limit}`
-      const work = request(url, { dispatcher, headers, signal: timeout.signal })
+      const work = request(`${apiUrl}${path}`, { dispatcher, headers, signal: timeout.signal })
       const response = await untilAborted(work, timeout.signal)
-      const header: HeaderReader = (name) => [response.headers[name] ?? null].flat()[0] ?? null
+      const header: HeaderReader = (field) => [response.headers[field] ?? null].flat()[0] ?? null
       rateLimit = readRateLimit(header, Date.now())
       serverTime = readDate(header('date'))
       ageSeconds = readAge(header('age'))
       if (response.statusCode !== 200) {
         const { statusCode: status, statusText } = response
         // The status is enough for the error, even if the body breaks off or never ends.
-        const body = await readText(response.body, header, new TextDecoder()).catch(() => '')
+        const body = await readText(response.body, header, new TextDecoder(), mostBytes).catch(() => '')
         throw toSpidraError({ status, statusText, header, body }, { apiKey, keyOrigin }, Date.now())
       }
-      const text = await readText(response.body, header, UTF8).catch((error: unknown) => {
-        throw error instanceof BodyError ? badPayload(`page ${page} ${error.message}`) : error
+      const text = await readText(response.body, header, UTF8, mostBytes).catch((error: unknown) => {
+        throw error instanceof BodyError ? badPayload(`${name} ${error.message}`) : error
       })
       const answeredAt = performance.now()
-      const body = parseListBody(withoutKey(text))
-      if (body === null) throw badPayload(`page ${page} is not a list of jobs`)
-      return { list: { ...body, askedAt, answeredAt }, rateLimit, serverTime, ageSeconds }
+      const body = parse(withoutKey(text))
+      if (body === null) throw badPayload(`${name} is not ${kind}`)
+      return { answer: { ...body, askedAt, answeredAt }, rateLimit, serverTime, ageSeconds }
     } catch (error) {
       signal.throwIfAborted()
-      if (error instanceof SpidraError) return { list: error, rateLimit, serverTime, ageSeconds }
+      if (error instanceof SpidraError) return { answer: error, rateLimit, serverTime, ageSeconds }
       const isProxied = typeof proxy?.url === 'string' && apiUrl.startsWith('https:')
       const isBound = typeof sourceAddress === 'string'
-      const failure = toNetworkError(error, timeout.timedOut, { apiUrl, page, requestTimeoutMs, isProxied, isBound })
-      return { list: failure, rateLimit, serverTime, ageSeconds }
+      const failure = toNetworkError(error, timeout.timedOut, { apiUrl, name, requestTimeoutMs, isProxied, isBound })
+      return { answer: failure, rateLimit, serverTime, ageSeconds }
     }
   }
+
+  const getList = ({ page, limit, signal }: ListRequest) =>
+    get(
+      {
+        path: `/batch/scrape?page=${page}&limit=${limit}`,
+        name: `page ${page}`,
+        mostBytes: MAX_PAGE_BYTES,
+        kind: 'a list of jobs',
+        parse: parseListBody,
+      },
+      signal,
+    )
+
+  const getBatch = ({ uuid, signal }: BatchRequest) =>
+    get(
+      {
+        path: `/batch/scrape/${uuid}`,
+        name: `batch ${uuid}`,
+        mostBytes: MAX_BATCH_BYTES,
+        kind: 'a list of items',
+        parse: (text) => parseBatchBody(text, uuid),
+      },
+      signal,
+    )
 
   async function close(): Promise<void> {
     // undici's close() would wait for answers, and a proxy that hangs never gives one.
@@ -147,7 +195,7 @@ export function openConnection(options: ConnectionOptions): Connection {
     closing.abort()
   }
 
-  return { getList, close }
+  return { getList, getBatch, close }
 }
 
 /**
@@ -227,15 +275,16 @@ class BodyError extends Error {}
 /**
  * Reads a body as text, without a byte order mark: unpacks it by its `Content-Encoding`, also where none was requested.
  *
- * @throws {BodyError} for a body of more than `MAX_BODY_BYTES`, packed or unpacked, for one that cannot be unpacked, and for
- *   one that the decoder refuses
+ * @param mostBytes limit for its size, packed and unpacked.
+ * @throws {BodyError} for a larger body, for one that cannot be unpacked, and for one that the decoder refuses
  */
 async function readText(
   body: AsyncIterable<Uint8Array>,
   header: HeaderReader,
   decoder: { decode(bytes: Uint8Array): string },
+  mostBytes: number,
 ): Promise<string> {
-  const bytes = await unpack(await readBytes(body), header('content-encoding') ?? '')
+  const bytes = await unpack(await readBytes(body, mostBytes), header('content-encoding') ?? '', mostBytes)
   try {
     return decoder.decode(bytes)
   } catch {
@@ -243,19 +292,19 @@ async function readText(
   }
 }
 
-async function readBytes(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+async function readBytes(body: AsyncIterable<Uint8Array>, mostBytes: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = []
   let bytes = 0
   for await (const part of body) {
     bytes += part.length
-    if (bytes > MAX_BODY_BYTES) throw tooLarge()
+    if (bytes > mostBytes) throw tooLarge(mostBytes)
     parts.push(part)
   }
   return Buffer.concat(parts)
 }
 
 /** Undoes the encodings, the last one first. */
-async function unpack(body: Uint8Array, encodings: string): Promise<Uint8Array> {
+async function unpack(body: Uint8Array, encodings: string, mostBytes: number): Promise<Uint8Array> {
   const names = encodings
     .toLowerCase()
     .split(',')
@@ -266,15 +315,15 @@ async function unpack(body: Uint8Array, encodings: string): Promise<Uint8Array> 
     const decompress = Object.hasOwn(DECOMPRESS, name) ? DECOMPRESS[name] : undefined
     // The name is not quoted: it may hold anything.
     if (decompress === undefined || names.length > MAX_ENCODINGS) throw new BodyError('has an unknown Content-Encoding')
-    unpacked = await decompress(unpacked, { maxOutputLength: MAX_BODY_BYTES }).catch((error: unknown) => {
-      throw errorCodeOf(error) === 'ERR_BUFFER_TOO_LARGE' ? tooLarge() : new BodyError('cannot be unpacked')
+    unpacked = await decompress(unpacked, { maxOutputLength: mostBytes }).catch((error: unknown) => {
+      throw errorCodeOf(error) === 'ERR_BUFFER_TOO_LARGE' ? tooLarge(mostBytes) : new BodyError('cannot be unpacked')
     })
   }
   return unpacked
 }
 
-function tooLarge(): BodyError {
-  return new BodyError(`is larger than ${MAX_BODY_BYTES} bytes`)
+function tooLarge(mostBytes: number): BodyError {
+  return new BodyError(`is larger than ${mostBytes} bytes`)
 }
 
 /** Whether the bytes begin with the two of RFC 1950: method 8, and a multiple of 31. */

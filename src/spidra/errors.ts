@@ -153,7 +153,8 @@ function readJson(body: string): unknown {
 /** Where a request went that failed without an answer. */
 export interface Destination {
   readonly apiUrl: string
-  readonly page: number
+  /** What was requested: `page 3`. */
+  readonly name: string
   readonly requestTimeoutMs: number
   readonly isProxied: boolean
   /** Whether the socket was bound to SOURCE_ADDRESS. */
@@ -168,7 +169,7 @@ export interface Destination {
 export function toNetworkError(error: unknown, timedOut: boolean, to: Destination): SpidraError {
   const { origin } = new URL(to.apiUrl)
   if (timedOut) {
-    const message = `No answer from ${origin} for page ${to.page} within ${to.requestTimeoutMs} ms (REQUEST_TIMEOUT_MS)`
+    const message = `No answer from ${origin} for ${to.name} within ${to.requestTimeoutMs} ms (REQUEST_TIMEOUT_MS)`
     return new SpidraError(message, { code: 'timeout', status: null, cause: error })
   }
   const code = errorCodeOf(error)
@@ -184,7 +185,7 @@ export function toNetworkError(error: unknown, timedOut: boolean, to: Destinatio
     ...(to.isBound ? ['SOURCE_ADDRESS'] : []),
   ]
   const check = `Check ${new Intl.ListFormat('en-GB').format(['the network', ...variables])}`
-  return new SpidraError(`No answer from ${origin} for page ${to.page}${reason}. ${check}`, {
+  return new SpidraError(`No answer from ${origin} for ${to.name}${reason}. ${check}`, {
     code: 'network',
     status: null,
     // undici attaches the bytes that it could not parse, and these may hold anything.

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { parseJson, toJson } from './json.js'
 
@@ -170,4 +171,128 @@ function extraFields(item: unknown): string | null {
 /** Formats the issues in one line: `createdAt: Invalid ISO datetime; failedCount: Too small`. */
 function describeIssues(error: z.ZodError): string {
   return error.issues.map((issue) => [issue.path.join('.'), issue.message].filter(Boolean).join(': ')).join('; ')
+}
+
+/** The result of one URL: JSON text, or text that is no JSON. */
+export interface ItemResult {
+  readonly kind: 'json' | 'text'
+  readonly text: string
+}
+
+/** One URL of a batch. A field that the API sent with another type than documented is null here and stands in `extra`. */
+export interface Item {
+  /** Lower case. The item's own; for an item without one, computed from the batch and the position. */
+  readonly uuid: string
+  /** From 0, in the order of the answer. */
+  readonly position: number
+  readonly url: string | null
+  /** `unknown` if the API sent none. */
+  readonly status: string
+  readonly error: string | null
+  /** Decimal digits. */
+  readonly creditsUsed: string | null
+  readonly jobId: string | null
+  readonly startedAt: string | null
+  readonly finishedAt: string | null
+  readonly screenshotUrl: string | null
+  /** JSON text of what the other fields do not hold; null when there is nothing. */
+  readonly extra: string | null
+  /** Null: the API sent none, or null. */
+  readonly result: ItemResult | null
+}
+
+/** The body of the answer for one batch. */
+export interface BatchBody {
+  readonly status: string
+  readonly totalUrls: number | null
+  readonly completedCount: number | null
+  readonly failedCount: number | null
+  readonly items: readonly Item[]
+  /** Size of the body. */
+  readonly bytes: number
+}
+
+const looseCount = count.nullable().catch(null)
+
+const batchEnvelope = z.object({
+  status: text.min(1),
+  totalUrls: looseCount,
+  completedCount: looseCount,
+  failedCount: looseCount,
+  items: z.custom<readonly unknown[]>((items) => Array.isArray(items) && items.length <= MAX_ITEMS),
+})
+
+const itemGuid = z.guid()
+const itemStatus = text.min(1)
+const itemCredits = z.number().min(0).max(MAX_COUNT)
+
+const itemFieldNames: ReadonlySet<string> = new Set(
+  'uuid url status error creditsUsed jobId startedAt finishedAt screenshotUrl result'.split(' '),
+)
+
+/**
+ * Parses the answer for a batch. Nothing in an item fails it: what has another type than documented is kept in `extra`.
+ *
+ * @returns null when the text is not JSON, or has no list of items.
+ */
+export function parseBatchBody(body: string, batchUuid: string): BatchBody | null {
+  const parsed = batchEnvelope.safeParse(readJson(body))
+  if (!parsed.success) return null
+  const { items, ...counts } = parsed.data
+  const taken = new Set<string>()
+  const toUnique = (item: Item): Item => {
+    const unique = taken.has(item.uuid) ? { ...item, uuid: derivedUuid(batchUuid, item.position) } : item
+    taken.add(unique.uuid)
+    return unique
+  }
+  return {
+    ...counts,
+    items: items.map((item, position) => toUnique(toItem(item, batchUuid, position))),
+    bytes: Buffer.byteLength(body),
+  }
+}
+
+function toItem(item: unknown, batchUuid: string, position: number): Item {
+  const isObject = typeof item === 'object' && item !== null && !Array.isArray(item)
+  const given = new Map<string, unknown>(isObject ? Object.entries(item) : [])
+  const odd = [...given].filter(([name]) => !itemFieldNames.has(name))
+  function read<Value>(name: string, schema: z.ZodType<Value>): Value | null {
+    const value = given.get(name) ?? null
+    const field = schema.safeParse(value)
+    if (field.success) return field.data
+    if (value !== null) odd.push([name, value])
+    return null
+  }
+  const fields = {
+    uuid: read('uuid', itemGuid)?.toLowerCase() ?? derivedUuid(batchUuid, position),
+    position,
+    url: read('url', text),
+    status: read('status', itemStatus) ?? 'unknown',
+    error: read('error', text),
+    creditsUsed: read('creditsUsed', itemCredits)?.toString() ?? null,
+    jobId: read('jobId', text),
+    startedAt: read('startedAt', timestamp),
+    finishedAt: read('finishedAt', timestamp),
+    screenshotUrl: read('screenshotUrl', text),
+  }
+  const rest = isObject ? Object.fromEntries(odd) : { item }
+  const extra = Object.keys(rest).length === 0 ? null : toStorable(toJson(rest))
+  return { ...fields, extra, result: toResult(given.get('result')) }
+}
+
+function toResult(value: unknown): ItemResult | null {
+  if (value === undefined || value === null) return null
+  if (typeof value === 'string' && !value.includes('\0') && value.isWellFormed()) return { kind: 'text', text: value }
+  return { kind: 'json', text: toJson(value) }
+}
+
+/** Replaces the escapes of NUL and of lone surrogates in JSON text by that of U+FFFD, because jsonb refuses them. */
+function toStorable(json: string): string {
+  return json.replace(/\\\\|\\u(?:0000|d[89a-f][0-9a-f]{2})/gi, (found) => (found === '\\\\' ? found : '\\ufffd'))
+}
+
+/** A uuid (RFC 9562, version 8) for an item without a readable one. The same item of a batch always has the same. */
+function derivedUuid(batchUuid: string, position: number): string {
+  const hash = createHash('sha256').update(`${batchUuid}:${position}`).digest('hex')
+  return `${hash.slice(0, 8)}-${hash.slice(8, 12)}-8${hash.slice(13, 16)}-a${hash.slice(17, 20)}-${hash.slice(20, 32)}`
 }

@@ -39,6 +39,8 @@ export interface SyncOptions {
   readonly windowRest: () => WindowRest | null
   /** Whether a full pass should stop at the next slice, its position kept, so that another worker goes on from there. */
   readonly mustYield: () => boolean
+  /** Whether a merge notes ended jobs whose items are to be read. */
+  readonly notesDue: boolean
   readonly counters: Counters
   readonly signal: AbortSignal
   readonly log: Logger
@@ -72,14 +74,14 @@ export interface Pass extends Omit<SyncOptions, 'onPage' | 'client'>, PassStart 
  * @param doubts the run's; they outlast the pass.
  */
 export function createPass(options: SyncOptions, start: PassStart, doubts: Set<Doubt>): Pass {
-  const { db, client, run, counters, log, signal, sizes, onPage } = options
+  const { db, client, run, counters, log, signal, sizes, notesDue, onPage } = options
   const { state, newestStored, limit } = start
   // A user who accepts removals has checked the list: no second answer is needed to confirm them.
   const timing = options.acceptRemovals ? { ...options.timing, staleAnswerMs: 0 } : options.timing
   const save = (change: Partial<SyncState>) => saveSyncState(db, run, change)
   const list = createKnownList({ db, account: run.account, log, state, newestStored, doubts, save })
   const writer = createPassWriter({
-    ...{ db, run, counters, save, sizes, chunkWaitMs: timing.chunkWaitMs },
+    ...{ db, run, counters, save, sizes, notesDue, chunkWaitMs: timing.chunkWaitMs },
     onMerge(page) {
       for (const uuid of page.uuids) list.unreadOpenJobs.delete(uuid)
     },

@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events'
 import type { Logger } from 'pino'
 import type { ListSource } from '../config/accounts.js'
 import type { SyncSizes, Timing } from '../config/scale.js'
+import { beginResults } from '../db/batch-items.js'
 import type { Database } from '../db/client.js'
 import { STATEMENT_DEADLINE_MS } from '../db/connection.js'
 import { toDatabaseError } from '../db/connection-error.js'
@@ -18,6 +19,7 @@ import { assertOwnList } from './foreign-list.js'
 import { YieldError } from './interruptions.js'
 import type { Page } from './page.js'
 import type { WindowRest } from './pass.js'
+import { type ResultsOptions, readResults } from './read-results.js'
 import { modeOf } from './run-mode.js'
 import { type Counters, createCounters, type RunMode, type RunSummary, type RunTrigger } from './run-summary.js'
 import { type RunResult, runSync } from './run-sync.js'
@@ -47,6 +49,8 @@ export interface RecordedRunOptions {
   readonly longestSilenceMs?: number
   /** Default: never. */
   readonly mustYield?: () => boolean
+  /** Default null: the items of batches are neither noted nor read. */
+  readonly results?: ResultsOptions | null
   readonly signal: AbortSignal
   /** Applied to the message of an error before it is stored and returned. */
   readonly redact: Redact
@@ -128,9 +132,10 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
     mode = modeOf(mode, await openSyncState(db, run.account))
     if (mode !== options.mode) await saveRunMode(db, run, mode)
     log.info({ mode, trigger: options.trigger }, 'run started')
-    const { pagesPerRun, timing, sizes, onPage = () => {} } = options
+    const { pagesPerRun, timing, sizes, results = null, onPage = () => {} } = options
     await assertOwnList({ db, client, account: run.account, source: options.source, signal })
-    return runSync({
+    const isComparing = results !== null && (await beginResults(db, run, results.mode))
+    const result = await runSync({
       db,
       client,
       run,
@@ -142,11 +147,17 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
       mayGo: options.mayGo,
       windowRest: options.windowRest ?? (() => null),
       mustYield: options.mustYield ?? (() => false),
+      notesDue: results !== null,
       counters,
       signal,
       log,
       onPage,
     })
+    // The list comes first: nothing is read of batches before the table is known to hold the list.
+    if (results !== null && result.status === 'complete') {
+      await readResults({ ...results, db, client, run, isComparing, timing, signal, log })
+    }
+    return result
   }
 
   try {

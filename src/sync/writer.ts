@@ -35,6 +35,8 @@ export interface PassWriterOptions {
   readonly db: Database
   readonly run: RunKey
   readonly counters: Counters
+  /** Whether a merge notes ended jobs whose items are to be read. */
+  readonly notesDue: boolean
   readonly sizes: Pick<SyncSizes, 'chunkPages' | 'chunkBytes'>
   /** How long a page waits for its chunk to fill, in milliseconds. */
   readonly chunkWaitMs: number
@@ -175,12 +177,15 @@ interface PageMerger {
   rejectionsMet(): ReadonlyMap<string, number>
 }
 
-function createPageMerger({ db, run, counters, sizes, onRedated }: PassWriterOptions): PageMerger {
+function createPageMerger({ db, run, counters, sizes, notesDue, onRedated }: PassWriterOptions): PageMerger {
   /** Copies by identity and page. A page that is read again replaces its former copies. */
   const met = new Map<string, Map<number, number>>()
 
   async function merge(pages: readonly Page[]): Promise<void> {
-    const { refused, ...outcome } = await mergeJobs(db, run, oldestFirst(pages), sizes.chunkBytes)
+    const { refused, ...outcome } = await mergeJobs(db, run, oldestFirst(pages), {
+      mostLength: sizes.chunkBytes,
+      notesDue,
+    })
     counters.inserted += outcome.inserted
     counters.updated += outcome.updated
     counters.unchanged += outcome.unchanged

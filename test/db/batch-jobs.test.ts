@@ -277,7 +277,7 @@ async function readVersions({ sql }: TestDatabase) {
 
 /** WAL of one merge, as Postgres counts it for that statement alone. */
 async function measureWalBytes(db: Database, run: RunKey, rows: readonly JobRow[]): Promise<number> {
-  const statement = mergeStatement(JSON.stringify(rows), run.account, run.id)
+  const statement = mergeStatement(JSON.stringify(rows), run)
   const [row] = await db.$queryRaw<{ 'QUERY PLAN': [{ Plan: { 'WAL Bytes': number } }] }[]>(
     Prisma.sql`EXPLAIN (ANALYZE, WAL, FORMAT JSON) ${statement}`,
   )

@@ -4,7 +4,15 @@ import type { Account } from '../../src/config/accounts.js'
 import { reloadOnHangup } from '../../src/service/live-accounts.js'
 
 const account = (name: string, apiKey = 'spd_canary', pagesPerRun = 20): Account => ({
-  ...{ name, apiKey, keyOrigin: 'SPIDRA_API_KEY', pagesPerRun, apiUrl: 'https://api.example', schedule: null },
+  ...{
+    name,
+    apiKey,
+    keyOrigin: 'SPIDRA_API_KEY',
+    pagesPerRun,
+    results: null,
+    apiUrl: 'https://api.example',
+    schedule: null,
+  },
 })
 
 test('a reload logs which accounts were added and removed and how many changed, and no key', () => {

@@ -105,7 +105,12 @@ export function createMovingList({ name, size, ties, maxLimit, lag, cap }: Movin
       diesIn = nextDiesIn
       Object.assign(list, { mostMoves: 0 })
     },
-    client: { listPage, isWaiting: false, close: async () => {} },
+    client: {
+      listPage,
+      readBatch: () => Promise.reject(new Error('this list has no batches')),
+      isWaiting: false,
+      close: async () => {},
+    },
   }
 
   async function listPage({ page, limit: asked, signal, faultOf }: PageRequest): Promise<ListAnswer> {

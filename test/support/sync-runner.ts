@@ -29,6 +29,7 @@ export interface RunOptions
       | 'onPage'
       | 'databaseUrl'
       | 'longestSilenceMs'
+      | 'results'
     >
   > {
   /** Durations that differ from the defaults. */

@@ -158,6 +158,7 @@ async function runOnce(
       run,
       mode,
       acceptRemovals: false,
+      notesDue: false,
       pagesPerRun,
       timing: { ...TIMING, refreshMs, staleAnswerMs: scale.staleAnswerMs },
       sizes: scale.sizes,

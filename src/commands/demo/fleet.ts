@@ -92,7 +92,7 @@ export async function runDemoFleet(
 function toAccounts({ accounts, url }: Simulator): Account[] {
   return accounts.map(({ number, key }) => ({
     ...{ name: `account-${String(number).padStart(2, '0')}`, apiKey: key, apiUrl: url, keyOrigin: 'the demo' },
-    ...{ pagesPerRun: 20, schedule: '*/20 * * * * *' },
+    ...{ pagesPerRun: 20, results: null, schedule: '*/20 * * * * *' },
   }))
 }
 

@@ -42,7 +42,7 @@ export function skipApi(why: string): readonly Check[] {
 }
 
 /** Checks DNS and TLS, and that it is the API that answers. */
-function reach({ list, ageSeconds }: Received, { spidra, proxy }: ApiConfig, durationMs: number): Finding {
+function reach({ answer: list, ageSeconds }: Received, { spidra, proxy }: ApiConfig, durationMs: number): Finding {
   const { origin, protocol } = new URL(spidra.apiUrl)
   if (!(list instanceof SpidraError) && ageSeconds > 0) {
     return warn(
@@ -71,14 +71,14 @@ function reach({ list, ageSeconds }: Received, { spidra, proxy }: ApiConfig, dur
   return fail(`${list.message}.`)
 }
 
-function key({ list }: Received, apiKey: string | null): Finding {
+function key({ answer: list }: Received, apiKey: string | null): Finding {
   if (apiKey === null) return skip('There is no key: SPIDRA_API_KEY is not set, or cannot be used.')
   if (!(list instanceof SpidraError))
     return ok(`Accepted; the account lists ${formatNumber(list.pagination.total)} jobs.`)
   return isAboutKey(list) ? fail(`${list.message}.`) : skip('Not checked: see api and rate limit.')
 }
 
-function budget({ list, rateLimit }: Received, configured: ApiConfig['rateLimit']): Finding {
+function budget({ answer: list, rateLimit }: Received, configured: ApiConfig['rateLimit']): Finding {
   const { requests, windowSeconds, reserve } = configured
   if (rateLimit === null) {
     if (list instanceof SpidraError && list.code === 'rate_limited') return warn(`${list.message}.`, WAIT)

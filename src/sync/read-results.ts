@@ -1,0 +1,144 @@
+import type { Logger } from 'pino'
+import type { Timing } from '../config/scale.js'
+import {
+  type BatchReading,
+  type DueBatch,
+  type ItemRow,
+  noteStored,
+  putOff,
+  type ResultsMode,
+  readDue,
+  storeReading,
+} from '../db/batch-items.js'
+import type { Database } from '../db/client.js'
+import type { RunKey } from '../db/sync-runs.js'
+import type { SpidraClient } from '../spidra/client.js'
+import { SpidraError, type SpidraErrorCode } from '../spidra/errors.js'
+import type { BatchBody } from '../spidra/wire.js'
+
+/** What a run does about the results of batches. */
+export interface ResultsOptions {
+  readonly mode: ResultsMode
+  /** Requests of one run for them. */
+  readonly perRun: number
+  /** Whether a request for them may go now: without waiting, and with enough of the window left for the list. */
+  readonly mayRead: () => boolean
+}
+
+export interface ReadResultsOptions extends ResultsOptions {
+  readonly db: Database
+  readonly client: Pick<SpidraClient, 'readBatch'>
+  readonly run: RunKey
+  /** Whether stored jobs remain to be compared with what was read of them. */
+  readonly isComparing: boolean
+  readonly timing: Pick<Timing, 'refreshMs' | 'resultsPauseMs' | 'longestResultsPauseMs'>
+  readonly signal: AbortSignal
+  readonly log: Logger
+}
+
+/** Attempts after which a batch whose answers stay incomplete or unusable is no longer asked for. */
+const MAX_ATTEMPTS = 5
+
+/** Comparisons of stored jobs in one run, 5,000 jobs each. */
+const MAX_COMPARISONS = 20
+
+/** Failed requests in a row after which the API is left alone until the next run. */
+const MAX_FAILURES = 3
+
+/** Errors that the next batch would meet too. */
+const ENDS_READING: ReadonlySet<SpidraErrorCode> = new Set([
+  'unauthorized',
+  'forbidden',
+  'payment_required',
+  'rate_limited',
+])
+
+/** Errors that are the answer's own, and may stay however often it is asked for. */
+const MAY_STAY: ReadonlySet<SpidraErrorCode> = new Set(['bad_payload', 'rejected'])
+
+/** What a run read of batches. */
+export interface ResultsRead {
+  batches: number
+  items: number
+  results: number
+  failures: number
+}
+
+/**
+ * Reads the items of ended jobs that have changed since their items were last read, the newest first. The list comes first, so
+ * this is called after the verdict, and ends when `mayRead` says no, after half of the time between two runs, or after
+ * `perRun` requests. What is stored is no longer due, so a worker that dies reads nothing twice.
+ *
+ * @throws RunClosedError when another worker took over; the signal's reason; what Prisma throws. An error of the API is logged,
+ *   and the batch stays due.
+ */
+export async function readResults(options: ReadResultsOptions): Promise<ResultsRead> {
+  const { db, run, mode, mayRead, timing, signal, log } = options
+  const read: ResultsRead = { batches: 0, items: 0, results: 0, failures: 0 }
+  if (!mayRead()) return read
+  const endsAt = performance.now() + timing.refreshMs / 2
+  let failuresInRow = 0
+  for (const due of await findDue(options)) {
+    signal.throwIfAborted()
+    if (failuresInRow >= MAX_FAILURES || !mayRead() || performance.now() > endsAt) break
+    try {
+      const body = await options.client.readBatch({ uuid: due.uuid, signal })
+      const reading = toReading(body, mode)
+      const isLast = reading.outcome !== 'incomplete' || due.attempts + 1 >= MAX_ATTEMPTS
+      const counts = await storeReading(db, run, due, reading, { mode, pauseMs: isLast ? null : pauseMs(due, timing) })
+      read.batches += 1
+      read.items += counts.written
+      read.results += counts.results
+      failuresInRow = 0
+    } catch (error) {
+      if (!(error instanceof SpidraError)) throw error
+      read.failures += 1
+      failuresInRow += 1
+      log.warn({ err: error, batch: due.uuid }, 'items of a batch could not be read')
+      if (ENDS_READING.has(error.code)) break
+      if (MAY_STAY.has(error.code) && due.attempts + 1 >= MAX_ATTEMPTS) {
+        const unreadable: BatchReading = { outcome: 'unreadable', reason: error.message, items: [], bytes: 0 }
+        await storeReading(db, run, due, unreadable, { mode, pauseMs: null })
+      } else await putOff(db, due.uuid, pauseMs(due, timing))
+    }
+  }
+  if (read.batches + read.failures > 0) log.info(read, 'items of batches read')
+  return read
+}
+
+/** Finds the batches for this run. Stored jobs are compared only as long as too few are due. */
+async function findDue({ db, run, mode, perRun, isComparing }: ReadResultsOptions): Promise<readonly DueBatch[]> {
+  let due = await readDue(db, run.account, perRun)
+  let isLast = !isComparing
+  for (let rounds = 0; !isLast && due.length < perRun && rounds < MAX_COMPARISONS; rounds += 1) {
+    const compared = await noteStored(db, run, mode)
+    isLast = compared.isLast
+    if (compared.noted > 0) due = await readDue(db, run.account, perRun)
+  }
+  return due
+}
+
+function pauseMs({ attempts }: DueBatch, timing: ReadResultsOptions['timing']): number {
+  return Math.min(timing.resultsPauseMs * 2 ** attempts, timing.longestResultsPauseMs)
+}
+
+/** Decides how complete an answer is. It must have as many items as it counts, in all and by outcome. */
+function toReading(body: BatchBody | null, mode: ResultsMode): BatchReading {
+  if (body === null) return { outcome: 'gone', reason: 'the API does not know the batch (404)', items: [], bytes: 0 }
+  const items: readonly ItemRow[] = mode === 'full' ? body.items : body.items.map((item) => ({ ...item, result: null }))
+  const countOf = (status: string) => items.filter((item) => item.status === status).length
+  const differences = [
+    { what: 'items', counted: body.totalUrls, found: items.length },
+    { what: 'completed items', counted: body.completedCount, found: countOf('completed') },
+    { what: 'failed items', counted: body.failedCount, found: countOf('failed') },
+  ].filter(({ counted, found }) => counted !== found)
+  const reason = differences
+    .map(({ what, counted, found }) => `${found} ${what}, counted ${counted ?? 'none'}`)
+    .join('; ')
+  return {
+    outcome: reason === '' ? 'complete' : 'incomplete',
+    reason: reason === '' ? null : reason,
+    items,
+    bytes: body.bytes,
+  }
+}

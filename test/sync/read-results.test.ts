@@ -1,0 +1,420 @@
+import { beforeAll, describe, expect, test } from 'vitest'
+import type { BatchItem } from '../../src/simulator/items.js'
+import { type Simulator, startSimulator } from '../../src/simulator/server.js'
+import type { ResultsOptions } from '../../src/sync/read-results.js'
+import { runAgainst } from '../support/sync-runner.js'
+import { createTestDatabase, type TestDatabase } from '../support/test-database.js'
+
+const ITEMS: ResultsOptions = { mode: 'items', perRun: 1_000, mayRead: () => true }
+const FULL: ResultsOptions = { ...ITEMS, mode: 'full' }
+const MANUAL = { rateLimit: 'off', arrivalsPerMinute: 0 } as const
+
+const batchRequests = (api: Simulator) => api.requests.filter(({ batch }) => batch !== null).length
+
+interface StoredItem {
+  readonly batch: string
+  readonly uuid: string
+  readonly position: number
+  readonly url: string | null
+  readonly host: string | null
+  readonly status: string
+  readonly error: string | null
+  readonly credits: number | null
+  readonly extra: unknown
+  readonly result: unknown
+  readonly text: string | null
+}
+
+const storedItems = ({ sql }: TestDatabase) =>
+  sql<StoredItem>(
+    `SELECT i.batch_uuid::text AS batch, i.uuid::text AS uuid, position, url, host, status, error, credits_used::float8 AS credits,
+       extra, r.result, r.result_text AS text
+     FROM spidra.batch_items i LEFT JOIN spidra.batch_results r ON r.item_uuid = i.uuid
+     WHERE i.removed_at IS NULL ORDER BY batch_uuid, position`,
+  )
+
+const readings = ({ sql }: TestDatabase) =>
+  sql<{ uuid: string; outcome: string; reason: string | null; items: number }>(
+    'SELECT uuid::text AS uuid, outcome, reason, items FROM spidra.batch_reads ORDER BY uuid',
+  )
+
+async function dueCount({ sql }: TestDatabase): Promise<number> {
+  const [row] = await sql<{ due: number }>('SELECT count(*)::integer AS due FROM spidra.results_due')
+  return row?.due ?? -1
+}
+
+/** The items that the simulator shows now, by uuid. */
+function listedItems(api: Simulator): Map<string, BatchItem> {
+  const answers = [...api.account.allUuids()].map((uuid) => JSON.parse(api.account.batchText(uuid) ?? '{"items":[]}'))
+  return new Map(answers.flatMap(({ items }: { items: BatchItem[] }) => items.map((item) => [item.uuid, item])))
+}
+
+async function expectAllStored(api: Simulator, database: TestDatabase, isFull: boolean): Promise<void> {
+  const listed = listedItems(api)
+  const stored = await storedItems(database)
+  expect(stored.length).toBe(listed.size)
+  for (const item of stored) {
+    const { url, status, error, creditsUsed, result } = listed.get(item.uuid) ?? {}
+    expect(item).toMatchObject({ url, status, error, credits: creditsUsed })
+    const kept = item.result ?? item.text
+    expect(kept).toEqual(isFull ? result : null)
+  }
+}
+
+test('a run stores the items of every ended job, and the next one asks for none', async () => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ jobs: 60, ...MANUAL })
+
+  expect((await runAgainst(api, database, { results: ITEMS })).summary.status).toBe('complete')
+  await expectAllStored(api, database, false)
+  expect(batchRequests(api)).toBe(60)
+  expect([await dueCount(database), new Set((await readings(database)).map(({ outcome }) => outcome))]).toEqual([
+    0,
+    new Set(['complete']),
+  ])
+  expect((await runAgainst(api, database, { results: ITEMS })).summary.status).toBe('complete')
+  expect(batchRequests(api)).toBe(60)
+})
+
+test('with full, results are stored too: objects and lists as jsonb, Markdown as text', async () => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ jobs: 40, ...MANUAL })
+
+  await runAgainst(api, database, { results: FULL })
+  await expectAllStored(api, database, true)
+  const kinds = (await storedItems(database)).map(({ result, text }) => [typeof result, typeof text].join())
+  expect(new Set(kinds).size).toBeGreaterThan(1)
+})
+
+test('without it no item is requested, and nothing is noted', async () => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ jobs: 10, ...MANUAL })
+
+  await runAgainst(api, database)
+  expect([batchRequests(api), await dueCount(database)]).toEqual([0, 0])
+})
+
+test('switched on later, all stored jobs are read; from items to full, all are read again; off and on, what changed meanwhile', async () => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ jobs: 30, ...MANUAL })
+  await runAgainst(api, database)
+
+  await runAgainst(api, database, { results: ITEMS })
+  expect(batchRequests(api)).toBe(30)
+  await runAgainst(api, database, { results: FULL })
+  expect(batchRequests(api)).toBe(60)
+  await expectAllStored(api, database, true)
+
+  const [uuid = ''] = [...api.account.allUuids()].filter((one) => api.account.job(one)?.status === 'completed')
+  api.account.updateJob(uuid, { failedCount: 1 })
+  await runAgainst(api, database, { mode: 'full' })
+  expect([batchRequests(api), await dueCount(database)]).toEqual([60, 0])
+  await runAgainst(api, database, { results: FULL })
+  expect(batchRequests(api)).toBe(61)
+  await expectAllStored(api, database, true)
+})
+
+test('the newest are read first, at most so many a run, and nothing is read twice after a death', async () => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ jobs: 50, ...MANUAL })
+  const newest = [...api.account.allUuids()]
+  let reads = 0
+  const dying = {
+    ...ITEMS,
+    perRun: 20,
+    mayRead: () => {
+      reads += 1
+      if (reads > 8) throw new Error('the process died')
+      return true
+    },
+  }
+
+  await runAgainst(api, database, { results: dying })
+  expect((await readings(database)).map(({ uuid }) => uuid).sort()).toEqual(newest.slice(0, 7).sort())
+  await runAgainst(api, database, { results: { ...ITEMS, perRun: 20 } })
+  await runAgainst(api, database, { results: { ...ITEMS, perRun: 20 } })
+  await runAgainst(api, database, { results: { ...ITEMS, perRun: 20 } })
+  expect([batchRequests(api), await dueCount(database)]).toEqual([50, 0])
+  await expectAllStored(api, database, false)
+})
+
+test('a run that is not complete reads no items', async () => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ jobs: 30, ...MANUAL })
+  api.faults.next('wrongTotal', { times: 50, page: 1 })
+
+  const { summary } = await runAgainst(api, database, { results: ITEMS, mode: 'full' })
+  expect([summary.status, batchRequests(api)]).toEqual(['partial', 0])
+})
+
+test('a job that is retried is read again once it has ended, and only its changed items are written', async () => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ jobs: 5, ...MANUAL })
+  const { uuid } = api.account.addJob({ status: 'completed', totalUrls: 10, failedCount: 3 })
+  await runAgainst(api, database, { results: ITEMS })
+  const before = await database.sql<{ uuid: string; at: string }>(
+    'SELECT uuid::text AS uuid, updated_at::text AS at FROM spidra.batch_items',
+  )
+
+  api.account.updateJob(uuid, { status: 'running', completedCount: 7, failedCount: 0 })
+  await runAgainst(api, database, { results: ITEMS })
+  expect(batchRequests(api)).toBe(6)
+  api.account.updateJob(uuid, { status: 'completed', failedCount: 1 })
+  await runAgainst(api, database, { results: ITEMS })
+  expect(batchRequests(api)).toBe(7)
+  await expectAllStored(api, database, false)
+  const after = await database.sql<{ uuid: string; at: string }>(
+    'SELECT uuid::text AS uuid, updated_at::text AS at FROM spidra.batch_items',
+  )
+  const times = new Map(before.map((item) => [item.uuid, item.at]))
+  expect(after.filter((item) => times.get(item.uuid) !== item.at)).toHaveLength(2)
+})
+
+describe('an answer that is odd', () => {
+  let database: TestDatabase
+  let api: Simulator
+  const uuidOf = new Map<string, string>()
+  /** Each batch, and the fields of its answer. */
+  const ODD: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+    fewItems: { items: [] },
+    counts: { completedCount: 1 },
+    noCounts: { totalUrls: 'two', completedCount: undefined },
+    shapes: {
+      totalUrls: 9,
+      completedCount: 6,
+      failedCount: 0,
+      items: [
+        {
+          uuid: '7F000000-0000-4000-8000-000000000001',
+          url: 'HTTPS://User@Shop.Example.COM:8443/x?y#z',
+          status: 'completed',
+          result: { a: 1 },
+          creditsUsed: 1.25,
+          note: 'new',
+        },
+        { uuid: null, url: 5, status: 'completed', result: [1, 2], creditsUsed: 'three' },
+        { url: 'no url', status: 'completed', result: 17 },
+        { uuid: '7f000000-0000-4000-8000-000000000004', status: 'completed', result: 'a \u0000 and \ud800' },
+        { uuid: '7f000000-0000-4000-8000-000000000005', status: 'completed', result: { text: 'a \u0000' } },
+        { uuid: '7f000000-0000-4000-8000-000000000001', status: 'completed', result: 'the uuid of another item' },
+        { uuid: '7f000000-0000-4000-8000-000000000007', status: 'sleeping', error: 'a \u0000', startedAt: 'yesterday' },
+        null,
+        'text',
+      ],
+    },
+  }
+
+  beforeAll(async () => {
+    database = await createTestDatabase()
+    api = await startSimulator({ ...MANUAL })
+    for (const [name, patch] of Object.entries(ODD)) {
+      const { uuid } = api.account.addJob({ status: 'completed', totalUrls: 2 })
+      uuidOf.set(name, uuid)
+      api.account.patchBatch(uuid, patch)
+    }
+    await runAgainst(api, database, { results: FULL })
+    return async () => {
+      await api.close()
+      await database[Symbol.asyncDispose]()
+    }
+  })
+
+  test('is stored, marked and asked for again when its numbers contradict it', async () => {
+    const outcomes = new Map((await readings(database)).map(({ uuid, ...reading }) => [uuid, reading]))
+    const of = (name: string) => outcomes.get(uuidOf.get(name) ?? '')
+    expect(of('fewItems')).toEqual({
+      outcome: 'incomplete',
+      reason: '0 items, counted 2; 0 completed items, counted 2',
+      items: 0,
+    })
+    expect(of('counts')).toEqual({ outcome: 'incomplete', reason: '2 completed items, counted 1', items: 2 })
+    expect(of('noCounts')?.reason).toBe('2 items, counted none; 2 completed items, counted none')
+    expect(of('shapes')).toEqual({ outcome: 'complete', reason: null, items: 9 })
+    expect(await dueCount(database)).toBe(3)
+  })
+
+  test('keeps every value, whatever its type', async () => {
+    const items = (await storedItems(database)).filter(({ batch }) => batch === uuidOf.get('shapes'))
+    expect(items.map(({ batch: _, uuid: __, ...item }) => item)).toEqual([
+      {
+        position: 0,
+        url: 'HTTPS://User@Shop.Example.COM:8443/x?y#z',
+        host: 'shop.example.com',
+        status: 'completed',
+        error: null,
+        credits: 1.25,
+        extra: { note: 'new' },
+        result: { a: 1 },
+        text: null,
+      },
+      {
+        position: 1,
+        url: null,
+        host: null,
+        status: 'completed',
+        error: null,
+        credits: null,
+        extra: { url: 5, creditsUsed: 'three' },
+        result: [1, 2],
+        text: null,
+      },
+      {
+        position: 2,
+        url: 'no url',
+        host: null,
+        status: 'completed',
+        error: null,
+        credits: null,
+        extra: null,
+        result: 17,
+        text: null,
+      },
+      {
+        position: 3,
+        url: null,
+        host: null,
+        status: 'completed',
+        error: null,
+        credits: null,
+        extra: null,
+        result: null,
+        text: '"a \\u0000 and \\ud800"',
+      },
+      {
+        position: 4,
+        url: null,
+        host: null,
+        status: 'completed',
+        error: null,
+        credits: null,
+        extra: null,
+        result: null,
+        text: '{"text":"a \\u0000"}',
+      },
+      {
+        position: 5,
+        url: null,
+        host: null,
+        status: 'completed',
+        error: null,
+        credits: null,
+        extra: null,
+        result: null,
+        text: 'the uuid of another item',
+      },
+      {
+        position: 6,
+        url: null,
+        host: null,
+        status: 'sleeping',
+        error: null,
+        credits: null,
+        extra: { error: 'a \ufffd', startedAt: 'yesterday' },
+        result: null,
+        text: null,
+      },
+      {
+        position: 7,
+        url: null,
+        host: null,
+        status: 'unknown',
+        error: null,
+        credits: null,
+        extra: { item: null },
+        result: null,
+        text: null,
+      },
+      {
+        position: 8,
+        url: null,
+        host: null,
+        status: 'unknown',
+        error: null,
+        credits: null,
+        extra: { item: 'text' },
+        result: null,
+        text: null,
+      },
+    ])
+    expect(new Set(items.map(({ uuid }) => uuid)).size).toBe(9)
+  })
+
+  test('is given up after five attempts', async () => {
+    for (let attempt = 2; attempt <= 5; attempt += 1) {
+      await database.sql('UPDATE spidra.results_due SET not_before = now()')
+      await runAgainst(api, database, { results: FULL })
+    }
+    expect(await dueCount(database)).toBe(0)
+    expect(batchRequests(api)).toBe(4 + 4 * 3)
+    expect((await storedItems(database)).length).toBe(0 + 2 + 2 + 9)
+  })
+})
+
+test('items that an answer no longer has are marked, and those of an incomplete answer stay', async () => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ ...MANUAL })
+  const { uuid } = api.account.addJob({ status: 'completed', totalUrls: 4 })
+  await runAgainst(api, database, { results: ITEMS })
+
+  api.account.patchBatch(uuid, { items: [] })
+  api.account.updateJob(uuid, { failedCount: 1 })
+  await runAgainst(api, database, { results: ITEMS, mode: 'full' })
+  expect(await storedItems(database)).toHaveLength(4)
+  api.account.patchBatch(uuid, { totalUrls: 0, completedCount: 0, failedCount: 0 })
+  await database.sql('UPDATE spidra.results_due SET not_before = NULL')
+  await runAgainst(api, database, { results: ITEMS })
+  expect(await storedItems(database)).toHaveLength(0)
+})
+
+test('a batch that the API does not know is gone, a failing one is put off, and both do not fail the run', async () => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ jobs: 4, ...MANUAL })
+  const [, , , oldest = ''] = api.account.allUuids()
+  api.account.patchBatch(oldest, null)
+
+  api.faults.next('http500', { page: 'batch' })
+  api.faults.next('notJson', { page: 'batch' })
+  const { summary, warnings } = await runAgainst(api, database, { results: ITEMS })
+  expect(summary.status).toBe('complete')
+  expect(warnings).toEqual(['items of a batch could not be read', 'items of a batch could not be read'])
+  expect((await readings(database)).map(({ outcome }) => outcome).sort()).toEqual(['complete', 'gone'])
+  expect(await dueCount(database)).toBe(2)
+  const waits = await database.sql<{ seconds: number; attempts: number }>(
+    'SELECT extract(epoch FROM not_before - now())::integer AS seconds, attempts FROM spidra.results_due',
+  )
+  expect(waits.every(({ seconds, attempts }) => seconds > 280 && seconds <= 300 && attempts === 1)).toBe(true)
+})
+
+test.each([
+  ['http402', 1],
+  ['http429', 1],
+  ['http500', 3],
+] as const)('%s on the items ends the reading after %d requests', async (kind, requests) => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ jobs: 8, ...MANUAL })
+  api.faults.next(kind, { times: 8, page: 'batch' })
+
+  expect((await runAgainst(api, database, { results: ITEMS })).summary.status).toBe('complete')
+  expect(batchRequests(api)).toBe(requests)
+})
+
+test('a worker that lost the account stores nothing more', async () => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ jobs: 10, ...MANUAL })
+  let asked = 0
+  const results = {
+    ...ITEMS,
+    mayRead: () => {
+      asked += 1
+      return true
+    },
+  }
+  const run = runAgainst(api, database, { results, timing: { heartbeatMs: 60_000 } })
+  await expect.poll(() => asked, { timeout: 20_000, interval: 1 }).toBeGreaterThan(1)
+  await database.sql("UPDATE spidra.sync_runs SET status = 'aborted', finished_at = now()")
+  const { summary } = await run
+  const [{ late } = { late: -1 }] = await database.sql<{ late: number }>(
+    'SELECT count(*)::integer AS late FROM spidra.batch_reads WHERE read_at > (SELECT max(finished_at) FROM spidra.sync_runs)',
+  )
+  expect([summary.status, late]).toEqual(['aborted', 0])
+})
