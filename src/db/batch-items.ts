@@ -228,14 +228,15 @@ results AS (
   RETURNING s.item_uuid
 ),
 readings AS (
-  INSERT INTO spidra.batch_reads (uuid, account, status, completed_count, failed_count, finished_at, outcome, reason, has_results, items, bytes)
+  INSERT INTO spidra.batch_reads (uuid, account, status, completed_count, failed_count, finished_at, outcome, reason, has_results, items, credits, bytes)
   SELECT ${due.uuid}::uuid, ${run.account}, ${due.status}, ${due.completedCount}::integer, ${due.failedCount}::integer,
-    ${due.finishedAt}::timestamptz, ${outcome}, ${reason}, ${mode === 'full'}, ${items.length}::integer, ${bytes}::integer
+    ${due.finishedAt}::timestamptz, ${outcome}, ${reason}, ${mode === 'full'}, ${items.length}::integer,
+    (SELECT coalesce(sum(i.credits_used), 0) FROM incoming i), ${bytes}::integer
   FROM fence
   ON CONFLICT (uuid) DO UPDATE SET account = excluded.account, status = excluded.status,
     completed_count = excluded.completed_count, failed_count = excluded.failed_count, finished_at = excluded.finished_at,
     outcome = excluded.outcome, reason = excluded.reason, has_results = excluded.has_results, items = excluded.items,
-    bytes = excluded.bytes, read_at = now()
+    credits = excluded.credits, bytes = excluded.bytes, read_at = now()
 ),
 settled AS (
   DELETE FROM spidra.results_due d WHERE d.uuid = ${due.uuid}::uuid AND ${pauseMs === null} AND EXISTS (SELECT FROM fence)

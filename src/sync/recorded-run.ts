@@ -155,9 +155,16 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
     })
     // The list comes first: nothing is read of batches before the table is known to hold the list.
     if (results !== null && result.status === 'complete') {
-      await readResults({ ...results, db, client, run, isComparing, timing, signal, log })
+      await readResults({ ...results, db, client, run, isComparing, timing, signal, log }).catch(endReading)
     }
     return result
+  }
+
+  /** Keeps the verdict of the list whatever happens to items afterwards, unless another worker has taken the account. */
+  function endReading(error: unknown): void {
+    if (error instanceof RunClosedError) throw error
+    if (!signal.aborted)
+      log.warn({ err: toRunError(error, options.databaseUrl) }, 'items of batches could not be stored')
   }
 
   try {

@@ -51,7 +51,7 @@ describe('without a file', () => {
 
     const { accounts } = readAccounts({ config, file: readAccountsFile(env), env })
 
-    const rest = { apiUrl: 'https://api.spidra.io/api', pagesPerRun: 20, schedule: '*/5 * * * *' }
+    const rest = { apiUrl: 'https://api.spidra.io/api', pagesPerRun: 20, results: null, schedule: '*/5 * * * *' }
     const keyOrigin = 'SPIDRA_API_KEY'
     expect(accounts).toEqual([{ name: 'default', apiKey: 'spd_k', keyOrigin, ...rest }])
   })
@@ -61,17 +61,46 @@ describe('an entry', () => {
   test('has its own values, and those of the environment for the fields it leaves out', async () => {
     const list = [
       { name: 'berlin', apiKey: 'spd_berlin' },
-      ...[{ name: 'paris', apiKeyEnv: 'PARIS', apiUrl: 'https://x.test/api/', pagesPerRun: 7, schedule: '0 * * * *' }],
-      { name: 'rome', apiKey: 'spd_rome', schedule: 'off', pagesPerRun: '8' },
+      ...[
+        {
+          name: 'paris',
+          apiKeyEnv: 'PARIS',
+          apiUrl: 'https://x.test/api/',
+          pagesPerRun: 7,
+          results: 'full',
+          schedule: '0 * * * *',
+        },
+      ],
+      { name: 'rome', apiKey: 'spd_rome', schedule: 'off', pagesPerRun: '8', results: 'off' },
     ]
-    const env = { PARIS: 'spd_paris', SPIDRA_API_URL: 'https://y.test', PAGES_PER_RUN: '9', SYNC_SCHEDULE: '1 * * * *' }
+    const env = {
+      PARIS: 'spd_paris',
+      SPIDRA_API_URL: 'https://y.test',
+      PAGES_PER_RUN: '9',
+      SYNC_RESULTS: 'items',
+      SYNC_SCHEDULE: '1 * * * *',
+    }
 
     const { accounts, warnings } = await accountsOf(list, env)
 
     expect(accounts).toMatchObject([
-      { name: 'berlin', apiKey: 'spd_berlin', apiUrl: 'https://y.test', pagesPerRun: 9, schedule: '1 * * * *' },
-      { name: 'paris', apiKey: 'spd_paris', apiUrl: 'https://x.test/api', pagesPerRun: 7, schedule: '0 * * * *' },
-      { name: 'rome', apiKey: 'spd_rome', apiUrl: 'https://y.test', pagesPerRun: 8, schedule: null },
+      {
+        name: 'berlin',
+        apiKey: 'spd_berlin',
+        apiUrl: 'https://y.test',
+        pagesPerRun: 9,
+        results: 'items',
+        schedule: '1 * * * *',
+      },
+      {
+        name: 'paris',
+        apiKey: 'spd_paris',
+        apiUrl: 'https://x.test/api',
+        pagesPerRun: 7,
+        results: 'full',
+        schedule: '0 * * * *',
+      },
+      { name: 'rome', apiKey: 'spd_rome', apiUrl: 'https://y.test', pagesPerRun: 8, results: null, schedule: null },
     ])
     expect(accounts.map(({ keyOrigin }) => keyOrigin)).toEqual([
       'the key of account berlin (in SPIDRA_ACCOUNTS_FILE)',
@@ -98,6 +127,7 @@ describe('an entry', () => {
     [{ pagesPerRun: 0 }, 'pagesPerRun', /^must be a whole number from 1 to 1000000/],
     [{ pagesPerRun: 1.5 }, 'pagesPerRun', /^must be a whole number/],
     [{ pagesPerRun: true }, 'pagesPerRun', /^must be a number/],
+    [{ results: 'all' }, 'results', /^must be one of off, items, full/],
     [{ schedule: 'canary' }, 'schedule', /^must be a cron expression/],
     [{ schedule: '0 0 30 FEB *' }, 'schedule', /^must be/],
     [{ schedule: null }, 'schedule', /^must be a text/],
@@ -137,9 +167,9 @@ describe('the file', () => {
   test('reports the problems of all fields of all entries at once', async () => {
     const entry = (pagesPerRun: unknown) => ({
       ...{ name: '', apiKey: 'canary key', apiKeyEnv: 'CANARY', apiUrl: 'ftp://canary.test', pagesPerRun },
-      ...{ schedule: 'canary', shedule: 'canary' },
+      ...{ results: 'canary', schedule: 'canary', shedule: 'canary' },
     })
-    const fields = ['name', 'apiKey', 'apiKeyEnv', 'apiUrl', 'pagesPerRun', 'schedule']
+    const fields = ['name', 'apiKey', 'apiKeyEnv', 'apiUrl', 'pagesPerRun', 'results', 'schedule']
 
     const problems = await problemsOf(['0', 'canary', '1.5', 0, true].map(entry))
 

@@ -42,6 +42,8 @@ describe('defaults', () => {
       production: false,
       schedule: { sync: '*/5 * * * *', fullSync: '0 3 * * *', timezone: 'Etc/UTC', onStart: true },
       pagesPerRun: 20,
+      results: null,
+      resultsPerRun: 50,
       runsInParallel: 4,
       rateLimit: { requests: 300, windowSeconds: 900, reserve: 0.5 },
       historyDays: 400,

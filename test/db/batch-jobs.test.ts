@@ -301,3 +301,9 @@ function countStatements(db: Database) {
   })
   return { db: handle, statements: () => count }
 }
+
+test('names the table of due results only where it is asked to note them', async () => {
+  const run = { id: 1n, account: 'default' }
+  expect(mergeStatement('[]', run).sql).not.toContain('results_due')
+  expect(mergeStatement('[]', run, true).sql).toContain('results_due')
+})

@@ -1,6 +1,8 @@
 /** What a day of scaled time has shown. */
 export interface Day {
   requests: number
+  /** Of them for the items of batches. */
+  itemRequests: number
   windows: number
   /** Most requests of ours in one window, of all processes. */
   fullest: number
@@ -28,6 +30,7 @@ export function newDay(): Day {
   return {
     ...{
       requests: 0,
+      itemRequests: 0,
       windows: 0,
       fullest: 0,
       refused: 0,
@@ -47,6 +50,7 @@ export function count(tally: Map<string, number>, what: string): void {
 
 const COLUMNS: readonly (readonly [title: string, toText: (day: Day) => string])[] = [
   ['requests', ({ requests }) => String(requests)],
+  ['of them for items', ({ itemRequests }) => String(itemRequests)],
   ['windows', ({ windows }) => String(windows)],
   ['most in one', ({ fullest }) => String(fullest)],
   ['429', ({ refused }) => String(refused)],

@@ -118,10 +118,11 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
   }
 
   async function judgeRequests(): Promise<void> {
-    for (const { number, status, fault, windowEndsAt, at } of simulator.requests) {
+    for (const { number, batch, status, fault, windowEndsAt, at } of simulator.requests) {
       if (number <= lastRequest || windowEndsAt === null) continue
       lastRequest = number
       day.requests += 1
+      if (batch !== null) day.itemRequests += 1
       if (fault === 'http503') serviceBusy.push(at)
       if (status === 429 && fault === null) day.refused += 1
       if (windowEndsAt !== window.endsAt) await beginWindow(windowEndsAt)

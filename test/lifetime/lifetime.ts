@@ -24,6 +24,8 @@ export interface LifetimeOptions {
   readonly faults: number
   /** Others at the same address use up half of each window. */
   readonly others: boolean
+  /** `SYNC_RESULTS` of the service. */
+  readonly results: string
   /** Real minutes of a day: a divisor of 60, at least 5. */
   readonly dayMinutes: number
   /** Jobs a page: with fewer, an account has as many pages as a larger one. */
@@ -91,6 +93,7 @@ export async function runLifetime(options: LifetimeOptions): Promise<LifetimeRes
       ...{ ALERT_WEBHOOK_URL: webhook.url, HTTP_PORT: '0', LOG_FORMAT: 'json' },
       SYNC_SCHEDULE: intervalSeconds > 1 ? `*/${intervalSeconds} * * * * *` : '* * * * * *',
       FULL_SYNC_SCHEDULE: dayMinutes < 60 ? `30 */${dayMinutes} * * * *` : '30 0 * * * *',
+      SYNC_RESULTS: options.results,
       ...{ LIFETIME_SPEED: String(speed), LIFETIME_PAGE_LIMIT: String(options.pageLimit) },
     },
     (what) => {

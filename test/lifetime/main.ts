@@ -1,5 +1,5 @@
 // `npm run lifetime`: days of the service in minutes. See `npm run lifetime -- --help`.
-import { Command, InvalidArgumentError } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { tableHead } from './day.js'
 import { type LifetimeOptions, runLifetime } from './lifetime.js'
 
@@ -27,6 +27,7 @@ const command = new Command('npm run lifetime --')
   .option('--restarts', 'SIGTERM and kill -9 at random', false)
   .option('--faults <share>', 'share of the requests that fail', number(0, 1), 0)
   .option('--others', 'others use up half of each window', false)
+  .addOption(new Option('--results <mode>', 'what is kept of batches').choices(['off', 'items', 'full']).default('off'))
   .option('--days-in-minutes <minutes>', 'real minutes of a day: a divisor of 60', dayLength, 5)
   .option('--page-limit <jobs>', 'jobs a page: with 5, 20,000 jobs are as many pages as 200,000', number(1, 50), 50)
   .option('--tolerance-ms <ms>', 'what measuring may add to an age, in real milliseconds', number(0), 500)

@@ -39,7 +39,16 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   ],
   sync: ['cost', 'foreign-list', 'interruptions', 'page', 'recorded-run', 'run-summary', 'verify-sample'],
   db: [
-    ...['alerts', 'batch-jobs', 'batch-jobs-read', 'client', 'connection', 'connection-error', 'embedded/postgres'],
+    ...[
+      'alerts',
+      'batch-items',
+      'batch-jobs',
+      'batch-jobs-read',
+      'client',
+      'connection',
+      'connection-error',
+      'embedded/postgres',
+    ],
     ...[
       'generated/client',
       'housekeeping',

@@ -10,8 +10,11 @@ import { createReader } from '../support/reader.js'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js'
 
 const VIEWS = [
+  'batch_items',
   'batch_jobs',
   'daily_batch_jobs',
+  'daily_credits',
+  'failing_hosts',
   'open_batch_jobs',
   'status_changes',
   'stuck_batch_jobs',
@@ -150,7 +153,7 @@ test('refuses where our role owns the views but may not grant the schema: Postgr
   await expect(grantReader(database.url, reader.name)).rejects.toMatchObject({
     name: 'DatabaseError',
     code: 'permission',
-    message: expect.stringContaining('cannot grant batch_jobs, daily_batch_jobs'),
+    message: expect.stringContaining('batch_jobs, daily_batch_jobs'),
   })
 
   const rights = `SELECT has_table_privilege($1, 'spidra_reporting.batch_jobs', 'SELECT') AS granted`

@@ -74,6 +74,16 @@ test('a run stores the items of every ended job, and the next one asks for none'
   ])
   expect((await runAgainst(api, database, { results: ITEMS })).summary.status).toBe('complete')
   expect(batchRequests(api)).toBe(60)
+
+  const items = [...listedItems(api).values()]
+  const [cost] = await database.sql<{ urls: number; credits: number }>(
+    'SELECT sum(urls)::integer AS urls, sum(credits) AS credits FROM spidra_reporting.daily_credits',
+  )
+  expect(cost).toEqual({ urls: items.length, credits: items.reduce((sum, { creditsUsed }) => sum + creditsUsed, 0) })
+  const [failing] = await database.sql<{ urls: number }>(
+    "SELECT count(*)::integer AS urls FROM spidra_reporting.batch_items WHERE outcome = 'failed' AND host LIKE '%.example.%'",
+  )
+  expect(failing?.urls).toBe(items.filter(({ status }) => status === 'failed').length)
 })
 
 test('with full, results are stored too: objects and lists as jsonb, Markdown as text', async () => {
@@ -417,4 +427,29 @@ test('a worker that lost the account stores nothing more', async () => {
     'SELECT count(*)::integer AS late FROM spidra.batch_reads WHERE read_at > (SELECT max(finished_at) FROM spidra.sync_runs)',
   )
   expect([summary.status, late]).toEqual(['aborted', 0])
+})
+
+test('a stop while items are read leaves the run complete, and the rest to the next one', async () => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ jobs: 10, ...MANUAL })
+  const stop = new AbortController()
+  let asked = 0
+  const results = {
+    ...ITEMS,
+    mayRead: () => {
+      asked += 1
+      if (asked === 5) stop.abort(new Error('stopped'))
+      return true
+    },
+  }
+
+  const { summary } = await runAgainst(api, database, { results, signal: stop.signal })
+  expect([summary.status, batchRequests(api) < 5, await dueCount(database)]).toEqual([
+    'complete',
+    true,
+    10 - batchRequests(api),
+  ])
+  await runAgainst(api, database, { results: ITEMS })
+  expect(await dueCount(database)).toBe(0)
+  await expectAllStored(api, database, false)
 })

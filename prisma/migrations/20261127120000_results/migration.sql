@@ -26,6 +26,7 @@ CREATE TABLE spidra.batch_reads (
   reason          text,
   has_results     boolean NOT NULL,
   items           integer NOT NULL DEFAULT 0,
+  credits         numeric NOT NULL DEFAULT 0,
   bytes           integer NOT NULL DEFAULT 0,
   read_at         timestamptz(6) NOT NULL DEFAULT now()
 );
@@ -99,3 +100,103 @@ COMMENT ON COLUMN spidra.sync_state.results_mode IS 'SYNC_RESULTS of that run: i
 COMMENT ON COLUMN spidra.sync_state.results_noted_to IS
   'Stored jobs from the newest down to this created_at (and results_noted_uuid) have been compared with batch_reads. -infinity: all.';
 COMMENT ON COLUMN spidra.sync_state.results_noted_uuid IS 'See results_noted_to.';
+
+COMMENT ON COLUMN spidra.results_due.account IS 'Spidra account, by its name in the configuration.';
+COMMENT ON COLUMN spidra.batch_reads.uuid IS 'The job: spidra.batch_jobs.uuid.';
+COMMENT ON COLUMN spidra.batch_reads.account IS 'Spidra account, by its name in the configuration.';
+COMMENT ON COLUMN spidra.batch_reads.completed_count IS 'URLs of the job that had completed then.';
+COMMENT ON COLUMN spidra.batch_reads.failed_count IS 'URLs of the job that had failed then.';
+COMMENT ON COLUMN spidra.batch_reads.finished_at IS 'When the job had ended then.';
+COMMENT ON COLUMN spidra.batch_reads.items IS 'Items in the answer.';
+COMMENT ON COLUMN spidra.batch_reads.credits IS 'Credits that they cost together.';
+COMMENT ON COLUMN spidra.batch_reads.read_at IS 'When the items were read.';
+COMMENT ON COLUMN spidra.batch_items.account IS 'Spidra account, by its name in the configuration.';
+COMMENT ON COLUMN spidra.batch_items.url IS 'The URL that was scraped. Null: the API sent none.';
+COMMENT ON COLUMN spidra.batch_items.error IS 'Why the URL failed, in the words of the API. Null: it did not.';
+COMMENT ON COLUMN spidra.batch_items.job_id IS 'Id of the scrape. Null: it has not begun.';
+COMMENT ON COLUMN spidra.batch_items.started_at IS 'When the scrape began. Null: it has not.';
+COMMENT ON COLUMN spidra.batch_items.finished_at IS 'When the scrape ended. Null: it has not.';
+COMMENT ON COLUMN spidra.batch_items.first_seen_at IS 'When the item was first stored.';
+COMMENT ON COLUMN spidra.batch_items.updated_at IS 'When the stored item last changed.';
+COMMENT ON COLUMN spidra.batch_results.updated_at IS 'When the stored result last changed.';
+
+CREATE VIEW spidra_reporting.batch_items AS
+SELECT
+  i.uuid,
+  i.batch_uuid,
+  i.account,
+  i.position,
+  i.url,
+  i.host,
+  i.status,
+  CASE i.status WHEN 'completed' THEN 'succeeded' WHEN 'failed' THEN 'failed' WHEN 'cancelled' THEN 'cancelled' ELSE 'open' END AS outcome,
+  i.error,
+  i.credits_used::double precision AS credits_used,
+  i.started_at,
+  i.finished_at,
+  extract(epoch FROM i.finished_at - i.started_at)::double precision AS duration_seconds,
+  i.screenshot_url,
+  b.status AS batch_status,
+  b.output_format,
+  b.scraping_channel,
+  b.created_at AS batch_created_at,
+  b.finished_at AS batch_finished_at
+FROM spidra.batch_items i JOIN spidra.batch_jobs b ON b.uuid = i.batch_uuid
+WHERE i.removed_at IS NULL AND b.removed_at IS NULL;
+
+COMMENT ON VIEW spidra_reporting.batch_items IS 'One row for each URL of a listed batch job whose items have been read. Empty while SYNC_RESULTS is off.';
+COMMENT ON COLUMN spidra_reporting.batch_items.uuid IS 'Id of the item, given by Spidra.';
+COMMENT ON COLUMN spidra_reporting.batch_items.batch_uuid IS 'The batch job: batch_jobs.uuid.';
+COMMENT ON COLUMN spidra_reporting.batch_items.account IS 'Spidra account, by its name in the configuration of spidra-sync.';
+COMMENT ON COLUMN spidra_reporting.batch_items.position IS 'Place of the URL in the batch, from 0.';
+COMMENT ON COLUMN spidra_reporting.batch_items.url IS 'The URL that was scraped.';
+COMMENT ON COLUMN spidra_reporting.batch_items.host IS 'Host of the URL, in lower case.';
+COMMENT ON COLUMN spidra_reporting.batch_items.status IS 'Status by the API: pending, running, completed, failed or cancelled; later versions of the API may add others.';
+COMMENT ON COLUMN spidra_reporting.batch_items.outcome IS 'succeeded, failed, cancelled or open.';
+COMMENT ON COLUMN spidra_reporting.batch_items.error IS 'Why the URL failed, in the words of the API. Null: it did not.';
+COMMENT ON COLUMN spidra_reporting.batch_items.credits_used IS 'Credits that the URL cost.';
+COMMENT ON COLUMN spidra_reporting.batch_items.started_at IS 'When the scrape began.';
+COMMENT ON COLUMN spidra_reporting.batch_items.finished_at IS 'When the scrape ended. Null: it has not.';
+COMMENT ON COLUMN spidra_reporting.batch_items.duration_seconds IS 'Seconds from started_at to finished_at.';
+COMMENT ON COLUMN spidra_reporting.batch_items.screenshot_url IS 'Link to a screenshot. It is signed, and may expire.';
+COMMENT ON COLUMN spidra_reporting.batch_items.batch_status IS 'Status of the batch job.';
+COMMENT ON COLUMN spidra_reporting.batch_items.output_format IS 'Format of the results, such as json or markdown.';
+COMMENT ON COLUMN spidra_reporting.batch_items.scraping_channel IS 'Where the batch was submitted, such as api or playground.';
+COMMENT ON COLUMN spidra_reporting.batch_items.batch_created_at IS 'When the batch was submitted.';
+COMMENT ON COLUMN spidra_reporting.batch_items.batch_finished_at IS 'When the batch ended.';
+
+CREATE VIEW spidra_reporting.failing_hosts AS
+SELECT i.account, i.host, i.error, count(*) AS urls, max(i.finished_at) AS last_seen_at
+FROM spidra.batch_items i
+WHERE i.status = 'failed' AND i.removed_at IS NULL AND i.finished_at >= now() - interval '30 days'
+GROUP BY i.account, i.host, i.error;
+
+COMMENT ON VIEW spidra_reporting.failing_hosts IS 'One row for each host and error of the URLs that failed in the last 30 days. Empty while SYNC_RESULTS is off.';
+COMMENT ON COLUMN spidra_reporting.failing_hosts.account IS 'Spidra account, by its name in the configuration of spidra-sync.';
+COMMENT ON COLUMN spidra_reporting.failing_hosts.host IS 'Host of the URLs, in lower case.';
+COMMENT ON COLUMN spidra_reporting.failing_hosts.error IS 'Why they failed, in the words of the API.';
+COMMENT ON COLUMN spidra_reporting.failing_hosts.urls IS 'Number of URLs that failed.';
+COMMENT ON COLUMN spidra_reporting.failing_hosts.last_seen_at IS 'When the last of them failed.';
+
+-- From the sums of each reading: the items of 100,000 batches are five million rows.
+CREATE VIEW spidra_reporting.daily_credits AS
+SELECT
+  (b.created_at AT TIME ZONE 'UTC')::date AS day,
+  b.account,
+  b.scraping_channel,
+  b.output_format,
+  count(*) AS jobs,
+  sum(r.items) AS urls,
+  sum(r.credits)::double precision AS credits
+FROM spidra.batch_reads r JOIN spidra.batch_jobs b ON b.uuid = r.uuid
+WHERE b.removed_at IS NULL
+GROUP BY 1, 2, 3, 4;
+
+COMMENT ON VIEW spidra_reporting.daily_credits IS 'One row for each UTC day, account, channel and format: what the listed batch jobs created on that day cost, as far as their items have been read. Empty while SYNC_RESULTS is off.';
+COMMENT ON COLUMN spidra_reporting.daily_credits.day IS 'UTC day on which the jobs were created, as in daily_batch_jobs.';
+COMMENT ON COLUMN spidra_reporting.daily_credits.account IS 'Spidra account, by its name in the configuration of spidra-sync.';
+COMMENT ON COLUMN spidra_reporting.daily_credits.scraping_channel IS 'Where the batches were submitted, such as api or playground.';
+COMMENT ON COLUMN spidra_reporting.daily_credits.output_format IS 'Format of the results, such as json or markdown.';
+COMMENT ON COLUMN spidra_reporting.daily_credits.jobs IS 'Number of jobs whose items have been read.';
+COMMENT ON COLUMN spidra_reporting.daily_credits.urls IS 'Number of their URLs.';
+COMMENT ON COLUMN spidra_reporting.daily_credits.credits IS 'Credits that these cost.';
