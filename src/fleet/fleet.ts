@@ -154,7 +154,7 @@ async function startFleetHttp(
       },
     }),
     readiness: () => checkReadiness(db, { account: null, isArmed: true, intervalMs: null }),
-    status: () => readStatusDocument(db, names()),
+    status: () => readStatusDocument(db, names(), config.rateLimit),
     dashboard: {
       account: accounts()[0]?.name ?? account,
       accounts: names,

@@ -56,7 +56,7 @@ export async function startService(
     log,
     metrics: createScrape({ db, log, metrics, accounts: () => [account] }),
     readiness: () => checkReadiness(db, { account, isArmed, intervalMs, limits }),
-    status: () => readStatusDocument(db, [account]),
+    status: () => readStatusDocument(db, [account], config.rateLimit),
     dashboard: { account, accounts: () => [account], read: (filters) => readDashboard(db, filters) },
   })
   if (http !== null) log.info({ url: http.url }, 'http server listens')
