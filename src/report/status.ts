@@ -62,7 +62,7 @@ export interface StatusReport {
     readonly resetAt: string | null
   } | null
   readonly today: DayReport
-  /** Of a first load, or of a full pass over a table that was complete; null where none is unfinished. */
+  /** Of a first load, or of a full pass over a list that was read before; null where none is unfinished. */
   readonly progress: LoadProgress | null
   /** Firing alerts, oldest first. */
   readonly alerts: readonly AlertReport[]
