@@ -85,7 +85,7 @@ export function toLoadProgress(
   const listedJobs = runs.map((run) => run.latestTotal ?? run.listedTotal).find(isKnown) ?? state.passTotal
   const doneJobs = kind === 'first_load' ? storedJobs : passedJobs
   const wait = toWait(facts, running, now)
-  const doneInMs = listedJobs === null ? null : estimate(facts, { listedJobs, running, wait, now, rateLimit })
+  const doneInMs = listedJobs === null ? null : estimate(facts, { listedJobs, wait, now, rateLimit })
   return {
     asOf: now.toISOString(),
     kind,
@@ -135,13 +135,12 @@ function estimate(
   facts: LoadFacts,
   options: {
     readonly listedJobs: number
-    readonly running: RunFacts | null
     readonly wait: Wait | null
     readonly now: Date
     readonly rateLimit: Config['rateLimit']
   },
 ): number | null {
-  const { listedJobs, running, wait, now, rateLimit } = options
+  const { listedJobs, wait, now, rateLimit } = options
   const requestMs = facts.runs.map(toRequestMs).find(isKnown)
   if (requestMs === undefined || (wait?.for === 'next_run' && wait.until === null)) return null
   const waitMs = wait?.until == null ? 0 : wait.until.getTime() - now.getTime()
@@ -157,7 +156,7 @@ function estimate(
   }
   const startsAt = now.getTime() + waitMs
   const budget = toStartingBudget(reportedAt(facts.state, startsAt), rateLimit)
-  return waitMs + costOf(rest, running === null ? budget : withoutOwnShare(budget), latencyMs).durationMs
+  return waitMs + costOf(rest, withoutOwnShare(budget), latencyMs).durationMs
 }
 
 /** What the API reported, as of the instant; null: nothing, or of a window that will be over. */

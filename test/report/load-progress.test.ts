@@ -139,6 +139,16 @@ describe('a first load', () => {
     expect(toProgressText(progress)).toMatch(/^5,000 of 20,000 jobs \(25 %\), waiting for a worker, done about /)
   })
 
+  test('whose run yielded because its share was used up waits for the next window', () => {
+    const run = { ...RUN, status: 'aborted', errorCode: 'handed_on', finishedAt: at(0) }
+    const state = { ...STATE, rateRemaining: 150, rateResetAt: at(10) }
+
+    // 301 requests in windows of 150, of which two are sent again after each wait.
+    expect(progressOf({ runs: [run], state }).doneAt).toBe(
+      new Date(at(40).getTime() + 200 * (301 - 2 * 148 + 2)).toISOString(),
+    )
+  })
+
   test('counts the jobs that arrive meanwhile', () => {
     const progress = progressOf({ runs: [{ ...RUN, latestTotal: 25_000 }] })
 
