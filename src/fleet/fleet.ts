@@ -147,14 +147,14 @@ async function startFleetHttp(
     config: config.http,
     log,
     metrics: createScrape({
-      ...{ db, log, metrics, accounts: names },
+      ...{ db, log, metrics, accounts: names, rateLimit: config.rateLimit },
       async refresh() {
         const fleet = await readFleet(db)
         if (fleet !== null) metrics.showFleet(fleet)
       },
     }),
     readiness: () => checkReadiness(db, { account: null, isArmed: true, intervalMs: null }),
-    status: () => readStatusDocument(db, names()),
+    status: () => readStatusDocument(db, names(), config.rateLimit),
     dashboard: {
       account: accounts()[0]?.name ?? account,
       accounts: names,

@@ -15,7 +15,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   service: ['http', 'alerts', 'report', 'scheduler', 'sync', 'db', 'spidra', 'config', 'logging'],
   http: ['report', 'sync', 'spidra', 'config', 'logging'],
   alerts: ['db', 'config', 'logging'],
-  report: ['db', 'config', 'logging'],
+  report: ['sync', 'db', 'config', 'logging'],
   scheduler: ['sync', 'config', 'logging'],
   sync: ['db', 'spidra', 'config', 'logging'],
   db: ['config', 'logging'],
@@ -34,8 +34,8 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   http: ['metrics', 'server', 'shared-reads'],
   alerts: ['watch'],
   report: [
-    ...['dashboard-data', 'fleet', 'fleet-text', 'format', 'freshness', 'html', 'message-page', 'page', 'report-text'],
-    ...['status', 'status-text', 'stylesheet'],
+    ...['dashboard-data', 'fleet', 'fleet-text', 'format', 'freshness', 'html', 'load-progress'],
+    ...['message-page', 'page', 'report-text', 'status', 'status-text', 'stylesheet'],
   ],
   sync: ['cost', 'foreign-list', 'interruptions', 'page', 'recorded-run', 'run-summary', 'verify-sample'],
   db: [
