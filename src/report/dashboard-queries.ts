@@ -87,7 +87,7 @@ ORDER BY c.changed_at DESC, c.id DESC LIMIT 15`,
     title: 'Listed items that could not be stored as jobs',
     parameters: ['account'],
     sql: `SELECT uuid, reason, copies, first_rejected_at, last_rejected_at, count(*) OVER () AS items_in_all
-FROM spidra.rejected_jobs
+FROM spidra_reporting.rejected_items
 WHERE account = $1 AND resolved_at IS NULL
 ORDER BY last_rejected_at DESC, id DESC LIMIT 15`,
     row: z.object({
@@ -210,7 +210,7 @@ ORDER BY started_at DESC, id DESC LIMIT 288`,
     title: 'Requests left, as the API last reported',
     parameters: ['account'],
     sql: `SELECT rate_limit, rate_remaining, rate_reset_at
-FROM spidra.sync_state WHERE account = $1`,
+FROM spidra_reporting.request_budget WHERE account = $1`,
     row: z.object({ rate_limit: number, rate_remaining: number, rate_reset_at: instant }),
   }),
 } as const

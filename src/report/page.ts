@@ -164,7 +164,7 @@ function timelineChart({ runs }: DashboardData, charts: Charts): Markup {
 
 function sqlBlock({ sql }: DashboardData): Markup {
   return html`<section class="card sql" aria-labelledby="sql"><h2 id="sql">SQL behind the numbers</h2>
-<p class="note">The queries of this page, ready for psql. Readers may use the names that begin with spidra_reporting, only the owner the others.</p>
+<p class="note">The queries of this page, ready for psql. They run for every role that may read the views, such as one of "spidra-sync grant-reader".</p>
 ${sql.map(
   ({ name, title, text }) => html`<h3 id="sql-${name}">${title}</h3><pre tabindex="0"><code>${text}</code></pre>
 `,

@@ -13,8 +13,12 @@ const VIEWS = [
   'batch_jobs',
   'daily_batch_jobs',
   'open_batch_jobs',
+  'rejected_items',
+  'removed_batch_jobs',
+  'request_budget',
   'status_changes',
   'stuck_batch_jobs',
+  'sync_alerts',
   'sync_freshness',
   'sync_run_history',
 ]
