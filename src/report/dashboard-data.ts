@@ -23,6 +23,8 @@ export interface DashboardData {
   readonly channels: readonly string[]
   readonly freshness: Row<'freshness'>
   readonly budget: Row<'budget'> | null
+  /** Firing alerts, oldest first. */
+  readonly alerts: readonly Row<'alerts'>[]
   /** Oldest first, days without jobs included. */
   readonly days: readonly (Row<'days'> & { readonly day: string })[]
   readonly total: Row<'days'> | null
@@ -83,6 +85,7 @@ export async function readDashboard(
         channels: namesOf(await run(CHOICES.channels), filters.channel),
         freshness,
         budget,
+        alerts: await run(QUERIES.alerts),
         days: days.flatMap(({ day, ...rest }) => (day === null ? [] : [{ ...rest, day }])),
         total,
         durations: durations.filter(({ day }) => day !== null),

@@ -206,6 +206,15 @@ ORDER BY started_at DESC, id DESC LIMIT 288`,
     }),
   }),
   ...JOB_QUERIES,
+  alerts: query({
+    title: 'Firing alerts, oldest first',
+    parameters: ['account'],
+    sql: `SELECT kind, since, summary
+FROM spidra_reporting.sync_alerts
+WHERE account = $1 AND state = 'firing'
+ORDER BY since, kind`,
+    row: z.object({ kind: z.string(), since: z.date(), summary: z.string() }),
+  }),
   budget: query({
     title: 'Requests left, as the API last reported',
     parameters: ['account'],

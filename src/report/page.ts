@@ -43,9 +43,9 @@ function scope({ filters }: DashboardData): Markup {
 }
 
 function freshnessBlock(data: DashboardData): Markup {
-  const { tone, headline, details, progress } = toFreshness(data)
+  const { tone, headline, alerts, details, progress } = toFreshness({ ...data, account: data.filters.account })
   const bar = progress === null ? null : html`<progress max="1" value="${progress}">${toPercent(progress)}</progress>`
-  return html`<section class="freshness ${tone}" aria-label="Freshness"><h1><a href="#sql-freshness">${headline}</a></h1>${bar}${details.map((detail) => html`<p>${detail}</p>`)}</section>
+  return html`<section class="freshness ${tone}" aria-label="Freshness"><h1><a href="#sql-freshness">${headline}</a></h1>${bar}${alerts.map((alert) => html`<p class="alert"><a href="#sql-alerts">${alert}</a></p>`)}${details.map((detail) => html`<p>${detail}</p>`)}</section>
 `
 }
 

@@ -9,7 +9,7 @@ const BAR_WIDTH = 16
 /** Formats the report for a terminal of 80 columns. */
 export function toReportText(data: DashboardData): string {
   const { filters, total, totalDuration } = data
-  const { headline, details } = toFreshness(data)
+  const { headline, alerts, details } = toFreshness({ ...data, account: filters.account })
   const summary = [
     `Account ${filters.account}, the last ${filters.days === 1 ? 'day' : `${filters.days} days`} (UTC):`,
     `  jobs ${toCount(total?.jobs ?? 0)}, of them open ${toCount(total?.open_jobs ?? 0)}, failed ${toCount(total?.failed_jobs ?? 0)}`,
@@ -17,7 +17,7 @@ export function toReportText(data: DashboardData): string {
     `  duration: median ${toDuration(totalDuration?.p50_seconds ?? null)}, 95th percentile ${toDuration(totalDuration?.p95_seconds ?? null)}`,
   ]
   const blocks = [
-    [`${headline}.`, ...details].flatMap(wrap),
+    [`${headline}.`, ...alerts, ...details].flatMap(wrap),
     summary.flatMap(wrap),
     daysTable(data),
     openTable(data),

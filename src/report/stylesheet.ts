@@ -36,6 +36,7 @@ button { cursor: pointer; margin-left: 0; }
 .freshness h1 a { color: inherit; text-decoration: none; }
 .freshness h1 a:hover { text-decoration: underline; }
 .freshness p { margin: 4px 0 0; font-size: 14px; overflow-wrap: anywhere; }
+.freshness .alert { font-weight: 600; } .freshness .alert a { color: inherit; text-decoration: none; } .freshness .alert a:hover { text-decoration: underline; }
 .freshness progress { width: 100%; margin-top: 8px; }
 .freshness.good { background: var(--good-ground); border-color: var(--succeeded); } .good h1 { color: var(--good-text); }
 .freshness.warning { background: var(--warning-ground); border-color: var(--partly); } .warning h1 { color: var(--warning-text); }

@@ -50,6 +50,18 @@ describe('the page', () => {
     expect(page.match(/(?:src|href|action)="(?!\/(?!\/)|#)[^"]*"/g)).toBeNull()
   })
 
+  test('shows a firing alert in its banner, which is amber then', async () => {
+    await database.sql(`INSERT INTO spidra.alerts (account, kind, state, since, summary, details)
+      VALUES ('default', 'stuck_jobs', 'firing', now(), '2 jobs are stuck <b>', '{}')`)
+    const page = await pageOf('/?days=8')
+    await database.sql("UPDATE spidra.alerts SET state = 'resolved'")
+
+    expect(page).toMatch(
+      /<section class="freshness warning".*Alert stuck_jobs since [^<]* UTC: 2 jobs are stuck &lt;b&gt;/,
+    )
+    expect(await pageOf('/?days=9')).toContain('<section class="freshness good"')
+  })
+
   test('shows hostile strings as text', async () => {
     const page = await pageOf('/')
 
@@ -112,7 +124,7 @@ describe('the page', () => {
     const page = await pageOf(`/?channel=${encodeURIComponent(HOSTILE)}`)
     const texts = [...page.matchAll(/<pre tabindex="0"><code>([^<]+)<\/code>/g)].map(([, text = '']) => decode(text))
 
-    expect(texts).toHaveLength(9)
+    expect(texts).toHaveLength(10)
     for (const text of texts) await expect(reader.query(text.replace('\ufffd', '\u202e')), text).resolves.toBeDefined()
   })
 })

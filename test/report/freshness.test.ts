@@ -22,27 +22,16 @@ const FRESH: DashboardData['freshness'] = {
 }
 const NEVER = { ...FRESH, complete_as_of: null, lag_seconds: null, every_job_reread_since: null }
 
-function words(change: Partial<DashboardData['freshness']>, budget: DashboardData['budget'] = null) {
-  const filters = { account: 'default', channel: null, days: 30 }
-  const nothing = {
-    isStored: true,
-    accounts: [],
-    channels: [],
-    days: [],
-    total: null,
-    durations: [],
-    totalDuration: null,
-    minutes: 1,
-  }
-  const lists = { runs: [], open: [], stuck: [], changes: [], rejections: [], sql: [] }
-  const { tone, headline, details, progress } = toFreshness({
-    ...nothing,
-    ...lists,
-    filters,
-    budget,
+function words(
+  change: Partial<DashboardData['freshness']>,
+  budget: DashboardData['budget'] = null,
+  firing: DashboardData['alerts'] = [],
+) {
+  const { tone, headline, alerts, details, progress } = toFreshness({
+    ...{ account: 'default', budget, alerts: firing },
     freshness: { ...FRESH, ...change },
   })
-  return { tone, headline, details: details.join(' '), progress }
+  return { tone, headline, ...(firing.length > 0 && { alerts }), details: details.join(' '), progress }
 }
 
 test('a fresh account is good, with the time of the verdict and of the next run', () => {
@@ -98,6 +87,25 @@ test('a failed run is bad even if the table is fresh, and says what to do', () =
       /^The last run ended failed \(unauthorized\)\. Spidra answered 401: it saw no key\. Check SPIDRA_API_KEY\. Every job/,
     ),
   })
+})
+
+test('a firing alert turns good into warning, leaves bad as it is, and is shown with its start', () => {
+  const alert = { kind: 'stuck_jobs', since: at('11:00:00'), summary: '15 jobs are stuck.' }
+
+  expect(words({}, null, [alert])).toMatchObject({
+    tone: 'warning',
+    headline: expect.stringMatching(/^Complete as of 12:03:11 UTC/),
+    alerts: ['Alert stuck_jobs since 11:00:00 UTC: 15 jobs are stuck.'],
+  })
+  expect(words({ status: 'failed' }, null, [alert]).tone).toBe('bad')
+})
+
+test('an error message that an alert contains is not repeated', () => {
+  const message = 'Spidra answered 401: check SPIDRA_API_KEY.'
+  const alert = { kind: 'key_refused', since: at('11:00:00'), summary: `The last run was refused: ${message}` }
+  const failed = { status: 'failed', reason: 'unauthorized', error_message: message }
+
+  expect(words(failed, null, [alert]).details).toMatch(/^The last run ended failed \(unauthorized\)\. Every job/)
 })
 
 test('the limit of freshness is three intervals, and at least 15 minutes', () => {
