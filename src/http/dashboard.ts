@@ -1,6 +1,6 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { Logger } from '../logging/logger.js'
-import type { DashboardData, Filters } from '../report/dashboard-data.js'
+import type { DashboardData, DashboardReads, Filters } from '../report/dashboard-data.js'
 import { html, type Markup } from '../report/html.js'
 import { type PageMessage, toMessagePage, toPageMessage } from '../report/message-page.js'
 import { STYLESHEET } from '../report/stylesheet.js'
@@ -8,11 +8,11 @@ import { createSharedReads, TooManyQuestionsError } from './shared-reads.js'
 
 export interface DashboardOptions {
   readonly log: Logger
-  /** The account that is shown unless the URL names another. */
+  /** The account that is shown if the URL names none and only one is configured. */
   readonly account: string
   /** Names of the accounts that are configured now. Others are shown only if the database has them. */
   readonly accounts: () => readonly string[]
-  readonly read: (filters: Filters) => Promise<DashboardData>
+  readonly reads: DashboardReads
 }
 
 /** Accounts that the page of an unknown account lists at most. */
@@ -25,37 +25,66 @@ const CONTENT_SOURCES = { 'style-src': "'self'", 'img-src': "'self'", 'form-acti
 
 const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="4" fill="#2a9d7f"/><path d="M4 11V8m4 3V5m4 6V7" stroke="#fff" stroke-width="2" stroke-linecap="round"/></svg>`
 
+/** What a page shows. Readers of the same view share its page. */
 interface View {
-  readonly filters: Filters
+  /** Null: all accounts. */
+  readonly filters: Filters | null
   readonly isRefreshing: boolean
 }
 
-/** Serves the dashboard at `/`, with its stylesheet and icon, and without any script. */
-export function addDashboard(app: FastifyInstance, { log, account, accounts, read }: DashboardOptions): void {
-  const drawShared = createSharedReads(async ({ filters, isRefreshing }: View) => {
+interface Answer {
+  readonly code: number
+  readonly page: string
+}
+
+/**
+ * Serves the page of all accounts at `/overview`, that of one account at `/?account=`, with stylesheet and icon. Without a
+ * name `/` is the page of all accounts if several are configured, else that of the account.
+ */
+export function addDashboard(app: FastifyInstance, { log, account, accounts, reads }: DashboardOptions): void {
+  const drawShared = createSharedReads(({ filters, isRefreshing }: View) =>
+    filters === null ? drawOverview(isRefreshing) : drawAccount(filters, isRefreshing),
+  )
+
+  async function drawOverview(isRefreshing: boolean): Promise<Answer> {
+    const [data, { toOverviewPage }] = await Promise.all([reads.overview(), import('../report/overview-page.js')])
+    const controls = html`<nav aria-label="Pages">${refreshLink('/overview', {}, isRefreshing)}</nav>`
+    return { code: 200, page: toOverviewPage(data, accounts(), { head: toHead(isRefreshing), controls }) }
+  }
+
+  async function drawAccount(filters: Filters, isRefreshing: boolean): Promise<Answer> {
     // Loading the chart library takes a third of a second and 45 MB, and most processes never need it. The first page
     // loads it while the database reads.
-    const [data, { toDashboardPage }] = await Promise.all([read(filters), import('../report/page.js')])
+    const [data, { toDashboardPage }] = await Promise.all([reads.account(filters), import('../report/page.js')])
     if (!data.isStored && !accounts().includes(filters.account)) return { code: 404, page: toUnknown(data, accounts()) }
-    const controls = toControls(data, { isRefreshing })
+    const controls = toControls(data, { isRefreshing, hasOthers: new Set([...accounts(), ...data.accounts]).size > 1 })
     return { code: 200, page: toDashboardPage(data, { head: toHead(isRefreshing), controls }) }
-  })
+  }
 
-  app.get<{ Querystring: Query }>('/', { config: { contentSources: CONTENT_SOURCES } }, async (request, reply) => {
-    const isRefreshing = request.query.refresh !== 'off'
+  async function answer(reply: FastifyReply, view: View): Promise<FastifyReply> {
     reply.type('text/html; charset=utf-8')
     try {
-      const { code, page } = await drawShared({ filters: filtersOf(request.query, account), isRefreshing })
+      const { code, page } = await drawShared(view)
       return reply.code(code).send(page)
     } catch (err) {
       const { code, title, text } = toErrorMessage(err)
       if (code === 500) log.error({ err }, 'dashboard could not be built')
       else log.warn({ err }, 'dashboard data could not be read')
-      const outlook = isRefreshing ? ' This page reloads by itself.' : ''
-      return reply.code(code).send(toMessagePage(toHead(isRefreshing), title, text + outlook))
+      const outlook = view.isRefreshing ? ' This page reloads by itself.' : ''
+      return reply.code(code).send(toMessagePage(toHead(view.isRefreshing), title, text + outlook))
     }
-  })
+  }
 
+  const config = { contentSources: CONTENT_SOURCES }
+
+  app.get<{ Querystring: Query }>('/', { config }, async ({ query }, reply) => {
+    const isAboutAll = textOf(query.account) === null && accounts().length > 1
+    const filters = isAboutAll ? null : filtersOf(query, account)
+    return answer(reply, { filters, isRefreshing: query.refresh !== 'off' })
+  })
+  app.get<{ Querystring: Query }>('/overview', { config }, async ({ query }, reply) =>
+    answer(reply, { filters: null, isRefreshing: query.refresh !== 'off' }),
+  )
   app.get('/dashboard.css', async (_request, reply) => reply.type('text/css; charset=utf-8').send(STYLESHEET))
   app.get('/favicon.svg', async (_request, reply) => reply.type('image/svg+xml').send(ICON))
 }
@@ -104,9 +133,11 @@ function textOf(value: Query[string]): string | null {
   return last === '' || last.includes('\0') ? null : last.toWellFormed()
 }
 
-/** The form of the filters, and the link that starts or stops the refresh. */
-function toControls(data: DashboardData, { isRefreshing }: { readonly isRefreshing: boolean }): Markup {
-  const { filters, accounts, channels } = data
+/** Links to other pages, the form of the filters, and the link that starts or stops the refresh. */
+function toControls(
+  { filters, accounts, channels }: DashboardData,
+  { isRefreshing, hasOthers }: { readonly isRefreshing: boolean; readonly hasOthers: boolean },
+): Markup {
   const periods = [...new Set([...PERIODS, filters.days])].sort((a, b) => a - b)
   const options = [
     select('account', 'Account', filters.account, accounts.map(toOption)),
@@ -118,15 +149,20 @@ function toControls(data: DashboardData, { isRefreshing }: { readonly isRefreshi
       periods.map((days) => [String(days), days === 1 ? 'today' : `${days} days`]),
     ),
   ]
-  const query = new URLSearchParams({
+  const query = {
     account: filters.account,
     ...(filters.channel === null ? {} : { channel: filters.channel }),
     days: String(filters.days),
-    ...(isRefreshing ? { refresh: 'off' } : {}),
-  })
+  }
   const kept = isRefreshing ? null : html`<input type="hidden" name="refresh" value="off">`
-  return html`<form method="get" action="/" aria-label="Filters">${options}${kept}<button>Show</button>
-<a class="refresh" href="/?${query.toString()}">${isRefreshing ? 'Stop refreshing' : 'Refresh by itself'}</a></form>`
+  return html`<nav aria-label="Pages">${hasOthers ? html`<a href="/overview">All accounts</a>` : null}</nav>
+<form method="get" action="/" aria-label="Filters">${options}${kept}<button>Show</button>
+${refreshLink('/', query, isRefreshing)}</form>`
+}
+
+function refreshLink(path: string, query: Readonly<Record<string, string>>, isRefreshing: boolean): Markup {
+  const parameters = new URLSearchParams({ ...query, ...(isRefreshing ? { refresh: 'off' } : {}) }).toString()
+  return html`<a class="refresh" href="${path}${parameters === '' ? '' : `?${parameters}`}">${isRefreshing ? 'Stop refreshing' : 'Refresh by itself'}</a>`
 }
 
 function select(name: string, label: string, chosen: string, options: readonly (readonly [string, string])[]): Markup {

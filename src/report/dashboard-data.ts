@@ -1,7 +1,9 @@
 import { escapeLiteral } from 'pg'
 import { z } from 'zod'
-import type { Database } from '../db/client.js'
-import { CHOICES, type Parameter, QUERIES, type Query } from './dashboard-queries.js'
+import { type Database, readDatabaseTime } from '../db/client.js'
+import { CHOICES, OVERVIEW, type Parameter, QUERIES, type Query } from './dashboard-queries.js'
+import { type FleetReport, readFleet } from './fleet.js'
+import type { ShownQuery } from './page-parts.js'
 
 /** The jobs that the dashboard shows. */
 export interface Filters {
@@ -22,6 +24,7 @@ export interface DashboardData {
   readonly accounts: readonly string[]
   readonly channels: readonly string[]
   readonly freshness: Row<'freshness'>
+  readonly stock: Row<'stock'>
   readonly budget: Row<'budget'> | null
   /** Firing alerts, oldest first. */
   readonly alerts: readonly Row<'alerts'>[]
@@ -39,7 +42,28 @@ export interface DashboardData {
   readonly changes: readonly Row<'changes'>[]
   readonly rejections: readonly Row<'rejections'>[]
   /** The queries by their names in `QUERIES`, ready for psql. */
-  readonly sql: readonly { readonly name: string; readonly title: string; readonly text: string }[]
+  readonly sql: readonly ShownQuery[]
+}
+
+/** All accounts that the database has, and the fleet that runs them. */
+export interface OverviewData {
+  readonly readAt: Date
+  /** By name. */
+  readonly accounts: readonly z.infer<typeof OVERVIEW.row>[]
+  /** Null if no fleet has ever used this database. */
+  readonly fleet: FleetReport | null
+  readonly sql: readonly ShownQuery[]
+}
+
+/** Reads the data of the pages. */
+export interface DashboardReads {
+  readonly account: (filters: Filters) => Promise<DashboardData>
+  readonly overview: () => Promise<OverviewData>
+}
+
+/** Creates the reads of the pages over a database. */
+export function createDashboardReads(db: Database): DashboardReads {
+  return { account: (filters) => readDashboard(db, filters), overview: () => readOverview(db) }
 }
 
 /** More durations than this are sampled, because sorting them takes too long while a reader waits. */
@@ -60,51 +84,74 @@ export async function readDashboard(
   filters: Filters,
   { isExact = false, timeoutMs = TIMEOUT_MS }: { readonly isExact?: boolean; readonly timeoutMs?: number } = {},
 ): Promise<DashboardData> {
-  const timeout = isExact ? 20 * timeoutMs : timeoutMs
+  const values = { ...filters, ...WHOLE }
+  return inSnapshot(db, values, isExact ? 20 * timeoutMs : timeoutMs, async (run) => {
+    const [freshness] = await run(QUERIES.freshness)
+    const [stock] = await run(QUERIES.stock)
+    if (freshness === undefined || stock === undefined) throw new Error('A query of one row returned none')
+    const days = await run(QUERIES.days)
+    const total = days.find(({ day }) => day === null) ?? null
+    if (!isExact) Object.assign(values, sliceFor(total?.jobs ?? 0))
+    const durations = await run(QUERIES.durations)
+    const [budget = null] = await run(QUERIES.budget)
+    return {
+      filters,
+      // Null only if the account has no row.
+      isStored: freshness.open_rejections !== null,
+      accounts: namesOf(await run(CHOICES.accounts), filters.account),
+      channels: namesOf(await run(CHOICES.channels), filters.channel),
+      freshness,
+      stock,
+      budget,
+      alerts: await run(QUERIES.alerts),
+      days: days.flatMap(({ day, ...rest }) => (day === null ? [] : [{ ...rest, day }])),
+      total,
+      durations: durations.filter(({ day }) => day !== null),
+      totalDuration: durations.find(({ day }) => day === null) ?? null,
+      minutes: values.step / values.slice,
+      runs: await run(QUERIES.runs),
+      open: await run(QUERIES.open),
+      stuck: await run(QUERIES.stuck),
+      changes: await run(QUERIES.changes),
+      rejections: await run(QUERIES.rejections),
+      sql: Object.entries(QUERIES).map(([name, query]) => toShown(name, query, values)),
+    }
+  })
+}
+
+/** Reads all accounts in one statement, and the fleet. */
+export async function readOverview(db: Database): Promise<OverviewData> {
+  const accounts = await inSnapshot(db, {}, TIMEOUT_MS, (run) => run(OVERVIEW))
+  const readAt = accounts[0]?.read_at ?? (await readDatabaseTime(db))
+  return { readAt, accounts, fleet: await readFleet(db), sql: [toShown('accounts', OVERVIEW, {})] }
+}
+
+type Values = Readonly<Partial<Record<Parameter, string | number | null>>>
+
+type Run = <Type extends z.ZodType>(query: Query<Type>) => Promise<z.infer<Type>[]>
+
+/** Runs queries in one read-only snapshot. `timeout` is for the whole and for each statement, in milliseconds. */
+async function inSnapshot<Result>(
+  db: Database,
+  values: Values,
+  timeout: number,
+  work: (run: Run) => Promise<Result>,
+): Promise<Result> {
   return db.$transaction(
     async (tx) => {
       await tx.$executeRawUnsafe('SET TRANSACTION READ ONLY')
       // JIT compilation takes longer than these queries.
       await tx.$executeRawUnsafe(`SET LOCAL jit = off; SET LOCAL statement_timeout = ${timeout}`)
-      const values = { ...filters, ...WHOLE }
-      const run = <Type extends z.ZodType>({ sql, parameters, row }: Query<Type>) =>
-        tx.$queryRawUnsafe(sql, ...parameters.map((name) => values[name])).then((rows) => z.array(row).parse(rows))
-
-      const [freshness] = await run(QUERIES.freshness)
-      if (freshness === undefined) throw new Error('The query for freshness returned no row')
-      const days = await run(QUERIES.days)
-      const total = days.find(({ day }) => day === null) ?? null
-      if (!isExact) Object.assign(values, sliceFor(total?.jobs ?? 0))
-      const durations = await run(QUERIES.durations)
-      const [budget = null] = await run(QUERIES.budget)
-      return {
-        filters,
-        // Null only if the account has no row.
-        isStored: freshness.open_rejections !== null,
-        accounts: namesOf(await run(CHOICES.accounts), filters.account),
-        channels: namesOf(await run(CHOICES.channels), filters.channel),
-        freshness,
-        budget,
-        alerts: await run(QUERIES.alerts),
-        days: days.flatMap(({ day, ...rest }) => (day === null ? [] : [{ ...rest, day }])),
-        total,
-        durations: durations.filter(({ day }) => day !== null),
-        totalDuration: durations.find(({ day }) => day === null) ?? null,
-        minutes: values.step / values.slice,
-        runs: await run(QUERIES.runs),
-        open: await run(QUERIES.open),
-        stuck: await run(QUERIES.stuck),
-        changes: await run(QUERIES.changes),
-        rejections: await run(QUERIES.rejections),
-        sql: Object.entries(QUERIES).map(([name, query]) => ({
-          name,
-          title: query.title,
-          text: toRunnable(query, values),
-        })),
-      }
+      return work(async ({ sql, parameters, row }) =>
+        z.array(row).parse(await tx.$queryRawUnsafe(sql, ...parameters.map((name) => values[name] ?? null))),
+      )
     },
     { isolationLevel: 'RepeatableRead', maxWait: TIMEOUT_MS, timeout },
   )
+}
+
+function toShown(name: string, query: Query, values: Values): ShownQuery {
+  return { name, title: query.title, text: toRunnable(query, values) }
 }
 
 /** Reads all minutes of a day: no sampling. */
@@ -122,10 +169,10 @@ function namesOf(rows: readonly { readonly name: string }[], used: string | null
 }
 
 /** The text of a query, with the values in place of its parameters. */
-function toRunnable({ sql, parameters }: Query, values: Readonly<Record<Parameter, string | number | null>>): string {
+function toRunnable({ sql, parameters }: Query, values: Values): string {
   return `${sql.replace(/\$(\d)/g, (_, position) => {
     const name = parameters[Number(position) - 1]
-    const value = name === undefined ? null : values[name]
+    const value = name === undefined ? null : (values[name] ?? null)
     return value === null ? 'NULL' : typeof value === 'number' ? String(value) : escapeLiteral(value)
   })};`
 }

@@ -101,32 +101,44 @@ ORDER BY last_rejected_at DESC, id DESC LIMIT 15`,
   }),
 } as const
 
-/** The queries that every number and table of the dashboard comes from. */
+const FRESHNESS_COLUMNS = `f.complete_as_of, f.every_job_reread_since, f.lag_seconds, f.next_run_at,
+  f.listed_jobs, f.stored_jobs, f.open_rejections, r.status, r.reason, r.error_message, r.started_at, r.jobs_read, r.pages_read`
+
+const freshness = z.object({
+  read_at: z.date(),
+  complete_as_of: instant,
+  every_job_reread_since: instant,
+  lag_seconds: number,
+  next_run_at: instant,
+  listed_jobs: number,
+  stored_jobs: number,
+  open_rejections: count.nullable(),
+  status: text,
+  reason: text,
+  error_message: text,
+  started_at: instant,
+  jobs_read: number,
+  pages_read: number,
+})
+
+/** The queries that every number and table of an account's page comes from. */
 export const QUERIES = {
   freshness: query({
     title: 'How fresh is this?',
     parameters: ['account'],
-    sql: `SELECT now() AS read_at, f.complete_as_of, f.every_job_reread_since, f.lag_seconds, f.next_run_at,
-  f.listed_jobs, f.stored_jobs, f.open_rejections, r.status, r.reason, r.error_message, r.started_at, r.jobs_read, r.pages_read
+    sql: `SELECT now() AS read_at, ${FRESHNESS_COLUMNS}
 FROM (SELECT $1::text AS account) a
 LEFT JOIN spidra_reporting.sync_freshness f USING (account)
 LEFT JOIN spidra_reporting.sync_run_history r ON r.id = f.last_run_id`,
-    row: z.object({
-      read_at: z.date(),
-      complete_as_of: instant,
-      every_job_reread_since: instant,
-      lag_seconds: number,
-      next_run_at: instant,
-      listed_jobs: number,
-      stored_jobs: number,
-      open_rejections: count.nullable(),
-      status: text,
-      reason: text,
-      error_message: text,
-      started_at: instant,
-      jobs_read: number,
-      pages_read: number,
-    }),
+    row: freshness,
+  }),
+  stock: query({
+    title: 'Stored jobs that are still listed, of all days',
+    parameters: ['account', 'channel'],
+    sql: `SELECT coalesce(sum(jobs), 0)::bigint AS jobs, coalesce(sum(open_jobs), 0)::bigint AS open_jobs
+FROM spidra_reporting.daily_batch_jobs
+WHERE account = $1 AND ($2::text IS NULL OR jobs > 0 AND coalesce(scraping_channel, '${NO_CHANNEL}') = $2)`,
+    row: z.object({ jobs: count, open_jobs: count }),
   }),
   // The join keeps a day on which the channel has no jobs.
   days: query({
@@ -223,6 +235,29 @@ FROM spidra_reporting.request_budget WHERE account = $1`,
     row: z.object({ rate_limit: number, rate_remaining: number, rate_reset_at: instant }),
   }),
 } as const
+
+/** The query of the overview: one statement, however many accounts there are. */
+export const OVERVIEW = query({
+  title: 'All accounts',
+  parameters: [],
+  sql: `SELECT now() AS read_at, f.account, ${FRESHNESS_COLUMNS}, coalesce(d.jobs, 0)::bigint AS jobs,
+  coalesce(o.open_jobs, 0) AS open_jobs, coalesce(o.stuck_jobs, 0) AS stuck_jobs, a.alerts
+FROM spidra_reporting.sync_freshness f
+LEFT JOIN spidra_reporting.sync_run_history r ON r.id = f.last_run_id
+LEFT JOIN (SELECT account, sum(jobs) AS jobs FROM spidra_reporting.daily_batch_jobs GROUP BY account) d
+  ON d.account = f.account
+LEFT JOIN (
+  SELECT account, count(*) AS open_jobs,
+    count(*) FILTER (WHERE seconds_without_progress > stuck_after_hours * 3600) AS stuck_jobs
+  FROM spidra_reporting.open_batch_jobs GROUP BY account
+) o ON o.account = f.account
+LEFT JOIN (
+  SELECT account, string_agg(kind, ', ' ORDER BY since, kind) AS alerts
+  FROM spidra_reporting.sync_alerts WHERE state = 'firing' GROUP BY account
+) a ON a.account = f.account
+ORDER BY f.account LIMIT 1000`,
+  row: freshness.extend({ account: z.string(), jobs: count, open_jobs: count, stuck_jobs: count, alerts: text }),
+})
 
 /** The queries for the names in the filters. */
 export const CHOICES = {

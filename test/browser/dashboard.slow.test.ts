@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { readDashboard } from '../../src/report/dashboard-data.js'
+import { createDashboardReads, readDashboard } from '../../src/report/dashboard-data.js'
 import { toReportFile } from '../../src/report/page.js'
 import { fillDashboard } from '../support/dashboard-example.js'
 import { serveDashboard } from '../support/dashboard-server.js'
@@ -23,7 +23,7 @@ describe.skipIf(!isThere)(title, async () => {
   const database = await createTestDatabase()
   const server = await serveDashboard({
     ...{ account: 'default', accounts: () => ['default'] },
-    read: (filters) => readDashboard(database.db, filters),
+    reads: createDashboardReads(database.db),
   })
   let browser: Browser
 

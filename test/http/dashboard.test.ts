@@ -2,7 +2,7 @@ import { EventEmitter, once } from 'node:events'
 import { describe, expect, test } from 'vitest'
 import { type Database, openDatabase } from '../../src/db/client.js'
 import { grantReader } from '../../src/db/reader-role.js'
-import { readDashboard } from '../../src/report/dashboard-data.js'
+import { createDashboardReads, readDashboard } from '../../src/report/dashboard-data.js'
 import { hold, untilBlocked } from '../support/blocking.js'
 import { fillDashboard, HOSTILE } from '../support/dashboard-example.js'
 import { serveDashboard } from '../support/dashboard-server.js'
@@ -12,12 +12,10 @@ import { createTestDatabase } from '../support/test-database.js'
 
 const database = await createTestDatabase()
 await fillDashboard(database)
-const dashboard = {
-  account: 'default',
-  accounts: () => ['default', 'not yet begun'],
-  read: (filters: Parameters<typeof readDashboard>[1]) => readDashboard(database.db, filters),
-}
+const reads = createDashboardReads(database.db)
+const dashboard = { account: 'default', accounts: () => ['default'], reads }
 const server = await serveDashboard(dashboard)
+const several = await serveDashboard({ ...dashboard, accounts: () => ['default', 'not yet begun'] })
 
 /** A separate pool, closed at the end of the block. */
 function pool(url: string, options: Parameters<typeof openDatabase>[1] = {}): { db: Database } & AsyncDisposable {
@@ -26,8 +24,8 @@ function pool(url: string, options: Parameters<typeof openDatabase>[1] = {}): { 
 }
 
 /** The page as text. */
-async function pageOf(path: string): Promise<string> {
-  const answer = await fetch(server.url + path)
+async function pageOf(path: string, { url } = server): Promise<string> {
+  const answer = await fetch(url + path)
   expect([path, answer.status]).toEqual([path, 200])
   return answer.text()
 }
@@ -57,7 +55,7 @@ describe('the page', () => {
     await database.sql("UPDATE spidra.alerts SET state = 'resolved'")
 
     expect(page).toMatch(
-      /<section class="freshness warning".*Alert stuck_jobs since [^<]* UTC: 2 jobs are stuck &lt;b&gt;/,
+      /<section class="freshness warning".*Alert stuck_jobs since <time [^<]* UTC<\/time>: 2 jobs are stuck &lt;b&gt;/,
     )
     expect(await pageOf('/?days=9')).toContain('<section class="freshness good"')
   })
@@ -85,7 +83,7 @@ describe('the page', () => {
   test.each(['nope', "';DROP SCHEMA spidra;--", HOSTILE])(
     'of the unknown account %j is a 404 that lists the known ones',
     async (account) => {
-      const answer = await fetch(`${server.url}/?account=${encodeURIComponent(account)}&days=7`)
+      const answer = await fetch(`${several.url}/?account=${encodeURIComponent(account)}&days=7`)
       const page = await answer.text()
 
       expect(answer.status).toBe(404)
@@ -98,7 +96,7 @@ describe('the page', () => {
     await database.sql("INSERT INTO spidra.sync_state (account) VALUES ('left the file')")
 
     for (const account of ['not yet begun', 'left the file'])
-      expect(numberIn(await pageOf(`/?account=${encodeURIComponent(account)}`), 'jobs')).toBe('0')
+      expect(numberIn(await pageOf(`/?account=${encodeURIComponent(account)}`, several), 'jobs')).toBe('0')
 
     await database.sql("DELETE FROM spidra.sync_state WHERE account = 'left the file'")
   })
@@ -124,8 +122,52 @@ describe('the page', () => {
     const page = await pageOf(`/?channel=${encodeURIComponent(HOSTILE)}`)
     const texts = [...page.matchAll(/<pre tabindex="0"><code>([^<]+)<\/code>/g)].map(([, text = '']) => decode(text))
 
-    expect(texts).toHaveLength(10)
+    expect(texts).toHaveLength(11)
     for (const text of texts) await expect(reader.query(text.replace('\ufffd', '\u202e')), text).resolves.toBeDefined()
+  })
+})
+
+describe('the page of all accounts', () => {
+  const rowOf = (page: string, account: string) =>
+    new RegExp(`<tr><th[^>]*><a href="/\\?account=[^"]*">${account}<.*`).exec(page)?.[0].replace(/<[^>]*>/g, ' ')
+
+  test('is at / if several accounts are configured, and always at /overview', async () => {
+    for (const page of [await pageOf('/', several), await pageOf('/overview')]) {
+      expect(page).toContain('<h2>Accounts ')
+      expect(page).not.toContain('data-number')
+    }
+    expect(numberIn(await pageOf('/'), 'stored')).toMatch(/^1,\d{3}$/)
+    expect(await pageOf('/?account=default', several)).toMatch(
+      /<nav aria-label="Pages"><a href="\/overview">All accounts</,
+    )
+    expect(await pageOf('/')).not.toContain('All accounts')
+  })
+
+  test('has a row for each account, stored or only configured, those in trouble first', async () => {
+    await database.sql(`
+      INSERT INTO spidra.sync_state (account, last_complete_at, next_run_at) VALUES
+        ('a <b>', now() - interval '14 seconds', now() + interval '286 seconds'), ('failing', NULL, now());
+      INSERT INTO spidra.sync_runs (account, mode, trigger, status, error_code, worker, listed_total, stored_total)
+      VALUES ('a <b>', 'incremental', 'schedule', 'complete', NULL, 'w', 7, 7),
+        ('failing', 'full', 'schedule', 'failed', 'unauthorized', 'w', NULL, NULL);
+      INSERT INTO spidra.alerts (account, kind, state, since, summary, details)
+      VALUES ('failing', 'key_refused', 'firing', now(), 'refused', '{}')`)
+    const page = await pageOf('/?refresh=off', several)
+    await database.sql(`DELETE FROM spidra.sync_state WHERE account <> 'default';
+      DELETE FROM spidra.sync_runs WHERE account <> 'default'; DELETE FROM spidra.alerts WHERE account = 'failing'`)
+
+    expect(page).toMatch(
+      /<section class="freshness bad".*<h1>2 of 4 accounts need attention<.*Alerts fire for 1 account\./,
+    )
+    expect(rowOf(page, 'failing')).toMatch(
+      /failing +not complete yet +0 \/ \? +0 +0 +0 +key_refused +failed +unauthorized, begun 0 s ago/,
+    )
+    expect(rowOf(page, 'a &lt;b&gt;')).toMatch(/fresh +complete 14 s ago +7 \/ 7 +0 +0 +0 +0 +complete/)
+    expect(rowOf(page, 'default')).toMatch(/fresh +complete .* ago +1,800 \/ 1,800 +10 +2 +2 /)
+    expect(rowOf(page, 'not yet begun')).toMatch(/no run yet/)
+    const order = [...page.matchAll(/<th scope="row"[^>]*><a href="[^"]*">([^<]*)</g)].map(([, name]) => name)
+    expect(order).toEqual(['failing', 'not yet begun', 'a &lt;b&gt;', 'default'])
+    expect(await pageOf('/overview')).toContain('<h1>1 account, all complete and fresh</h1>')
   })
 })
 
@@ -147,7 +189,10 @@ describe('the routes', () => {
 
   /** The page that is served when `db` is read, and the log lines. */
   async function absenceOn(db: Database, path = '/', options: Parameters<typeof readDashboard>[2] = {}) {
-    await using served = await serveDashboard({ ...dashboard, read: (filters) => readDashboard(db, filters, options) })
+    await using served = await serveDashboard({
+      ...dashboard,
+      reads: { ...reads, account: (filters) => readDashboard(db, filters, options) },
+    })
     const answer = await fetch(served.url + path)
     const page = await answer.text()
     return { status: answer.status, title: /<h1>([^<]*)</.exec(page)?.[1], page, logged: served.logged.join() }
@@ -209,7 +254,10 @@ describe('the routes', () => {
   })
 
   test('with an error of our own the page is a 500 that does not blame the database, and the log has the error', async () => {
-    await using faulty = await serveDashboard({ ...dashboard, read: () => Promise.reject(new TypeError('canary')) })
+    await using faulty = await serveDashboard({
+      ...dashboard,
+      reads: { ...reads, account: () => Promise.reject(new TypeError('canary')) },
+    })
 
     const answer = await fetch(faulty.url)
     const page = await answer.text()
@@ -225,10 +273,13 @@ describe('the routes', () => {
     let started = 0
     await using crowded = await serveDashboard({
       ...dashboard,
-      async read(filters) {
-        started += 1
-        if (started === 1) await once(done, 'go')
-        return dashboard.read(filters)
+      reads: {
+        ...reads,
+        async account(filters) {
+          started += 1
+          if (started === 1) await once(done, 'go')
+          return reads.account(filters)
+        },
       },
     })
 
@@ -246,9 +297,12 @@ describe('the routes', () => {
     let count = 0
     await using wall = await serveDashboard({
       ...dashboard,
-      read(filters) {
-        count += 1
-        return dashboard.read(filters)
+      reads: {
+        ...reads,
+        account(filters) {
+          count += 1
+          return reads.account(filters)
+        },
       },
     })
 
