@@ -1,5 +1,5 @@
 import { PAGE_LIMIT } from '../config/scale.js'
-import { listOpenJobs } from '../db/batch-jobs-read.js'
+import { countOpenPages } from '../db/batch-jobs-read.js'
 import { openDatabase } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { counted, formatNumber, wrapSentence } from '../logging/printable.js'
@@ -7,7 +7,15 @@ import { eachAccount } from '../service/accounts.js'
 import { type CommandContext, EXIT_CODES, unknownAccount } from '../service/context.js'
 import { mustLookUpName, openDatabaseForAccounts } from '../service/database.js'
 import { createSpidraClient, type ListAnswer, type RequestEvent } from '../spidra/client.js'
-import { type Cost, costOf, fullPass, incrementalRun, type Reading, type StartingBudget } from '../sync/cost.js'
+import {
+  type Cost,
+  costOf,
+  fullPass,
+  incrementalRun,
+  type Reading,
+  type StartingBudget,
+  toStartingBudget,
+} from '../sync/cost.js'
 import { faultOf } from '../sync/page.js'
 
 /**
@@ -30,7 +38,7 @@ async function planOne(context: CommandContext): Promise<number> {
   const now = new Date()
   const { total, limit } = answer.pagination
   const { openPages, unknownWhy } = await readOpenPages(context, limit)
-  const { budget, source } = startingBudget(config.rateLimit, event)
+  const budget = toStartingBudget(event.rateLimit, config.rateLimit)
   const cost = (reading: Reading) => ({ ...reading, ...costOf(reading, budget, event.durationMs) })
   const recent = { openPages, pagesPerRun: config.pagesPerRun, budget }
 
@@ -41,7 +49,7 @@ async function planOne(context: CommandContext): Promise<number> {
     limit,
     fault: answer.fault,
     budget,
-    source,
+    source: event.rateLimit === null ? 'configured' : 'reported',
     requestMs: event.durationMs,
     openPages: unknownWhy === null ? openPages : null,
     unknownWhy,
@@ -79,29 +87,6 @@ async function askOnce({ config, signal }: CommandContext): Promise<{ answer: Li
   }
 }
 
-function startingBudget(
-  { requests, windowSeconds, reserve }: CommandContext['config']['rateLimit'],
-  { rateLimit }: RequestEvent,
-): Pick<PlanReport, 'budget' | 'source'> {
-  const configuredMs = windowSeconds * 1000
-  if (rateLimit !== null) {
-    const { limit, remaining } = rateLimit
-    const resetInMs = rateLimit.resetInMs ?? configuredMs
-    // The API does not report the length of a window, which is at least the rest of it.
-    const windowMs = Math.max(configuredMs, resetInMs)
-    return { budget: { limit, remaining, resetInMs, windowMs, reserve }, source: 'reported' }
-  }
-  if (requests === null) return { budget: null, source: 'configured' }
-  const budget: StartingBudget = {
-    limit: requests,
-    remaining: requests,
-    resetInMs: configuredMs,
-    windowMs: configuredMs,
-    reserve,
-  }
-  return { budget, source: 'configured' }
-}
-
 /** Counts the pages below the first on which the table has open jobs. */
 async function readOpenPages(
   { config: { databaseUrl }, account }: CommandContext,
@@ -111,9 +96,7 @@ async function readOpenPages(
     return { openPages: 0, unknownWhy: 'DATABASE_URL is not set, so there is no table to read.' }
   const db = openDatabase(databaseUrl)
   try {
-    const jobs = await listOpenJobs(db, account)
-    const pages = new Set(jobs.map(({ rank }) => Math.floor(rank / limit)).filter((page) => page > 0))
-    return { openPages: pages.size, unknownWhy: null }
+    return { openPages: await countOpenPages(db, account, limit), unknownWhy: null }
   } catch (error) {
     const failure = toDatabaseError(error, databaseUrl)
     if (failure === null) throw error

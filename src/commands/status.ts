@@ -1,4 +1,5 @@
 import { styleText } from 'node:util'
+import type { Config } from '../config/config.js'
 import type { Database } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { toFleetText } from '../report/fleet-text.js'
@@ -11,6 +12,8 @@ import { openDatabaseForAccounts } from '../service/database.js'
 interface StatusOptions {
   /** At least one. */
   readonly accounts: readonly string[]
+  /** The configured one, for estimates. */
+  readonly rateLimit: Config['rateLimit']
   /** One line of JSON instead of text. */
   readonly json: boolean
   /** Default: no colours. */
@@ -19,8 +22,9 @@ interface StatusOptions {
 }
 
 /** Shows how fresh the table is, the last runs, and the fleet if there is one. */
-export async function showStatus(db: Database, { accounts, json, stdout, paint }: StatusOptions): Promise<void> {
-  const document = await readStatusDocument(db, accounts)
+export async function showStatus(db: Database, options: StatusOptions): Promise<void> {
+  const { accounts, rateLimit, json, stdout, paint } = options
+  const document = await readStatusDocument(db, accounts, rateLimit)
   stdout.write(json ? `${JSON.stringify(document)}\n` : toText(document, paint))
 }
 
@@ -36,13 +40,14 @@ export async function runStatusCommand(
   context: CommandContext<string | null>,
   { json }: { readonly json: boolean },
 ): Promise<number> {
-  const { stdout } = context
+  const { stdout, config } = context
+  const { rateLimit } = config
   const database = await openDatabaseForAccounts(context)
   const { db, databaseUrl } = database
   try {
     const accounts = accountsToShow(context)
     // `styleText` adds no colours when NO_COLOR is set or the terminal has none.
-    await showStatus(db, { accounts, json, stdout, ...(stdout.isTTY === true ? { paint: styleText } : {}) })
+    await showStatus(db, { accounts, rateLimit, json, stdout, ...(stdout.isTTY === true ? { paint: styleText } : {}) })
     return EXIT_CODES.complete
   } catch (error) {
     throw toDatabaseError(error, databaseUrl) ?? error

@@ -102,6 +102,12 @@ export async function listOpenJobs(db: Database, account: string): Promise<reado
     FROM counted c ORDER BY c.created_at DESC, c.uuid`
 }
 
+/** Counts the pages of `limit` jobs below the first on which the account has open jobs, if the list equals the table. */
+export async function countOpenPages(db: Database, account: string, limit: number): Promise<number> {
+  const jobs = await listOpenJobs(db, account)
+  return new Set(jobs.map(({ rank }) => Math.floor(rank / limit)).filter((page) => page > 0)).size
+}
+
 /**
  * Whether one of the uuids is stored as a live job that was created after `createdAfter`. Null: created at any time, and then an
  * open rejection with one of the uuids counts too.

@@ -2,7 +2,9 @@ import { existsSync, readFileSync, readlinkSync } from 'node:fs'
 import { userInfo } from 'node:os'
 import { TIMING } from '../config/scale.js'
 import type { Database } from './client.js'
+import { Prisma } from './generated/client.js'
 import { RunClosedError, type RunCounters, type RunKey, toCounterColumns } from './sync-runs.js'
+import type { ReportedBudget } from './sync-state.js'
 
 export interface NewRun {
   readonly account: string
@@ -74,17 +76,43 @@ export async function isAccountRunning(
   return rows.some((run) => run.isNew || !isProcessGone(run))
 }
 
+/** What a run reports with its heartbeat. */
+export interface RunReported {
+  readonly counters: RunCounters
+  /** Number of listed jobs, by the latest answer; null before the first. */
+  readonly latestTotal: number | null
+  /** How long it must still wait for the request budget, in milliseconds; 0: it does not wait. */
+  readonly waitMs: number
+  /** The request budget as the API last reported it; null: it reports none. */
+  readonly budget: ReportedBudget | null
+}
+
 /**
- * Writes the heartbeat of the run and what it has done so far.
+ * Writes the heartbeat of the run and what it reports, in one statement.
  *
  * @throws RunClosedError when another worker has closed the run
  */
-export async function beatRun(db: Database, run: RunKey, soFar: RunCounters): Promise<void> {
-  // Raw SQL: the heartbeat is a time of the database's clock.
-  const written = await db.$executeRaw`
-    UPDATE spidra.sync_runs SET heartbeat_at = now(), ${toCounterColumns(soFar)}
-    WHERE id = ${run.id} AND status = 'running'`
-  if (written === 0) throw new RunClosedError(run)
+export async function beatRun(db: Database, run: RunKey, reported: RunReported): Promise<void> {
+  const { counters, latestTotal, waitMs, budget } = reported
+  const waitsUntil = waitMs > 0 ? Prisma.sql`now() + make_interval(secs => ${waitMs / 1000})` : Prisma.sql`NULL`
+  const state =
+    budget === null
+      ? Prisma.empty
+      : Prisma.sql`, state AS (
+          UPDATE spidra.sync_state s SET rate_limit = ${budget.limit}, rate_remaining = ${budget.remaining},
+            rate_reset_at = ${budget.resetAt}
+          FROM beaten b WHERE s.account = b.account
+        )`
+  // Raw SQL: the heartbeat is a time of the database's clock, and two tables are written by one statement.
+  const [row] = await db.$queryRaw<{ written: number }[]>`
+    WITH beaten AS (
+      UPDATE spidra.sync_runs SET heartbeat_at = now(), ${toCounterColumns(counters)},
+        latest_total = ${latestTotal}::integer, waits_until = ${waitsUntil}
+      WHERE id = ${run.id} AND status = 'running'
+      RETURNING account
+    ) ${state}
+    SELECT count(*)::integer AS written FROM beaten`
+  if (row?.written !== 1) throw new RunClosedError(run)
 }
 
 /** Whether the process of a worker was on this system and is gone. Where that cannot be known, its heartbeat decides. */

@@ -154,11 +154,11 @@ async function startFleetHttp(
       },
     }),
     readiness: () => checkReadiness(db, { account: null, isArmed: true, intervalMs: null }),
-    status: () => readStatusDocument(db, names()),
+    status: () => readStatusDocument(db, names(), config.rateLimit),
     dashboard: {
       account: accounts()[0]?.name ?? account,
       accounts: names,
-      reads: createDashboardReads(db),
+      reads: createDashboardReads(db, config.rateLimit),
     },
   })
   if (http !== null) log.info({ url: http.url }, 'http server listens')

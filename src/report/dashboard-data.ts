@@ -1,8 +1,10 @@
 import { escapeLiteral } from 'pg'
 import { z } from 'zod'
+import type { Config } from '../config/config.js'
 import { type Database, readDatabaseTime } from '../db/client.js'
 import { CHOICES, OVERVIEW, type Parameter, QUERIES, type Query } from './dashboard-queries.js'
 import { type FleetReport, readFleet } from './fleet.js'
+import { type LoadProgress, readLoadProgress, toLoadProgress } from './load-progress.js'
 import type { ShownQuery } from './page-parts.js'
 
 /** The jobs that the dashboard shows. */
@@ -26,6 +28,8 @@ export interface DashboardData {
   readonly freshness: Row<'freshness'>
   readonly stock: Row<'stock'>
   readonly budget: Row<'budget'> | null
+  /** Of a first load or a full pass that is unfinished; null: none is, or it was not asked for. */
+  readonly progress: LoadProgress | null
   /** Firing alerts, oldest first. */
   readonly alerts: readonly Row<'alerts'>[]
   /** Oldest first, days without jobs included. */
@@ -49,7 +53,7 @@ export interface DashboardData {
 export interface OverviewData {
   readonly readAt: Date
   /** By name. */
-  readonly accounts: readonly z.infer<typeof OVERVIEW.row>[]
+  readonly accounts: readonly (z.infer<typeof OVERVIEW.row> & { readonly progress: LoadProgress | null })[]
   /** Null if no fleet has ever used this database. */
   readonly fleet: FleetReport | null
   readonly sql: readonly ShownQuery[]
@@ -61,9 +65,16 @@ export interface DashboardReads {
   readonly overview: () => Promise<OverviewData>
 }
 
-/** Creates the reads of the pages over a database. */
-export function createDashboardReads(db: Database): DashboardReads {
-  return { account: (filters) => readDashboard(db, filters), overview: () => readOverview(db) }
+/**
+ * Creates the reads of the pages over a database.
+ *
+ * @param rateLimit the configured limit, by which progress is estimated where the API reports none
+ */
+export function createDashboardReads(db: Database, rateLimit: Config['rateLimit']): DashboardReads {
+  return {
+    account: (filters) => readDashboard(db, filters, { rateLimit }),
+    overview: () => readOverview(db, rateLimit),
+  }
 }
 
 /** More durations than this are sampled, because sorting them takes too long while a reader waits. */
@@ -77,15 +88,15 @@ const TIMEOUT_MS = 15_000
  * that runs, heartbeats and probes can use the others.
  *
  * @param options `isExact`: reads the durations of all jobs, with 20 times the timeout; `timeoutMs`: for the whole and for
- *   each statement, default 15,000
+ *   each statement, default 15,000; `rateLimit`: the configured one, without which the progress is not read
  */
 export async function readDashboard(
   db: Database,
   filters: Filters,
-  { isExact = false, timeoutMs = TIMEOUT_MS }: { readonly isExact?: boolean; readonly timeoutMs?: number } = {},
+  { isExact = false, timeoutMs = TIMEOUT_MS, rateLimit }: ReadOptions = {},
 ): Promise<DashboardData> {
   const values = { ...filters, ...WHOLE }
-  return inSnapshot(db, values, isExact ? 20 * timeoutMs : timeoutMs, async (run) => {
+  const data = await inSnapshot(db, values, isExact ? 20 * timeoutMs : timeoutMs, async (run) => {
     const [freshness] = await run(QUERIES.freshness)
     const [stock] = await run(QUERIES.stock)
     if (freshness === undefined || stock === undefined) throw new Error('A query of one row returned none')
@@ -117,13 +128,41 @@ export async function readDashboard(
       sql: Object.entries(QUERIES).map(([name, query]) => toShown(name, query, values)),
     }
   })
+  const options = { account: filters.account, now: data.freshness.read_at }
+  const progress = rateLimit === undefined ? null : await readLoadProgress(db, { ...options, rateLimit })
+  return { ...data, progress }
 }
 
 /** Reads all accounts in one statement, and the fleet. */
-export async function readOverview(db: Database): Promise<OverviewData> {
-  const accounts = await inSnapshot(db, {}, TIMEOUT_MS, (run) => run(OVERVIEW))
-  const readAt = accounts[0]?.read_at ?? (await readDatabaseTime(db))
+async function readOverview(db: Database, rateLimit: Config['rateLimit']): Promise<OverviewData> {
+  const rows = await inSnapshot(db, {}, TIMEOUT_MS, (run) => run(OVERVIEW))
+  const readAt = rows[0]?.read_at ?? (await readDatabaseTime(db))
+  const accounts = rows.map((row) => ({ ...row, progress: toFirstLoad(row, rateLimit) }))
   return { readAt, accounts, fleet: await readFleet(db), sql: [toShown('accounts', OVERVIEW, {})] }
+}
+
+/** The progress of a first load. Other than on the page of the account, the last run counts as alive, and no job as open. */
+function toFirstLoad(row: z.infer<typeof OVERVIEW.row>, rateLimit: Config['rateLimit']): LoadProgress | null {
+  const { complete_as_of: lastCompleteAt, started_at: startedAt, status, read_at: now } = row
+  if (lastCompleteAt !== null || startedAt === null || status === null) return null
+  const state = {
+    ...{ isWhole: false, lastCompleteAt, fullStartedAt: row.jobs > 0 ? startedAt : null, passTotal: row.listed_jobs },
+    ...{ rateLimit: row.rate_limit, rateRemaining: row.rate_remaining, rateResetAt: row.rate_reset_at },
+    nextRunAt: row.next_run_at,
+  }
+  const run = {
+    ...{ status, errorCode: row.reason, startedAt, finishedAt: row.finished_at, heartbeatAt: now },
+    ...{ requests: row.requests ?? 0, waitedMs: 1000 * (row.waited_seconds ?? 0), waitsUntil: row.waits_until },
+    ...{ latestTotal: row.latest_total, listedTotal: row.listed_jobs },
+  }
+  const storedJobs = row.jobs + (row.open_rejections ?? 0)
+  return toLoadProgress({ state, runs: [run], storedJobs, passedJobs: storedJobs, openPages: 0 }, { now, rateLimit })
+}
+
+interface ReadOptions {
+  readonly isExact?: boolean
+  readonly timeoutMs?: number
+  readonly rateLimit?: Config['rateLimit']
 }
 
 type Values = Readonly<Partial<Record<Parameter, string | number | null>>>

@@ -241,9 +241,11 @@ export const OVERVIEW = query({
   title: 'All accounts',
   parameters: [],
   sql: `SELECT now() AS read_at, f.account, ${FRESHNESS_COLUMNS}, coalesce(d.jobs, 0)::bigint AS jobs,
-  coalesce(o.open_jobs, 0) AS open_jobs, coalesce(o.stuck_jobs, 0) AS stuck_jobs, a.alerts
+  coalesce(o.open_jobs, 0) AS open_jobs, coalesce(o.stuck_jobs, 0) AS stuck_jobs, a.alerts,
+  r.finished_at, r.requests, r.waited_seconds, r.latest_total, r.waits_until, b.rate_limit, b.rate_remaining, b.rate_reset_at
 FROM spidra_reporting.sync_freshness f
 LEFT JOIN spidra_reporting.sync_run_history r ON r.id = f.last_run_id
+LEFT JOIN spidra_reporting.request_budget b ON b.account = f.account
 LEFT JOIN (SELECT account, sum(jobs) AS jobs FROM spidra_reporting.daily_batch_jobs GROUP BY account) d
   ON d.account = f.account
 LEFT JOIN (
@@ -256,7 +258,11 @@ LEFT JOIN (
   FROM spidra_reporting.sync_alerts WHERE state = 'firing' GROUP BY account
 ) a ON a.account = f.account
 ORDER BY f.account LIMIT 1000`,
-  row: freshness.extend({ account: z.string(), jobs: count, open_jobs: count, stuck_jobs: count, alerts: text }),
+  row: freshness.extend({
+    ...{ account: z.string(), jobs: count, open_jobs: count, stuck_jobs: count, alerts: text },
+    ...{ finished_at: instant, requests: number, waited_seconds: number, latest_total: number, waits_until: instant },
+    ...{ rate_limit: number, rate_remaining: number, rate_reset_at: instant },
+  }),
 })
 
 /** The queries for the names in the filters. */

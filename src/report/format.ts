@@ -89,11 +89,14 @@ export function toTimeLabels(instants: readonly Date[], now: Date): string[] {
     at !== next && Math.floor(at / 60_000) === Math.floor(next / 60_000)
   const pairs = instants.slice(1).map((instant, i) => ({ at: instants[i]?.getTime() ?? 0, next: instant.getTime() }))
   const length = pairs.some(isSameMinute) ? 8 : 5
-  return instants.map((instant) => {
-    const [day = '', time = ''] = instant.toISOString().split('T')
-    const clock = time.slice(0, length)
-    return now.toISOString().startsWith(day) ? clock : `${toDayLabel(day)} ${clock}`
-  })
+  return instants.map((instant) => toShortTime(instant, now, length))
+}
+
+/** 12:03, or 1 Mar 12:03 if the day is not that of `now`. With a length of 8 the time has seconds. */
+export function toShortTime(instant: Date, now: Date, length: 5 | 8 = 5): string {
+  const [day = '', time = ''] = instant.toISOString().split('T')
+  const clock = time.slice(0, length)
+  return now.toISOString().startsWith(day) ? clock : `${toDayLabel(day)} ${clock}`
 }
 
 /** 2026-03-01 12:03:11 UTC, from ISO 8601. */

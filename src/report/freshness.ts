@@ -2,6 +2,7 @@ import { TIMING } from '../config/scale.js'
 import { counted } from '../logging/printable.js'
 import type { DashboardData } from './dashboard-data.js'
 import { toClock, toCount, toRoughDuration } from './format.js'
+import { toProgressText } from './load-progress.js'
 
 /** The age of the last verdict up to which a table counts as fresh: the larger of both limits. */
 export interface FreshLimits {
@@ -56,19 +57,21 @@ const ADVICE: Readonly<Record<string, string>> = {
 }
 
 /** What the freshness of an account is judged by. */
-export interface FreshnessFacts extends Pick<DashboardData, 'freshness' | 'budget' | 'alerts'> {
+export interface FreshnessFacts extends Pick<DashboardData, 'freshness' | 'budget' | 'alerts' | 'progress'> {
   readonly account: string
 }
 
 /** Describes the freshness of an account. A firing alert turns `good` into `warning`. */
-export function toFreshness({ account, freshness, budget, alerts: firing }: FreshnessFacts): Freshness {
+export function toFreshness({ account, freshness, budget, alerts: firing, progress: load }: FreshnessFacts): Freshness {
   const { read_at: now, complete_as_of: completeAsOf, lag_seconds: lag, next_run_at: next, status } = freshness
   const isRunning = status === 'running'
   const lateBy = next === null ? 0 : (now.getTime() - next.getTime()) / 1000
   const isLate = !isRunning && lateBy > LATE_SECONDS
   const outlook = toOutlook(next, now, { isRunning, isLate })
   const trouble = toTrouble(freshness, firing)
-  const wait = isRunning ? toWait(budget, now) : []
+  // The progress says how long a run waits.
+  const wait = isRunning && load === null ? toWait(budget, now) : []
+  const pass = load?.kind === 'reread' ? [`Full pass: ${toProgressText(load)}.`] : []
   const reread = freshness.every_job_reread_since
   const rereadDetail = reread === null ? [] : [`Every job read again since ${toClock(reread, now)}.`]
   const quarantine = toQuarantine(freshness)
@@ -80,11 +83,15 @@ export function toFreshness({ account, freshness, budget, alerts: firing }: Fres
       return { tone: 'warning', headline, alerts, details: ['Nothing is stored before the first run.'], progress: null }
     }
     const { listed_jobs: listed, jobs_read: read, pages_read: pages } = freshness
-    const soFar = `${toCount(read ?? 0)} jobs on ${toCount(pages ?? 0)} pages read in this run`
-    const progress = isRunning && listed !== null && listed > 0 ? Math.min(1, (read ?? 0) / listed) : null
-    const headline = isRunning
-      ? `Not complete yet: the first pass is under way, ${soFar}`
-      : `Not complete yet${outlook === '' ? '' : `; ${outlook}`}`
+    const soFar = `${counted(read ?? 0, 'job')} on ${counted(pages ?? 0, 'page')} read in this run`
+    const ratio = isRunning && listed !== null && listed > 0 ? Math.min(1, (read ?? 0) / listed) : null
+    const progress = load === null ? ratio : load.percent === null ? null : load.percent / 100
+    const headline =
+      load !== null
+        ? `Not complete yet: ${toProgressText(load)}`
+        : isRunning
+          ? `Not complete yet: the first pass is under way, ${soFar}`
+          : `Not complete yet${outlook === '' ? '' : `; ${outlook}`}`
     const details = [...wait, ...trouble, ...quarantine, 'Numbers on this page are those of the jobs stored so far.']
     return { tone: trouble.length > 0 && status === 'failed' ? 'bad' : 'warning', headline, alerts, details, progress }
   }
@@ -97,7 +104,7 @@ export function toFreshness({ account, freshness, budget, alerts: firing }: Fres
     tone,
     headline,
     alerts,
-    details: [...staleness, ...trouble, ...wait, ...quarantine, ...rereadDetail],
+    details: [...staleness, ...trouble, ...wait, ...quarantine, ...pass, ...rereadDetail],
     progress: null,
   }
 }

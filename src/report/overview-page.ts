@@ -5,6 +5,7 @@ import { toLetterSentence, toQueueSentence } from './fleet-text.js'
 import { toCount, toInstant, toRoughDuration } from './format.js'
 import { type Freshness, toFreshness } from './freshness.js'
 import { html, type Markup } from './html.js'
+import { toProgressText } from './load-progress.js'
 import { type Cell, card, countCell, longCell, type Surroundings, statusBadge, tableOf, toPage } from './page-parts.js'
 
 type Row = OverviewData['accounts'][number]
@@ -36,7 +37,7 @@ export function toOverviewPage(data: OverviewData, configured: readonly string[]
 }
 
 function toneOf(row: Row): Freshness['tone'] {
-  const { tone } = toFreshness({ account: row.account, freshness: row, budget: null, alerts: [] })
+  const { tone } = toFreshness({ account: row.account, freshness: row, budget: null, alerts: [], progress: null })
   return tone === 'good' && row.alerts !== null ? 'warning' : tone
 }
 
@@ -76,15 +77,17 @@ function accountsTable(entries: readonly Entry[], { readAt }: OverviewData): Mar
 
 const BADGES = { good: ['succeeded', 'fresh'], warning: ['partly', 'warning'], bad: ['failed', 'failing'] } as const
 
-function freshnessCell({ complete_as_of: completeAsOf, lag_seconds: lag, status }: Row, tone: Entry['tone']): Cell {
+function freshnessCell({ complete_as_of: completeAsOf, lag_seconds: lag, progress }: Row, tone: Entry['tone']): Cell {
   const [color, word] = BADGES[tone]
-  const age =
-    lag !== null ? `complete ${toRoughDuration(lag)} ago` : status === 'running' ? 'first pass' : 'not complete yet'
-  return { shown: html`<span class="badge ${color}">${word}</span> ${age}`, value: completeAsOf?.toISOString() ?? age }
+  const rest = progress === null ? '' : `: ${toProgressText(progress)}`
+  const age = lag === null ? `not complete yet${rest}` : `complete ${toRoughDuration(lag)} ago`
+  const shown = html`<span class="badge ${color}">${word}</span> ${age}`
+  return { shown, value: completeAsOf?.toISOString() ?? age, isLong: true }
 }
 
 /** The totals of the last verdict; before the first one the stored jobs alone. */
-function stockCell({ jobs, listed_jobs: listed, stored_jobs: stored }: Row): string {
+function stockCell({ jobs, listed_jobs: judged, stored_jobs: stored, progress }: Row): string {
+  const listed = judged ?? progress?.listedJobs ?? null
   return `${toCount(stored ?? jobs)} / ${listed === null ? '?' : toCount(listed)}`
 }
 

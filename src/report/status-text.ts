@@ -1,5 +1,6 @@
 import { counted, toSentence, wrapSentence } from '../logging/printable.js'
 import { toAge, toCount, toInstant, toMinute, toShortDuration } from './format.js'
+import { toProgressText } from './load-progress.js'
 import type { AlertReport, RunReport, StatusReport } from './status.js'
 import { joinBlocks, toPlainTable } from './terminal.js'
 
@@ -21,7 +22,7 @@ export type Paint = (colour: 'green' | 'yellow' | 'red', text: string) => string
 export function toStatusText(report: StatusReport, paint: Paint = (_colour, text) => text): string {
   const { alerts, runs } = report
   const summary = [
-    ...[toCompleteness(report), ...toAgeOfRest(report), ...toLastEnding(report)],
+    ...[toCompleteness(report), ...toAgeOfRest(report), ...toLastEnding(report), ...toLoad(report)],
     ...[...toStock(report), ...toOutlook(report), ...toSpending(report)],
   ]
   const blocks = [
@@ -40,10 +41,10 @@ export function toStatusText(report: StatusReport, paint: Paint = (_colour, text
  * @param paint default: no colours
  */
 export function toStatusLines(reports: readonly StatusReport[], paint: Paint = (_colour, text) => text): string {
-  const rows = reports.map(({ account, runs: [last], lagSeconds, liveJobs, alerts }) => [
+  const rows = reports.map(({ account, runs: [last], lagSeconds, progress, liveJobs, alerts }) => [
     account.length > MAX_NAME ? `${account.slice(0, MAX_NAME - 1)}…` : account,
     last === undefined ? 'no run yet' : paintStatus(last, paint),
-    lagSeconds !== null ? toAge(lagSeconds) : last !== undefined && hasYielded(last) ? 'not yet' : 'never',
+    lagSeconds !== null ? toAge(lagSeconds) : progress?.percent == null ? 'never' : `${progress.percent} % loaded`,
     liveJobs,
     alerts.length === 0 ? 0 : paint('red', String(alerts.length)),
   ])
@@ -68,6 +69,11 @@ function toLastEnding({ runs }: StatusReport): string[] {
   if (last.status === 'running') return ['A run is under way.']
   if (hasYielded(last)) return ['The last run yielded its account: any worker continues it.']
   return [`The last run: ${last.status}${last.reason === null ? '' : ` (${last.reason})`}.`]
+}
+
+function toLoad({ progress }: StatusReport): string[] {
+  if (progress === null) return []
+  return [`${progress.kind === 'first_load' ? 'First load' : 'Full pass'}: ${toProgressText(progress)}.`]
 }
 
 function toStock({ account, liveJobs, stuckJobs, openRejections, outdatedJobs }: StatusReport): string[] {

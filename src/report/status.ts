@@ -1,9 +1,11 @@
+import type { Config } from '../config/config.js'
 import { type FiringAlert, readFiringAlerts } from '../db/alerts.js'
 import { type Database, hasTable, readDatabaseTime } from '../db/client.js'
 import type { SyncRun, SyncState } from '../db/generated/client.js'
 import { type OpenRejections, readOpenRejections } from '../db/rejected-jobs.js'
 import type { RunCounters } from '../db/sync-runs.js'
 import { type FleetReport, readFleet } from './fleet.js'
+import { completeLoadProgress, type LoadProgress, readLastRuns } from './load-progress.js'
 
 /** A run of `spidra.sync_runs`. Instants are ISO 8601 and the id is a string, so that JSON keeps them. */
 export interface RunReport extends RunCounters {
@@ -60,6 +62,8 @@ export interface StatusReport {
     readonly resetAt: string | null
   } | null
   readonly today: DayReport
+  /** Of a first load, or of a full pass over a table that was complete; null where none is unfinished. */
+  readonly progress: LoadProgress | null
   /** Firing alerts, oldest first. */
   readonly alerts: readonly AlertReport[]
   /** Stored jobs that are still listed. */
@@ -84,10 +88,15 @@ export interface StatusDocument {
   readonly fleet: FleetReport | null
 }
 
-const RUNS_SHOWN = 10
-
-/** Reads the status of an account. A database without our tables gives the status of an account without runs. */
-export async function readStatus(db: Database, options: { account: string; now: Date }): Promise<StatusReport> {
+/**
+ * Reads the status of an account. A database without our tables gives the status of an account without runs.
+ *
+ * @param options `rateLimit`: the configured one, by which the progress is estimated where the API reports no limit
+ */
+export async function readStatus(
+  db: Database,
+  options: { readonly account: string; readonly now: Date; readonly rateLimit: Config['rateLimit'] },
+): Promise<StatusReport> {
   const { account, now } = options
   const records = (await hasTable(db, 'spidra.sync_runs')) ? await readRecords(db, account, now) : NO_RECORDS
   const { state, liveJobs, stuckJobs, rejections, runs } = records
@@ -101,6 +110,7 @@ export async function readStatus(db: Database, options: { account: string; now: 
     nextRunAt: toText(state?.nextRunAt),
     rateLimit: state && toRateLimit(state),
     today: { day: toDay(now), ...records.today },
+    progress: state && (await completeLoadProgress(db, { state, runs }, options)),
     alerts: records.alerts.map((alert) => ({ ...alert, since: alert.since.toISOString() })),
     liveJobs,
     stuckJobs,
@@ -111,9 +121,15 @@ export async function readStatus(db: Database, options: { account: string; now: 
 }
 
 /** Reads the status of these accounts, one after the other, so that runs and probes keep their connections. */
-export async function readStatusDocument(db: Database, accounts: readonly string[]): Promise<StatusDocument> {
+export async function readStatusDocument(
+  db: Database,
+  accounts: readonly string[],
+  rateLimit: Config['rateLimit'],
+): Promise<StatusDocument> {
   const reports: StatusReport[] = []
-  for (const account of accounts) reports.push(await readStatus(db, { account, now: await readDatabaseTime(db) }))
+  for (const account of accounts) {
+    reports.push(await readStatus(db, { account, now: await readDatabaseTime(db), rateLimit }))
+  }
   return { version: 1, accounts: reports, fleet: await readFleet(db) }
 }
 
@@ -160,7 +176,7 @@ async function readRecords(db: Database, account: string, now: Date): Promise<Re
     readFiringAlerts(db, account),
     countJobs(db, account),
     readOpenRejections(db, account),
-    db.syncRun.findMany({ where: { account }, orderBy: [{ startedAt: 'desc' }, { id: 'desc' }], take: RUNS_SHOWN }),
+    readLastRuns(db, account),
     sumRuns(db, account, toDay(now)),
   ])
   return { state, today, alerts, ...jobs, rejections, runs }
@@ -191,7 +207,9 @@ function toRateLimit(state: SyncState): StatusReport['rateLimit'] {
 }
 
 function toRunReport(run: SyncRun, now: Date): RunReport {
-  const { account: _account, worker: _worker, pidNamespace: _pidNamespace, statusReason, errorCode, ...shown } = run
+  const { account: _account, worker: _worker, pidNamespace: _pidNamespace, statusReason, errorCode, ...rest } = run
+  // The progress shows them.
+  const { latestTotal: _latestTotal, waitsUntil: _waitsUntil, ...shown } = rest
   return {
     ...shown,
     id: String(run.id),

@@ -1,9 +1,10 @@
 import { toListSource } from '../config/accounts.js'
 import type { Config } from '../config/config.js'
-import type { Database } from '../db/client.js'
+import { type Database, readDatabaseTime } from '../db/client.js'
 import { readRunningMode } from '../db/sync-runs.js'
 import { type ReportedBudget, saveBudget, saveStuckAfter } from '../db/sync-state.js'
 import type { Logger } from '../logging/logger.js'
+import { type LoadProgress, readLoadProgress } from '../report/load-progress.js'
 import { shortestInterval } from '../scheduler/schedules.js'
 import { createSpidraClient, type RequestEvent, type WaitEvent } from '../spidra/client.js'
 import type { RateLimit } from '../spidra/rate-limit-headers.js'
@@ -78,6 +79,7 @@ interface AccountRunOptions {
 export async function runAccount(options: AccountRunOptions): Promise<RecordedRun> {
   const { config, log, account, mode, trigger, worker, signal, db, databaseUrl, onPage } = options
   const { budget } = options.sharedBudget
+  const announced = new Set<Promise<void>>()
   let stopListening = () => {}
   const outcome = await recordRun({
     db,
@@ -99,11 +101,13 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
     // A run that may have to yield leaves the rest of the window to the other accounts.
     ...(options.mustYield ? { mustYield: options.mustYield } : { windowRest: budget.rest }),
     ...(onPage ? { onPage } : {}),
-    createClient(counters, runLog) {
-      stopListening = options.sharedBudget.listen(({ waitMs, resumeAt }) => {
-        counters.waitedMs += waitMs
-        runLog.info({ waitMs, resumeAt }, 'waiting for the request budget')
-        options.onWait?.({ reason: 'rate_limited', waitMs })
+    readBudget: () => ({ budget: toReportedBudget(budget.reported()), waitMs: budget.waitMs() }),
+    createClient(counters, runLog, beat) {
+      stopListening = options.sharedBudget.listen((wait) => {
+        counters.waitedMs += wait.waitMs
+        const logged = logWait(options, wait, runLog, beat).finally(() => announced.delete(logged))
+        announced.add(logged)
+        options.onWait?.({ reason: 'rate_limited', waitMs: wait.waitMs })
       })
       return createSpidraClient({
         ...config.spidra,
@@ -123,10 +127,33 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
       })
     },
   }).finally(() => stopListening())
+  await Promise.all(announced)
   if (outcome.summary.runId !== null) await saveForStatus(options)
   if (options.isSummaryShown) log.debug({ ...outcome.summary, err: outcome.error }, 'run finished')
   else logSummary(log, outcome, signal)
   return outcome
+}
+
+/**
+ * Logs that a wait for the request budget begins. For a long one, it writes a heartbeat first, so that the status shows the
+ * wait at once, and adds how far the first load or the full pass is.
+ */
+async function logWait(
+  { db, account, config }: AccountRunOptions,
+  { waitMs, resumeAt }: BudgetWait,
+  log: Logger,
+  beat: () => Promise<void>,
+): Promise<void> {
+  async function readProgress(): Promise<LoadProgress | null> {
+    if (waitMs < config.timing.longWaitMs) return null
+    await beat()
+    return readLoadProgress(db, { account, now: await readDatabaseTime(db), rateLimit: config.rateLimit })
+  }
+  // A database that is away also fails the merges, which report it; so does a record that another worker has closed.
+  const progress = await readProgress().catch(() => null)
+  const { kind: load, doneJobs, listedJobs, percent, doneAt } = progress ?? {}
+  const fields = progress === null ? {} : { load, doneJobs, listedJobs, percent, doneAt }
+  log.info({ waitMs, resumeAt, ...fields }, 'waiting for the request budget')
 }
 
 /** Saves what other processes show in their status: the rest of the budget, and when a job counts as stuck. */

@@ -56,8 +56,8 @@ export async function startService(
     log,
     metrics: createScrape({ db, log, metrics, accounts: () => [account] }),
     readiness: () => checkReadiness(db, { account, isArmed, intervalMs, limits }),
-    status: () => readStatusDocument(db, [account]),
-    dashboard: { account, accounts: () => [account], reads: createDashboardReads(db) },
+    status: () => readStatusDocument(db, [account], config.rateLimit),
+    dashboard: { account, accounts: () => [account], reads: createDashboardReads(db, config.rateLimit) },
   })
   if (http !== null) log.info({ url: http.url }, 'http server listens')
   await database.prepare?.().catch(async (error: unknown) => {

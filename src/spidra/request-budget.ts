@@ -74,6 +74,8 @@ export interface RequestBudget {
    * room, and when it depends on an answer still in flight.
    */
   roomInMs(requests: number): number
+  /** How long those who wait for the next window must still wait, in milliseconds. 0: nobody waits. */
+  waitMs(): number
   /** What is left of the window for us; null: no limit or no end is known. */
   rest(): BudgetRest | null
   /** Records how a request ended. For one without an answer, or cut off by an abort, pass nulls. */
@@ -103,6 +105,7 @@ export function createRequestBudget(options: RequestBudgetOptions): RequestBudge
   let timer: NodeJS.Timeout | undefined
   let window = firstWindow(requests, timing)
   let announced = 0
+  let resumesAt = 0
   let lastReport: { readonly rateLimit: RateLimit; readonly at: number } | null = null
 
   function check() {
@@ -148,9 +151,10 @@ export function createRequestBudget(options: RequestBudgetOptions): RequestBudge
     const waitMs = Math.ceil(resumeAt - instant + random() * timing.budgetJitterMs)
     // Set before onWait is called, because the listener may abort at once.
     timer = setTimeout(serve, Math.min(waitMs, MAX_TIMER_MS))
+    resumesAt = instant + waitMs
     if (announced === window.number) return
     announced = window.number
-    onWait?.({ waitMs, resumeAt: new Date(instant + waitMs) })
+    onWait?.({ waitMs, resumeAt: new Date(resumesAt) })
   }
 
   function reported(): RateLimit | null {
@@ -169,6 +173,7 @@ export function createRequestBudget(options: RequestBudgetOptions): RequestBudge
       const resumeAt = decision.mayGo ? window.endsAt : decision.resumeAt
       return hasRoom || resumeAt === null ? 0 : Math.max(0, resumeAt - instant)
     },
+    waitMs: () => (waiting.size === 0 ? 0 : Math.max(0, resumesAt - now())),
     rest() {
       const { instant } = check()
       const { limit, ours, remaining, inFlight, endsAt } = window

@@ -1,3 +1,4 @@
+import type { Config } from '../config/config.js'
 import { SYNC_SIZES } from '../config/scale.js'
 import { shareOf } from '../spidra/budget-rules.js'
 import { openAllowance } from './open-jobs.js'
@@ -13,6 +14,31 @@ export interface StartingBudget {
   readonly windowMs: number
   /** Share of a window that is left to others. */
   readonly reserve: number
+}
+
+/**
+ * The budget that the API reported, or, where it reports none, a whole window of the configured one. Null: there is no limit.
+ *
+ * @param reported `resetInMs` null: the API does not report the end of the window.
+ */
+export function toStartingBudget(
+  reported: { readonly limit: number; readonly remaining: number; readonly resetInMs: number | null } | null,
+  { requests, windowSeconds, reserve }: Config['rateLimit'],
+): StartingBudget | null {
+  const configuredMs = windowSeconds * 1000
+  const limit = reported?.limit ?? requests
+  if (limit === null) return null
+  const { remaining = limit } = reported ?? {}
+  const resetInMs = reported?.resetInMs ?? configuredMs
+  // The API does not report the length of a window, which is at least the rest of it.
+  return { limit, remaining, resetInMs, windowMs: Math.max(configuredMs, resetInMs), reserve }
+}
+
+/** The same budget for a process that has sent all requests that the window under way has had so far. */
+export function withoutOwnShare(budget: StartingBudget | null): StartingBudget | null {
+  if (budget === null) return null
+  const { limit, remaining, reserve } = budget
+  return { ...budget, remaining: Math.max(0, remaining - (limit - shareOf(limit, reserve))) }
 }
 
 /** What a run reads and sends. */

@@ -7,7 +7,7 @@ import { STATEMENT_DEADLINE_MS } from '../db/connection.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { refreshDailyTotals } from '../db/housekeeping.js'
 import { withRetries } from '../db/retry.js'
-import { beatRun, startRun } from '../db/run-lease.js'
+import { beatRun, type RunReported, startRun } from '../db/run-lease.js'
 import { finishRun, RunClosedError, type RunEnd, type RunKey, saveRunMode } from '../db/sync-runs.js'
 import { openSyncState } from '../db/sync-state.js'
 import { errorCodeOf } from '../logging/error-code.js'
@@ -26,8 +26,13 @@ export interface RecordedRunOptions {
   readonly db: Database
   /** For error messages. */
   readonly databaseUrl: string
-  /** Makes the client of this run; its attempts and waits go to the run's counters. */
-  readonly createClient: (counters: Counters, log: Logger) => SpidraClient
+  /**
+   * Makes the client of this run; its attempts and waits go to the run's counters. `beat` writes a heartbeat before the
+   * next one is due.
+   */
+  readonly createClient: (counters: Counters, log: Logger, beat: () => Promise<void>) => SpidraClient
+  /** What the heartbeat reports of the request budget. Default: nothing is known. */
+  readonly readBudget?: () => Pick<RunReported, 'budget' | 'waitMs'>
   readonly account: string
   readonly source: ListSource
   readonly mode: RunMode
@@ -108,13 +113,16 @@ export async function recordRun(options: RecordedRunOptions): Promise<RecordedRu
 async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: number): Promise<RecordedRun> {
   const log = options.log.child({ runId: String(run.id), account: run.account })
   const counters = createCounters()
-  const client = options.createClient(counters, log)
+  let latestTotal: number | null = null
+  const { readBudget = () => ({ budget: null, waitMs: 0 }) } = options
+  const beat = () => beatRun(options.db, run, { counters, latestTotal, ...readBudget() })
+  const client = options.createClient(counters, log, beat)
   const { heartbeatMs } = options.timing
   const silenceMs = options.longestSilenceMs ?? LONGEST_SILENCE_MS
   const isWaiting = () => client.isWaiting
   // Where runs share a budget, the waits of the others are counted too.
   const announces = options.mustYield === undefined
-  const heart = startHeartbeat(options.db, run, counters, { everyMs: heartbeatMs, silenceMs, isWaiting, announces })
+  const heart = startHeartbeat(run, counters, beat, { everyMs: heartbeatMs, silenceMs, isWaiting, announces })
   const signal = AbortSignal.any([options.signal, heart.stopped])
   // Every request in flight adds a listener.
   setMaxListeners(0, signal)
@@ -128,7 +136,7 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
     mode = modeOf(mode, await openSyncState(db, run.account))
     if (mode !== options.mode) await saveRunMode(db, run, mode)
     log.info({ mode, trigger: options.trigger }, 'run started')
-    const { pagesPerRun, timing, sizes, onPage = () => {} } = options
+    const { pagesPerRun, timing, sizes } = options
     await assertOwnList({ db, client, account: run.account, source: options.source, signal })
     return runSync({
       db,
@@ -145,7 +153,10 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
       counters,
       signal,
       log,
-      onPage,
+      onPage(page) {
+        if (page.fault === null) latestTotal = page.total
+        options.onPage?.(page)
+      },
     })
   }
 
@@ -230,15 +241,14 @@ interface Heartbeat {
 }
 
 /**
- * Writes the heartbeat of the run and its counters every `everyMs`, as long as the run advances: its counters change, or it
- * waits for the request budget.
+ * Calls `beat` every `everyMs`, as long as the run advances: its counters change, or it waits for the request budget.
  *
  * @param options `announces`: the counter of waits grows by the length of each wait of this run when the wait begins.
  */
 function startHeartbeat(
-  db: Database,
   run: RunKey,
   counters: Counters,
+  beat: () => Promise<void>,
   options: {
     readonly everyMs: number
     readonly silenceMs: number
@@ -263,7 +273,7 @@ function startHeartbeat(
 
   const timer = setInterval(() => {
     if (!isAdvancing()) return stopper.abort(new StalledError(run, silenceMs))
-    beatRun(db, run, counters).catch((error: unknown) => {
+    beat().catch((error: unknown) => {
       // A database that is away also fails the merges, which report it.
       if (error instanceof RunClosedError) stopper.abort(error)
     })

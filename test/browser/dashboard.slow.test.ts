@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createDashboardReads, readDashboard } from '../../src/report/dashboard-data.js'
 import { toReportFile } from '../../src/report/page.js'
 import { fillDashboard } from '../support/dashboard-example.js'
-import { serveDashboard } from '../support/dashboard-server.js'
+import { RATE_LIMIT, serveDashboard } from '../support/dashboard-server.js'
 import { createTestDatabase } from '../support/test-database.js'
 
 const CHROMIUM = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium'
@@ -23,7 +23,7 @@ describe.skipIf(!isThere)(title, async () => {
   const database = await createTestDatabase()
   const server = await serveDashboard({
     ...{ account: 'default', accounts: () => ['default'] },
-    reads: createDashboardReads(database.db),
+    reads: createDashboardReads(database.db, RATE_LIMIT),
   })
   let browser: Browser
 

@@ -13,7 +13,8 @@ async function shown(options: { json: boolean; accounts?: readonly string[] }) {
   )
   const written: string[] = []
   const stdout = { write: (text: string) => written.push(text) }
-  await showStatus(database.db, { accounts: ['default'], stdout, ...options })
+  const rateLimit = { requests: 300, windowSeconds: 900, reserve: 0.5 }
+  await showStatus(database.db, { accounts: ['default'], rateLimit, stdout, ...options })
   return written.join('')
 }
 

@@ -149,12 +149,14 @@ test('an account counts as running for as long as its worker keeps it, or for th
   expect(await isAccountRunning(db, 'ada', { startedWithinMs: 60_000 })).toBe(true)
 })
 
-test('a heartbeat sets heartbeat_at and the counters, and nothing else', async () => {
+/** A heartbeat that reports only counters. */
+const REPORTED = { counters: RUN_END, latestTotal: null, waitMs: 0, budget: null }
+
+test('a heartbeat sets heartbeat_at and the counters, and no verdict', async () => {
   const run = await startOrFail()
   await sql(`UPDATE spidra.sync_runs SET heartbeat_at = '2020-01-01Z'`)
 
-  const { status: _, ...soFar } = RUN_END
-  await beatRun(db, run, { ...soFar, waitedMs: 12.4 })
+  await beatRun(db, run, { ...REPORTED, counters: { ...RUN_END, waitedMs: 12.4 } })
 
   expect(
     await sql(`
@@ -171,9 +173,33 @@ test('a heartbeat sets heartbeat_at and the counters, and nothing else', async (
   ])
 })
 
+test('a heartbeat reports the total of the list, the wait under way, and the budget of the account, in one statement', async () => {
+  const run = await startOrFail()
+  await sql(`INSERT INTO spidra.sync_state (account) VALUES ('${run.account}'), ('another')`)
+  const resetAt = new Date('2026-03-01T12:10:00Z')
+  const state = 'SELECT account, rate_limit, rate_remaining, rate_reset_at FROM spidra.sync_state ORDER BY account = $1'
+  const waits = 'SELECT latest_total, round(extract(epoch FROM waits_until - now())) AS waits FROM spidra.sync_runs'
+
+  await beatRun(db, run, {
+    ...REPORTED,
+    latestTotal: 20_000,
+    waitMs: 60_400,
+    budget: { limit: 300, remaining: 150, resetAt },
+  })
+  const [waiting] = await sql(waits)
+  await beatRun(db, run, { ...REPORTED, latestTotal: 20_001 })
+
+  expect(waiting).toEqual({ latest_total: 20_000, waits: '60' })
+  expect(await sql(waits)).toEqual([{ latest_total: 20_001, waits: null }])
+  expect(await sql(state, [run.account])).toEqual([
+    { account: 'another', rate_limit: null, rate_remaining: null, rate_reset_at: null },
+    { account: run.account, rate_limit: 300, rate_remaining: 150, rate_reset_at: resetAt },
+  ])
+})
+
 test('waits are limited to what the column can hold', async () => {
   const run = await startOrFail()
-  await beatRun(db, run, { ...RUN_END, waitedMs: 3e9 })
+  await beatRun(db, run, { ...REPORTED, counters: { ...RUN_END, waitedMs: 3e9 } })
 
   expect(await sql('SELECT waited_ms FROM spidra.sync_runs')).toEqual([{ waited_ms: 2_147_483_647 }])
 })
@@ -184,6 +210,6 @@ test('a run that another worker closed learns it by its next heartbeat, which wr
   await startOrFail()
   const before = await readRuns()
 
-  await expect(beatRun(db, run, RUN_END)).rejects.toThrow(RunClosedError)
+  await expect(beatRun(db, run, REPORTED)).rejects.toThrow(RunClosedError)
   expect(await readRuns()).toEqual(before)
 })

@@ -5,14 +5,14 @@ import { grantReader } from '../../src/db/reader-role.js'
 import { createDashboardReads, readDashboard } from '../../src/report/dashboard-data.js'
 import { hold, untilBlocked } from '../support/blocking.js'
 import { fillDashboard, HOSTILE } from '../support/dashboard-example.js'
-import { serveDashboard } from '../support/dashboard-server.js'
+import { RATE_LIMIT, serveDashboard } from '../support/dashboard-server.js'
 import { createReader } from '../support/reader.js'
 import { openRelay } from '../support/relay.js'
 import { createTestDatabase } from '../support/test-database.js'
 
 const database = await createTestDatabase()
 await fillDashboard(database)
-const reads = createDashboardReads(database.db)
+const reads = createDashboardReads(database.db, RATE_LIMIT)
 const dashboard = { account: 'default', accounts: () => ['default'], reads }
 const server = await serveDashboard(dashboard)
 const several = await serveDashboard({ ...dashboard, accounts: () => ['default', 'not yet begun'] })

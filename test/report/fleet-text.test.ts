@@ -18,13 +18,19 @@ test('a run that yielded is not shown as aborted in texts; JSON keeps the stored
   await database.sql(`
     INSERT INTO spidra.sync_runs (account, mode, trigger, status, error_code, error_message, worker, finished_at)
     SELECT account, 'full', 'schedule', 'aborted', code, 'words of ' || code, 'here:1', now()
-    FROM (VALUES ('large', 'handed_on'), ('halted', 'stopped')) AS runs (account, code)`)
-  const read = (account: string) => readStatus(database.db, { account, now: new Date() })
+    FROM (VALUES ('large', 'handed_on'), ('halted', 'stopped')) AS runs (account, code);
+    INSERT INTO spidra.sync_state (account, full_started_at, pass_total) VALUES ('large', now(), 20000)`)
+  const read = (account: string) =>
+    readStatus(database.db, {
+      account,
+      now: new Date(),
+      rateLimit: { requests: 300, windowSeconds: 900, reserve: 0.5 },
+    })
   const reports = [await read('large'), await read('halted')]
 
   expect(reports[0]?.runs).toMatchObject([{ status: 'aborted', reason: 'handed_on' }])
   const lines = toStatusLines(reports)
-  expect(lines).toMatch(/^large +yielded +not yet /m)
+  expect(lines).toMatch(/^large +yielded +0 % loaded /m)
   expect(lines).toMatch(/^halted +aborted +never /m)
   const text = toStatusText(await read('large'))
   expect(text).toContain('The last run yielded its account: any worker continues it.')

@@ -26,9 +26,10 @@ function words(
   change: Partial<DashboardData['freshness']>,
   budget: DashboardData['budget'] = null,
   firing: DashboardData['alerts'] = [],
+  load: DashboardData['progress'] = null,
 ) {
   const { tone, headline, alerts, details, progress } = toFreshness({
-    ...{ account: 'default', budget, alerts: firing },
+    ...{ account: 'default', budget, alerts: firing, progress: load },
     freshness: { ...FRESH, ...change },
   })
   return { tone, headline, ...(firing.length > 0 && { alerts }), details: details.join(' '), progress }
@@ -62,6 +63,30 @@ test('a first pass under way shows its progress, if the total is known', () => {
     progress: 0.25,
   })
   expect(words({ ...running, listed_jobs: null }).progress).toBeNull()
+})
+
+test('a first load is described by its progress, and a full pass over a complete table by a detail', () => {
+  const load: DashboardData['progress'] = {
+    asOf: at('12:03:15').toISOString(),
+    kind: 'first_load',
+    doneJobs: 4_998,
+    listedJobs: 20_000,
+    percent: 24,
+    isRunning: true,
+    waitsFor: 'request_budget',
+    waitsUntil: at('20:40:00').toISOString(),
+    doneAt: null,
+  }
+  const line = '4,998 of 20,000 jobs (24 %), waiting for the request budget until 20:40 UTC'
+
+  expect(words({ ...NEVER, status: 'running' }, null, [], load)).toMatchObject({
+    headline: `Not complete yet: ${line}`,
+    progress: 0.24,
+  })
+  expect(words({}, null, [], { ...load, kind: 'reread' })).toMatchObject({
+    tone: 'good',
+    details: `Full pass: ${line.replace('jobs', 'jobs read again')}. Every job read again since 03:00:00 UTC.`,
+  })
 })
 
 test('a first pass that was cut off announces that the next run goes on', () => {

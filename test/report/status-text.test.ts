@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import type { LoadProgress } from '../../src/report/load-progress.js'
 import type { RunReport, StatusReport } from '../../src/report/status.js'
-import { type Paint, toStatusText } from '../../src/report/status-text.js'
+import { type Paint, toStatusLines, toStatusText } from '../../src/report/status-text.js'
 
 const RUN: RunReport = {
   id: '12',
@@ -36,6 +37,7 @@ const REPORT: StatusReport = {
   nextRunAt: '2026-03-01T12:05:00.000Z',
   rateLimit: { limit: 300, remaining: 240, resetAt: '2026-03-01T12:15:00.000Z' },
   today: { day: '2026-03-01', runs: 145, requests: 1234, retries: 5, waitedMs: 61_000 },
+  progress: null,
   alerts: [],
   liveJobs: 50,
   stuckJobs: 0,
@@ -136,6 +138,31 @@ describe('a run under way', () => {
   test('shows the counters of its last heartbeat', () => {
     expect(rowOf(running)).toMatch(/ s +50 +3 +2 +0$/)
   })
+})
+
+test('shows how far a first load is, and when it will be done', () => {
+  const progress: LoadProgress = {
+    asOf: '2026-03-01T20:30:00.000Z',
+    kind: 'first_load',
+    doneJobs: 4_998,
+    listedJobs: 20_000,
+    percent: 25,
+    isRunning: true,
+    waitsFor: 'request_budget',
+    waitsUntil: '2026-03-01T20:40:00.000Z',
+    doneAt: '2026-03-01T23:09:01.000Z',
+  }
+  const report = { ...EMPTY, progress, runs: [{ ...RUN, status: 'running', finishedAt: null }] }
+
+  expect(toStatusText(report)).toMatch(`No complete run yet.
+A run is under way.
+First load: 4,998 of 20,000 jobs (25 %), waiting for the request budget until
+20:40, done about 23:10 UTC.
+`)
+  expect(toStatusText({ ...report, progress: { ...progress, kind: 'reread' } })).toContain(
+    '\nFull pass: 4,998 of 20,000 jobs read again (25 %), waiting for the request\nbudget until 20:40, done about 23:10 UTC.\n',
+  )
+  expect(toStatusLines([report, EMPTY])).toContain('25 % loaded')
 })
 
 describe('trouble', () => {

@@ -3,7 +3,8 @@ import { readStatus } from '../../src/report/status.js'
 import { createTestDatabase } from '../support/test-database.js'
 
 const NOW = new Date('2026-03-01T12:00:00Z')
-const OPTIONS = { account: 'default', now: NOW }
+const RATE_LIMIT = { requests: 300, windowSeconds: 900, reserve: 0.5 }
+const OPTIONS = { account: 'default', now: NOW, rateLimit: RATE_LIMIT }
 const NOTHING = {
   account: 'default',
   lastCompleteAt: null,
@@ -12,6 +13,7 @@ const NOTHING = {
   nextRunAt: null,
   rateLimit: null,
   today: { day: '2026-03-01', runs: 0, requests: 0, retries: 0, waitedMs: 0 },
+  progress: null,
   alerts: [],
   liveJobs: 0,
   stuckJobs: 0,

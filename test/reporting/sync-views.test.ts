@@ -122,7 +122,7 @@ test('the history has every run with its counts, its reason in one word, and its
     ...{ error_message: null, started_at: expect.any(Date), finished_at: expect.any(Date), duration_seconds: 2.5 },
     ...{ requests: 1, retries: 2, waited_seconds: 1.5, pages_read: 3, seams_repaired: 4, jobs_read: 5, inserted: 6 },
     ...{ updated: 7, unchanged: 8, removed: 9, restored: 10, rejected: 11, listed_total: 13, stored_total: 14 },
-    worker: 'test:1',
+    ...{ worker: 'test:1', latest_total: null, waits_until: null },
   })
   expect(rows.slice(1)).toMatchObject([
     { status: 'partial', reason: 'list_moving' },

@@ -4,7 +4,7 @@ import { SYNC_SIZES, TIMING, type Timing } from '../../src/config/scale.js'
 import { mergeJobs } from '../../src/db/batch-jobs.js'
 import { refreshDailyTotals } from '../../src/db/housekeeping.js'
 import { finishRun } from '../../src/db/sync-runs.js'
-import type { SharedBudget } from '../../src/service/account-run.js'
+import { type SharedBudget, toReportedBudget } from '../../src/service/account-run.js'
 import type { Simulator } from '../../src/simulator/server.js'
 import { createSpidraClient } from '../../src/spidra/client.js'
 import { parseItem } from '../../src/spidra/wire.js'
@@ -82,6 +82,10 @@ export async function runAgainst(
     redact: (text) => text,
     log: pino({ level: 'warn' }, { write: note }),
     ...options,
+    readBudget: () => ({
+      budget: toReportedBudget(sharedBudget?.budget.reported() ?? null),
+      waitMs: sharedBudget?.budget.waitMs() ?? 0,
+    }),
     createClient(counters) {
       stopListening = sharedBudget?.listen(({ waitMs }) => {
         counters.waitedMs += waitMs

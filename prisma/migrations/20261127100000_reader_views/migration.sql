@@ -58,3 +58,38 @@ COMMENT ON COLUMN spidra_reporting.request_budget.account IS 'Spidra account, by
 COMMENT ON COLUMN spidra_reporting.request_budget.rate_limit IS 'Requests that the API allows in a window. Null: it has not reported a limit.';
 COMMENT ON COLUMN spidra_reporting.request_budget.rate_remaining IS 'Requests left in the window, at the last answer. Null: it has not reported any.';
 COMMENT ON COLUMN spidra_reporting.request_budget.rate_reset_at IS 'When the window ends and the limit counts anew. Null: it has not reported it.';
+
+-- What the overview shows of a first load. A view keeps its columns in their order: new ones come last.
+CREATE OR REPLACE VIEW spidra_reporting.sync_run_history AS
+SELECT
+  r.id,
+  r.account,
+  r.mode,
+  r.trigger,
+  r.status,
+  coalesce(r.status_reason, r.error_code) AS reason,
+  r.error_message,
+  r.started_at,
+  r.finished_at,
+  extract(epoch FROM coalesce(r.finished_at, now()) - r.started_at)::double precision AS duration_seconds,
+  r.requests,
+  r.retries,
+  r.waited_ms / 1000.0::double precision AS waited_seconds,
+  r.pages_read,
+  r.seams_repaired,
+  r.jobs_read,
+  r.inserted,
+  r.updated,
+  r.unchanged,
+  r.removed,
+  r.restored,
+  r.rejected,
+  r.listed_total,
+  r.stored_total,
+  r.worker,
+  r.latest_total,
+  r.waits_until
+FROM spidra.sync_runs r;
+
+COMMENT ON COLUMN spidra_reporting.sync_run_history.latest_total IS 'Jobs that the API said it lists, by its latest answer before the last heartbeat. Null: no heartbeat after an answer.';
+COMMENT ON COLUMN spidra_reporting.sync_run_history.waits_until IS 'When the wait of a running run for the request budget ends, as of its last heartbeat. Null: it does not wait.';

@@ -1,0 +1,269 @@
+import type { Config } from '../config/config.js'
+import { PAGE_LIMIT, TIMING } from '../config/scale.js'
+import { countLiveJobs, countOpenPages, rankOf } from '../db/batch-jobs-read.js'
+import type { Database } from '../db/client.js'
+import type { SyncRun, SyncState } from '../db/generated/client.js'
+import { readOpenRejections } from '../db/rejected-jobs.js'
+import { counted } from '../logging/printable.js'
+import { costOf, fullPass, toStartingBudget, withoutOwnShare } from '../sync/cost.js'
+import { toCount, toShortTime } from './format.js'
+
+/** How far a first load, or a full pass over a table that was complete before, is. Instants are ISO 8601. */
+export interface LoadProgress {
+  /** When it was computed, by the clock of the database. */
+  readonly asOf: string
+  /** `first_load`: the table was never complete. `reread`: it was, and every job is read again. */
+  readonly kind: 'first_load' | 'reread'
+  /** Of a first load: items that are stored, as jobs or in quarantine. Else: jobs that are read again. */
+  readonly doneJobs: number
+  /** By the latest answer of the API that a heartbeat reported; null before the first answer. */
+  readonly listedJobs: number | null
+  /** Rounded down, so that 100 means all; null while `listedJobs` is. */
+  readonly percent: number | null
+  /** Whether a run is under way. */
+  readonly isRunning: boolean
+  /** `worker`: the last run yielded, and any worker of the fleet continues it. Null: it waits for nothing. */
+  readonly waitsFor: 'request_budget' | 'next_run' | 'worker' | null
+  /** Null: it does not wait, or the end of the wait is unknown. */
+  readonly waitsUntil: string | null
+  /**
+   * When it will be done if no other client uses the budget, as `plan` computes it; null: unknown, because no request has
+   * been made, or no next run is scheduled.
+   */
+  readonly doneAt: string | null
+}
+
+type StateFacts = Pick<
+  SyncState,
+  | 'isWhole'
+  | 'lastCompleteAt'
+  | 'fullStartedAt'
+  | 'passTotal'
+  | 'rateLimit'
+  | 'rateRemaining'
+  | 'rateResetAt'
+  | 'nextRunAt'
+>
+
+type RunFacts = Pick<
+  SyncRun,
+  | 'status'
+  | 'errorCode'
+  | 'startedAt'
+  | 'finishedAt'
+  | 'heartbeatAt'
+  | 'requests'
+  | 'waitedMs'
+  | 'latestTotal'
+  | 'listedTotal'
+  | 'waitsUntil'
+>
+
+/** The facts that the progress is computed from. */
+export interface LoadFacts {
+  readonly state: StateFacts
+  /** Newest first. */
+  readonly runs: readonly RunFacts[]
+  /** Live jobs, and listed items in quarantine that are no versions of live jobs. */
+  readonly storedJobs: number
+  /** Of these, the ones that the pass need not read any more. */
+  readonly passedJobs: number
+  /** Pages below the first on which open jobs are stored. */
+  readonly openPages: number
+}
+
+/** Computes the progress of a first load or a full pass; null where none is unfinished. */
+export function toLoadProgress(
+  facts: LoadFacts,
+  { now, rateLimit }: { readonly now: Date; readonly rateLimit: Config['rateLimit'] },
+): LoadProgress | null {
+  const { state, runs, storedJobs, passedJobs } = facts
+  const kind = toKind(state, runs, now)
+  if (kind === null) return null
+  const running = findRunning(runs, now)
+  const listedJobs = runs.map((run) => run.latestTotal ?? run.listedTotal).find(isKnown) ?? state.passTotal
+  const doneJobs = kind === 'first_load' ? storedJobs : passedJobs
+  const wait = toWait(facts, running, now)
+  const doneInMs = listedJobs === null ? null : estimate(facts, { listedJobs, running, wait, now, rateLimit })
+  return {
+    asOf: now.toISOString(),
+    kind,
+    doneJobs,
+    listedJobs,
+    percent:
+      listedJobs === null ? null : listedJobs === 0 ? 100 : Math.min(100, Math.floor((100 * doneJobs) / listedJobs)),
+    isRunning: running !== null,
+    waitsFor: wait?.for ?? null,
+    waitsUntil: wait?.until?.toISOString() ?? null,
+    doneAt: doneInMs === null ? null : toIso(now.getTime() + doneInMs),
+  }
+}
+
+/** A pass has begun, or a run that begins one. */
+function toKind(state: StateFacts, runs: readonly RunFacts[], now: Date): LoadProgress['kind'] | null {
+  const { isWhole, lastCompleteAt, fullStartedAt } = state
+  const isFirst = !isWhole && lastCompleteAt === null
+  if (fullStartedAt === null && !(isFirst && findRunning(runs, now) !== null)) return null
+  return isFirst ? 'first_load' : 'reread'
+}
+
+/** The run under way. A record without a recent heartbeat is of a worker that is gone. */
+function findRunning(runs: readonly RunFacts[], now: Date): RunFacts | null {
+  const isAlive = ({ heartbeatAt }: RunFacts) => now.getTime() - heartbeatAt.getTime() < TIMING.deadAfterMs
+  return runs.find((run) => run.status === 'running' && isAlive(run)) ?? null
+}
+
+/** What it waits for. `until` null: unknown. */
+interface Wait {
+  readonly for: NonNullable<LoadProgress['waitsFor']>
+  readonly until: Date | null
+}
+
+function toWait({ state, runs }: LoadFacts, running: RunFacts | null, now: Date): Wait | null {
+  const ifLater = (instant: Date | null) => (instant !== null && instant > now ? instant : null)
+  if (running !== null) {
+    const until = ifLater(running.waitsUntil)
+    return until === null ? null : { for: 'request_budget', until }
+  }
+  if (runs[0]?.status === 'aborted' && runs[0].errorCode === 'handed_on') return { for: 'worker', until: null }
+  return { for: 'next_run', until: ifLater(state.nextRunAt) }
+}
+
+/** The time until the last answer, in milliseconds; null: unknown. */
+function estimate(
+  facts: LoadFacts,
+  options: {
+    readonly listedJobs: number
+    readonly running: RunFacts | null
+    readonly wait: Wait | null
+    readonly now: Date
+    readonly rateLimit: Config['rateLimit']
+  },
+): number | null {
+  const { listedJobs, running, wait, now, rateLimit } = options
+  const latencyMs = facts.runs.map(toRequestMs).find(isKnown)
+  if (latencyMs === undefined || (wait?.for === 'next_run' && wait.until === null)) return null
+  const waitMs = wait?.until == null ? 0 : wait.until.getTime() - now.getTime()
+  const rest = fullPass(Math.max(0, listedJobs - facts.passedJobs), PAGE_LIMIT, facts.openPages)
+  if (wait?.for === 'request_budget') {
+    const limit = facts.state.rateLimit ?? rateLimit.requests
+    const spent = limit === null ? null : { limit, remaining: 0, resetInMs: waitMs }
+    const budget = spent && toStartingBudget(spent, rateLimit)
+    return costOf(rest, budget, latencyMs).durationMs + (budget === null ? waitMs : 0)
+  }
+  const startsAt = now.getTime() + waitMs
+  const budget = toStartingBudget(reportedAt(facts.state, startsAt), rateLimit)
+  return waitMs + costOf(rest, running === null ? budget : withoutOwnShare(budget), latencyMs).durationMs
+}
+
+/** What the API reported, as of the instant; null: nothing, or of a window that will be over. */
+function reportedAt({ rateLimit: limit, rateRemaining, rateResetAt }: StateFacts, instant: number) {
+  if (limit === null) return null
+  const resetInMs = rateResetAt === null ? null : rateResetAt.getTime() - instant
+  if (resetInMs === null || resetInMs <= 0) return { limit, remaining: limit, resetInMs: null }
+  return { limit, remaining: rateRemaining ?? limit, resetInMs }
+}
+
+/** The time of a run for each request, without waits, in milliseconds; null: it made none. */
+function toRequestMs({ startedAt, finishedAt, heartbeatAt, requests, waitedMs, waitsUntil }: RunFacts): number | null {
+  if (requests === 0) return null
+  const end = (finishedAt ?? heartbeatAt).getTime()
+  // A wait is counted as a whole when it begins.
+  const notYetWaitedMs = finishedAt === null && waitsUntil !== null ? Math.max(0, waitsUntil.getTime() - end) : 0
+  return Math.max(1, end - startedAt.getTime() - (waitedMs - notYetWaitedMs)) / requests
+}
+
+function isKnown<Value>(value: Value | null): value is Value {
+  return value !== null
+}
+
+function toIso(instant: number): string | null {
+  const date = new Date(instant)
+  // With a very long list the date can be out of range.
+  return Number.isNaN(date.getTime()) ? null : date.toISOString()
+}
+
+/** 4,998 of 20,000 jobs (25 %), waiting for the request budget until 20:40, done about 23:10 UTC */
+export function toProgressText(progress: LoadProgress): string {
+  const { asOf, kind, doneJobs, listedJobs, percent, waitsFor, waitsUntil, doneAt } = progress
+  const now = new Date(asOf)
+  const until = waitsUntil === null ? '' : ` until ${toTime(new Date(waitsUntil), now)}`
+  const verb = kind === 'reread' ? ' read again' : ''
+  const parts = [
+    listedJobs === null
+      ? `${counted(doneJobs, 'job')}${verb}`
+      : `${toCount(doneJobs)} of ${counted(listedJobs, 'job')}${verb} (${percent} %)`,
+    waitsFor === null ? null : `${WAITS[waitsFor]}${until}`,
+    doneAt === null ? null : `done about ${toTime(new Date(doneAt), now)}`,
+  ].filter(isKnown)
+  return `${parts.join(', ')}${waitsUntil === null && doneAt === null ? '' : ' UTC'}`
+}
+
+/** Instants that are nearer than this are shown with seconds, in milliseconds. */
+const NEAR_MS = 10 * 60_000
+
+/** The time of day. Minutes are rounded up, so that a wait is over when the clock shows its end. */
+function toTime(instant: Date, now: Date): string {
+  if (instant.getTime() - now.getTime() < NEAR_MS) return instant.toISOString().slice(11, 19)
+  return toShortTime(new Date(Math.ceil(instant.getTime() / 60_000) * 60_000), now)
+}
+
+const WAITS: Readonly<Record<NonNullable<LoadProgress['waitsFor']>, string>> = {
+  request_budget: 'waiting for the request budget',
+  next_run: 'waiting for the next run',
+  worker: 'waiting for a worker',
+}
+
+interface ReadOptions {
+  readonly now: Date
+  readonly rateLimit: Config['rateLimit']
+}
+
+/** Reads the progress of an account; null where no first load and no full pass is unfinished. */
+export async function readLoadProgress(
+  db: Database,
+  { account, ...options }: ReadOptions & { readonly account: string },
+): Promise<LoadProgress | null> {
+  const state = await db.syncState.findUnique({ where: { account } })
+  return state && completeLoadProgress(db, { state, runs: await readLastRuns(db, account) }, options)
+}
+
+/** Reads what the progress needs besides the state and the last runs of the account. */
+export async function completeLoadProgress(
+  db: Database,
+  { state, runs }: { readonly state: SyncState; readonly runs: readonly SyncRun[] },
+  options: ReadOptions,
+): Promise<LoadProgress | null> {
+  const { account } = state
+  if (toKind(state, runs, options.now) === null) return null
+  const [liveJobs, rejections, passedLive, openPages] = await Promise.all([
+    countLiveJobs(db, account),
+    readOpenRejections(db, account),
+    countPassed(db, state),
+    countOpenPages(db, account, PAGE_LIMIT),
+  ])
+  const storedJobs = liveJobs + rejections.unstored
+  // Items in quarantine have no place in the list, but all of them were read.
+  const passedJobs = passedLive === null ? storedJobs : passedLive === 0 ? 0 : passedLive + rejections.unstored
+  return toLoadProgress({ state, runs, storedJobs, passedJobs, openPages }, options)
+}
+
+const RUNS_READ = 10
+
+/** Reads the last ten runs of the account, newest first. */
+export function readLastRuns(db: Database, account: string): Promise<SyncRun[]> {
+  return db.syncRun.findMany({
+    where: { account },
+    orderBy: [{ startedAt: 'desc' }, { id: 'desc' }],
+    take: RUNS_READ,
+  })
+}
+
+/** Counts the live jobs above the position of the pass; null: all that is stored, because its list has no positions. */
+function countPassed(db: Database, state: SyncState): Promise<number> | number | null {
+  const { account, isWhole, lastCompleteAt, losesJobs, isUnsorted, bottomCreatedAt, fullCreatedAt } = state
+  const position = isWhole ? fullCreatedAt : bottomCreatedAt
+  if (position !== null) return rankOf(db, account, position.toISOString())
+  // A pass begins again from the top when its list is seen to lose jobs. Before that, nothing is stored without being read.
+  return lastCompleteAt === null && (isUnsorted || !losesJobs) ? null : 0
+}
