@@ -244,7 +244,7 @@ function frame({ name }: Size, labels: readonly string[], axis: object) {
       data: labels,
       axisTick: { show: false },
       axisLine: LINE,
-      axisLabel: { color: 'var(--muted)', interval, fontSize: 11 },
+      axisLabel: { color: 'var(--muted)', interval, fontSize: 11, hideOverlap: true },
     },
     yAxis: {
       type: 'value',

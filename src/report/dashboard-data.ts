@@ -2,7 +2,7 @@ import { escapeLiteral } from 'pg'
 import { z } from 'zod'
 import type { Config } from '../config/config.js'
 import { type Database, readDatabaseTime } from '../db/client.js'
-import { CHOICES, OVERVIEW, type Parameter, QUERIES, type Query } from './dashboard-queries.js'
+import { CHOICES, JOBS_ON_PAGE, jobsQuery, OVERVIEW, type Parameter, QUERIES, type Query } from './dashboard-queries.js'
 import { type FleetReport, readFleet } from './fleet.js'
 import { type LoadProgress, readLoadProgress, toLoadProgress } from './load-progress.js'
 import type { ShownQuery } from './page-parts.js'
@@ -59,10 +59,36 @@ export interface OverviewData {
   readonly sql: readonly ShownQuery[]
 }
 
+/** What the page of single jobs is asked for. */
+export interface JobSearch {
+  readonly account: string
+  /** A uuid or its beginning, as typed; empty: any. */
+  readonly uuid: string
+  /** Null: any. */
+  readonly status: string | null
+  /** The job that the page begins after, towards older (`before`) or newer ones; null: the page of the newest jobs. */
+  readonly position: { readonly uuid: string; readonly direction: 'before' | 'after' } | null
+}
+
+/** One page of the jobs that were searched. */
+export interface JobsData {
+  readonly search: JobSearch
+  readonly readAt: Date
+  /** Whether the text of the search can be the beginning of a uuid. */
+  readonly isUuid: boolean
+  readonly accounts: readonly string[]
+  /** Newest first. */
+  readonly jobs: readonly z.infer<ReturnType<typeof jobsQuery>['row']>[]
+  readonly hasOlder: boolean
+  readonly hasNewer: boolean
+  readonly sql: readonly ShownQuery[]
+}
+
 /** Reads the data of the pages. */
 export interface DashboardReads {
   readonly account: (filters: Filters) => Promise<DashboardData>
   readonly overview: () => Promise<OverviewData>
+  readonly jobs: (search: JobSearch) => Promise<JobsData>
 }
 
 /**
@@ -74,6 +100,7 @@ export function createDashboardReads(db: Database, rateLimit: Config['rateLimit'
   return {
     account: (filters) => readDashboard(db, filters, { rateLimit }),
     overview: () => readOverview(db, rateLimit),
+    jobs: (search) => readJobs(db, search),
   }
 }
 
@@ -139,6 +166,37 @@ async function readOverview(db: Database, rateLimit: Config['rateLimit']): Promi
   const readAt = rows[0]?.read_at ?? (await readDatabaseTime(db))
   const accounts = rows.map((row) => ({ ...row, progress: toFirstLoad(row, rateLimit) }))
   return { readAt, accounts, fleet: await readFleet(db), sql: [toShown('accounts', OVERVIEW, {})] }
+}
+
+/** Reads one page of jobs. */
+async function readJobs(db: Database, search: JobSearch): Promise<JobsData> {
+  const { account, status, position } = search
+  const digits = search.uuid.toLowerCase().replace(/[\s-]/g, '')
+  const isUuid = /^[0-9a-f]{0,32}$/.test(digits)
+  const values = {
+    ...{ account, status, position: position?.uuid ?? null },
+    ...{ uuidFrom: toUuid(digits.padEnd(32, '0')), uuidTo: toUuid(digits.padEnd(32, 'f')) },
+  }
+  const direction = position?.direction ?? null
+  const query = jobsQuery({ hasUuid: isUuid && digits !== '', hasStatus: status !== null, direction })
+  const { found, accounts } = await inSnapshot(db, values, TIMEOUT_MS, async (run) => ({
+    found: isUuid ? await run(query) : [],
+    accounts: namesOf(await run(CHOICES.accounts), account),
+  }))
+  const hasMore = found.length > JOBS_ON_PAGE
+  const page = found.slice(0, JOBS_ON_PAGE)
+  return {
+    ...{ search, isUuid, accounts },
+    readAt: found[0]?.read_at ?? (await readDatabaseTime(db)),
+    jobs: direction === 'after' ? page.reverse() : page,
+    hasOlder: direction === 'after' || hasMore,
+    hasNewer: direction === 'before' || (direction === 'after' && hasMore),
+    sql: [toShown('jobs', query, values)],
+  }
+}
+
+function toUuid(digits: string): string {
+  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 }
 
 /** The progress of a first load. Other than on the page of the account, the last run counts as alive, and no job as open. */

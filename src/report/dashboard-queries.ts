@@ -1,7 +1,16 @@
 import { z } from 'zod'
 
 /** A value that stands for `$1`, `$2`, ... in a query. */
-export type Parameter = 'account' | 'channel' | 'days' | 'step' | 'slice'
+export type Parameter =
+  | 'account'
+  | 'channel'
+  | 'days'
+  | 'step'
+  | 'slice'
+  | 'uuidFrom'
+  | 'uuidTo'
+  | 'status'
+  | 'position'
 
 /** A query of the dashboard. The page shows the same text that was run. */
 export interface Query<Row extends z.ZodType = z.ZodType> {
@@ -264,6 +273,55 @@ ORDER BY f.account LIMIT 1000`,
     ...{ rate_limit: number, rate_remaining: number, rate_reset_at: instant },
   }),
 })
+
+/** The jobs on one page. */
+export const JOBS_ON_PAGE = 50
+
+/** The parts of a search that are given. */
+export interface SearchedParts {
+  readonly hasUuid: boolean
+  readonly hasStatus: boolean
+  /** From the job of `position` on, towards older or newer jobs; null: from the newest job. */
+  readonly direction: 'before' | 'after' | null
+}
+
+/**
+ * Composes the query of a page of jobs. Only the parts that are given have a condition, so that the planner chooses the index of
+ * what is searched. One row more than a page says whether there are others.
+ */
+export function jobsQuery({ hasUuid, hasStatus, direction }: SearchedParts) {
+  const parameters: Parameter[] = ['account']
+  const add = (name: Parameter) => `$${parameters.push(name)}`
+  const conditions = ['account = $1']
+  if (hasUuid) conditions.push(`uuid BETWEEN ${add('uuidFrom')}::uuid AND ${add('uuidTo')}::uuid`)
+  if (hasStatus) conditions.push(`status = ${add('status')}`)
+  if (direction !== null) {
+    const position = `${add('position')}::uuid`
+    const start = `(SELECT created_at FROM spidra_reporting.batch_jobs WHERE uuid = ${position})`
+    const [older, larger] = direction === 'before' ? ['<', '>'] : ['>', '<']
+    conditions.push(`created_at ${older}= ${start}`, `(created_at ${older} ${start} OR uuid ${larger} ${position})`)
+  }
+  const order = direction === 'after' ? 'created_at, uuid DESC' : 'created_at DESC, uuid'
+  return query({
+    title: 'Jobs, newest first',
+    parameters,
+    sql: `SELECT now() AS read_at, uuid, status, total_urls, completed_count, failed_count, scraping_channel, created_at, duration_seconds
+FROM spidra_reporting.batch_jobs
+WHERE ${conditions.join('\n  AND ')}
+ORDER BY ${order} LIMIT ${JOBS_ON_PAGE + 1}`,
+    row: z.object({
+      read_at: z.date(),
+      uuid: z.string(),
+      status: z.string(),
+      total_urls: z.number(),
+      completed_count: z.number(),
+      failed_count: z.number(),
+      scraping_channel: text,
+      created_at: z.date(),
+      duration_seconds: number,
+    }),
+  })
+}
 
 /** The queries for the names in the filters. */
 export const CHOICES = {

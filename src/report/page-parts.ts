@@ -6,6 +6,8 @@ export interface Surroundings {
   readonly head: Markup
   /** Links to other pages and the form of the filters; null in a file. */
   readonly controls: Markup | null
+  /** The script of a file, at the end of its body. Default: the head loads it. */
+  readonly script?: Markup
 }
 
 /** A query as it is shown below a page: `name` is the target of links. */
@@ -18,7 +20,7 @@ export interface ShownQuery {
 
 /** Composes a page around its sections. */
 export function toPage(
-  { head, controls }: Surroundings,
+  { head, controls, script }: Surroundings,
   { title, sections, sql, readAt }: { title: string; sections: Markup; sql: readonly ShownQuery[]; readAt: Date },
 ): string {
   return toDocument(
@@ -26,17 +28,18 @@ export function toPage(
     title,
     html`<header><p class="brand">spidra-sync</p>${controls}</header>
 <main id="main">${sections}${sqlBlock(sql)}</main>
-<footer><p>Read ${toTime(readAt, `${readAt.toISOString().slice(0, 16).replace('T', ' ')} UTC`)}, in one snapshot of the database. All days and times are UTC.</p></footer>`,
+<footer><p>Read ${toTime(readAt, `${readAt.toISOString().slice(0, 16).replace('T', ' ')} UTC`)}, in one snapshot of the database. All days and times are UTC.</p></footer>${script ?? null}`,
   )
 }
 
 function sqlBlock(queries: readonly ShownQuery[]): Markup {
   return html`<section class="card sql" aria-labelledby="sql"><h2 id="sql">SQL behind the numbers</h2>
 <p class="note">The queries of this page, ready for psql. They run for every role that may read the views, such as one of "spidra-sync grant-reader".</p>
-${queries.map(
-  ({ name, title, text }) => html`<h3 id="sql-${name}">${title}</h3><pre tabindex="0"><code>${text}</code></pre>
+<div class="queries">${queries.map(
+    ({ name, title, text }) => html`<div class="query"><h3 id="sql-${name}">${title}</h3>
+<pre tabindex="0" role="region" aria-label="SQL: ${title}"><code>${text}</code></pre></div>
 `,
-)}</section>`
+  )}</div></section>`
 }
 
 /** A cell of a table. `value` is what a CSV file has in place of the shown text. A long text may break between lines. */
@@ -129,7 +132,7 @@ function cellOf(cell: Cell, column: number, heading: string | null): Markup {
   const { shown, value, isLong } = isPlain(cell) ? { shown: cell } : cell
   const attributes = [
     isLong === true ? html` class="long"` : null,
-    value === undefined || value === null ? null : html` data-value="${value}"`,
+    value === undefined || value === null || String(value) === shown ? null : html` data-value="${value}"`,
     heading === null || column === 0 ? null : html` data-heading="${heading}"`,
   ]
   return column === 0 ? html`<th scope="row"${attributes}>${shown}</th>` : html`<td${attributes}>${shown}</td>`
@@ -150,8 +153,9 @@ export function sourceOf(sql: string, title: string): Markup {
   return html`<p class="source"><a href="#sql-${sql}">SQL<span class="hidden"> of ${title}</span></a></p>`
 }
 
-/** Shows eight characters of a uuid, which tell jobs apart; the rest is invisible, but it is copied with them. */
-export function uuidCell(uuid: string): Cell {
+/** Shows a uuid, or only its first eight characters, which tell jobs apart; the rest is invisible, but it is copied with them. */
+export function uuidCell(uuid: string, isShort = true): Cell {
+  if (!isShort) return html`<code>${uuid}</code>`
   return {
     shown: html`<code title="${uuid}">${uuid.slice(0, 8)}<span class="hidden">${uuid.slice(8)}</span></code>`,
     value: uuid,

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { counted } from '../logging/printable.js'
+import { BROWSER_SCRIPT } from './browser-script.js'
 import { type Charts, drawCharts, OUTCOMES, RUN_STATUSES } from './charts.js'
 import type { DashboardData } from './dashboard-data.js'
 import type { QUERIES } from './dashboard-queries.js'
@@ -38,12 +39,12 @@ ${runsTable(data)}`
   )
 }
 
-/** Composes the dashboard as one file that loads nothing: its policy allows its own style only. */
+/** Composes the dashboard as one file that loads nothing: its policy allows its own style and script only. */
 export function toReportFile(data: DashboardData): string {
-  const hash = createHash('sha256').update(STYLESHEET).digest('base64')
-  const policy = `default-src 'none'; style-src 'sha256-${hash}'; img-src data:; base-uri 'none'; form-action 'none'`
+  const hash = (text: string) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`
+  const policy = `default-src 'none'; style-src ${hash(STYLESHEET)}; script-src ${hash(BROWSER_SCRIPT)}; img-src data:; base-uri 'none'; form-action 'none'`
   const head = html`<meta http-equiv="content-security-policy" content="${policy}"><link rel="icon" href="data:,"><style>${trusted(STYLESHEET)}</style>`
-  return toDashboardPage(data, { head, controls: null })
+  return toDashboardPage(data, { head, controls: null, script: html`<script>${trusted(BROWSER_SCRIPT)}</script>` })
 }
 
 function scope({ filters }: DashboardData): Markup {

@@ -51,7 +51,7 @@ button { cursor: pointer; margin-left: 0; }
 .tile dd span { color: var(--muted); font-size: 13px; }
 .grid { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; margin-bottom: 16px; }
 .broad { grid-column: span 2; }
-.columns { columns: 2; column-gap: 16px; } .columns .card { break-inside: avoid; }
+.columns { columns: 2; column-gap: 16px; } .columns .card { display: inline-block; width: 100%; }
 .card { padding: 16px 20px 12px; position: relative; margin-bottom: 16px; }
 .grid .card { margin-bottom: 0; }
 h2 { margin: 0 40px 6px 0; font-size: 15px; font-weight: 650; }
@@ -81,22 +81,34 @@ code { font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mo
 .clamp { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; line-clamp: 2; overflow: hidden; min-width: 64px; }
 .none { color: var(--muted); font-size: 13px; margin: 6px 0; }
 .letters { font-size: 13px; margin: 0 0 8px; padding-left: 18px; overflow-wrap: anywhere; }
+button.small { font-size: 12px; padding: 0 7px; border-radius: 6px; margin-left: 6px; color: var(--muted); border-color: var(--line); }
+button.small:hover { color: var(--link); border-color: var(--link); }
+.local { color: var(--muted); font-weight: 400; font-size: 0.87em; }
+.freshness .local { color: inherit; }
+.tip { position: fixed; z-index: 2; pointer-events: none; max-width: 280px; padding: 8px 12px; border-radius: 8px; background: var(--card); border: 1px solid var(--axis); box-shadow: 0 3px 12px rgb(0 0 0 / 0.18); font-size: 12px; color: var(--muted); font-variant-numeric: tabular-nums; }
+.tip b { color: var(--text); font-weight: 600; } .tip .local { display: none; }
+.offline { margin: 0 0 12px; padding: 8px 16px; border-radius: 8px; background: var(--warning-ground); color: var(--warning-text); }
+input { font: inherit; font-size: 13px; color: var(--text); background: var(--card); border: 1px solid var(--axis); border-radius: 7px; padding: 5px 9px; margin-left: 5px; width: 290px; max-width: 100%; }
+.card form { margin: 4px 0 12px; } .pager { margin-top: 10px; color: var(--muted); }
 nav { display: flex; flex-wrap: wrap; gap: 8px 16px; font-size: 13px; } .brand { margin-right: auto; }
 .badge { display: inline-block; font-size: 12px; padding: 0 8px; border-radius: 9px; border: 1px solid currentColor; }
 .badge.succeeded { color: var(--good-text); } .badge.partly { color: var(--warning-text); } .badge.failed { color: var(--bad-text); }
 .badge.open { color: var(--link); } .badge.cancelled { color: var(--muted); }
 progress { appearance: none; width: 84px; height: 8px; border: 0; border-radius: 4px; background: var(--line); overflow: hidden; vertical-align: middle; }
 progress::-webkit-progress-bar { background: var(--line); } progress::-webkit-progress-value { background: var(--open); } progress::-moz-progress-bar { background: var(--open); }
-.sql h3 { font-size: 13px; font-weight: 600; margin: 14px 0 4px; scroll-margin-top: 12px; }
+.query { break-inside: avoid; padding-top: 10px; }
+.sql h3 { font-size: 13px; font-weight: 600; margin: 0 0 4px; scroll-margin-top: 12px; }
 pre { margin: 0; padding: 10px 12px; overflow-x: auto; background: var(--ground); border-radius: 8px; }
 h3:target + pre { outline: 2px solid var(--link); }
 footer { font-size: 13px; padding-bottom: 24px; }
+@media (min-width: 1200px) { .queries { columns: 2; column-gap: 24px; } }
 @media (min-width: 1600px) { .grid { grid-template-columns: 1fr 1fr 1fr; } .columns { columns: 3; } }
 @media (max-width: 820px) { .grid { grid-template-columns: 1fr; } .broad { grid-column: auto; } .columns { columns: 1; } }
 @media (max-width: 520px) {
   header, main, footer { padding-left: 12px; padding-right: 12px; }
-  .stacked thead { display: none; } .stacked, .stacked tbody, .stacked tr, .stacked th, .stacked td { display: block; }
-  .stacked tr { padding: 6px 0; border-bottom: 1px solid var(--line); } .stacked th, .stacked td { border: 0; padding: 1px 0; }
+  .stacked thead { display: none; } .stacked, .stacked tbody { display: block; }
+  .stacked tr { display: flex; flex-wrap: wrap; gap: 1px 12px; padding: 6px 0; border-bottom: 1px solid var(--line); }
+  .stacked tr:last-child { border: 0; } .stacked th, .stacked td { border: 0; padding: 1px 0; min-width: 0; }
   .stacked tbody th { font-weight: 600; }
   .stacked td[data-heading]::before { content: attr(data-heading) ": "; color: var(--muted); }
   .tiles { grid-template-columns: 1fr 1fr; gap: 10px; } .tile { padding: 10px 12px; } .tile dd a { font-size: 21px; }

@@ -33,17 +33,22 @@ async function pageOf(path: string, { url } = server): Promise<string> {
 const numberIn = (page: string, name: string) => new RegExp(`data-number="${name}">([^<]*)<`).exec(page)?.[1]
 
 describe('the page', () => {
-  test('allows no script and no foreign source, and has no inline style', async () => {
+  test('allows its own script and style only, no foreign source, and has no inline style', async () => {
     const answer = await fetch(`${server.url}/`)
     const page = await answer.text()
 
     expect(answer.headers.get('content-type')).toBe('text/html; charset=utf-8')
     expect(answer.headers.get('content-security-policy')).toBe(
-      "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; style-src 'self'; img-src 'self'",
+      [
+        "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; style-src 'self'; img-src 'self'",
+        "script-src 'self'; connect-src 'self'",
+      ].join('; '),
     )
     // Everything in quotes or between tags is text.
     const tags = page.replace(/"[^"]*"/g, '""').match(/<[^>]*>/g) ?? []
-    expect(tags.filter((tag) => /^<(script|style|img|iframe)\b| (style|on\w+)=/i.test(tag))).toEqual([])
+    expect(tags.filter((tag) => /^<(script|style|img|iframe)\b| (style|on\w+)=/i.test(tag))).toEqual([
+      '<script src="" defer data-refresh="">',
+    ])
     expect(page).toMatch(/^<!doctype html>\n<html lang="en">/)
     expect(page.match(/(?:src|href|action)="(?!\/(?!\/)|#)[^"]*"/g)).toBeNull()
   })
@@ -88,7 +93,7 @@ describe('the page', () => {
 
       expect(answer.status).toBe(404)
       expect(page).toMatch(/<h1>There is no account “[^<]+”<\/h1><p>Known: default, not yet begun\.</)
-      expect(page).not.toMatch(/<script|<form|<option|http-equiv="refresh"|\u202e/)
+      expect(page).not.toMatch(/<script>|<form|<option|http-equiv="refresh"|\u202e/)
     },
   )
 
@@ -102,8 +107,11 @@ describe('the page', () => {
   })
 
   test('reloads by itself unless the URL says refresh=off', async () => {
-    expect(await pageOf('/')).toContain('<meta http-equiv="refresh" content="30">')
+    expect(await pageOf('/')).toMatch(
+      /<noscript><meta http-equiv="refresh" content="30"><\/noscript><script [^>]*data-refresh="30"/,
+    )
     expect(await pageOf('/?refresh=off')).not.toContain('http-equiv="refresh"')
+    expect(await pageOf('/?refresh=off')).toContain('data-refresh="0"')
   })
 
   test('every link to SQL has its target, and every chart its table', async () => {
@@ -120,10 +128,11 @@ describe('the page', () => {
     await using reader = await createReader(database)
     await grantReader(database.url, reader.name)
     const page = await pageOf(`/?channel=${encodeURIComponent(HOSTILE)}`)
-    const texts = [...page.matchAll(/<pre tabindex="0"><code>([^<]+)<\/code>/g)].map(([, text = '']) => decode(text))
+    const texts = sqlIn(page)
 
     expect(texts).toHaveLength(11)
-    for (const text of texts) await expect(reader.query(text.replace('\ufffd', '\u202e')), text).resolves.toBeDefined()
+    for (const text of [...texts, ...sqlIn(await pageOf('/overview'))])
+      await expect(reader.query(text.replace('\ufffd', '\u202e')), text).resolves.toBeDefined()
   })
 })
 
@@ -137,9 +146,7 @@ describe('the page of all accounts', () => {
       expect(page).not.toContain('data-number')
     }
     expect(numberIn(await pageOf('/'), 'stored')).toMatch(/^1,\d{3}$/)
-    expect(await pageOf('/?account=default', several)).toMatch(
-      /<nav aria-label="Pages"><a href="\/overview">All accounts</,
-    )
+    expect(await pageOf('/?account=default', several)).toContain('<a href="/overview">All accounts</a>')
     expect(await pageOf('/')).not.toContain('All accounts')
   })
 
@@ -171,6 +178,60 @@ describe('the page of all accounts', () => {
   })
 })
 
+describe('the page of jobs', () => {
+  const uuidsIn = (page: string) => [...page.matchAll(/<th scope="row"><code>([^<]+)</g)].map(([, uuid = '']) => uuid)
+  const linkIn = (page: string, text: string) =>
+    decode(new RegExp(`<a href="([^"]*)">${text}</a>`).exec(page)?.[1] ?? '')
+
+  test('shows the newest jobs first, and leads page by page through all of them and back', async () => {
+    const rows = await database.sql<{ uuid: string }>(
+      'SELECT uuid FROM spidra_reporting.batch_jobs ORDER BY created_at DESC, uuid LIMIT 120',
+    )
+    const first = await pageOf('/jobs')
+    const second = await pageOf(linkIn(first, 'Older'))
+    const third = await pageOf(linkIn(second, 'Older'))
+
+    const shown = [...uuidsIn(first), ...uuidsIn(second), ...uuidsIn(third)]
+    expect(shown.slice(0, 120)).toEqual(rows.map(({ uuid }) => uuid))
+    expect(uuidsIn(await pageOf(linkIn(third, 'Newer')))).toEqual(uuidsIn(second))
+    expect(uuidsIn(await pageOf(linkIn(third, 'Newest')))).toEqual(uuidsIn(first))
+    expect(first).not.toMatch(/>Newer</)
+  })
+
+  test('finds a job by its uuid or the beginning of it, with and without dashes, and by status', async () => {
+    const [job] = await database.sql<{ uuid: string }>('SELECT uuid FROM spidra_reporting.open_batch_jobs LIMIT 1')
+    const uuid = job?.uuid ?? ''
+    const found = async (query: string) => uuidsIn(await pageOf(`/jobs?${query}`))
+
+    for (const text of [uuid, uuid.toUpperCase(), uuid.replaceAll('-', ''), uuid.slice(0, 10)])
+      expect(await found(`uuid=${text}`)).toEqual([uuid])
+    expect(await found(`uuid=${uuid}&status=completed`)).toEqual([])
+    expect(await found('status=pending')).toHaveLength(2)
+    expect((await found('uuid=0')).every((other) => other.startsWith('0'))).toBe(true)
+  })
+
+  test('says why nothing is found, and takes no harm from hostile text', async () => {
+    const hostile = encodeURIComponent(HOSTILE)
+
+    expect(await pageOf('/jobs?uuid=xyz')).toContain('“xyz” is neither a UUID nor the beginning of one.')
+    expect(await pageOf('/jobs?uuid=00000000-0000')).toContain(
+      'No jobs match. A job that the API no longer lists is in',
+    )
+    const page = await pageOf(`/jobs?uuid=${hostile}&status=${hostile}&before=${hostile}&account=${hostile}`)
+    expect(page).not.toMatch(/<script>|<img/)
+  })
+
+  test('shows SQL that a role that may read the views can run', async () => {
+    await using reader = await createReader(database)
+    await grantReader(database.url, reader.name)
+    const found = await pageOf('/jobs?uuid=1&status=completed')
+    const second = await pageOf(linkIn(await pageOf('/jobs'), 'Older'))
+
+    for (const text of [found, second].flatMap(sqlIn))
+      await expect(reader.query(text), text).resolves.not.toHaveLength(0)
+  })
+})
+
 describe('the routes', () => {
   test('the stylesheet and the icon are served', async () => {
     const css = await fetch(`${server.url}/dashboard.css`)
@@ -183,7 +244,7 @@ describe('the routes', () => {
   test('need the password', async () => {
     await using closed = await serveDashboard(dashboard, { dashboardPassword: 'canary' })
 
-    for (const path of ['/', '/dashboard.css', '/favicon.svg'])
+    for (const path of ['/', '/overview', '/jobs', '/dashboard.css', '/dashboard.js', '/favicon.svg'])
       expect([path, (await fetch(closed.url + path)).status]).toEqual([path, 401])
   })
 
@@ -312,6 +373,11 @@ describe('the routes', () => {
     expect(count).toBe(1)
   })
 })
+
+/** The queries that a page shows. */
+function sqlIn(page: string): string[] {
+  return [...page.matchAll(/<pre[^>]*><code>([^<]+)<\/code>/g)].map(([, text = '']) => decode(text))
+}
 
 function decode(text: string): string {
   const entities: Record<string, string> = { lt: '<', gt: '>', quot: '"', '#39': "'", amp: '&' }
