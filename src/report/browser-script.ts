@@ -58,7 +58,7 @@ export const BROWSER_SCRIPT = `'use strict';
   const addCsvButtons = (root) => {
     for (const table of root.querySelectorAll('.card table')) {
       const card = table.closest('.card');
-      const title = card.querySelector('h2').firstChild.textContent.trim();
+      const title = card.querySelector('h1, h2').firstChild.textContent.trim();
       const button = create('button', 'small', 'CSV');
       button.type = 'button';
       button.setAttribute('aria-label', 'Save as CSV: ' + title);

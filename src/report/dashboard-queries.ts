@@ -144,9 +144,12 @@ LEFT JOIN spidra_reporting.sync_run_history r ON r.id = f.last_run_id`,
   stock: query({
     title: 'Stored jobs that are still listed, of all days',
     parameters: ['account', 'channel'],
-    sql: `SELECT coalesce(sum(jobs), 0)::bigint AS jobs, coalesce(sum(open_jobs), 0)::bigint AS open_jobs
-FROM spidra_reporting.daily_batch_jobs
-WHERE account = $1 AND ($2::text IS NULL OR jobs > 0 AND coalesce(scraping_channel, '${NO_CHANNEL}') = $2)`,
+    sql: `SELECT count(*) AS jobs, (
+  SELECT count(*) FROM spidra_reporting.open_batch_jobs
+  WHERE account = $1 AND ($2::text IS NULL OR coalesce(scraping_channel, '${NO_CHANNEL}') = $2)
+) AS open_jobs
+FROM spidra_reporting.batch_jobs
+WHERE account = $1 AND ($2::text IS NULL OR coalesce(scraping_channel, '${NO_CHANNEL}') = $2)`,
     row: z.object({ jobs: count, open_jobs: count }),
   }),
   // The join keeps a day on which the channel has no jobs.
@@ -249,13 +252,13 @@ FROM spidra_reporting.request_budget WHERE account = $1`,
 export const OVERVIEW = query({
   title: 'All accounts',
   parameters: [],
-  sql: `SELECT now() AS read_at, f.account, ${FRESHNESS_COLUMNS}, coalesce(d.jobs, 0)::bigint AS jobs,
+  sql: `SELECT now() AS read_at, f.account, ${FRESHNESS_COLUMNS}, coalesce(d.jobs, 0) AS jobs,
   coalesce(o.open_jobs, 0) AS open_jobs, coalesce(o.stuck_jobs, 0) AS stuck_jobs, a.alerts,
   r.finished_at, r.requests, r.waited_seconds, r.latest_total, r.waits_until, b.rate_limit, b.rate_remaining, b.rate_reset_at
 FROM spidra_reporting.sync_freshness f
 LEFT JOIN spidra_reporting.sync_run_history r ON r.id = f.last_run_id
 LEFT JOIN spidra_reporting.request_budget b ON b.account = f.account
-LEFT JOIN (SELECT account, sum(jobs) AS jobs FROM spidra_reporting.daily_batch_jobs GROUP BY account) d
+LEFT JOIN (SELECT account, count(*) AS jobs FROM spidra_reporting.batch_jobs GROUP BY account) d
   ON d.account = f.account
 LEFT JOIN (
   SELECT account, count(*) AS open_jobs,

@@ -35,7 +35,7 @@ export function toJobsPage(data: JobsData, surroundings: Surroundings): string {
   ])
   const headings = ['Job', 'Status', 'URLs finished', 'Failed URLs', 'Channel', 'Created', 'Took']
   const table = tableOf(headings, rows, { empty: emptyWords(data), isStacked: true })
-  const sections = html`<section class="card"><h2>Jobs of account ${search.account}</h2>${searchForm(data)}${table}${pager(data)}${sourceOf('jobs', 'jobs')}</section>`
+  const sections = html`<section class="card"><h1>Jobs of account ${search.account}</h1>${searchForm(data)}${table}${pager(data)}${sourceOf('jobs', 'jobs')}</section>`
   return toPage(surroundings, { title: `Jobs of ${search.account}`, sections, sql, readAt })
 }
 

@@ -99,7 +99,7 @@ function alarming(count: number): Cell {
 function lastRunCell({ status, reason, started_at: startedAt }: Row, readAt: Date): Cell {
   if (status === null || startedAt === null) return '–'
   const age = toRoughDuration(Math.max(0, (readAt.getTime() - startedAt.getTime()) / 1000))
-  return longCell(html`${statusBadge(status)}${reason === null ? null : html` ${reason}`}, begun ${age} ago`)
+  return longCell(html`${statusBadge(status)} ${reason === null ? null : `${reason}, `}begun ${age} ago`)
 }
 
 const WORKER_HEADINGS = ['Worker', 'Role', 'Runs', 'Requests left', 'Last seen']

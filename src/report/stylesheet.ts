@@ -31,7 +31,7 @@ label { color: var(--muted); font-size: 13px; }
 select, button { font: inherit; font-size: 13px; color: var(--text); background: var(--card); border: 1px solid var(--axis); border-radius: 7px; padding: 5px 9px; margin-left: 5px; max-width: 200px; }
 button { cursor: pointer; margin-left: 0; }
 .refresh { font-size: 13px; }
-.freshness { border-radius: 12px; padding: 16px 20px; border-left: 5px solid; }
+.freshness { margin-bottom: 16px; border-radius: 12px; padding: 16px 20px; border-left: 5px solid; }
 .freshness h1 { margin: 0; font-size: 20px; line-height: 1.35; font-weight: 650; letter-spacing: -0.01em; overflow-wrap: anywhere; }
 .freshness h1 a { color: inherit; text-decoration: none; }
 .freshness h1 a:hover { text-decoration: underline; }
@@ -41,7 +41,7 @@ button { cursor: pointer; margin-left: 0; }
 .freshness.good { background: var(--good-ground); border-color: var(--succeeded); } .good h1 { color: var(--good-text); }
 .freshness.warning { background: var(--warning-ground); border-color: var(--partly); } .warning h1 { color: var(--warning-text); }
 .freshness.bad { background: var(--bad-ground); border-color: var(--failed); } .bad h1 { color: var(--bad-text); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(180px, 1fr)); gap: 14px; margin: 16px 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(180px, 1fr)); gap: 14px; margin: 0 0 16px; }
 .tile, .card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; min-width: 0; }
 .tile { padding: 13px 16px; }
 .tile dt { color: var(--muted); font-size: 13px; }
@@ -54,7 +54,7 @@ button { cursor: pointer; margin-left: 0; }
 .columns { columns: 2; column-gap: 16px; } .columns .card { display: inline-block; width: 100%; }
 .card { padding: 16px 20px 12px; position: relative; margin-bottom: 16px; }
 .grid .card { margin-bottom: 0; }
-h2 { margin: 0 40px 6px 0; font-size: 15px; font-weight: 650; }
+h2, .card h1 { margin: 0 80px 6px 0; font-size: 15px; font-weight: 650; overflow-wrap: anywhere; }
 .count { color: var(--muted); font-weight: 400; }
 .source { position: absolute; top: 16px; right: 20px; margin: 0; font-size: 12px; }
 figure { margin: 0; }
@@ -90,6 +90,7 @@ button.small:hover { color: var(--link); border-color: var(--link); }
 .offline { margin: 0 0 12px; padding: 8px 16px; border-radius: 8px; background: var(--warning-ground); color: var(--warning-text); }
 input { font: inherit; font-size: 13px; color: var(--text); background: var(--card); border: 1px solid var(--axis); border-radius: 7px; padding: 5px 9px; margin-left: 5px; width: 290px; max-width: 100%; }
 .card form { margin: 4px 0 12px; } .pager { margin-top: 10px; color: var(--muted); }
+nav [aria-current] { color: var(--text); text-decoration: none; font-weight: 600; }
 nav { display: flex; flex-wrap: wrap; gap: 8px 16px; font-size: 13px; } .brand { margin-right: auto; }
 .badge { display: inline-block; font-size: 12px; padding: 0 8px; border-radius: 9px; border: 1px solid currentColor; }
 .badge.succeeded { color: var(--good-text); } .badge.partly { color: var(--warning-text); } .badge.failed { color: var(--bad-text); }
@@ -101,16 +102,19 @@ progress::-webkit-progress-bar { background: var(--line); } progress::-webkit-pr
 pre { margin: 0; padding: 10px 12px; overflow-x: auto; background: var(--ground); border-radius: 8px; }
 h3:target + pre { outline: 2px solid var(--link); }
 footer { font-size: 13px; padding-bottom: 24px; }
-@media (min-width: 1200px) { .queries { columns: 2; column-gap: 24px; } }
+@media (min-width: 1200px) { .queries:has(:nth-child(2 of .query)) { columns: 2; column-gap: 24px; } }
 @media (min-width: 1600px) { .grid { grid-template-columns: 1fr 1fr 1fr; } .columns { columns: 3; } }
 @media (max-width: 820px) { .grid { grid-template-columns: 1fr; } .broad { grid-column: auto; } .columns { columns: 1; } }
-@media (max-width: 520px) {
-  header, main, footer { padding-left: 12px; padding-right: 12px; }
+@media (max-width: 860px) {
   .stacked thead { display: none; } .stacked, .stacked tbody { display: block; }
   .stacked tr { display: flex; flex-wrap: wrap; gap: 1px 12px; padding: 6px 0; border-bottom: 1px solid var(--line); }
   .stacked tr:last-child { border: 0; } .stacked th, .stacked td { border: 0; padding: 1px 0; min-width: 0; }
   .stacked tbody th { font-weight: 600; }
   .stacked td[data-heading]::before { content: attr(data-heading) ": "; color: var(--muted); }
+}
+@media (max-width: 520px) {
+  td .local, th .local { display: none; }
+  header, main, footer { padding-left: 12px; padding-right: 12px; }
   .tiles { grid-template-columns: 1fr 1fr; gap: 10px; } .tile { padding: 10px 12px; } .tile dd a { font-size: 21px; }
   .card, .freshness { padding-left: 14px; padding-right: 14px; } .source { right: 14px; } .freshness h1 { font-size: 18px; }
   td progress { width: 48px; } th, td { padding-right: 9px; }
