@@ -147,7 +147,7 @@ async function startFleetHttp(
     config: config.http,
     log,
     metrics: createScrape({
-      ...{ db, log, metrics, accounts: names },
+      ...{ db, log, metrics, accounts: names, rateLimit: config.rateLimit },
       async refresh() {
         const fleet = await readFleet(db)
         if (fleet !== null) metrics.showFleet(fleet)

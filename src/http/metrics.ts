@@ -1,13 +1,19 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { AggregatorRegistry, Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { FleetReport } from '../report/fleet.js'
-import type { AccountProgress } from '../report/status.js'
+import type { LoadProgress } from '../report/load-progress.js'
+import { type AccountProgress, ALERT_KINDS } from '../report/status.js'
 import type { SpidraErrorCode } from '../spidra/errors.js'
 import type { RunMode, RunStatus, RunSummary } from '../sync/run-summary.js'
 
 /** The metrics of one process. */
 export interface Metrics {
-  /** Returns the text of the metrics. */
-  readonly read: () => Promise<string>
+  /**
+   * Returns the text of the metrics.
+   *
+   * @param options `hasAccounts`: whether it shows names of accounts. Without them, the series of all accounts are one: the sum
+   *   of their values; of timestamps and what is left, the value of the account that is worst off
+   */
+  readonly read: (options: { readonly hasAccounts: boolean }) => Promise<string>
   /** The media type of the text. */
   readonly contentType: string
   /** Creates the series of a new account. Does nothing for a known one. */
@@ -27,7 +33,9 @@ export interface Metrics {
   /** Sets whether this process takes no runs because its request budget is spent. Its series exists from the first call on. */
   readonly showPause: (isPaused: boolean) => void
   /** Sets freshness and totals from the database, their only source, because they also change in the middle of a run. */
-  readonly restore: (account: string, totals: Omit<AccountProgress, 'account'>) => void
+  readonly restore: (account: string, totals: Omit<AccountProgress, 'account' | 'isFirstLoad'>) => void
+  /** Sets how far the first load of an account is. Null removes the series. */
+  readonly showFirstLoad: (account: string, progress: LoadProgress | null) => void
 }
 
 // Records, not arrays: a new member of one of the unions does not compile until it has its series here.
@@ -53,16 +61,22 @@ const STATUSES = Object.keys({
 } satisfies Record<RunStatus, true>)
 const ROWS = ['inserted', 'updated', 'unchanged', 'removed', 'restored', 'rejected'] as const
 
+/** Gauges of prom-client with names of counters, which `promtool check metrics` reports. */
+const MISNAMED = ['nodejs_active_handles_total', 'nodejs_active_requests_total', 'nodejs_active_resources_total']
+
 /**
- * Creates the metrics of a process, on their own registry. All names begin with `spidra_sync_`. Counters start at 0,
- * because Prometheus sees no increase in a series that appears with its first event.
+ * Creates the metrics of a process, on registries of their own. Our names begin with `spidra_sync_`; those about the process
+ * are the usual `process_` and `nodejs_` ones. Counters start at 0, because Prometheus sees no increase in a series that
+ * appears with its first event.
  */
 export function createMetrics(options: { readonly version: string; readonly accounts: readonly string[] }): Metrics {
-  const registry = new Registry()
-  collectDefaultMetrics({ register: registry, prefix: 'spidra_sync_' })
-  const series = createInstruments(registry)
+  const ofProcess = new Registry()
+  const ofAccounts = new Registry()
+  collectDefaultMetrics({ register: ofProcess })
+  for (const name of MISNAMED) ofProcess.removeSingleMetric(name)
+  createBuildGauge(ofProcess).set({ version: options.version }, 1)
+  const series = createInstruments(ofAccounts)
 
-  series.build.set({ version: options.version }, 1)
   let show: ((fleet: FleetReport) => void) | null = null
   let setPause: ((isPaused: boolean) => void) | null = null
   const prepared = new Set<string>()
@@ -87,14 +101,20 @@ export function createMetrics(options: { readonly version: string; readonly acco
   }
 
   return {
-    read: () => registry.metrics(),
-    contentType: registry.contentType,
+    async read({ hasAccounts }) {
+      return (
+        (await ofProcess.metrics()) + (await (hasAccounts ? ofAccounts : await withoutAccounts(ofAccounts)).metrics())
+      )
+    },
+    contentType: ofProcess.contentType,
     addAccount,
     forgetAccount(account) {
       prepared.delete(account)
-      const { inProgress, lastComplete, rereadSince, listed, stored, openRejections } = series
-      for (const gauge of [inProgress, lastComplete, rereadSince, listed, stored, openRejections])
-        gauge.remove({ account })
+      for (const metric of Object.values(series)) {
+        if (!(metric instanceof Gauge)) continue
+        if (metric === series.firingAlerts) for (const kind of ALERT_KINDS) metric.remove({ account, kind })
+        else metric.remove({ account })
+      }
     },
     runStarted: (account) => series.inProgress.set({ account }, 1),
     observeRun: (summary) => {
@@ -114,21 +134,48 @@ export function createMetrics(options: { readonly version: string; readonly acco
       series.requestDuration.observe({ account }, durationMs / 1000)
     },
     showFleet(fleet) {
-      show ??= createFleetInstruments(registry)
+      show ??= createFleetInstruments(ofProcess, ofAccounts)
       show(fleet)
     },
     showPause(isPaused) {
-      setPause ??= createPauseGauge(registry)
+      setPause ??= createPauseGauge(ofProcess)
       setPause(isPaused)
     },
-    restore: (account, { lastCompleteAt, rereadSince, listedTotal, storedTotal, openRejections }) => {
-      series.lastComplete.set({ account }, (lastCompleteAt?.getTime() ?? 0) / 1000)
-      series.rereadSince.set({ account }, (rereadSince?.getTime() ?? 0) / 1000)
-      if (listedTotal !== null) series.listed.set({ account }, listedTotal)
-      if (storedTotal !== null) series.stored.set({ account }, storedTotal)
-      series.openRejections.set({ account }, openRejections)
+    restore(account, totals) {
+      series.lastComplete.set({ account }, (totals.lastCompleteAt?.getTime() ?? 0) / 1000)
+      series.rereadSince.set({ account }, (totals.rereadSince?.getTime() ?? 0) / 1000)
+      setOrRemove(series.listed, account, totals.listedTotal)
+      setOrRemove(series.stored, account, totals.storedTotal)
+      series.openRejections.set({ account }, totals.openRejections)
+      series.stuck.set({ account }, totals.stuckJobs)
+      for (const kind of ALERT_KINDS) {
+        series.firingAlerts.set({ account, kind }, totals.firingAlerts.includes(kind) ? 1 : 0)
+      }
+      setOrRemove(series.requestLimit, account, totals.requestLimit)
+      setOrRemove(series.requestsLeft, account, totals.requestsLeft)
+    },
+    showFirstLoad(account, progress) {
+      const doneAt = progress?.doneAt ?? null
+      setOrRemove(series.firstLoadStored, account, progress?.doneJobs ?? null)
+      setOrRemove(series.firstLoadListed, account, progress?.listedJobs ?? null)
+      setOrRemove(series.firstLoadEnd, account, doneAt === null ? null : Date.parse(doneAt) / 1000)
     },
   }
+}
+
+function setOrRemove(gauge: Gauge<'account'>, account: string, value: number | null): void {
+  if (value === null) gauge.remove({ account })
+  else gauge.set({ account }, value)
+}
+
+/** The same series without the names of the accounts: values whose other labels are equal are aggregated. */
+async function withoutAccounts(registry: Registry): Promise<Registry> {
+  const metrics = await registry.getMetricsAsJSON()
+  const nameless = metrics.map((metric) => ({
+    ...metric,
+    values: metric.values.map(({ labels: { account: _, ...labels }, ...value }) => ({ ...value, labels })),
+  }))
+  return AggregatorRegistry.aggregate([nameless])
 }
 
 const REQUEST_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
@@ -174,12 +221,14 @@ function createInstruments(registry: Registry) {
       name: 'spidra_sync_last_complete_timestamp_seconds',
       help: 'Unix time at which the table was last proved to hold what the API lists; 0 before the first time.',
       labelNames: ['account'],
+      aggregator: 'min',
       registers,
     }),
     rereadSince: new Gauge({
       name: 'spidra_sync_reread_since_timestamp_seconds',
       help: 'Unix time since which every listed job has been read again; 0 before the first complete pass.',
       labelNames: ['account'],
+      aggregator: 'min',
       registers,
     }),
     listed: new Gauge({
@@ -192,6 +241,51 @@ function createInstruments(registry: Registry) {
       name: 'spidra_sync_stored_jobs',
       help: 'Listed items that were stored as jobs or kept in quarantine, at the last verdict; absent before the first verdict.',
       labelNames: ['account'],
+      registers,
+    }),
+    stuck: new Gauge({
+      name: 'spidra_sync_stuck_jobs',
+      help: 'Open jobs without progress for longer than STUCK_AFTER_HOURS.',
+      labelNames: ['account'],
+      registers,
+    }),
+    firingAlerts: new Gauge({
+      name: 'spidra_sync_firing_alerts',
+      help: '1 while the alert of this kind fires, by the last check of a service, else 0.',
+      labelNames: ['account', 'kind'],
+      registers,
+    }),
+    requestLimit: new Gauge({
+      name: 'spidra_sync_request_limit',
+      help: 'Requests of a whole rate limit window, as the API reported to the last run; absent if it reports none.',
+      labelNames: ['account'],
+      aggregator: 'min',
+      registers,
+    }),
+    requestsLeft: new Gauge({
+      name: 'spidra_sync_requests_left',
+      help: 'Requests left in the rate limit window, as the API reported to the last run; absent if it reports none.',
+      labelNames: ['account'],
+      aggregator: 'min',
+      registers,
+    }),
+    firstLoadStored: new Gauge({
+      name: 'spidra_sync_first_load_stored_jobs',
+      help: 'Items that an unfinished first load has stored; absent when none is unfinished.',
+      labelNames: ['account'],
+      registers,
+    }),
+    firstLoadListed: new Gauge({
+      name: 'spidra_sync_first_load_listed_jobs',
+      help: 'Jobs that the API lists, of an unfinished first load; absent when none is unfinished.',
+      labelNames: ['account'],
+      registers,
+    }),
+    firstLoadEnd: new Gauge({
+      name: 'spidra_sync_first_load_end_timestamp_seconds',
+      help: 'Estimated Unix time at which the first load will be done; absent when that is unknown or none is unfinished.',
+      labelNames: ['account'],
+      aggregator: 'max',
       registers,
     }),
     openRejections: new Gauge({
@@ -219,21 +313,24 @@ function createInstruments(registry: Registry) {
       buckets: REQUEST_SECONDS,
       registers,
     }),
-    build: new Gauge({
-      name: 'spidra_sync_build_info',
-      help: 'Always 1; the version is in the label.',
-      labelNames: ['version'],
-      registers,
-    }),
   }
+}
+
+function createBuildGauge(registry: Registry): Gauge<'version'> {
+  return new Gauge({
+    name: 'spidra_sync_build_info',
+    help: 'Always 1; the version is in the label.',
+    labelNames: ['version'],
+    registers: [registry],
+  })
 }
 
 /** Each has a series from the start, because no alert fires on a missing one. */
 const ROLES = ['scheduler', 'worker', 'both']
 
-/** Creates the series of the fleet on `registry`. Every process of the fleet shows the same values. */
-function createFleetInstruments(registry: Registry): (fleet: FleetReport) => void {
-  const registers = [registry]
+/** Creates the series of the fleet. Every process of the fleet shows the same values. */
+function createFleetInstruments(ofProcess: Registry, ofAccounts: Registry): (fleet: FleetReport) => void {
+  const registers = [ofProcess]
   const workers = new Gauge({
     name: 'spidra_sync_workers',
     help: 'Processes of the fleet with a heartbeat within the last minute.',
@@ -260,7 +357,7 @@ function createFleetInstruments(registry: Registry): (fleet: FleetReport) => voi
     name: 'spidra_sync_queue_dead_runs',
     help: 'Runs that failed and are not retried, since the account was last complete.',
     labelNames: ['account'],
-    registers,
+    registers: [ofAccounts],
   })
 
   return (fleet) => {

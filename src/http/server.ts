@@ -4,7 +4,7 @@ import { ConfigError } from '../config/errors.js'
 import { errorCodeOf } from '../logging/error-code.js'
 import type { Logger } from '../logging/logger.js'
 import type { StatusDocument } from '../report/status.js'
-import { createAccessCheck } from './access.js'
+import { type AccessCheck, createAccessCheck, type Refusal } from './access.js'
 import { addDashboard, type DashboardOptions } from './dashboard.js'
 import type { Metrics } from './metrics.js'
 import { addSecurityHeaders, securityHeaders } from './security-headers.js'
@@ -37,7 +37,7 @@ export interface HttpServer {
  */
 const CONNECTION_LIMITS = { maxConnections: 64, idleMs: 30_000 }
 
-/** Served to every client: orchestrators and Prometheus send no password, and these answers show no job. */
+/** Served to every client: orchestrators and many scrapers send no password, and these answers show no job. */
 const PUBLIC_ROUTES: ReadonlySet<string | undefined> = new Set(['/healthz', '/readyz', '/metrics'])
 
 /**
@@ -57,8 +57,11 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     frameworkErrors: (_error, _request, reply) => void badRequest(reply.headers(securityHeaders()), 400),
   })
   app.server.maxConnections = maxConnections
-  addHooks(app, options)
-  addRoutes(app, options)
+  const onBlocked = (address: string) =>
+    options.log.warn({ address }, 'too many wrong passwords, address blocked for a while')
+  const refusalOf = createAccessCheck({ ...options.config, onBlocked })
+  addHooks(app, options, refusalOf)
+  addRoutes(app, options, refusalOf)
   if (options.dashboard) addDashboard(app, { log: options.log, ...options.dashboard })
   try {
     return { url: await app.listen({ host, port }), close: () => app.close() }
@@ -68,7 +71,11 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   }
 }
 
-function addRoutes(app: FastifyInstance, { log, metrics, readiness, status }: HttpServerOptions): void {
+function addRoutes(
+  app: FastifyInstance,
+  { log, metrics, readiness, status }: HttpServerOptions,
+  refusalOf: AccessCheck,
+): void {
   const checkReadiness = boundReadiness(readiness)
 
   app.get('/healthz', async () => ({ status: 'ok' }))
@@ -79,7 +86,12 @@ function addRoutes(app: FastifyInstance, { log, metrics, readiness, status }: Ht
     return reply.code(isReady ? 200 : 503).send({ status: isReady ? 'ready' : 'not_ready', checks })
   })
 
-  app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.read()))
+  // Names of accounts are for those who may see the dashboard. A scraper that sends a wrong password is told so.
+  app.get('/metrics', async ({ headers, ip }, reply) => {
+    const refusal = refusalOf(headers, ip)
+    if (refusal !== null && headers.authorization !== undefined) return refuse(reply, refusal)
+    return reply.type(metrics.contentType).send(await metrics.read({ hasAccounts: refusal === null }))
+  })
 
   app.get('/api/status', async (_request, reply) => {
     try {
@@ -91,18 +103,14 @@ function addRoutes(app: FastifyInstance, { log, metrics, readiness, status }: Ht
   })
 }
 
-function addHooks(app: FastifyInstance, { config, log }: HttpServerOptions): void {
-  const onBlocked = (address: string) => log.warn({ address }, 'too many wrong passwords, address blocked for a while')
-  const refusalOf = createAccessCheck({ ...config, onBlocked })
-
+function addHooks(app: FastifyInstance, { log }: HttpServerOptions, refusalOf: AccessCheck): void {
   addSecurityHeaders(app)
 
   app.addHook('onRequest', async (request, reply) => {
     // A path without a route has no pattern, so it is refused like the protected routes.
     if (PUBLIC_ROUTES.has(request.routeOptions.url)) return
     const refusal = refusalOf(request.headers, request.ip)
-    if (refusal === null) return
-    return sendError(reply.headers(refusal.headers), refusal.status, refusal.error, refusal.message)
+    if (refusal !== null) return refuse(reply, refusal)
   })
 
   app.addHook('onResponse', async (request, reply) => {
@@ -118,6 +126,10 @@ function addHooks(app: FastifyInstance, { config, log }: HttpServerOptions): voi
     log.error({ err }, 'request failed')
     return sendError(reply, 500, 'internal_error', 'The request failed. See the log for the reason.')
   })
+}
+
+function refuse(reply: FastifyReply, { status, error, message, headers }: Refusal): FastifyReply {
+  return sendError(reply.headers(headers), status, error, message)
 }
 
 function badRequest(reply: FastifyReply, status: number): FastifyReply {

@@ -8,11 +8,11 @@ import { counted } from '../logging/printable.js'
 import { costOf, fullPass, toStartingBudget, withoutOwnShare } from '../sync/cost.js'
 import { toCount, toShortTime } from './format.js'
 
-/** How far a first load, or a full pass over a table that was complete before, is. Instants are ISO 8601. */
+/** How far a first load, or a full pass over a list that was read before, is. Instants are ISO 8601. */
 export interface LoadProgress {
   /** When it was computed, by the clock of the database. */
   readonly asOf: string
-  /** `first_load`: the table was never complete. `reread`: it was, and every job is read again. */
+  /** `first_load`: the list was never read to its end. `reread`: it was, and every job is read again. */
   readonly kind: 'first_load' | 'reread'
   /** Of a first load: items that are stored, as jobs or in quarantine. Else: jobs that are read again. */
   readonly doneJobs: number
@@ -202,10 +202,11 @@ export function toProgressText(progress: LoadProgress): string {
 /** Instants that are nearer than this are shown with seconds, in milliseconds. */
 const NEAR_MS = 10 * 60_000
 
-/** The time of day. Minutes are rounded up, so that a wait is over when the clock shows its end. */
+/** The time of day. It is rounded up, so that a wait is over when the clock shows its end. */
 function toTime(instant: Date, now: Date): string {
-  if (instant.getTime() - now.getTime() < NEAR_MS) return instant.toISOString().slice(11, 19)
-  return toShortTime(new Date(Math.ceil(instant.getTime() / 60_000) * 60_000), now)
+  const roundUp = (unitMs: number) => new Date(Math.ceil(instant.getTime() / unitMs) * unitMs)
+  if (instant.getTime() - now.getTime() < NEAR_MS) return roundUp(1_000).toISOString().slice(11, 19)
+  return toShortTime(roundUp(60_000), now)
 }
 
 const WAITS: Readonly<Record<NonNullable<LoadProgress['waitsFor']>, string>> = {

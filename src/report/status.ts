@@ -1,5 +1,5 @@
 import type { Config } from '../config/config.js'
-import { type FiringAlert, readFiringAlerts } from '../db/alerts.js'
+import { type AlertKind, type FiringAlert, readFiringAlerts } from '../db/alerts.js'
 import { type Database, hasTable, readDatabaseTime } from '../db/client.js'
 import type { SyncRun, SyncState } from '../db/generated/client.js'
 import { type OpenRejections, readOpenRejections } from '../db/rejected-jobs.js'
@@ -62,7 +62,7 @@ export interface StatusReport {
     readonly resetAt: string | null
   } | null
   readonly today: DayReport
-  /** Of a first load, or of a full pass over a table that was complete; null where none is unfinished. */
+  /** Of a first load, or of a full pass over a list that was read before; null where none is unfinished. */
   readonly progress: LoadProgress | null
   /** Firing alerts, oldest first. */
   readonly alerts: readonly AlertReport[]
@@ -144,15 +144,44 @@ export interface AccountProgress {
   readonly storedTotal: number | null
   /** Listed items that could not be stored as listed, now. */
   readonly openRejections: number
+  /** Open jobs without progress for longer than `STUCK_AFTER_HOURS`, now. */
+  readonly stuckJobs: number
+  /** By the last check of a service; an older version may have stored other kinds. */
+  readonly firingAlerts: readonly string[]
+  /** Requests of a window, and what is left of the one under way, as the API last reported; null: it reports none. */
+  readonly requestLimit: number | null
+  readonly requestsLeft: number | null
+  /** Whether a first load is unfinished; `readLoadProgress` shows how far it is. */
+  readonly isFirstLoad: boolean
 }
 
 /** Reads freshness and totals of all accounts that have ever run. */
 export function readProgress(db: Database): Promise<readonly AccountProgress[]> {
   return db.$queryRaw<AccountProgress[]>`
-    SELECT account, complete_as_of AS "lastCompleteAt", every_job_reread_since AS "rereadSince",
-      listed_jobs AS "listedTotal", stored_jobs AS "storedTotal", open_rejections::double precision AS "openRejections"
-    FROM spidra_reporting.sync_freshness`
+    SELECT f.account, f.complete_as_of AS "lastCompleteAt", f.every_job_reread_since AS "rereadSince",
+      f.listed_jobs AS "listedTotal", f.stored_jobs AS "storedTotal",
+      f.open_rejections::double precision AS "openRejections", coalesce(stuck.jobs, 0) AS "stuckJobs",
+      ARRAY(SELECT a.kind FROM spidra.alerts a WHERE a.account = f.account AND a.state = 'firing') AS "firingAlerts",
+      s.rate_limit AS "requestLimit",
+      CASE WHEN s.rate_reset_at <= now() THEN s.rate_limit ELSE s.rate_remaining END AS "requestsLeft",
+      s.last_complete_at IS NULL AND NOT s.is_whole AS "isFirstLoad"
+    FROM spidra_reporting.sync_freshness f
+    JOIN spidra.sync_state s USING (account)
+    LEFT JOIN (
+      SELECT j.account, count(*)::double precision AS jobs FROM spidra_reporting.stuck_batch_jobs j GROUP BY j.account
+    ) stuck USING (account)`
 }
+
+/** The kinds of alerts that this version knows. A record, so that a new kind does not compile until it is here. */
+export const ALERT_KINDS = Object.keys({
+  runs_failing: true,
+  run_stalled: true,
+  key_refused: true,
+  run_partial: true,
+  stale: true,
+  stuck_jobs: true,
+  rejections: true,
+} satisfies Record<AlertKind, true>)
 
 interface Records {
   readonly state: SyncState | null

@@ -54,7 +54,7 @@ export async function startService(
   const http = await startHttpServer({
     config: config.http,
     log,
-    metrics: createScrape({ db, log, metrics, accounts: () => [account] }),
+    metrics: createScrape({ db, log, metrics, accounts: () => [account], rateLimit: config.rateLimit }),
     readiness: () => checkReadiness(db, { account, isArmed, intervalMs, limits }),
     status: () => readStatusDocument(db, [account], config.rateLimit),
     dashboard: { account, accounts: () => [account], reads: createDashboardReads(db, config.rateLimit) },

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { createMetrics } from '../../src/http/metrics.js'
+import type { LoadProgress } from '../../src/report/load-progress.js'
 import type { RunSummary } from '../../src/sync/run-summary.js'
 
 const SUMMARY: RunSummary = {
@@ -25,22 +26,38 @@ const SUMMARY: RunSummary = {
   durationMs: 4000,
 }
 
+const TOTALS = {
+  lastCompleteAt: new Date(5000),
+  rereadSince: new Date(4000),
+  listedTotal: 7,
+  storedTotal: 9,
+  openRejections: 2,
+  stuckJobs: 3,
+  firingAlerts: ['stale', 'a kind of an older version'],
+  requestLimit: 300,
+  requestsLeft: 150,
+}
+
 /** The metrics, and the value of a sample by its exact name and labels; undefined when there is no such series. */
-function observed(accounts: readonly string[] = ['default']) {
+function observed(accounts: readonly string[] = ['default'], hasAccounts = true) {
   const metrics = createMetrics({ version: '1.2.3', accounts })
   const sample = async (series: string) => {
-    const line = (await metrics.read()).split('\n').find((candidate) => candidate.startsWith(`${series} `))
+    const line = (await metrics.read({ hasAccounts }))
+      .split('\n')
+      .find((candidate) => candidate.startsWith(`${series} `))
     return line === undefined ? undefined : Number(line.slice(series.length))
   }
   return { metrics, sample }
 }
 
-test('every name begins with spidra_sync_', async () => {
-  const text = await observed().metrics.read()
+test('our names begin with spidra_sync_, and those about the process are the usual ones', async () => {
+  const text = await observed().metrics.read({ hasAccounts: true })
   const names = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
 
-  expect(names.filter((line) => !line.startsWith('spidra_sync_'))).toEqual([])
-  expect(names.length).toBeGreaterThan(50)
+  expect(names.filter((line) => !/^(spidra_sync|process|nodejs)_/.test(line))).toEqual([])
+  expect(names.filter((line) => line.startsWith('spidra_sync_')).length).toBeGreaterThan(50)
+  expect(text).toMatch(/^process_resident_memory_bytes \d+$/m)
+  expect(text).toMatch(/^nodejs_heap_size_used_bytes \d+$/m)
 })
 
 test('counters are 0 before the first event', async () => {
@@ -78,26 +95,69 @@ test('a complete run is counted, and sets neither totals nor freshness, which co
 test('restore shows the stored values, also when the time of the last complete run is no longer known', async () => {
   const { metrics, sample } = observed()
 
-  metrics.restore('default', {
-    lastCompleteAt: new Date(5000),
-    rereadSince: new Date(4000),
-    listedTotal: 7,
-    storedTotal: 9,
-    openRejections: 2,
-  })
+  metrics.restore('default', TOTALS)
 
   expect(await sample('spidra_sync_last_complete_timestamp_seconds{account="default"}')).toBe(5)
   expect(await sample('spidra_sync_reread_since_timestamp_seconds{account="default"}')).toBe(4)
   expect(await sample('spidra_sync_listed_jobs{account="default"}')).toBe(7)
   expect(await sample('spidra_sync_stored_jobs{account="default"}')).toBe(9)
   expect(await sample('spidra_sync_open_rejections{account="default"}')).toBe(2)
+  expect(await sample('spidra_sync_stuck_jobs{account="default"}')).toBe(3)
+  expect(await sample('spidra_sync_firing_alerts{account="default",kind="stale"}')).toBe(1)
+  expect(await sample('spidra_sync_firing_alerts{account="default",kind="run_partial"}')).toBe(0)
+  expect(await sample('spidra_sync_request_limit{account="default"}')).toBe(300)
+  expect(await sample('spidra_sync_requests_left{account="default"}')).toBe(150)
 
   metrics.restore('default', {
     ...{ lastCompleteAt: null, rereadSince: null, listedTotal: null, storedTotal: null, openRejections: 0 },
+    ...{ stuckJobs: 0, firingAlerts: [], requestLimit: null, requestsLeft: null },
   })
 
   expect(await sample('spidra_sync_last_complete_timestamp_seconds{account="default"}')).toBe(0)
   expect(await sample('spidra_sync_reread_since_timestamp_seconds{account="default"}')).toBe(0)
+  expect(await sample('spidra_sync_listed_jobs{account="default"}')).toBeUndefined()
+  expect(await sample('spidra_sync_firing_alerts{account="default",kind="stale"}')).toBe(0)
+  expect(await sample('spidra_sync_requests_left{account="default"}')).toBeUndefined()
+})
+
+test('a first load has its series while it is unfinished, and its end while that is known', async () => {
+  const { metrics, sample } = observed()
+  const progress: LoadProgress = {
+    ...{ asOf: '2026-03-01T12:00:00Z', kind: 'first_load', doneJobs: 5_000, listedJobs: 20_000, percent: 25 },
+    ...{ isRunning: true, waitsFor: null, waitsUntil: null, doneAt: '1970-01-01T00:01:40Z' },
+  }
+  const firstLoad = () =>
+    Promise.all(
+      ['stored_jobs', 'listed_jobs', 'end_timestamp_seconds'].map((name) =>
+        sample(`spidra_sync_first_load_${name}{account="default"}`),
+      ),
+    )
+
+  metrics.showFirstLoad('default', progress)
+  expect(await firstLoad()).toEqual([5_000, 20_000, 100])
+  metrics.showFirstLoad('default', { ...progress, doneAt: null })
+  expect(await firstLoad()).toEqual([5_000, 20_000, undefined])
+  metrics.showFirstLoad('default', null)
+  expect(await firstLoad()).toEqual([undefined, undefined, undefined])
+})
+
+test('without names the series of all accounts are one, with sums, and the worst of ages and requests left', async () => {
+  const { metrics, sample } = observed(['first customer', 'second customer'], false)
+  metrics.restore('first customer', TOTALS)
+  metrics.restore('second customer', { ...TOTALS, lastCompleteAt: new Date(9000), requestsLeft: 100 })
+  metrics.observeRun({ ...SUMMARY, account: 'first customer' })
+  metrics.observeRun({ ...SUMMARY, account: 'second customer' })
+
+  expect(await metrics.read({ hasAccounts: false })).not.toMatch(/customer|account=/)
+  expect(await sample('spidra_sync_runs_total{mode="full",status="complete"}')).toBe(2)
+  expect(await sample('spidra_sync_run_duration_seconds_count{mode="full"}')).toBe(2)
+  expect(await sample('spidra_sync_run_duration_seconds_bucket{le="5",mode="full"}')).toBe(2)
+  expect(await sample('spidra_sync_last_complete_timestamp_seconds')).toBe(5)
+  expect(await sample('spidra_sync_stuck_jobs')).toBe(6)
+  expect(await sample('spidra_sync_firing_alerts{kind="stale"}')).toBe(2)
+  expect(await sample('spidra_sync_requests_left')).toBe(100)
+  // The series with names are still there.
+  expect(await metrics.read({ hasAccounts: true })).toContain('{account="second customer"} 9\n')
 })
 
 test('a skipped run is counted, and has no duration', async () => {
@@ -149,10 +209,7 @@ test('two metrics in one process do not share their series', async () => {
 test('a removed account has no freshness gauge, which would raise alerts for ever', async () => {
   const { metrics, sample } = observed(['old', 'stays'])
   const lastComplete = (account: string) => `spidra_sync_last_complete_timestamp_seconds{account="${account}"}`
-  const totals = {
-    ...{ lastCompleteAt: new Date(5000), rereadSince: null, listedTotal: 7, storedTotal: 7, openRejections: 1 },
-  }
-  for (const account of ['old', 'stays']) metrics.restore(account, totals)
+  for (const account of ['old', 'stays']) metrics.restore(account, TOTALS)
 
   metrics.forgetAccount('old')
   // Its last run ends after that.
@@ -161,5 +218,6 @@ test('a removed account has no freshness gauge, which would raise alerts for eve
   expect(await sample(lastComplete('old'))).toBeUndefined()
   expect(await sample('spidra_sync_listed_jobs{account="old"}')).toBeUndefined()
   expect(await sample('spidra_sync_open_rejections{account="old"}')).toBeUndefined()
+  expect(await sample('spidra_sync_firing_alerts{account="old",kind="stale"}')).toBeUndefined()
   expect(await sample(lastComplete('stays'))).toBe(5)
 })

@@ -184,6 +184,27 @@ describe('access', () => {
     expect((await server.ask('/no-such-page', { authorization })).status).toBe(404)
   })
 
+  test('/metrics shows names of accounts only to those who may see the dashboard', async () => {
+    const named = '\nspidra_sync_run_in_progress{account="default"} 0\n'
+    const nameless = '\nspidra_sync_run_in_progress 0\n'
+    const basic = (password: string) => ({
+      authorization: `Basic ${Buffer.from(`any:${password}`).toString('base64')}`,
+    })
+    await using local = await serving()
+    await using open = await serving({ config: { host: '0.0.0.0' } })
+    await using guarded = await serving({ config: { host: '0.0.0.0', dashboardPassword: 'canary' } })
+
+    expect((await local.ask('/metrics')).body).toContain(named)
+    expect((await local.ask('/metrics', { host: 'rebound.test' })).body).toContain(nameless)
+    expect((await open.ask('/metrics')).body).toContain(nameless)
+    expect((await guarded.ask('/metrics')).body).toContain(nameless)
+    expect((await guarded.ask('/metrics', basic('canary'))).body).toContain(named)
+    expect((await guarded.ask('/metrics', basic('guess'))).status).toBe(401)
+    for (const { body } of [await open.ask('/metrics'), await guarded.ask('/metrics')]) {
+      expect(body).not.toContain('account=')
+    }
+  })
+
   test('after ten wrong passwords a client gets 429 with Retry-After, and still the probes; the log has one line', async () => {
     await using server = await serving({ config: { dashboardPassword: 'canary' } })
     const withPassword = (password: string) =>

@@ -176,7 +176,7 @@ describe('a first load', () => {
   })
 })
 
-describe('a full pass of an account that was complete', () => {
+describe('a full pass of an account that is whole', () => {
   const state = { ...STATE, isWhole: true, lastCompleteAt: at(-31) }
 
   test('is no first load: it counts what it has read again', () => {
@@ -195,6 +195,14 @@ describe('a full pass of an account that was complete', () => {
   test('has no progress before it begins and after it ends', () => {
     expect(toLoadProgress({ ...FACTS, state: { ...state, fullStartedAt: null } }, OPTIONS)).toBeNull()
   })
+})
+
+test('times are rounded up, and near ones have seconds', () => {
+  const progress = progressOf({ runs: [{ ...RUN, waitsUntil: new Date(NOW.getTime() + 30_001) }] })
+
+  expect(toProgressText({ ...progress, doneAt: '2026-03-01T23:09:00.001Z' })).toBe(
+    '5,000 of 20,000 jobs (25 %), waiting for the request budget until 20:30:31, done about 23:10 UTC',
+  )
 })
 
 test('an end on another day shows the day', () => {

@@ -132,8 +132,10 @@ test('a database that hangs does not delay a scrape: the last values are shown, 
   })
   const metrics = createMetrics({ version: '1.2.3', accounts: ['default'] })
   const db = openDatabase(database.url)
-  const scrape = createScrape({ db, log, metrics, accounts: () => ['default'] })
-  const shown = async () => gaugeIn(await scrape.read(), 'spidra_sync_last_complete_timestamp_seconds')
+  const rateLimit = { requests: 300, windowSeconds: 900, reserve: 0.5 }
+  const scrape = createScrape({ db, log, metrics, accounts: () => ['default'], rateLimit })
+  const shown = async () =>
+    gaugeIn(await scrape.read({ hasAccounts: true }), 'spidra_sync_last_complete_timestamp_seconds')
   expect(await shown()).toBe(1_000)
 
   const lock = await hold(database, 'LOCK TABLE spidra.sync_state IN ACCESS EXCLUSIVE MODE')
