@@ -191,7 +191,7 @@ function timeline(size: Size, runs: DashboardData['runs'], now: Date) {
       // Without an end the axis would go on into the future.
       min: Math.min(first, now.getTime() - SHORTEST_MS),
       max: now.getTime(),
-      splitNumber: size.name === 'wide' ? 10 : 3,
+      splitNumber: Math.round(size.width / 110),
       axisLabel: {
         color: 'var(--muted)',
         fontSize: 11,
@@ -215,7 +215,7 @@ function timeline(size: Size, runs: DashboardData['runs'], now: Date) {
       ...{
         type: 'scatter',
         symbol: 'roundRect',
-        symbolSize: [size.name === 'wide' ? 4 : 2, 26],
+        symbolSize: [size.name === 'narrow' ? 2 : 4, 26],
         itemStyle: { ...fill(color), opacity: 1 },
       },
       data: runs.filter((run) => run.status === status).map((run) => [run.started_at.getTime(), run.mode]),
@@ -267,14 +267,15 @@ const HALF_PAGE: readonly Size[] = [
   { name: 'narrow', width: 320, height: 200 },
 ]
 
-/** Sizes of a chart of the page's width. */
+/** Sizes of a chart of the page's width: for wide screens, tablets and phones. */
 const FULL_PAGE: readonly Size[] = [
   { name: 'wide', width: 1160, height: 110 },
+  { name: 'medium', width: 740, height: 110 },
   { name: 'narrow', width: 320, height: 120 },
 ]
 
 interface Size {
-  readonly name: 'wide' | 'narrow'
+  readonly name: 'wide' | 'medium' | 'narrow'
   readonly width: number
   readonly height: number
 }

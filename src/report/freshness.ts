@@ -146,6 +146,6 @@ function toQuarantine({ open_rejections: items }: DashboardData['freshness']): s
 function toWait(budget: DashboardData['budget'], now: Date): string[] {
   if (budget?.rate_limit == null || budget.rate_remaining === null || budget.rate_reset_at === null) return []
   if (budget.rate_reset_at <= now || budget.rate_remaining > budget.rate_limit / 2) return []
-  const left = `${toCount(budget.rate_remaining)} of ${toCount(budget.rate_limit)} requests left`
+  const left = `${toCount(budget.rate_remaining)} of ${counted(budget.rate_limit, 'request')} left`
   return [`It may have to wait for the request budget: ${left} until ${toClock(budget.rate_reset_at, now)}.`]
 }

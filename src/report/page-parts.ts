@@ -95,9 +95,9 @@ export function toTime(instant: Date, text: string): Markup {
   return html`<time datetime="${instant.toISOString()}">${text}</time>`
 }
 
-/** A sentence whose times, as `toClock` formats them, the script can show in local time too. */
+/** A sentence whose times of day in UTC, unless they have another day than `now`'s, the script can show in local time too. */
 export function withTimes(sentence: string, now: Date): Markup {
-  const parts = sentence.split(/((?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d UTC)/)
+  const parts = sentence.split(/((?:\d{4}-\d\d-\d\d )?\b(?<![A-Z][a-z]{2} )\d\d:\d\d(?::\d\d)? UTC)/)
   return html`${parts.map((part, i) => (i % 2 === 0 ? part : toTimeOf(part, now)))}`
 }
 

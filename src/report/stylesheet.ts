@@ -65,7 +65,7 @@ figure { margin: 0; }
 .legend li.open::before { background: var(--open); } .legend li.p50::before { background: var(--p50); } .legend li.p95::before { background: var(--p95); }
 .note { font-size: 13px; margin: 0 0 6px; }
 .chart { display: block; width: 100%; height: auto; font: 11px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-.narrow { display: none; }
+.narrow, .medium { display: none; }
 details { margin-top: 6px; font-size: 13px; }
 summary { cursor: pointer; color: var(--muted); }
 .scroll { overflow-x: auto; } details .scroll { max-height: 320px; margin-top: 6px; }
@@ -103,7 +103,9 @@ pre { margin: 0; padding: 10px 12px; overflow-x: auto; background: var(--ground)
 h3:target + pre { outline: 2px solid var(--link); }
 footer { font-size: 13px; padding-bottom: 24px; }
 @media (min-width: 1200px) { .queries:has(:nth-child(2 of .query)) { columns: 2; column-gap: 24px; } }
-@media (min-width: 1600px) { .grid { grid-template-columns: 1fr 1fr 1fr; } .columns { columns: 3; } }
+@media (min-width: 1600px) { .grid { grid-template-columns: 1fr 1fr 1fr; } }
+@media (min-width: 1800px) { .columns { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); align-items: start; gap: 0 16px; } }
+@media (max-width: 1000px) { .tiles { grid-template-columns: repeat(3, 1fr); } .broad .wide { display: none; } .broad .medium { display: block; } }
 @media (max-width: 820px) { .grid { grid-template-columns: 1fr; } .broad { grid-column: auto; } .columns { columns: 1; } }
 @media (max-width: 860px) {
   .stacked thead { display: none; } .stacked, .stacked tbody { display: block; }
@@ -118,7 +120,7 @@ footer { font-size: 13px; padding-bottom: 24px; }
   .tiles { grid-template-columns: 1fr 1fr; gap: 10px; } .tile { padding: 10px 12px; } .tile dd a { font-size: 21px; }
   .card, .freshness { padding-left: 14px; padding-right: 14px; } .source { right: 14px; } .freshness h1 { font-size: 18px; }
   td progress { width: 48px; } th, td { padding-right: 9px; }
-  .wide { display: none; } .narrow { display: block; }
+  .wide, .broad .medium { display: none; } .narrow { display: block; }
 }
 @media print { .source, form, .skip { display: none; } .card { break-inside: avoid; } }
 `
