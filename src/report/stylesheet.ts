@@ -119,7 +119,7 @@ footer { font-size: 13px; padding-bottom: 24px; }
   header, main, footer { padding-left: 12px; padding-right: 12px; }
   .tiles { grid-template-columns: 1fr 1fr; gap: 10px; } .tile { padding: 10px 12px; } .tile dd a { font-size: 21px; }
   .card, .freshness { padding-left: 14px; padding-right: 14px; } .source { right: 14px; } .freshness h1 { font-size: 18px; }
-  td progress { width: 48px; } th, td { padding-right: 9px; }
+  td progress { width: 40px; } th, td { padding-right: 8px; } thead th { white-space: normal; } .long { min-width: 70px; }
   .wide, .broad .medium { display: none; } .narrow { display: block; }
 }
 @media print { .source, form, .skip { display: none; } .card { break-inside: avoid; } }
