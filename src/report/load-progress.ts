@@ -27,8 +27,8 @@ export interface LoadProgress {
   /** Null: it does not wait, or the end of the wait is unknown. */
   readonly waitsUntil: string | null
   /**
-   * When it will be done if no other client uses the budget, as `plan` computes it; null: unknown, because no request has
-   * been made, or no next run is scheduled.
+   * When it will be done, as `plan` computes it, if the other loads of its machine get as many requests as it gets, and no other
+   * client uses the budget. Null: unknown, because no request has been made, or no next run is scheduled.
    */
   readonly doneAt: string | null
 }
@@ -70,6 +70,8 @@ export interface LoadFacts {
   readonly passedJobs: number
   /** Pages below the first on which open jobs are stored. */
   readonly openPages: number
+  /** Loads and full passes that share the request budget, this one included. */
+  readonly sharers: number
 }
 
 /** Computes the progress of a first load or a full pass; null where none is unfinished. */
@@ -84,7 +86,7 @@ export function toLoadProgress(
   const listedJobs = runs.map((run) => run.latestTotal ?? run.listedTotal).find(isKnown) ?? state.passTotal
   const doneJobs = kind === 'first_load' ? storedJobs : passedJobs
   const wait = toWait(facts, running, now)
-  const doneInMs = listedJobs === null ? null : estimate(facts, { listedJobs, running, wait, now, rateLimit })
+  const doneInMs = listedJobs === null ? null : estimate(facts, { listedJobs, wait, now, rateLimit })
   return {
     asOf: now.toISOString(),
     kind,
@@ -134,17 +136,19 @@ function estimate(
   facts: LoadFacts,
   options: {
     readonly listedJobs: number
-    readonly running: RunFacts | null
     readonly wait: Wait | null
     readonly now: Date
     readonly rateLimit: Config['rateLimit']
   },
 ): number | null {
-  const { listedJobs, running, wait, now, rateLimit } = options
-  const latencyMs = facts.runs.map(toRequestMs).find(isKnown)
-  if (latencyMs === undefined || (wait?.for === 'next_run' && wait.until === null)) return null
+  const { listedJobs, wait, now, rateLimit } = options
+  const requestMs = facts.runs.map(toRequestMs).find(isKnown)
+  if (requestMs === undefined || (wait?.for === 'next_run' && wait.until === null)) return null
   const waitMs = wait?.until == null ? 0 : wait.until.getTime() - now.getTime()
-  const rest = fullPass(Math.max(0, listedJobs - facts.passedJobs), PAGE_LIMIT, facts.openPages)
+  const own = fullPass(Math.max(0, listedJobs - facts.passedJobs), PAGE_LIMIT, facts.openPages)
+  // The budget serves its callers in turn. They run at the same time, so each request takes a part of its time.
+  const rest = { ...own, requests: own.requests * facts.sharers }
+  const latencyMs = requestMs / facts.sharers
   if (wait?.for === 'request_budget') {
     const limit = facts.state.rateLimit ?? rateLimit.requests
     const spent = limit === null ? null : { limit, remaining: 0, resetInMs: waitMs }
@@ -153,7 +157,7 @@ function estimate(
   }
   const startsAt = now.getTime() + waitMs
   const budget = toStartingBudget(reportedAt(facts.state, startsAt), rateLimit)
-  return waitMs + costOf(rest, running === null ? budget : withoutOwnShare(budget), latencyMs).durationMs
+  return waitMs + costOf(rest, withoutOwnShare(budget), latencyMs).durationMs
 }
 
 /** What the API reported, as of the instant; null: nothing, or of a window that will be over. */
@@ -237,16 +241,35 @@ export async function completeLoadProgress(
 ): Promise<LoadProgress | null> {
   const { account } = state
   if (toKind(state, runs, options.now) === null) return null
-  const [liveJobs, rejections, passedLive, openPages] = await Promise.all([
+  const [liveJobs, rejections, passedLive, openPages, sharers] = await Promise.all([
     countLiveJobs(db, account),
     readOpenRejections(db, account),
     countPassed(db, state),
     countOpenPages(db, account, PAGE_LIMIT),
+    countSharers(db, runs),
   ])
   const storedJobs = liveJobs + rejections.unstored
   // Items in quarantine have no place in the list, but all of them were read.
   const passedJobs = passedLive === null ? storedJobs : passedLive === 0 ? 0 : passedLive + rejections.unstored
-  return toLoadProgress({ state, runs, storedJobs, passedJobs, openPages }, options)
+  return toLoadProgress({ state, runs, storedJobs, passedJobs, openPages, sharers }, options)
+}
+
+/**
+ * Counts the loads and full passes that share the request budget: those that were last read within an hour, from the same
+ * machine.
+ */
+async function countSharers(db: Database, [last]: readonly SyncRun[]): Promise<number> {
+  if (last === undefined) return 1
+  const [row] = await db.$queryRaw<{ sharers: number }[]>`
+    SELECT count(*)::integer AS sharers
+    FROM spidra.sync_state s
+    CROSS JOIN LATERAL (
+      SELECT r.worker, r.heartbeat_at FROM spidra.sync_runs r
+      WHERE r.account = s.account ORDER BY r.started_at DESC, r.id DESC LIMIT 1
+    ) own
+    WHERE s.full_started_at IS NOT NULL AND own.heartbeat_at > now() - interval '1 hour'
+      AND regexp_replace(own.worker, ':[^:]*$', '') = regexp_replace(${last.worker}, ':[^:]*$', '')`
+  return Math.max(1, row?.sharers ?? 1)
 }
 
 const RUNS_READ = 10

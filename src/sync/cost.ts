@@ -34,7 +34,7 @@ export function toStartingBudget(
   return { limit, remaining, resetInMs, windowMs: Math.max(configuredMs, resetInMs), reserve }
 }
 
-/** The same budget for a process that has sent all requests that the window under way has had so far. */
+/** The same budget, if all requests that the window under way has had so far were ours. */
 export function withoutOwnShare(budget: StartingBudget | null): StartingBudget | null {
   if (budget === null) return null
   const { limit, remaining, reserve } = budget

@@ -39,7 +39,7 @@ const STATE: LoadFacts['state'] = {
   rateResetAt: null,
   nextRunAt: at(5),
 }
-const FACTS: LoadFacts = { state: STATE, runs: [RUN], storedJobs: 5_000, passedJobs: 5_000, openPages: 0 }
+const FACTS: LoadFacts = { state: STATE, runs: [RUN], storedJobs: 5_000, passedJobs: 5_000, openPages: 0, sharers: 1 }
 
 function progressOf(
   change: Partial<LoadFacts> = {},
@@ -139,6 +139,16 @@ describe('a first load', () => {
     expect(toProgressText(progress)).toMatch(/^5,000 of 20,000 jobs \(25 %\), waiting for a worker, done about /)
   })
 
+  test('whose run yielded because its share was used up waits for the next window', () => {
+    const run = { ...RUN, status: 'aborted', errorCode: 'handed_on', finishedAt: at(0) }
+    const state = { ...STATE, rateRemaining: 150, rateResetAt: at(10) }
+
+    // 301 requests in windows of 150, of which two are sent again after each wait.
+    expect(progressOf({ runs: [run], state }).doneAt).toBe(
+      new Date(at(40).getTime() + 200 * (301 - 2 * 148 + 2)).toISOString(),
+    )
+  })
+
   test('counts the jobs that arrive meanwhile', () => {
     const progress = progressOf({ runs: [{ ...RUN, latestTotal: 25_000 }] })
 
@@ -158,6 +168,22 @@ describe('a first load', () => {
 
   test('of an account with open jobs reads their pages again after each wait', () => {
     expect(progressOf({ openPages: 7 }).doneAt).toBe(planned(15_000, NOW, { openPages: 7 }))
+  })
+
+  test('of three accounts that share the budget takes the windows of all three', () => {
+    const end = (sharers: number) => Date.parse(progressOf({ sharers }).doneAt ?? '')
+
+    // 903 requests in place of 301: seven windows of 150 in place of three, of which the one under way is the first.
+    expect(new Set([1, 3].map((sharers) => Math.floor((end(sharers) - NOW.getTime()) / (15 * MINUTE))))).toEqual(
+      new Set([2, 6]),
+    )
+  })
+
+  test('of three accounts without a rate limit takes no longer for the others', () => {
+    const limits = { now: NOW, rateLimit: { ...RATE_LIMIT, requests: null } }
+    const state = { ...STATE, rateLimit: null }
+
+    expect(progressOf({ state, sharers: 3 }, limits).doneAt).toBe(progressOf({ state }, limits).doneAt)
   })
 
   test('without a rate limit takes the time of its requests', () => {
@@ -241,6 +267,31 @@ describe('in the database', () => {
       VALUES ('default', true, '2026-03-01T20:00:00Z', '2026-03-01T20:29:00Z', '2026-02-03')`)
 
     expect(await read(database.db)).toMatchObject({ kind: 'reread', doneJobs: 3, listedJobs: 10, percent: 30 })
+  })
+
+  test('loads of one machine share its budget, if they were read within the last hour', async () => {
+    await using database = await createTestDatabase()
+    await database.sql(JOBS)
+    const state = (account: string, worker: string, heartbeat: string) =>
+      database.sql(`
+        INSERT INTO spidra.sync_state (account, full_started_at) VALUES ('${account}', now())
+          ON CONFLICT (account) DO UPDATE SET full_started_at = now();
+        DELETE FROM spidra.sync_runs WHERE account = '${account}';
+        INSERT INTO spidra.sync_runs (account, mode, trigger, worker, started_at, heartbeat_at, requests, latest_total)
+        VALUES ('${account}', 'full', 'startup', '${worker}', now() - interval '2 hours', ${heartbeat}, 36000, 100000)`)
+    const now = new Date()
+    const end = async () => {
+      const progress = await readLoadProgress(database.db, { account: 'default', now, rateLimit: RATE_LIMIT })
+      return Date.parse(progress?.doneAt ?? '') - now.getTime()
+    }
+
+    await state('default', 'here:1', 'now()')
+    const alone = await end()
+    await state('elsewhere', 'there:1', 'now()')
+    await state('left', 'here:3', `now() - interval '61 minutes'`)
+    expect(await end()).toBeCloseTo(alone, -4)
+    await state('second', 'here:2', 'now()')
+    expect((await end()) / alone).toBeGreaterThan(1.9)
   })
 
   test('an account without a pass under way has none', async () => {
