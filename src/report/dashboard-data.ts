@@ -49,11 +49,13 @@ export interface DashboardData {
   readonly sql: readonly ShownQuery[]
 }
 
+type OverviewRow = z.infer<typeof OVERVIEW.row>
+
 /** All accounts that the database has, and the fleet that runs them. */
 export interface OverviewData {
   readonly readAt: Date
   /** By name. */
-  readonly accounts: readonly (z.infer<typeof OVERVIEW.row> & { readonly progress: LoadProgress | null })[]
+  readonly accounts: readonly (OverviewRow & { readonly progress: LoadProgress | null })[]
   /** Null if no fleet has ever used this database. */
   readonly fleet: FleetReport | null
   readonly sql: readonly ShownQuery[]
@@ -164,7 +166,12 @@ export async function readDashboard(
 async function readOverview(db: Database, rateLimit: Config['rateLimit']): Promise<OverviewData> {
   const rows = await inSnapshot(db, {}, TIMEOUT_MS, (run) => run(OVERVIEW))
   const readAt = rows[0]?.read_at ?? (await readDatabaseTime(db))
-  const accounts = rows.map((row) => ({ ...row, progress: toFirstLoad(row, rateLimit) }))
+  const hostOf = ({ worker }: OverviewRow) => worker?.replace(/:[^:]*$/, '')
+  const loads = rows.filter((row) => row.complete_as_of === null && row.status !== null)
+  const accounts = rows.map((row) => {
+    const sharers = loads.filter((load) => hostOf(load) === hostOf(row)).length
+    return { ...row, progress: toFirstLoad(row, sharers, rateLimit) }
+  })
   return { readAt, accounts, fleet: await readFleet(db), sql: [toShown('accounts', OVERVIEW, {})] }
 }
 
@@ -199,8 +206,11 @@ function toUuid(digits: string): string {
   return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 }
 
-/** The progress of a first load. Other than on the page of the account, the last run counts as alive, and no job as open. */
-function toFirstLoad(row: z.infer<typeof OVERVIEW.row>, rateLimit: Config['rateLimit']): LoadProgress | null {
+/**
+ * The progress of a first load. Other than on the page of the account, the last run counts as alive, no job as open, and only
+ * first loads as sharers of the budget.
+ */
+function toFirstLoad(row: OverviewRow, sharers: number, rateLimit: Config['rateLimit']): LoadProgress | null {
   const { complete_as_of: lastCompleteAt, started_at: startedAt, status, read_at: now } = row
   if (lastCompleteAt !== null || startedAt === null || status === null) return null
   const state = {
@@ -214,7 +224,8 @@ function toFirstLoad(row: z.infer<typeof OVERVIEW.row>, rateLimit: Config['rateL
     ...{ latestTotal: row.latest_total, listedTotal: row.listed_jobs },
   }
   const storedJobs = row.jobs + (row.open_rejections ?? 0)
-  return toLoadProgress({ state, runs: [run], storedJobs, passedJobs: storedJobs, openPages: 0 }, { now, rateLimit })
+  const facts = { state, runs: [run], storedJobs, passedJobs: storedJobs, openPages: 0, sharers }
+  return toLoadProgress(facts, { now, rateLimit })
 }
 
 interface ReadOptions {

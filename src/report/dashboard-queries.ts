@@ -254,7 +254,7 @@ export const OVERVIEW = query({
   parameters: [],
   sql: `SELECT now() AS read_at, f.account, ${FRESHNESS_COLUMNS}, coalesce(d.jobs, 0) AS jobs,
   coalesce(o.open_jobs, 0) AS open_jobs, coalesce(o.stuck_jobs, 0) AS stuck_jobs, a.alerts,
-  r.finished_at, r.requests, r.waited_seconds, r.latest_total, r.waits_until, b.rate_limit, b.rate_remaining, b.rate_reset_at
+  r.finished_at, r.requests, r.waited_seconds, r.latest_total, r.waits_until, r.worker, b.rate_limit, b.rate_remaining, b.rate_reset_at
 FROM spidra_reporting.sync_freshness f
 LEFT JOIN spidra_reporting.sync_run_history r ON r.id = f.last_run_id
 LEFT JOIN spidra_reporting.request_budget b ON b.account = f.account
@@ -273,6 +273,7 @@ ORDER BY f.account LIMIT 1000`,
   row: freshness.extend({
     ...{ account: z.string(), jobs: count, open_jobs: count, stuck_jobs: count, alerts: text },
     ...{ finished_at: instant, requests: number, waited_seconds: number, latest_total: number, waits_until: instant },
+    worker: text,
     ...{ rate_limit: number, rate_remaining: number, rate_reset_at: instant },
   }),
 })
