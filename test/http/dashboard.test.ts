@@ -178,6 +178,21 @@ describe('the page of all accounts', () => {
   })
 })
 
+test('the page of all accounts shows the progress of a first load', async () => {
+  await using loading = await createTestDatabase()
+  await loading.sql(`
+    INSERT INTO spidra.sync_state (account, rate_limit) VALUES ('default', 300);
+    INSERT INTO spidra.sync_runs (account, mode, trigger, status, worker, started_at, requests, latest_total, waits_until)
+    VALUES ('default', 'full', 'startup', 'running', 'host:1', now() - interval '1 minute', 150, 12, now() + interval '1 hour');
+    INSERT INTO spidra.batch_jobs (uuid, status, total_urls, completed_count, failed_count, created_at)
+    SELECT gen_random_uuid(), 'completed', 1, 1, 0, now() FROM generate_series(1, 3)`)
+  await using served = await serveDashboard({ ...dashboard, reads: createDashboardReads(loading.db, RATE_LIMIT) })
+
+  expect(await pageOf('/overview', served)).toMatch(
+    /not complete yet: 3 of 12 jobs \(25 %\), waiting for the request budget until [^<]*, done about [^<]* UTC</,
+  )
+})
+
 describe('the page of jobs', () => {
   const uuidsIn = (page: string) => [...page.matchAll(/<th scope="row"><code>([^<]+)</g)].map(([, uuid = '']) => uuid)
   const linkIn = (page: string, text: string) =>
