@@ -3,7 +3,7 @@ import type { Database } from '../db/client.js'
 import { createMetrics, type Metrics } from '../http/metrics.js'
 import { type HttpServer, startHttpServer } from '../http/server.js'
 import { errorCodeOf } from '../logging/error-code.js'
-import { readDashboard } from '../report/dashboard-data.js'
+import { createDashboardReads } from '../report/dashboard-data.js'
 import { readFleet } from '../report/fleet.js'
 import { readStatusDocument } from '../report/status.js'
 import { shortestInterval } from '../scheduler/schedules.js'
@@ -158,7 +158,7 @@ async function startFleetHttp(
     dashboard: {
       account: accounts()[0]?.name ?? account,
       accounts: names,
-      read: (filters) => readDashboard(db, filters),
+      reads: createDashboardReads(db, config.rateLimit),
     },
   })
   if (http !== null) log.info({ url: http.url }, 'http server listens')

@@ -1,7 +1,9 @@
 import type { FastifyInstance } from 'fastify'
 
-/** Sources that a page may load from, such as `{ 'style-src': "'self'" }`. Scripts are never allowed. */
-export type ContentSources = Readonly<Partial<Record<'style-src' | 'img-src' | 'font-src' | 'form-action', string>>>
+/** Sources that a page may load from, such as `{ 'style-src': "'self'" }`. */
+export type ContentSources = Readonly<
+  Partial<Record<'style-src' | 'img-src' | 'font-src' | 'form-action' | 'script-src' | 'connect-src', string>>
+>
 
 declare module 'fastify' {
   interface FastifyContextConfig {

@@ -3,7 +3,7 @@ import { GridComponent, MarkLineComponent } from 'echarts/components'
 import { type EChartsCoreOption, init, use } from 'echarts/core'
 import { SVGRenderer } from 'echarts/renderers'
 import type { DashboardData } from './dashboard-data.js'
-import { toDayLabel, toDuration, toShortCount, toShortPercent } from './format.js'
+import { toDayLabel, toDuration, toShortCount, toShortPercent, toTimeLabels } from './format.js'
 import { type Markup, trusted } from './html.js'
 
 use([BarChart, LineChart, ScatterChart, GridComponent, MarkLineComponent, SVGRenderer])
@@ -26,68 +26,88 @@ export const RUN_STATUSES = [
   { status: 'running', title: 'Running', color: 'open' },
 ] as const
 
-/** The charts of the dashboard as SVG. */
+/** The charts of an account as SVG; null where there is nothing to draw. */
 export interface Charts {
-  readonly jobs: Markup
-  readonly success: Markup
-  readonly durations: Markup
-  readonly requests: Markup
-  readonly timeline: Markup
+  readonly jobs: Markup | null
+  readonly success: Markup | null
+  readonly durations: Markup | null
+  readonly requests: Markup | null
+  readonly timeline: Markup | null
 }
 
 /** Draws the charts. Import this file lazily: loading the chart library takes a third of a second. */
-export function drawCharts({ days, durations, runs, budget }: DashboardData): Charts {
+export function drawCharts(data: DashboardData): Charts {
+  const { days, durations, runs } = data
+  const hasRates = days.some(({ success_rate: rate }) => rate !== null)
+  const hasDurations = durations.some(({ p95_seconds: seconds }) => seconds !== null)
+  return {
+    jobs: days.some(({ jobs }) => jobs > 0) ? drawJobs(data) : null,
+    success: hasRates ? drawSuccess(data) : null,
+    durations: hasDurations ? drawDurations(data) : null,
+    requests: runs.length > 0 ? drawRequests(data) : null,
+    timeline: runs.length > 0 ? drawTimeline(data) : null,
+  }
+}
+
+function drawJobs({ days }: DashboardData): Markup {
+  const labels = days.map(({ day }) => toDayLabel(day))
+  return draw('Jobs a day, stacked by outcome', [...labels.keys()], (size) => ({
+    ...frame(size, labels, { formatter: toShortCount, minInterval: 1 }),
+    series: OUTCOMES.map(({ column, color }) => ({
+      ...{ type: 'bar', stack: 'jobs', barCategoryGap: '22%', barMaxWidth: 40, itemStyle: fill(color) },
+      // The library draws a line for a bar of height 0.
+      data: days.map((day) => day[column] || null),
+    })),
+  }))
+}
+
+function drawSuccess({ days }: DashboardData): Markup {
+  const labels = days.map(({ day }) => toDayLabel(day))
+  const rates = days.map((day) => day.success_rate)
+  return draw('Share of finished URLs that succeeded, a day', [...labels.keys()], (size) => ({
+    ...frame(size, labels, { formatter: toShortPercent, max: 1, ...lowerEnd(rates) }),
+    series: [line('succeeded', rates)],
+  }))
+}
+
+function drawDurations({ days, durations }: DashboardData): Markup {
   const labels = days.map(({ day }) => toDayLabel(day))
   const byDay = new Map(durations.map((row) => [row.day, row]))
+  const p95 = days.map(({ day }) => byDay.get(day)?.p95_seconds ?? null)
+  const p50 = days.map(({ day }) => byDay.get(day)?.p50_seconds ?? null)
+  return draw('Duration of jobs a day: median and 95th percentile', [...labels.keys()], (size) => ({
+    ...frame(size, labels, { formatter: toDuration, ...upperEnd(p95, TIME_STEPS) }),
+    series: [line('p95', p95), line('p50', p50)],
+  }))
+}
+
+function drawRequests({ runs, budget, freshness }: DashboardData): Markup {
   const inOrder = runs.toReversed()
-  return {
-    jobs: draw('Jobs a day, stacked by outcome', (size) => ({
-      ...frame(size, labels, { formatter: toShortCount, minInterval: 1 }),
-      series: OUTCOMES.map(({ column, color }) => ({
-        ...{ type: 'bar', stack: 'jobs', barCategoryGap: '22%', barMaxWidth: 40, itemStyle: fill(color) },
-        // The library draws a line for a bar of height 0.
-        data: days.map((day) => day[column] || null),
-      })),
-    })),
-    success: draw('Share of finished URLs that succeeded, a day', (size) => ({
-      ...frame(size, labels, { formatter: toShortPercent, max: 1, min: lowerEnd(days.map((day) => day.success_rate)) }),
-      series: [
-        line(
-          'succeeded',
-          days.map((day) => day.success_rate),
-        ),
-      ],
-    })),
-    durations: draw('Duration of jobs a day: median and 95th percentile', (size) => ({
-      ...frame(size, labels, { formatter: toDuration, min: 0, interval: stepOf(durations) }),
-      series: [
-        line(
-          'p95',
-          days.map(({ day }) => byDay.get(day)?.p95_seconds ?? null),
-        ),
-        line(
-          'p50',
-          days.map(({ day }) => byDay.get(day)?.p50_seconds ?? null),
-        ),
-      ],
-    })),
-    requests: draw('Requests of each run, and the requests that the API allows in a window', (size) => ({
-      ...frame(
-        size,
-        inOrder.map(({ started_at }) => toRunLabel(started_at)),
-        { formatter: toShortCount, minInterval: 1, min: 0, max: budgetTop(runs, budget) },
-      ),
-      series: [
-        {
-          ...bar('open'),
-          data: inOrder.map(({ requests, retries }) => Math.max(0, requests - retries)),
-          markLine: limitLine(budget),
-        },
-        { ...bar('partly'), data: inOrder.map(({ retries }) => retries || null) },
-      ],
-    })),
-    timeline: draw('Start of each run, coloured by status', (size) => timeline(size, runs), FULL_PAGE),
-  }
+  const labels = toTimeLabels(
+    inOrder.map((run) => run.started_at),
+    freshness.read_at,
+  )
+  return draw('Requests of each run, and the requests that the API allows in a window', [...labels.keys()], (size) => ({
+    ...frame(size, labels, { formatter: toShortCount, ...upperEnd(requestRange(runs, budget), COUNT_STEPS) }),
+    series: [
+      {
+        ...bar('open'),
+        data: inOrder.map(({ requests, retries }) => Math.max(0, requests - retries)),
+        markLine: limitLine(budget),
+      },
+      { ...bar('partly'), data: inOrder.map(({ retries }) => retries || null) },
+    ],
+  }))
+}
+
+function drawTimeline({ runs, freshness }: DashboardData): Markup {
+  const starts = runs.map((run) => run.started_at.getTime()).toReversed()
+  return draw(
+    'Start of each run, coloured by status',
+    starts,
+    (size) => timeline(size, runs, freshness.read_at),
+    FULL_PAGE,
+  )
 }
 
 function bar(color: string) {
@@ -96,7 +116,14 @@ function bar(color: string) {
 
 function line(color: string, data: readonly (number | null)[]) {
   return {
-    ...{ type: 'line', data, symbol: 'circle', symbolSize: 4, showSymbol: data.length <= 31, itemStyle: fill(color) },
+    ...{
+      type: 'line',
+      data,
+      symbol: 'circle',
+      symbolSize: 4,
+      showSymbol: data.filter((value) => value !== null).length <= 31,
+      itemStyle: fill(color),
+    },
     lineStyle: { ...fill(color), width: 2 },
   }
 }
@@ -112,43 +139,67 @@ function limitLine(budget: DashboardData['budget']) {
 }
 
 /**
- * The upper end of the axis of requests. The axis reaches the limit only if a run used more than a quarter of it: an axis
- * up to 300 would hide runs of one request.
+ * What the axis of requests reaches. It reaches the limit only if a run used more than a quarter of it: an axis up to 300 would
+ * hide runs of one request.
  */
-function budgetTop(runs: DashboardData['runs'], budget: DashboardData['budget']): number | undefined {
+function requestRange(runs: DashboardData['runs'], budget: DashboardData['budget']): number[] {
   const most = Math.max(1, ...runs.map(({ requests }) => requests))
   const limit = budget?.rate_limit ?? 0
-  return limit > 0 && most * 4 > limit ? Math.ceil(Math.max(most, limit) * 1.1) : undefined
+  return limit > 0 && most * 4 > limit ? [most, limit] : [most]
 }
 
-/** Seconds between the lines of the axis, so that they are whole minutes or hours. */
-function stepOf(durations: DashboardData['durations']): number {
-  const most = Math.max(1, ...durations.map(({ p95_seconds }) => p95_seconds ?? 0))
-  const steps = [1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14_400, 43_200, 86_400]
-  return steps.find((step) => most / step <= 5) ?? Math.ceil(most / 5 / 86_400) * 86_400
+/** Distances of the lines of an axis of seconds, so that they are at whole seconds, minutes, hours or days. */
+const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400]
+
+/** Distances of the lines of an axis of numbers. */
+const COUNT_STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000]
+
+/** An axis from 0 that ends at a line, with at most five lines above 0. */
+function upperEnd(values: readonly (number | null)[], steps: readonly number[]) {
+  const most = Math.max(0, ...values.map((value) => value ?? 0))
+  const largest = steps.at(-1) ?? 1
+  const interval = steps.find((step) => most / step <= 5) ?? Math.ceil(most / 5 / largest) * largest
+  return { min: 0, interval, max: Math.max(1, Math.ceil(most / interval)) * interval }
 }
 
-/** The lower end of the axis of rates. An axis from 0 would hide changes, because rates are high. The range is at least 10 %. */
-function lowerEnd(rates: readonly (number | null)[]): number {
+/** Ranges of the axis of rates, from the top. An axis from 0 would hide changes, because rates are high. */
+const RATE_RANGES = [
+  { min: 0.9, interval: 0.02 },
+  { min: 0.8, interval: 0.05 },
+  { min: 0.5, interval: 0.1 },
+]
+
+/** The smallest range in which every rate is above the lowest line. */
+function lowerEnd(rates: readonly (number | null)[]) {
   const least = Math.min(1, ...rates.filter((rate) => rate !== null))
-  return Math.max(0, Math.min(0.9, Math.floor(least * 10 - 0.2) / 10))
+  return RATE_RANGES.find(({ min }) => least > min) ?? { min: 0, interval: 0.2 }
 }
 
-function toRunLabel(instant: Date): string {
-  return instant.toISOString().slice(11, 16)
-}
+/** The time that the axis of runs shows at least. */
+const SHORTEST_MS = 10 * 60_000
 
 /** The start of each run, as one mark. */
-function timeline(size: Size, runs: DashboardData['runs']) {
+function timeline(size: Size, runs: DashboardData['runs'], now: Date) {
   const { grid, textStyle } = frame(size, [], {})
   const modes = ['incremental', 'full']
+  const first = Math.min(...runs.map((run) => run.started_at.getTime()))
   return {
     grid: { ...grid, left: 10 },
     textStyle,
     xAxis: {
       type: 'time',
-      splitNumber: size.name === 'wide' ? 10 : 3,
-      axisLabel: { color: 'var(--muted)', fontSize: 11, hideOverlap: true, formatter: toTick },
+      // Without an end the axis would go on into the future.
+      min: Math.min(first, now.getTime() - SHORTEST_MS),
+      max: now.getTime(),
+      splitNumber: Math.round(size.width / 110),
+      axisLabel: {
+        color: 'var(--muted)',
+        fontSize: 11,
+        hideOverlap: true,
+        showMinLabel: false,
+        showMaxLabel: false,
+        formatter: toTick,
+      },
       axisLine: LINE,
       axisTick: { show: false },
     },
@@ -164,7 +215,7 @@ function timeline(size: Size, runs: DashboardData['runs']) {
       ...{
         type: 'scatter',
         symbol: 'roundRect',
-        symbolSize: [size.name === 'wide' ? 4 : 2, 26],
+        symbolSize: [size.name === 'narrow' ? 2 : 4, 26],
         itemStyle: { ...fill(color), opacity: 1 },
       },
       data: runs.filter((run) => run.status === status).map((run) => [run.started_at.getTime(), run.mode]),
@@ -174,7 +225,8 @@ function timeline(size: Size, runs: DashboardData['runs']) {
 
 function toTick(at: number): string {
   const [day = '', time = ''] = new Date(at).toISOString().split('T')
-  return time.startsWith('00:00') ? toDayLabel(day) : time.slice(0, 5)
+  if (time.startsWith('00:00:00')) return toDayLabel(day)
+  return time.slice(6, 8) === '00' ? time.slice(0, 5) : time.slice(0, 8)
 }
 
 /** The axis line under a chart. */
@@ -192,7 +244,7 @@ function frame({ name }: Size, labels: readonly string[], axis: object) {
       data: labels,
       axisTick: { show: false },
       axisLine: LINE,
-      axisLabel: { color: 'var(--muted)', interval, fontSize: 11 },
+      axisLabel: { color: 'var(--muted)', interval, fontSize: 11, hideOverlap: true },
     },
     yAxis: {
       type: 'value',
@@ -215,27 +267,39 @@ const HALF_PAGE: readonly Size[] = [
   { name: 'narrow', width: 320, height: 200 },
 ]
 
-/** Sizes of a chart of the page's width. */
+/** Sizes of a chart of the page's width: for wide screens, tablets and phones. */
 const FULL_PAGE: readonly Size[] = [
   { name: 'wide', width: 1160, height: 110 },
+  { name: 'medium', width: 740, height: 110 },
   { name: 'narrow', width: 320, height: 120 },
 ]
 
 interface Size {
-  readonly name: 'wide' | 'narrow'
+  readonly name: 'wide' | 'medium' | 'narrow'
   readonly width: number
   readonly height: number
 }
 
-/** Draws a chart as SVG without script or style, as the content security policy demands. Colours are CSS variables. */
-function draw(label: string, optionFor: (size: Size) => EChartsCoreOption, sizes = HALF_PAGE): Markup {
+/**
+ * Draws a chart as SVG without script or style, as the content security policy demands. Colours are CSS variables.
+ *
+ * @param points values of the horizontal axis, oldest first. Their positions are kept as `data-x`, newest first like the rows
+ *   of the chart's table, so that a script can show the row at the pointer.
+ */
+function draw(
+  label: string,
+  points: readonly number[],
+  optionFor: (size: Size) => EChartsCoreOption,
+  sizes = HALF_PAGE,
+): Markup {
   return trusted(
     sizes
       .map((size) => {
         const chart = init(null, null, { renderer: 'svg', ssr: true, width: size.width, height: size.height })
         try {
           chart.setOption({ animation: false, ...optionFor(size) })
-          return toInline(chart.renderToSVGString(), size.name, label)
+          const positions = points.map((point) => Math.round(Number(chart.convertToPixel({ xAxisIndex: 0 }, point))))
+          return toInline(chart.renderToSVGString(), size.name, label, positions.reverse())
         } finally {
           // An open chart keeps its timers, and they keep the process alive.
           chart.dispose()
@@ -246,9 +310,12 @@ function draw(label: string, optionFor: (size: Size) => EChartsCoreOption, sizes
 }
 
 /** Removes the library's styles, classes and ids. The library escapes attribute values itself. */
-function toInline(svg: string, size: string, label: string): string {
+function toInline(svg: string, size: string, label: string, positions: readonly number[]): string {
   return svg
     .replace(/<style[\s\S]*?<\/style>/g, '')
     .replace(/ (?:style|class|ecmeta_\w+|xmlns:xlink|baseProfile|pointer-events)="[^"]*"/g, '')
-    .replace(/<svg width="\d+" height="\d+"/, `<svg class="chart ${size}" role="img" aria-label="${label}"`)
+    .replace(
+      /<svg width="\d+" height="\d+"/,
+      `<svg class="chart ${size}" role="img" aria-label="${label}" data-x="${positions.join(' ')}"`,
+    )
 }

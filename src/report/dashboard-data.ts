@@ -1,7 +1,11 @@
 import { escapeLiteral } from 'pg'
 import { z } from 'zod'
-import type { Database } from '../db/client.js'
-import { CHOICES, type Parameter, QUERIES, type Query } from './dashboard-queries.js'
+import type { Config } from '../config/config.js'
+import { type Database, readDatabaseTime } from '../db/client.js'
+import { CHOICES, JOBS_ON_PAGE, jobsQuery, OVERVIEW, type Parameter, QUERIES, type Query } from './dashboard-queries.js'
+import { type FleetReport, readFleet } from './fleet.js'
+import { type LoadProgress, readLoadProgress, toLoadProgress } from './load-progress.js'
+import type { ShownQuery } from './page-parts.js'
 
 /** The jobs that the dashboard shows. */
 export interface Filters {
@@ -22,7 +26,12 @@ export interface DashboardData {
   readonly accounts: readonly string[]
   readonly channels: readonly string[]
   readonly freshness: Row<'freshness'>
+  readonly stock: Row<'stock'>
   readonly budget: Row<'budget'> | null
+  /** Of a first load or a full pass that is unfinished; null: none is, or it was not asked for. */
+  readonly progress: LoadProgress | null
+  /** Firing alerts, oldest first. */
+  readonly alerts: readonly Row<'alerts'>[]
   /** Oldest first, days without jobs included. */
   readonly days: readonly (Row<'days'> & { readonly day: string })[]
   readonly total: Row<'days'> | null
@@ -37,7 +46,64 @@ export interface DashboardData {
   readonly changes: readonly Row<'changes'>[]
   readonly rejections: readonly Row<'rejections'>[]
   /** The queries by their names in `QUERIES`, ready for psql. */
-  readonly sql: readonly { readonly name: string; readonly title: string; readonly text: string }[]
+  readonly sql: readonly ShownQuery[]
+}
+
+type OverviewRow = z.infer<typeof OVERVIEW.row>
+
+/** All accounts that the database has, and the fleet that runs them. */
+export interface OverviewData {
+  readonly readAt: Date
+  /** By name. */
+  readonly accounts: readonly (OverviewRow & { readonly progress: LoadProgress | null })[]
+  /** Null if no fleet has ever used this database. */
+  readonly fleet: FleetReport | null
+  readonly sql: readonly ShownQuery[]
+}
+
+/** What the page of single jobs is asked for. */
+export interface JobSearch {
+  readonly account: string
+  /** A uuid or its beginning, as typed; empty: any. */
+  readonly uuid: string
+  /** Null: any. */
+  readonly status: string | null
+  /** The job that the page begins after, towards older (`before`) or newer ones; null: the page of the newest jobs. */
+  readonly position: { readonly uuid: string; readonly direction: 'before' | 'after' } | null
+}
+
+/** One page of the jobs that were searched. */
+export interface JobsData {
+  readonly search: JobSearch
+  readonly readAt: Date
+  /** Whether the text of the search can be the beginning of a uuid. */
+  readonly isUuid: boolean
+  readonly accounts: readonly string[]
+  /** Newest first. */
+  readonly jobs: readonly z.infer<ReturnType<typeof jobsQuery>['row']>[]
+  readonly hasOlder: boolean
+  readonly hasNewer: boolean
+  readonly sql: readonly ShownQuery[]
+}
+
+/** Reads the data of the pages. */
+export interface DashboardReads {
+  readonly account: (filters: Filters) => Promise<DashboardData>
+  readonly overview: () => Promise<OverviewData>
+  readonly jobs: (search: JobSearch) => Promise<JobsData>
+}
+
+/**
+ * Creates the reads of the pages over a database.
+ *
+ * @param rateLimit the configured limit, by which progress is estimated where the API reports none
+ */
+export function createDashboardReads(db: Database, rateLimit: Config['rateLimit']): DashboardReads {
+  return {
+    account: (filters) => readDashboard(db, filters, { rateLimit }),
+    overview: () => readOverview(db, rateLimit),
+    jobs: (search) => readJobs(db, search),
+  }
 }
 
 /** More durations than this are sampled, because sorting them takes too long while a reader waits. */
@@ -51,57 +117,149 @@ const TIMEOUT_MS = 15_000
  * that runs, heartbeats and probes can use the others.
  *
  * @param options `isExact`: reads the durations of all jobs, with 20 times the timeout; `timeoutMs`: for the whole and for
- *   each statement, default 15,000
+ *   each statement, default 15,000; `rateLimit`: the configured one, without which the progress is not read
  */
 export async function readDashboard(
   db: Database,
   filters: Filters,
-  { isExact = false, timeoutMs = TIMEOUT_MS }: { readonly isExact?: boolean; readonly timeoutMs?: number } = {},
+  { isExact = false, timeoutMs = TIMEOUT_MS, rateLimit }: ReadOptions = {},
 ): Promise<DashboardData> {
-  const timeout = isExact ? 20 * timeoutMs : timeoutMs
+  const values = { ...filters, ...WHOLE }
+  const data = await inSnapshot(db, values, isExact ? 20 * timeoutMs : timeoutMs, async (run) => {
+    const [freshness] = await run(QUERIES.freshness)
+    const [stock] = await run(QUERIES.stock)
+    if (freshness === undefined || stock === undefined) throw new Error('A query of one row returned none')
+    const days = await run(QUERIES.days)
+    const total = days.find(({ day }) => day === null) ?? null
+    if (!isExact) Object.assign(values, sliceFor(total?.jobs ?? 0))
+    const durations = await run(QUERIES.durations)
+    const [budget = null] = await run(QUERIES.budget)
+    return {
+      filters,
+      // Null only if the account has no row.
+      isStored: freshness.open_rejections !== null,
+      accounts: namesOf(await run(CHOICES.accounts), filters.account),
+      channels: namesOf(await run(CHOICES.channels), filters.channel),
+      freshness,
+      stock,
+      budget,
+      alerts: await run(QUERIES.alerts),
+      days: days.flatMap(({ day, ...rest }) => (day === null ? [] : [{ ...rest, day }])),
+      total,
+      durations: durations.filter(({ day }) => day !== null),
+      totalDuration: durations.find(({ day }) => day === null) ?? null,
+      minutes: values.step / values.slice,
+      runs: await run(QUERIES.runs),
+      open: await run(QUERIES.open),
+      stuck: await run(QUERIES.stuck),
+      changes: await run(QUERIES.changes),
+      rejections: await run(QUERIES.rejections),
+      sql: Object.entries(QUERIES).map(([name, query]) => toShown(name, query, values)),
+    }
+  })
+  const options = { account: filters.account, now: data.freshness.read_at }
+  const progress = rateLimit === undefined ? null : await readLoadProgress(db, { ...options, rateLimit })
+  return { ...data, progress }
+}
+
+/** Reads all accounts in one statement, and the fleet. */
+async function readOverview(db: Database, rateLimit: Config['rateLimit']): Promise<OverviewData> {
+  const rows = await inSnapshot(db, {}, TIMEOUT_MS, (run) => run(OVERVIEW))
+  const readAt = rows[0]?.read_at ?? (await readDatabaseTime(db))
+  const hostOf = ({ worker }: OverviewRow) => worker?.replace(/:[^:]*$/, '')
+  const loads = rows.filter((row) => row.complete_as_of === null && row.status !== null)
+  const accounts = rows.map((row) => {
+    const sharers = loads.filter((load) => hostOf(load) === hostOf(row)).length
+    return { ...row, progress: toFirstLoad(row, sharers, rateLimit) }
+  })
+  return { readAt, accounts, fleet: await readFleet(db), sql: [toShown('accounts', OVERVIEW, {})] }
+}
+
+/** Reads one page of jobs. */
+async function readJobs(db: Database, search: JobSearch): Promise<JobsData> {
+  const { account, status, position } = search
+  const digits = search.uuid.toLowerCase().replace(/[\s-]/g, '')
+  const isUuid = /^[0-9a-f]{0,32}$/.test(digits)
+  const values = {
+    ...{ account, status, position: position?.uuid ?? null },
+    ...{ uuidFrom: toUuid(digits.padEnd(32, '0')), uuidTo: toUuid(digits.padEnd(32, 'f')) },
+  }
+  const direction = position?.direction ?? null
+  const query = jobsQuery({ hasUuid: isUuid && digits !== '', hasStatus: status !== null, direction })
+  const { found, accounts } = await inSnapshot(db, values, TIMEOUT_MS, async (run) => ({
+    found: isUuid ? await run(query) : [],
+    accounts: namesOf(await run(CHOICES.accounts), account),
+  }))
+  const hasMore = found.length > JOBS_ON_PAGE
+  const page = found.slice(0, JOBS_ON_PAGE)
+  return {
+    ...{ search, isUuid, accounts },
+    readAt: found[0]?.read_at ?? (await readDatabaseTime(db)),
+    jobs: direction === 'after' ? page.reverse() : page,
+    hasOlder: direction === 'after' || hasMore,
+    hasNewer: direction === 'before' || (direction === 'after' && hasMore),
+    sql: [toShown('jobs', query, values)],
+  }
+}
+
+function toUuid(digits: string): string {
+  return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+}
+
+/**
+ * The progress of a first load. Other than on the page of the account, the last run counts as alive, no job as open, and only
+ * first loads as sharers of the budget.
+ */
+function toFirstLoad(row: OverviewRow, sharers: number, rateLimit: Config['rateLimit']): LoadProgress | null {
+  const { complete_as_of: lastCompleteAt, started_at: startedAt, status, read_at: now } = row
+  if (lastCompleteAt !== null || startedAt === null || status === null) return null
+  const state = {
+    ...{ isWhole: false, lastCompleteAt, fullStartedAt: row.jobs > 0 ? startedAt : null, passTotal: row.listed_jobs },
+    ...{ rateLimit: row.rate_limit, rateRemaining: row.rate_remaining, rateResetAt: row.rate_reset_at },
+    nextRunAt: row.next_run_at,
+  }
+  const run = {
+    ...{ status, errorCode: row.reason, startedAt, finishedAt: row.finished_at, heartbeatAt: now },
+    ...{ requests: row.requests ?? 0, waitedMs: 1000 * (row.waited_seconds ?? 0), waitsUntil: row.waits_until },
+    ...{ latestTotal: row.latest_total, listedTotal: row.listed_jobs },
+  }
+  const storedJobs = row.jobs + (row.open_rejections ?? 0)
+  const facts = { state, runs: [run], storedJobs, passedJobs: storedJobs, openPages: 0, sharers }
+  return toLoadProgress(facts, { now, rateLimit })
+}
+
+interface ReadOptions {
+  readonly isExact?: boolean
+  readonly timeoutMs?: number
+  readonly rateLimit?: Config['rateLimit']
+}
+
+type Values = Readonly<Partial<Record<Parameter, string | number | null>>>
+
+type Run = <Type extends z.ZodType>(query: Query<Type>) => Promise<z.infer<Type>[]>
+
+/** Runs queries in one read-only snapshot. `timeout` is for the whole and for each statement, in milliseconds. */
+async function inSnapshot<Result>(
+  db: Database,
+  values: Values,
+  timeout: number,
+  work: (run: Run) => Promise<Result>,
+): Promise<Result> {
   return db.$transaction(
     async (tx) => {
       await tx.$executeRawUnsafe('SET TRANSACTION READ ONLY')
       // JIT compilation takes longer than these queries.
       await tx.$executeRawUnsafe(`SET LOCAL jit = off; SET LOCAL statement_timeout = ${timeout}`)
-      const values = { ...filters, ...WHOLE }
-      const run = <Type extends z.ZodType>({ sql, parameters, row }: Query<Type>) =>
-        tx.$queryRawUnsafe(sql, ...parameters.map((name) => values[name])).then((rows) => z.array(row).parse(rows))
-
-      const [freshness] = await run(QUERIES.freshness)
-      if (freshness === undefined) throw new Error('The query for freshness returned no row')
-      const days = await run(QUERIES.days)
-      const total = days.find(({ day }) => day === null) ?? null
-      if (!isExact) Object.assign(values, sliceFor(total?.jobs ?? 0))
-      const durations = await run(QUERIES.durations)
-      const [budget = null] = await run(QUERIES.budget)
-      return {
-        filters,
-        // Null only if the account has no row.
-        isStored: freshness.open_rejections !== null,
-        accounts: namesOf(await run(CHOICES.accounts), filters.account),
-        channels: namesOf(await run(CHOICES.channels), filters.channel),
-        freshness,
-        budget,
-        days: days.flatMap(({ day, ...rest }) => (day === null ? [] : [{ ...rest, day }])),
-        total,
-        durations: durations.filter(({ day }) => day !== null),
-        totalDuration: durations.find(({ day }) => day === null) ?? null,
-        minutes: values.step / values.slice,
-        runs: await run(QUERIES.runs),
-        open: await run(QUERIES.open),
-        stuck: await run(QUERIES.stuck),
-        changes: await run(QUERIES.changes),
-        rejections: await run(QUERIES.rejections),
-        sql: Object.entries(QUERIES).map(([name, query]) => ({
-          name,
-          title: query.title,
-          text: toRunnable(query, values),
-        })),
-      }
+      return work(async ({ sql, parameters, row }) =>
+        z.array(row).parse(await tx.$queryRawUnsafe(sql, ...parameters.map((name) => values[name] ?? null))),
+      )
     },
     { isolationLevel: 'RepeatableRead', maxWait: TIMEOUT_MS, timeout },
   )
+}
+
+function toShown(name: string, query: Query, values: Values): ShownQuery {
+  return { name, title: query.title, text: toRunnable(query, values) }
 }
 
 /** Reads all minutes of a day: no sampling. */
@@ -119,10 +277,10 @@ function namesOf(rows: readonly { readonly name: string }[], used: string | null
 }
 
 /** The text of a query, with the values in place of its parameters. */
-function toRunnable({ sql, parameters }: Query, values: Readonly<Record<Parameter, string | number | null>>): string {
+function toRunnable({ sql, parameters }: Query, values: Values): string {
   return `${sql.replace(/\$(\d)/g, (_, position) => {
     const name = parameters[Number(position) - 1]
-    const value = name === undefined ? null : values[name]
+    const value = name === undefined ? null : (values[name] ?? null)
     return value === null ? 'NULL' : typeof value === 'number' ? String(value) : escapeLiteral(value)
   })};`
 }

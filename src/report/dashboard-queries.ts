@@ -1,7 +1,16 @@
 import { z } from 'zod'
 
 /** A value that stands for `$1`, `$2`, ... in a query. */
-export type Parameter = 'account' | 'channel' | 'days' | 'step' | 'slice'
+export type Parameter =
+  | 'account'
+  | 'channel'
+  | 'days'
+  | 'step'
+  | 'slice'
+  | 'uuidFrom'
+  | 'uuidTo'
+  | 'status'
+  | 'position'
 
 /** A query of the dashboard. The page shows the same text that was run. */
 export interface Query<Row extends z.ZodType = z.ZodType> {
@@ -87,7 +96,7 @@ ORDER BY c.changed_at DESC, c.id DESC LIMIT 15`,
     title: 'Listed items that could not be stored as jobs',
     parameters: ['account'],
     sql: `SELECT uuid, reason, copies, first_rejected_at, last_rejected_at, count(*) OVER () AS items_in_all
-FROM spidra.rejected_jobs
+FROM spidra_reporting.rejected_items
 WHERE account = $1 AND resolved_at IS NULL
 ORDER BY last_rejected_at DESC, id DESC LIMIT 15`,
     row: z.object({
@@ -101,32 +110,47 @@ ORDER BY last_rejected_at DESC, id DESC LIMIT 15`,
   }),
 } as const
 
-/** The queries that every number and table of the dashboard comes from. */
+const FRESHNESS_COLUMNS = `f.complete_as_of, f.every_job_reread_since, f.lag_seconds, f.next_run_at,
+  f.listed_jobs, f.stored_jobs, f.open_rejections, r.status, r.reason, r.error_message, r.started_at, r.jobs_read, r.pages_read`
+
+const freshness = z.object({
+  read_at: z.date(),
+  complete_as_of: instant,
+  every_job_reread_since: instant,
+  lag_seconds: number,
+  next_run_at: instant,
+  listed_jobs: number,
+  stored_jobs: number,
+  open_rejections: count.nullable(),
+  status: text,
+  reason: text,
+  error_message: text,
+  started_at: instant,
+  jobs_read: number,
+  pages_read: number,
+})
+
+/** The queries that every number and table of an account's page comes from. */
 export const QUERIES = {
   freshness: query({
     title: 'How fresh is this?',
     parameters: ['account'],
-    sql: `SELECT now() AS read_at, f.complete_as_of, f.every_job_reread_since, f.lag_seconds, f.next_run_at,
-  f.listed_jobs, f.stored_jobs, f.open_rejections, r.status, r.reason, r.error_message, r.started_at, r.jobs_read, r.pages_read
+    sql: `SELECT now() AS read_at, ${FRESHNESS_COLUMNS}
 FROM (SELECT $1::text AS account) a
 LEFT JOIN spidra_reporting.sync_freshness f USING (account)
 LEFT JOIN spidra_reporting.sync_run_history r ON r.id = f.last_run_id`,
-    row: z.object({
-      read_at: z.date(),
-      complete_as_of: instant,
-      every_job_reread_since: instant,
-      lag_seconds: number,
-      next_run_at: instant,
-      listed_jobs: number,
-      stored_jobs: number,
-      open_rejections: count.nullable(),
-      status: text,
-      reason: text,
-      error_message: text,
-      started_at: instant,
-      jobs_read: number,
-      pages_read: number,
-    }),
+    row: freshness,
+  }),
+  stock: query({
+    title: 'Stored jobs that are still listed, of all days',
+    parameters: ['account', 'channel'],
+    sql: `SELECT count(*) AS jobs, (
+  SELECT count(*) FROM spidra_reporting.open_batch_jobs
+  WHERE account = $1 AND ($2::text IS NULL OR coalesce(scraping_channel, '${NO_CHANNEL}') = $2)
+) AS open_jobs
+FROM spidra_reporting.batch_jobs
+WHERE account = $1 AND ($2::text IS NULL OR coalesce(scraping_channel, '${NO_CHANNEL}') = $2)`,
+    row: z.object({ jobs: count, open_jobs: count }),
   }),
   // The join keeps a day on which the channel has no jobs.
   days: query({
@@ -206,14 +230,102 @@ ORDER BY started_at DESC, id DESC LIMIT 288`,
     }),
   }),
   ...JOB_QUERIES,
+  alerts: query({
+    title: 'Firing alerts, oldest first',
+    parameters: ['account'],
+    sql: `SELECT kind, since, summary
+FROM spidra_reporting.sync_alerts
+WHERE account = $1 AND state = 'firing'
+ORDER BY since, kind`,
+    row: z.object({ kind: z.string(), since: z.date(), summary: z.string() }),
+  }),
   budget: query({
     title: 'Requests left, as the API last reported',
     parameters: ['account'],
     sql: `SELECT rate_limit, rate_remaining, rate_reset_at
-FROM spidra.sync_state WHERE account = $1`,
+FROM spidra_reporting.request_budget WHERE account = $1`,
     row: z.object({ rate_limit: number, rate_remaining: number, rate_reset_at: instant }),
   }),
 } as const
+
+/** The query of the overview: one statement, however many accounts there are. */
+export const OVERVIEW = query({
+  title: 'All accounts',
+  parameters: [],
+  sql: `SELECT now() AS read_at, f.account, ${FRESHNESS_COLUMNS}, coalesce(d.jobs, 0) AS jobs,
+  coalesce(o.open_jobs, 0) AS open_jobs, coalesce(o.stuck_jobs, 0) AS stuck_jobs, a.alerts,
+  r.finished_at, r.requests, r.waited_seconds, r.latest_total, r.waits_until, r.worker, b.rate_limit, b.rate_remaining, b.rate_reset_at
+FROM spidra_reporting.sync_freshness f
+LEFT JOIN spidra_reporting.sync_run_history r ON r.id = f.last_run_id
+LEFT JOIN spidra_reporting.request_budget b ON b.account = f.account
+LEFT JOIN (SELECT account, count(*) AS jobs FROM spidra_reporting.batch_jobs GROUP BY account) d
+  ON d.account = f.account
+LEFT JOIN (
+  SELECT account, count(*) AS open_jobs,
+    count(*) FILTER (WHERE seconds_without_progress > stuck_after_hours * 3600) AS stuck_jobs
+  FROM spidra_reporting.open_batch_jobs GROUP BY account
+) o ON o.account = f.account
+LEFT JOIN (
+  SELECT account, string_agg(kind, ', ' ORDER BY since, kind) AS alerts
+  FROM spidra_reporting.sync_alerts WHERE state = 'firing' GROUP BY account
+) a ON a.account = f.account
+ORDER BY f.account LIMIT 1000`,
+  row: freshness.extend({
+    ...{ account: z.string(), jobs: count, open_jobs: count, stuck_jobs: count, alerts: text },
+    ...{ finished_at: instant, requests: number, waited_seconds: number, latest_total: number, waits_until: instant },
+    worker: text,
+    ...{ rate_limit: number, rate_remaining: number, rate_reset_at: instant },
+  }),
+})
+
+/** The jobs on one page. */
+export const JOBS_ON_PAGE = 50
+
+/** The parts of a search that are given. */
+export interface SearchedParts {
+  readonly hasUuid: boolean
+  readonly hasStatus: boolean
+  /** From the job of `position` on, towards older or newer jobs; null: from the newest job. */
+  readonly direction: 'before' | 'after' | null
+}
+
+/**
+ * Composes the query of a page of jobs. Only the parts that are given have a condition, so that the planner chooses the index of
+ * what is searched. One row more than a page says whether there are others.
+ */
+export function jobsQuery({ hasUuid, hasStatus, direction }: SearchedParts) {
+  const parameters: Parameter[] = ['account']
+  const add = (name: Parameter) => `$${parameters.push(name)}`
+  const conditions = ['account = $1']
+  if (hasUuid) conditions.push(`uuid BETWEEN ${add('uuidFrom')}::uuid AND ${add('uuidTo')}::uuid`)
+  if (hasStatus) conditions.push(`status = ${add('status')}`)
+  if (direction !== null) {
+    const position = `${add('position')}::uuid`
+    const start = `(SELECT created_at FROM spidra_reporting.batch_jobs WHERE uuid = ${position})`
+    const [older, larger] = direction === 'before' ? ['<', '>'] : ['>', '<']
+    conditions.push(`created_at ${older}= ${start}`, `(created_at ${older} ${start} OR uuid ${larger} ${position})`)
+  }
+  const order = direction === 'after' ? 'created_at, uuid DESC' : 'created_at DESC, uuid'
+  return query({
+    title: 'Jobs, newest first',
+    parameters,
+    sql: `SELECT now() AS read_at, uuid, status, total_urls, completed_count, failed_count, scraping_channel, created_at, duration_seconds
+FROM spidra_reporting.batch_jobs
+WHERE ${conditions.join('\n  AND ')}
+ORDER BY ${order} LIMIT ${JOBS_ON_PAGE + 1}`,
+    row: z.object({
+      read_at: z.date(),
+      uuid: z.string(),
+      status: z.string(),
+      total_urls: z.number(),
+      completed_count: z.number(),
+      failed_count: z.number(),
+      scraping_channel: text,
+      created_at: z.date(),
+      duration_seconds: number,
+    }),
+  })
+}
 
 /** The queries for the names in the filters. */
 export const CHOICES = {

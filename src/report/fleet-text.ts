@@ -1,4 +1,4 @@
-import { toSentence, wrapSentence } from '../logging/printable.js'
+import { counted, toSentence, wrapSentence } from '../logging/printable.js'
 import type { DeadLetterReport, FleetReport, WorkerReport } from './fleet.js'
 import { toInstant } from './format.js'
 import { joinBlocks, toPlainTable } from './terminal.js'
@@ -8,18 +8,20 @@ const HEADINGS = ['Worker', 'Role', 'Runs', 'Requests left', 'Last seen']
 /** Formats the fleet for a terminal of 80 columns: its workers, waiting runs, and runs that are not retried. */
 export function toFleetText(fleet: FleetReport): string {
   const blocks = [
-    [toQueue(fleet)],
+    [`Fleet: ${toQueueSentence(fleet)}`],
     fleet.workers.length === 0 ? ['No worker has been seen within the last hour.'] : toTable(fleet.workers),
     fleet.workers.flatMap(toPause).map(wrapSentence),
-    fleet.deadLetters.map(toLetter).map(wrapSentence),
+    fleet.deadLetters.map(toLetterSentence).map(wrapSentence),
   ]
   return joinBlocks(blocks)
 }
 
-function toQueue({ workers, waitingRuns, activeRuns, oldestWaitSeconds }: FleetReport): string {
+/** 3 of 4 processes alive; 1 run under way, 2 waiting, the oldest for 4 s. */
+export function toQueueSentence({ workers, waitingRuns, activeRuns, oldestWaitSeconds }: FleetReport): string {
   const alive = workers.filter(({ isAlive }) => isAlive).length
   const waiting = waitingRuns === 0 ? 'none waiting' : `${waitingRuns} waiting, the oldest for ${oldestWaitSeconds} s`
-  return `Fleet: ${alive} of ${workers.length} processes alive; ${activeRuns} runs under way, ${waiting}.`
+  const processes = `${workers.length} process${workers.length === 1 ? '' : 'es'}`
+  return `${alive} of ${processes} alive; ${counted(activeRuns, 'run')} under way, ${waiting}.`
 }
 
 function toTable(workers: readonly WorkerReport[]): string[] {
@@ -38,7 +40,8 @@ function toPause({ worker, isAlive, pausedUntil }: WorkerReport): string[] {
   return [`${worker} waits for budget until ${pausedUntil.slice(11, 19)} UTC: it takes no runs.`]
 }
 
-function toLetter({ account, runs, lastAt, lastError }: DeadLetterReport): string {
-  const times = runs === 1 ? 'A run' : `${runs} runs`
+/** 2 runs of account a failed for good, the last at ...: the error. */
+export function toLetterSentence({ account, runs, lastAt, lastError }: DeadLetterReport): string {
+  const times = runs === 1 ? 'A run' : counted(runs, 'run')
   return `${times} of account ${account} failed for good, the last at ${toInstant(lastAt)}: ${toSentence(lastError ?? 'unknown')}`
 }

@@ -12,6 +12,13 @@ export function toShortCount(value: number): string {
   return value.toLocaleString('en', { notation: 'compact', maximumFractionDigits: 1 })
 }
 
+/** 12,345; from ten million on 12.35M, 1.23B: where a longer number would not fit. */
+export function toCompactCount(value: number): string {
+  return Math.abs(value) < 1e7
+    ? toCount(value)
+    : value.toLocaleString('en', { notation: 'compact', maximumFractionDigits: 2 })
+}
+
 /** 90.1 %, from a share. Rounded down, so that 100.0 % means all. */
 export function toPercent(share: number | null): string {
   if (share === null) return NOTHING
@@ -76,10 +83,20 @@ export function toClock(instant: Date, now: Date): string {
   return now.toISOString().startsWith(day) ? clock : `${day} ${clock}`
 }
 
-/** 12:03, or 1 Mar 12:03 if the day is not that of `now`. */
-export function toShortTime(instant: Date, now: Date): string {
+/** 12:03 each, or 1 Mar 12:03 if the day is not that of `now`; 12:03:11 each if two neighbours are of the same minute. */
+export function toTimeLabels(instants: readonly Date[], now: Date): string[] {
+  const isSameMinute = ({ at, next }: { at: number; next: number }) =>
+    at !== next && Math.floor(at / 60_000) === Math.floor(next / 60_000)
+  const pairs = instants.slice(1).map((instant, i) => ({ at: instants[i]?.getTime() ?? 0, next: instant.getTime() }))
+  const length = pairs.some(isSameMinute) ? 8 : 5
+  return instants.map((instant) => toShortTime(instant, now, length))
+}
+
+/** 12:03, or 1 Mar 12:03 if the day is not that of `now`. With a length of 8 the time has seconds. */
+export function toShortTime(instant: Date, now: Date, length: 5 | 8 = 5): string {
   const [day = '', time = ''] = instant.toISOString().split('T')
-  return now.toISOString().startsWith(day) ? time.slice(0, 5) : `${toDayLabel(day)} ${time.slice(0, 5)}`
+  const clock = time.slice(0, length)
+  return now.toISOString().startsWith(day) ? clock : `${toDayLabel(day)} ${clock}`
 }
 
 /** 2026-03-01 12:03:11 UTC, from ISO 8601. */

@@ -2,6 +2,7 @@ import { TIMING } from '../config/scale.js'
 import { counted } from '../logging/printable.js'
 import type { DashboardData } from './dashboard-data.js'
 import { toClock, toCount, toRoughDuration } from './format.js'
+import { toProgressText } from './load-progress.js'
 
 /** The age of the last verdict up to which a table counts as fresh: the larger of both limits. */
 export interface FreshLimits {
@@ -24,6 +25,8 @@ export interface Freshness {
   readonly tone: 'good' | 'warning' | 'bad'
   readonly headline: string
   readonly details: readonly string[]
+  /** A sentence for each firing alert, oldest first. */
+  readonly alerts: readonly string[]
   /** Share of the first pass that is done; null when no first pass is under way, or its share is unknown. */
   readonly progress: number | null
 }
@@ -53,42 +56,55 @@ const ADVICE: Readonly<Record<string, string>> = {
   first_pass_unfinished: 'The next run goes on from there.',
 }
 
-/** Describes the freshness of the account of a dashboard. */
-export function toFreshness({ freshness, budget, filters }: DashboardData): Freshness {
+/** What the freshness of an account is judged by. */
+export interface FreshnessFacts extends Pick<DashboardData, 'freshness' | 'budget' | 'alerts' | 'progress'> {
+  readonly account: string
+}
+
+/** Describes the freshness of an account. A firing alert turns `good` into `warning`. */
+export function toFreshness({ account, freshness, budget, alerts: firing, progress: load }: FreshnessFacts): Freshness {
   const { read_at: now, complete_as_of: completeAsOf, lag_seconds: lag, next_run_at: next, status } = freshness
   const isRunning = status === 'running'
   const lateBy = next === null ? 0 : (now.getTime() - next.getTime()) / 1000
   const isLate = !isRunning && lateBy > LATE_SECONDS
   const outlook = toOutlook(next, now, { isRunning, isLate })
-  const trouble = toTrouble(freshness)
-  const wait = isRunning ? toWait(budget, now) : []
+  const trouble = toTrouble(freshness, firing)
+  // The progress says how long a run waits.
+  const wait = isRunning && load === null ? toWait(budget, now) : []
+  const pass = load?.kind === 'reread' ? [`Full pass: ${toProgressText(load)}.`] : []
   const reread = freshness.every_job_reread_since
   const rereadDetail = reread === null ? [] : [`Every job read again since ${toClock(reread, now)}.`]
   const quarantine = toQuarantine(freshness)
+  const alerts = firing.map(({ kind, since, summary }) => `Alert ${kind} since ${toClock(since, now)}: ${summary}`)
 
   if (completeAsOf === null || lag === null) {
     if (status === null) {
-      const headline = `No run yet for account ${filters.account}${outlook === '' ? '' : `; ${outlook}`}`
-      return { tone: 'warning', headline, details: ['Nothing is stored before the first run.'], progress: null }
+      const headline = `No run yet for account ${account}${outlook === '' ? '' : `; ${outlook}`}`
+      return { tone: 'warning', headline, alerts, details: ['Nothing is stored before the first run.'], progress: null }
     }
     const { listed_jobs: listed, jobs_read: read, pages_read: pages } = freshness
-    const soFar = `${toCount(read ?? 0)} jobs on ${toCount(pages ?? 0)} pages read in this run`
-    const progress = isRunning && listed !== null && listed > 0 ? Math.min(1, (read ?? 0) / listed) : null
-    const headline = isRunning
-      ? `Not complete yet: the first pass is under way, ${soFar}`
-      : `Not complete yet${outlook === '' ? '' : `; ${outlook}`}`
+    const soFar = `${counted(read ?? 0, 'job')} on ${counted(pages ?? 0, 'page')} read in this run`
+    const ratio = isRunning && listed !== null && listed > 0 ? Math.min(1, (read ?? 0) / listed) : null
+    const progress = load === null ? ratio : load.percent === null ? null : load.percent / 100
+    const headline =
+      load !== null
+        ? `Not complete yet: ${toProgressText(load)}`
+        : isRunning
+          ? `Not complete yet: the first pass is under way, ${soFar}`
+          : `Not complete yet${outlook === '' ? '' : `; ${outlook}`}`
     const details = [...wait, ...trouble, ...quarantine, 'Numbers on this page are those of the jobs stored so far.']
-    return { tone: trouble.length > 0 && status === 'failed' ? 'bad' : 'warning', headline, details, progress }
+    return { tone: trouble.length > 0 && status === 'failed' ? 'bad' : 'warning', headline, alerts, details, progress }
   }
 
   const isStale = lag > freshFor(freshness) || isLate
   const headline = `Complete as of ${toClock(completeAsOf, now)}, ${toRoughDuration(lag)} ago${outlook === '' ? '' : `; ${outlook}`}`
   const staleness = isStale ? ['This is older than it should be: what came later is missing here.'] : []
-  const tone = status === 'failed' ? 'bad' : isStale || trouble.length > 0 ? 'warning' : 'good'
+  const tone = status === 'failed' ? 'bad' : isStale || trouble.length + alerts.length > 0 ? 'warning' : 'good'
   return {
     tone,
     headline,
-    details: [...staleness, ...trouble, ...wait, ...quarantine, ...rereadDetail],
+    alerts,
+    details: [...staleness, ...trouble, ...wait, ...quarantine, ...pass, ...rereadDetail],
     progress: null,
   }
 }
@@ -106,8 +122,13 @@ function toOutlook(next: Date | null, now: Date, { isRunning = false, isLate = f
   return seconds <= 0 ? 'next run now' : `next run in ${toRoughDuration(seconds)}`
 }
 
-function toTrouble({ status, reason, error_message: message }: DashboardData['freshness']): string[] {
+/** The end of the last run. An error message that an alert contains is not repeated. */
+function toTrouble(
+  { status, reason, error_message: error }: DashboardData['freshness'],
+  alerts: DashboardData['alerts'],
+): string[] {
   if (status === null || status === 'running' || status === 'complete') return []
+  const message = error !== null && alerts.some(({ summary }) => summary.includes(error)) ? null : error
   const advice = reason === null ? undefined : ADVICE[reason]
   const words = [`The last run ended ${status}${reason === null ? '' : ` (${reason})`}.`, message, advice]
   return [words.filter((word) => word != null && word !== '').join(' ')]
@@ -125,6 +146,6 @@ function toQuarantine({ open_rejections: items }: DashboardData['freshness']): s
 function toWait(budget: DashboardData['budget'], now: Date): string[] {
   if (budget?.rate_limit == null || budget.rate_remaining === null || budget.rate_reset_at === null) return []
   if (budget.rate_reset_at <= now || budget.rate_remaining > budget.rate_limit / 2) return []
-  const left = `${toCount(budget.rate_remaining)} of ${toCount(budget.rate_limit)} requests left`
+  const left = `${toCount(budget.rate_remaining)} of ${counted(budget.rate_limit, 'request')} left`
   return [`It may have to wait for the request budget: ${left} until ${toClock(budget.rate_reset_at, now)}.`]
 }

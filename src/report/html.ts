@@ -47,10 +47,10 @@ function escapeHtml(text: string): string {
 }
 
 /** Composes a complete page around its body. */
-export function toDocument(head: Markup, body: Markup): string {
+export function toDocument(head: Markup, title: string, body: Markup): string {
   return html`<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark"><title>spidra-sync: batch jobs</title>${head}</head>
+<meta name="color-scheme" content="light dark"><title>${title} | spidra-sync</title>${head}</head>
 <body><a class="skip" href="#main">Skip to the numbers</a>${body}</body></html>
 `.text
 }

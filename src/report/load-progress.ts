@@ -4,6 +4,7 @@ import { countLiveJobs, countOpenPages, rankOf } from '../db/batch-jobs-read.js'
 import type { Database } from '../db/client.js'
 import type { SyncRun, SyncState } from '../db/generated/client.js'
 import { readOpenRejections } from '../db/rejected-jobs.js'
+import { counted } from '../logging/printable.js'
 import { costOf, fullPass, toStartingBudget, withoutOwnShare } from '../sync/cost.js'
 import { toCount, toShortTime } from './format.js'
 
@@ -194,8 +195,8 @@ export function toProgressText(progress: LoadProgress): string {
   const verb = kind === 'reread' ? ' read again' : ''
   const parts = [
     listedJobs === null
-      ? `${toCount(doneJobs)} jobs${verb}`
-      : `${toCount(doneJobs)} of ${toCount(listedJobs)} jobs${verb} (${percent} %)`,
+      ? `${counted(doneJobs, 'job')}${verb}`
+      : `${toCount(doneJobs)} of ${counted(listedJobs, 'job')}${verb} (${percent} %)`,
     waitsFor === null ? null : `${WAITS[waitsFor]}${until}`,
     doneAt === null ? null : `done about ${toTime(new Date(doneAt), now)}`,
   ].filter(isKnown)

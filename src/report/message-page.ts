@@ -5,6 +5,7 @@ import { html, type Markup, toDocument } from './html.js'
 export function toMessagePage(head: Markup, title: string, text: string): string {
   return toDocument(
     head,
+    title,
     html`<header><p class="brand">spidra-sync</p></header>
 <main id="main"><section class="freshness bad" aria-label="Freshness"><h1>${title}</h1><p>${text}</p></section></main>`,
   )

@@ -1,285 +1,273 @@
 import { createHash } from 'node:crypto'
+import { counted } from '../logging/printable.js'
+import { BROWSER_SCRIPT } from './browser-script.js'
 import { type Charts, drawCharts, OUTCOMES, RUN_STATUSES } from './charts.js'
 import type { DashboardData } from './dashboard-data.js'
 import type { QUERIES } from './dashboard-queries.js'
-import { toCount, toDuration, toMinute, toPercent, toRoughDuration, toShortTime } from './format.js'
+import { toCompactCount, toCount, toDuration, toPercent, toRoughDuration } from './format.js'
 import { toFreshness } from './freshness.js'
-import { html, type Markup, toDocument, trusted } from './html.js'
+import { html, type Markup, trusted } from './html.js'
+import {
+  type Cell,
+  card,
+  countCell,
+  longCell,
+  progressCell,
+  type Surroundings,
+  secondsCell,
+  shareCell,
+  sourceOf,
+  statusBadge,
+  tableOf,
+  timeCells,
+  toPage,
+  uuidCell,
+  withTimes,
+} from './page-parts.js'
 import { STYLESHEET } from './stylesheet.js'
 
-/** The parts in which the live page and the file differ. */
-export interface Surroundings {
-  readonly head: Markup
-  /** The form of the filters; null in a file. */
-  readonly controls: Markup | null
-}
-
-/** Composes the dashboard. The page has no script and no style attribute, and every text from outside is escaped. */
-export function toDashboardPage(data: DashboardData, { head, controls }: Surroundings): string {
+/** Composes the page of an account. It has no style attribute, and every text from outside is escaped. */
+export function toDashboardPage(data: DashboardData, surroundings: Surroundings): string {
   const charts = drawCharts(data)
-  return toDocument(
-    head,
-    html`<header><p class="brand">spidra-sync</p>${controls ?? scope(data)}</header>
-<main id="main">${freshnessBlock(data)}${tiles(data)}
-<div class="grid">${jobsChart(data, charts)}${successChart(data, charts)}${durationChart(data, charts)}${requestChart(data, charts)}</div>
-${timelineChart(data, charts)}
-<div class="grid">${jobsTable(data, 'open')}${jobsTable(data, 'stuck')}${changesTable(data)}${rejectionsTable(data)}</div>
-${runsTable(data)}${sqlBlock(data)}</main>
-<footer><p>Read ${toMinute(data.freshness.read_at)} UTC, in one snapshot of the database. All days and times are UTC.</p></footer>`,
+  const sections = html`${freshnessBlock(data)}${tiles(data)}
+<div class="grid">${jobsChart(data, charts)}${successChart(data, charts)}${durationChart(data, charts)}${requestChart(data, charts)}${timelineChart(data, charts)}</div>
+<div class="columns">${jobsTable(data, 'open')}${jobsTable(data, 'stuck')}${changesTable(data)}${rejectionsTable(data)}</div>
+${runsTable(data)}`
+  return toPage(
+    { ...surroundings, controls: surroundings.controls ?? scope(data) },
+    { title: `Account ${data.filters.account}`, sections, sql: data.sql, readAt: data.freshness.read_at },
   )
 }
 
-/** Composes the dashboard as one file that loads nothing: its policy allows its own style only. */
+/** Composes the dashboard as one file that loads nothing: its policy allows its own style and script only. */
 export function toReportFile(data: DashboardData): string {
-  const hash = createHash('sha256').update(STYLESHEET).digest('base64')
-  const policy = `default-src 'none'; style-src 'sha256-${hash}'; img-src data:; base-uri 'none'; form-action 'none'`
+  const hash = (text: string) => `'sha256-${createHash('sha256').update(text).digest('base64')}'`
+  const policy = `default-src 'none'; style-src ${hash(STYLESHEET)}; script-src ${hash(BROWSER_SCRIPT)}; img-src data:; base-uri 'none'; form-action 'none'`
   const head = html`<meta http-equiv="content-security-policy" content="${policy}"><link rel="icon" href="data:,"><style>${trusted(STYLESHEET)}</style>`
-  return toDashboardPage(data, { head, controls: null })
+  return toDashboardPage(data, { head, controls: null, script: html`<script>${trusted(BROWSER_SCRIPT)}</script>` })
 }
 
 function scope({ filters }: DashboardData): Markup {
   const channel = filters.channel === null ? 'all channels' : `channel ${filters.channel}`
-  return html`<p class="scope">Account ${filters.account}, ${channel}, ${filters.days} days</p>`
+  return html`<p class="scope">Account ${filters.account}, ${channel}, ${counted(filters.days, 'day')}</p>`
 }
 
 function freshnessBlock(data: DashboardData): Markup {
-  const { tone, headline, details, progress } = toFreshness(data)
-  const bar = progress === null ? null : html`<progress max="1" value="${progress}">${toPercent(progress)}</progress>`
-  return html`<section class="freshness ${tone}" aria-label="Freshness"><h1><a href="#sql-freshness">${headline}</a></h1>${bar}${details.map((detail) => html`<p>${detail}</p>`)}</section>
+  const { tone, headline, alerts, details, progress } = toFreshness({ ...data, account: data.filters.account })
+  const timed = (text: string) => withTimes(text, data.freshness.read_at)
+  const bar =
+    progress === null
+      ? null
+      : html`<progress max="1" value="${progress}" aria-label="First pass">${toPercent(progress)}</progress>`
+  return html`<section class="freshness ${tone}" aria-label="Freshness"><h1><a href="#sql-freshness">${timed(headline)}</a></h1>${bar}${alerts.map((alert) => html`<p class="alert"><a href="#sql-alerts">${timed(alert)}</a></p>`)}${details.map((detail) => html`<p>${timed(detail)}</p>`)}</section>
 `
 }
 
-function tiles({ days, total, totalDuration, durations, filters, freshness, minutes }: DashboardData): Markup {
+function tiles(data: DashboardData): Markup {
+  const { stock, days, total, totalDuration, durations, filters, freshness, minutes } = data
   const today = freshness.read_at.toISOString().slice(0, 10)
   const now = days.find(({ day }) => day === today)
   const duration = durations.find(({ day }) => day === today)
-  const period = `${filters.days} days`
+  const period = filters.days === 1 ? 'today' : `in ${filters.days} days`
   const about = minutes === 1 ? '' : '≈ '
-  const tile = (sql: SqlLink, name: string, label: string, value: string, below: string) =>
-    html`<div class="tile"><dt>${label}</dt><dd><a href="#sql-${sql}" data-number="${name}">${value}</a><span>${below}</span></dd></div>`
+  const tile = (sql: SqlLink, name: string, label: string, value: number | string, below: Markup) => {
+    const [shown, full] = typeof value === 'number' ? [toCompactCount(value), toCount(value)] : [value, value]
+    return html`<div class="tile"><dt>${label}</dt><dd><a href="#sql-${sql}" title="${full}" data-number="${name}">${shown}</a><span>${below}</span></dd></div>
+`
+  }
+  const small = (value = 0) => html`<span title="${toCount(value)}">${toCompactCount(value)}</span>`
   return html`<dl class="tiles">
-${tile('days', 'jobs-today', 'Jobs today', toCount(now?.jobs ?? 0), `${toCount(now?.open_jobs ?? 0)} of them open`)}
-${tile('days', 'jobs', `Jobs in ${period}`, toCount(total?.jobs ?? 0), `${toCount(total?.failed_jobs ?? 0)} failed`)}
-${tile('days', 'urls-today', 'URLs today', toCount(now?.urls ?? 0), `${toCount(now?.completed_urls ?? 0)} completed`)}
-${tile('days', 'urls', `URLs in ${period}`, toCount(total?.urls ?? 0), `${toCount(total?.completed_urls ?? 0)} completed`)}
-${tile('days', 'success', 'URL success rate', toPercent(total?.success_rate ?? null), `today ${toPercent(now?.success_rate ?? null)}`)}
-${tile('durations', 'p95', 'p95 duration', `${about}${toDuration(totalDuration?.p95_seconds ?? null)}`, `today ${about}${toDuration(duration?.p95_seconds ?? null)}`)}
-</dl>
+${tile('stock', 'stored', 'Jobs stored', stock.jobs, html`all days; ${small(stock.open_jobs)} open`)}${
+  filters.days === 1
+    ? null
+    : tile('days', 'jobs-today', 'Jobs today', now?.jobs ?? 0, html`${small(now?.open_jobs)} of them open`)
+}${tile('days', 'jobs', `Jobs ${period}`, total?.jobs ?? 0, html`${small(total?.failed_jobs)} failed`)}${tile(
+  ...(['days', 'urls', `URLs ${period}`, total?.urls ?? 0] as const),
+  html`${small(total?.completed_urls)} completed`,
+)}${tile(
+  ...(['days', 'success', 'URL success rate', toPercent(total?.success_rate ?? null)] as const),
+  html`today ${toPercent(now?.success_rate ?? null)}`,
+)}${tile(
+  ...(['durations', 'p95', 'p95 duration', `${about}${toDuration(totalDuration?.p95_seconds ?? null)}`] as const),
+  html`today ${about}${toDuration(duration?.p95_seconds ?? null)}`,
+)}</dl>
 `
 }
 
+/** A chart with its legend, its table and the link to its query; without a chart, the sentence that says why. */
 function figure(
   sql: SqlLink,
   title: string,
   legend: readonly { title: string; color: string }[],
-  chart: Markup,
-  table: Markup,
-  note = '',
+  chart: Markup | null,
+  { table, empty, note = '', isWide = false }: { table: Markup; empty: string; note?: string; isWide?: boolean },
 ): Markup {
-  return html`<section class="card"><h2>${title}</h2><figure>
-<figcaption><ul class="legend">${legend.map((item) => html`<li class="${item.color}">${item.title}</li>`)}</ul>${note === '' ? null : html`<p class="note">${note}</p>`}</figcaption>
-${chart}</figure><details><summary>Table: ${title.toLowerCase()}</summary>${table}</details><p class="source"><a href="#sql-${sql}">SQL<span class="hidden"> of ${title}</span></a></p></section>
+  const body =
+    chart === null
+      ? html`<p class="none">${empty}</p>`
+      : html`<figure><figcaption><ul class="legend">${legend.map((item) => html`<li class="${item.color}">${item.title}</li>`)}</ul>${note === '' ? null : html`<p class="note">${note}</p>`}</figcaption>
+${chart}</figure><details><summary>Table: ${title.toLowerCase()}</summary>${table}</details>`
+  return html`<section class="card${isWide ? ' broad' : ''}"><h2>${title}</h2>${body}${sourceOf(sql, title)}</section>
 `
 }
 
 function jobsChart({ days }: DashboardData, charts: Charts): Markup {
   const rows = days
     .toReversed()
-    .map((row) => [row.day, toCount(row.jobs), ...OUTCOMES.map(({ column }) => toCount(row[column]))])
-  return figure(
-    'days',
-    'Jobs a day',
-    OUTCOMES,
-    charts.jobs,
-    tableOf(['Day', 'Jobs', ...OUTCOMES.map(({ title }) => title)], rows),
-  )
+    .map((row) => [row.day, countCell(row.jobs), ...OUTCOMES.map(({ column }) => countCell(row[column]))])
+  return figure('days', 'Jobs a day', OUTCOMES, charts.jobs, {
+    table: tableOf(['Day', 'Jobs', ...OUTCOMES.map(({ title }) => title)], rows),
+    empty: 'No jobs in this period.',
+  })
 }
 
 function successChart({ days }: DashboardData, charts: Charts): Markup {
   const rows = days
     .toReversed()
-    .map((row) => [row.day, toPercent(row.success_rate), toCount(row.completed_urls), toCount(row.failed_urls)])
+    .map((row) => [
+      ...[row.day, shareCell(row.success_rate)],
+      ...[countCell(row.completed_urls), countCell(row.failed_urls)],
+    ])
   const legend = [{ title: 'URLs that succeeded, of those finished', color: 'succeeded' }]
-  return figure(
-    'days',
-    'Success rate',
-    legend,
-    charts.success,
-    tableOf(['Day', 'Success rate', 'Completed URLs', 'Failed URLs'], rows),
-  )
+  return figure('days', 'Success rate', legend, charts.success, {
+    table: tableOf(['Day', 'Success rate', 'Completed URLs', 'Failed URLs'], rows),
+    empty: 'No finished URLs in this period.',
+  })
 }
 
-function durationChart({ durations, minutes, totalDuration, total }: DashboardData, charts: Charts): Markup {
-  const rows = durations
-    .toReversed()
-    .map((row) => [row.day ?? '', toDuration(row.p50_seconds), toDuration(row.p95_seconds), toCount(row.finished_jobs)])
+function durationChart({ days, durations, minutes, totalDuration, total }: DashboardData, charts: Charts): Markup {
+  const byDay = new Map(durations.map((row) => [row.day, row]))
+  const rows = days.toReversed().map(({ day }) => {
+    const row = byDay.get(day)
+    return [
+      ...[day, secondsCell(row?.p50_seconds ?? null), secondsCell(row?.p95_seconds ?? null)],
+      countCell(row?.finished_jobs ?? 0),
+    ]
+  })
   const legend = [
     { title: '95th percentile', color: 'p95' },
     { title: 'Median', color: 'p50' },
   ]
-  const part = `Estimated from the jobs created in one minute of every ${minutes}: ${toCount(totalDuration?.finished_jobs ?? 0)} of ${toCount(total?.jobs ?? 0)} jobs. "spidra-sync report" reads all jobs.`
-  return figure(
-    'durations',
-    'Duration',
-    legend,
-    charts.durations,
-    tableOf(['Day', 'Median', '95th percentile', 'Jobs measured'], rows),
-    minutes === 1 ? '' : part,
-  )
+  const measured = `${toCount(totalDuration?.finished_jobs ?? 0)} of ${counted(total?.jobs ?? 0, 'job')}`
+  return figure('durations', 'Duration', legend, charts.durations, {
+    table: tableOf(['Day', 'Median', '95th percentile', 'Jobs measured'], rows),
+    empty: 'No finished jobs in this period.',
+    note:
+      minutes === 1
+        ? ''
+        : `Estimated from the jobs created in one minute of every ${minutes}: ${measured}. "spidra-sync report" reads all jobs.`,
+  })
 }
 
-function requestChart({ runs, budget }: DashboardData, charts: Charts): Markup {
-  const rows = runs
-    .slice(0, 50)
-    .map((run) => [
-      toMinute(run.started_at),
-      toCount(run.requests),
-      toCount(run.retries),
-      toDuration(run.waited_seconds),
-    ])
+function requestChart({ runs, budget, freshness }: DashboardData, charts: Charts): Markup {
+  const rows = toRows(runs, freshness.read_at, (run) => [
+    ...[countCell(run.requests), countCell(run.retries), secondsCell(run.waited_seconds)],
+  ])
   const legend = [
     { title: 'Requests', color: 'open' },
     { title: 'Retries', color: 'partly' },
   ]
-  const left =
-    budget?.rate_limit == null || budget.rate_remaining === null
-      ? ''
-      : `At the last answer ${toCount(budget.rate_remaining)} of ${toCount(budget.rate_limit)} requests were left.`
-  return figure(
-    'runs',
-    'Requests a run',
-    legend,
-    charts.requests,
-    tableOf(['Run', 'Requests', 'Retries', 'Waited'], rows),
-    left,
+  return figure('runs', 'Requests a run', legend, charts.requests, {
+    table: tableOf(['Run', 'Requests', 'Retries', 'Waited'], rows),
+    empty: 'No run yet.',
+    note:
+      budget?.rate_limit == null || budget.rate_remaining === null
+        ? ''
+        : `At the last answer ${toCount(budget.rate_remaining)} of ${counted(budget.rate_limit, 'request')} were left.`,
+  })
+}
+
+function timelineChart({ runs, freshness }: DashboardData, charts: Charts): Markup {
+  const rows = toRows(runs, freshness.read_at, (run) => [run.mode, run.status, secondsCell(run.duration_seconds)])
+  return figure('runs', 'Runs', RUN_STATUSES, charts.timeline, {
+    table: tableOf(['Started', 'Mode', 'Status', 'Took'], rows),
+    empty: 'No run yet.',
+    isWide: true,
+  })
+}
+
+type Run = DashboardData['runs'][number]
+
+/** A row for each run: its start and these cells. */
+function toRows(runs: readonly Run[], now: Date, cells: (run: Run) => Cell[]): Cell[][] {
+  const starts = timeCells(
+    runs.map((run) => run.started_at),
+    now,
   )
-}
-
-function timelineChart({ runs }: DashboardData, charts: Charts): Markup {
-  const rows = runs
-    .slice(0, 50)
-    .map((run) => [toMinute(run.started_at), run.mode, run.status, toDuration(run.duration_seconds)])
-  return figure('runs', 'Runs', RUN_STATUSES, charts.timeline, tableOf(['Started', 'Mode', 'Status', 'Took'], rows))
-}
-
-function sqlBlock({ sql }: DashboardData): Markup {
-  return html`<section class="card sql" aria-labelledby="sql"><h2 id="sql">SQL behind the numbers</h2>
-<p class="note">The queries of this page, ready for psql. Readers may use the names that begin with spidra_reporting, only the owner the others.</p>
-${sql.map(
-  ({ name, title, text }) => html`<h3 id="sql-${name}">${title}</h3><pre tabindex="0"><code>${text}</code></pre>
-`,
-)}</section>`
+  return runs.map((run, i) => [starts[i] ?? '', ...cells(run)])
 }
 
 /** The name of the query that a number comes from. */
 type SqlLink = keyof typeof QUERIES
 
-type Cell = string | Markup
-
-/** A table whose first column names the rows. */
-function tableOf(headings: readonly string[], rows: readonly (readonly Cell[])[]): Markup {
-  if (rows.length === 0) return html`<p class="none">None.</p>`
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="${headings.join(', ')}"><table><thead><tr>${headings.map((heading) => html`<th scope="col">${heading}</th>`)}</tr></thead><tbody>
-${rows.map(
-  (
-    row,
-  ) => html`<tr>${row.map((cell, i) => (i === 0 ? html`<th scope="row">${cell}</th>` : html`<td>${cell}</td>`))}</tr>
-`,
-)}</tbody></table></div>`
-}
-
-function card(sql: SqlLink, title: string, count: string, body: Markup): Markup {
-  return html`<section class="card"><h2>${title} <span class="count">${count}</span></h2>${body}<p class="source"><a href="#sql-${sql}">SQL<span class="hidden"> of ${title}</span></a></p></section>
-`
-}
-
 /** The open or the stuck jobs, with their progress. */
 function jobsTable(data: DashboardData, which: 'open' | 'stuck'): Markup {
   const jobs = data[which]
   const rows = jobs.map((job) => [
-    uuid(job.uuid),
-    html`<progress max="1" value="${job.progress ?? 0}" aria-label="Progress of ${job.uuid}">${toPercent(job.progress)}</progress> <span class="nowrap">${toCount(job.completed_count + job.failed_count)} / ${toCount(job.total_urls)}</span>`,
-    html`<span class="clamp" title="${job.status}">${job.status}</span>`,
-    nowrap(toAge(which === 'open' ? job.age_seconds : job.seconds_without_progress)),
+    uuidCell(job.uuid),
+    progressCell(job),
+    longCell(html`<span class="clamp" title="${job.status}">${job.status}</span>`),
+    toAge(which === 'open' ? job.age_seconds : job.seconds_without_progress),
   ])
   const headings = ['Job', 'URLs finished', 'Status', which === 'open' ? 'Age' : 'Idle']
   return card(
     which,
     which === 'open' ? 'Open jobs' : 'Stuck jobs',
     countOf(jobs[0]?.jobs_in_all ?? 0, jobs.length),
-    tableOf(headings, rows),
+    tableOf(headings, rows, { empty: which === 'open' ? 'No open jobs.' : 'No stuck jobs.' }),
   )
 }
 
 /** The latest changes of status. */
 function changesTable({ changes, freshness }: DashboardData): Markup {
-  const rows = changes.map((change) => [
-    uuid(change.uuid),
-    html`${change.from_status} → ${change.to_status}${change.is_reopened ? html` <span class="badge partly">reopened</span>` : null}`,
-    nowrap(toShortTime(change.changed_at, freshness.read_at)),
-    nowrap(toDuration(change.seconds_in_from_status)),
+  const seen = timeCells(
+    changes.map((change) => change.changed_at),
+    freshness.read_at,
+  )
+  const rows = changes.map((change, i) => [
+    uuidCell(change.uuid),
+    longCell(
+      html`${change.from_status} → ${change.to_status}${change.is_reopened ? html` <span class="badge partly">reopened</span>` : null}`,
+    ),
+    seen[i] ?? '',
+    secondsCell(change.seconds_in_from_status),
   ])
-  return card('changes', 'Latest changes', '', tableOf(['Job', 'Status', 'Seen', 'After'], rows))
+  const table = tableOf(['Job', 'Status', 'Seen', 'After'], rows, { empty: 'No changes of status in this period.' })
+  return card('changes', 'Latest changes', '', table)
 }
 
 /** The items that could not be stored, with the reason. */
 function rejectionsTable({ rejections, freshness }: DashboardData): Markup {
-  const rows = rejections.map((item) => [
-    item.uuid === null ? 'no uuid' : uuid(item.uuid),
-    item.copies > 1 ? `${item.reason} (${item.copies} copies)` : item.reason,
-    nowrap(toShortTime(item.last_rejected_at, freshness.read_at)),
+  const seen = timeCells(
+    rejections.map((item) => item.last_rejected_at),
+    freshness.read_at,
+  )
+  const rows = rejections.map((item, i) => [
+    item.uuid === null ? 'no uuid' : uuidCell(item.uuid),
+    longCell(item.copies > 1 ? `${item.reason} (${toCount(item.copies)} copies)` : item.reason),
+    seen[i] ?? '',
   ])
   const count = countOf(rejections[0]?.items_in_all ?? 0, rejections.length)
-  return card('rejections', 'Rejections', count, tableOf(['Item', 'Reason', 'Last seen'], rows))
+  const table = tableOf(['Item', 'Reason', 'Last seen'], rows, { empty: 'No rejected items.' })
+  return card('rejections', 'Rejections', count, table)
 }
 
 /** The last runs. */
 function runsTable({ runs, freshness }: DashboardData): Markup {
-  const rows = runs
-    .slice(0, 15)
-    .map((run) => [
-      toShortTime(run.started_at, freshness.read_at),
-      html`<span class="badge ${statusColor(run.status)}">${run.status}</span>${run.reason === null ? null : html` ${run.reason}`}`,
-      run.mode,
-      nowrap(toDuration(run.duration_seconds)),
-      toCount(run.requests),
-      toCount(run.jobs_read),
-      toCount(run.inserted),
-      toCount(run.updated),
-      toCount(run.removed),
-    ])
+  const rows = toRows(runs.slice(0, 15), freshness.read_at, (run) => [
+    longCell(html`${statusBadge(run.status)}${run.reason === null ? null : html` ${run.reason}`}`),
+    run.mode,
+    secondsCell(run.duration_seconds),
+    ...[run.requests, run.jobs_read, run.inserted, run.updated, run.removed].map(countCell),
+  ])
   const headings = ['Started', 'Status', 'Mode', 'Took', 'Requests', 'Read', 'New', 'Changed', 'Removed']
-  return card('runs', 'Last runs', '', tableOf(headings, rows))
+  return card('runs', 'Last runs', '', tableOf(headings, rows, { empty: 'No run yet.', isStacked: true }))
 }
 
 function countOf(all: number, shown: number): string {
   return all > shown ? `${toCount(all)}, ${shown} shown` : toCount(all)
 }
 
-/** Shows eight characters of a uuid, which tell jobs apart; the rest is invisible, but it is copied with them. */
-function uuid(value: string): Markup {
-  return html`<code title="${value}">${value.slice(0, 8)}<span class="hidden">${value.slice(8)}</span></code>`
-}
-
-function toAge(seconds: number | null): string {
-  return seconds === null ? '' : toRoughDuration(seconds)
-}
-
-function nowrap(text: string): Markup {
-  return html`<span class="nowrap">${text}</span>`
-}
-
-function statusColor(status: string): string {
-  switch (status) {
-    case 'complete':
-      return 'succeeded'
-    case 'partial':
-      return 'partly'
-    case 'failed':
-      return 'failed'
-    case 'running':
-      return 'open'
-    default:
-      return 'cancelled'
-  }
+function toAge(seconds: number | null): Cell {
+  return seconds === null ? '' : { shown: toRoughDuration(seconds), value: Math.round(seconds) }
 }

@@ -1,4 +1,4 @@
-import { toSentence, wrapSentence } from '../logging/printable.js'
+import { counted, toSentence, wrapSentence } from '../logging/printable.js'
 import type { DashboardData } from './dashboard-data.js'
 import { toCount, toDuration, toMinute, toPercent } from './format.js'
 import { toFreshness } from './freshness.js'
@@ -9,15 +9,15 @@ const BAR_WIDTH = 16
 /** Formats the report for a terminal of 80 columns. */
 export function toReportText(data: DashboardData): string {
   const { filters, total, totalDuration } = data
-  const { headline, details } = toFreshness(data)
+  const { headline, alerts, details } = toFreshness({ ...data, account: filters.account })
   const summary = [
-    `Account ${filters.account}, the last ${filters.days === 1 ? 'day' : `${filters.days} days`} (UTC):`,
+    `Account ${filters.account}, the last ${filters.days === 1 ? 'day' : counted(filters.days, 'day')} (UTC):`,
     `  jobs ${toCount(total?.jobs ?? 0)}, of them open ${toCount(total?.open_jobs ?? 0)}, failed ${toCount(total?.failed_jobs ?? 0)}`,
     `  URLs ${toCount(total?.urls ?? 0)}, succeeded ${toPercent(total?.success_rate ?? null)} of those finished`,
     `  duration: median ${toDuration(totalDuration?.p50_seconds ?? null)}, 95th percentile ${toDuration(totalDuration?.p95_seconds ?? null)}`,
   ]
   const blocks = [
-    [`${headline}.`, ...details].flatMap(wrap),
+    [`${headline}.`, ...alerts, ...details].flatMap(wrap),
     summary.flatMap(wrap),
     daysTable(data),
     openTable(data),

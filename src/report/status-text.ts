@@ -78,7 +78,7 @@ function toLoad({ progress }: StatusReport): string[] {
 
 function toStock({ account, liveJobs, stuckJobs, openRejections, outdatedJobs }: StatusReport): string[] {
   const stuck = stuckJobs === 0 ? '' : `, ${toCount(stuckJobs)} of them stuck`
-  const stock = `Account ${account}: ${toCount(liveJobs)} jobs stored${stuck}.`
+  const stock = `Account ${account}: ${counted(liveJobs, 'job')} stored${stuck}.`
   const unstored = openRejections - outdatedJobs
   const kept = [
     ...(unstored === 0

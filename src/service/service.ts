@@ -3,7 +3,7 @@ import { pruneHistory } from '../db/housekeeping.js'
 import { saveNextRun } from '../db/sync-state.js'
 import { createMetrics } from '../http/metrics.js'
 import { type HttpServer, startHttpServer } from '../http/server.js'
-import { readDashboard } from '../report/dashboard-data.js'
+import { createDashboardReads } from '../report/dashboard-data.js'
 import { FRESH_LIMITS } from '../report/freshness.js'
 import { readStatusDocument } from '../report/status.js'
 import { startWorker } from '../scheduler/worker.js'
@@ -57,7 +57,7 @@ export async function startService(
     metrics: createScrape({ db, log, metrics, accounts: () => [account], rateLimit: config.rateLimit }),
     readiness: () => checkReadiness(db, { account, isArmed, intervalMs, limits }),
     status: () => readStatusDocument(db, [account], config.rateLimit),
-    dashboard: { account, accounts: () => [account], read: (filters) => readDashboard(db, filters) },
+    dashboard: { account, accounts: () => [account], reads: createDashboardReads(db, config.rateLimit) },
   })
   if (http !== null) log.info({ url: http.url }, 'http server listens')
   await database.prepare?.().catch(async (error: unknown) => {

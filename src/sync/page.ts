@@ -1,4 +1,5 @@
 import { fingerprintOf } from '../db/rejected-jobs.js'
+import { counted } from '../logging/printable.js'
 import type { ListAnswer } from '../spidra/client.js'
 import type { Job, Rejection } from '../spidra/wire.js'
 import { type Micros, toMicros } from './instant.js'
@@ -117,9 +118,11 @@ export function faultOf(answer: ListAnswer, asked: { readonly page: number; read
   if (page !== asked.page) return `it says that it is page ${page}`
   if (limit !== asked.limit) return `its limit is ${limit}, asked were ${asked.limit}`
   const pages = Math.ceil(total / limit)
-  if (totalPages !== pages && !(total === 0 && totalPages === 1)) return `${totalPages} pages for a total of ${total}`
+  if (totalPages !== pages && !(total === 0 && totalPages === 1))
+    return `${counted(totalPages, 'page')} for a total of ${total}`
   const expected = Math.min(limit, Math.max(0, total - (page - 1) * limit))
-  if (answer.itemCount !== expected) return `${answer.itemCount} items, where a total of ${total} leaves ${expected}`
+  if (answer.itemCount !== expected)
+    return `${counted(answer.itemCount, 'item')}, where a total of ${total} leaves ${expected}`
   const uuids = [...answer.jobs, ...answer.rejections].flatMap(({ uuid }) => uuid ?? [])
   if (new Set(uuids).size !== uuids.length) return 'it lists a job twice'
   return null

@@ -1,13 +1,14 @@
 import { existsSync } from 'node:fs'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { readDashboard } from '../../src/report/dashboard-data.js'
+import { createDashboardReads, readDashboard } from '../../src/report/dashboard-data.js'
 import { toReportFile } from '../../src/report/page.js'
 import { fillDashboard } from '../support/dashboard-example.js'
-import { serveDashboard } from '../support/dashboard-server.js'
+import { RATE_LIMIT, serveDashboard } from '../support/dashboard-server.js'
 import { createTestDatabase } from '../support/test-database.js'
 
 const CHROMIUM = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium'
@@ -23,7 +24,7 @@ describe.skipIf(!isThere)(title, async () => {
   const database = await createTestDatabase()
   const server = await serveDashboard({
     ...{ account: 'default', accounts: () => ['default'] },
-    read: (filters) => readDashboard(database.db, filters),
+    reads: createDashboardReads(database.db, RATE_LIMIT),
   })
   let browser: Browser
 
@@ -54,6 +55,7 @@ describe.skipIf(!isThere)(title, async () => {
     return { page, faults, [Symbol.asyncDispose]: () => context.close() }
   }
 
+  /** Whether the page is wider than the screen. */
   const overflow = (page: Page) =>
     page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth')
 
@@ -76,6 +78,126 @@ describe.skipIf(!isThere)(title, async () => {
       expect(view.faults).toEqual([])
     },
   )
+
+  const PAGES = ['/', '/overview', '/jobs', '/?account=nobody'] as const
+
+  test.each(PAGES)(
+    '%s has no violation that axe-core finds, in light and dark, with all tables opened',
+    async (path) => {
+      const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+      for (const colorScheme of ['light', 'dark'] as const) {
+        await using view = await opened(`${server.url}${path}`, { colorScheme })
+        await view.page.evaluate('for (const details of document.querySelectorAll("details")) details.open = true')
+        await view.page.evaluate(axe)
+        const found = await view.page.evaluate(`axe.run().then(({ violations }) =>
+          violations.map(({ id, nodes }) => [id, ...nodes.slice(0, 5).map(({ failureSummary, html }) => failureSummary + html)]))`)
+
+        expect([colorScheme, found]).toEqual([colorScheme, []])
+      }
+    },
+    120_000,
+  )
+
+  test.each(PAGES)('%s fits on a screen of 390 pixels, and shows the same without a script', async (path) => {
+    const phone = { viewport: { width: 390, height: 844 } }
+    await using view = await opened(`${server.url}${path}`, phone)
+    await using plain = await opened(`${server.url}${path}`, { ...phone, javaScriptEnabled: false })
+
+    expect(await overflow(view.page)).toBe(0)
+    expect(view.faults.filter((fault) => !fault.includes('404'))).toEqual([])
+    const rows = async ({ page }: { page: Page }) => page.locator('tbody tr').count()
+    expect(await rows(plain)).toBe(await rows(view))
+  })
+
+  test('the pointer over a chart shows the values of the nearest day or run', async () => {
+    await using view = await opened(server.url, { viewport: { width: 1280, height: 900 } })
+    const charts = view.page.locator('svg.chart.wide')
+    expect(await charts.count()).toBe(5)
+
+    for (let i = 0; i < 5; i += 1) {
+      const chart = charts.nth(i)
+      const { width = 0 } = (await chart.boundingBox()) ?? {}
+      await chart.hover({ position: { x: width - 4, y: 40 } })
+      const cells = await view.page.evaluate(
+        `Array.from(document.querySelectorAll('figure ~ details tbody')[${i}].rows[0].cells, (cell) => cell.textContent)`,
+      )
+      const tip = await view.page.locator('.tip b').allInnerTexts()
+      expect(tip).toEqual(cells)
+    }
+    await view.page.locator('h1').hover()
+    expect(await view.page.locator('.tip').isVisible()).toBe(false)
+  })
+
+  test('a refresh shows new numbers, and keeps opened tables, positions of scrolling and the focus', async () => {
+    await using view = await opened(server.url, { viewport: { width: 1280, height: 900 } })
+    const stored = () => view.page.locator('[data-number="stored"]').innerText()
+    const before = await stored()
+    await view.page.locator('summary').nth(1).click()
+    await view.page.evaluate('document.querySelectorAll("details .scroll")[1].scrollTop = 50; scrollTo(0, 400)')
+    await database.sql(`INSERT INTO spidra.batch_jobs (uuid, status, total_urls, completed_count, failed_count, created_at, finished_at)
+      VALUES ('ffffffff-0000-4000-8000-000000000000', 'completed', 1, 1, 0, now(), now())`)
+
+    await view.page.waitForTimeout(1_100)
+    await view.page.evaluate('document.dispatchEvent(new Event("visibilitychange"))')
+
+    await expect.poll(stored).not.toBe(before)
+    expect(
+      await view.page.evaluate(`[
+        [...document.querySelectorAll('details')].map((details) => details.open),
+        document.querySelectorAll('details .scroll')[1].scrollTop, scrollY, document.activeElement.tagName]`),
+    ).toEqual([[false, true, false, false, false], 50, 400, 'SUMMARY'])
+    await database.sql(`DELETE FROM spidra.batch_jobs WHERE uuid = 'ffffffff-0000-4000-8000-000000000000'`)
+    expect(view.faults).toEqual([])
+  })
+
+  test('a refresh without an answer says so, and shows the last numbers', async () => {
+    await using view = await opened(server.url)
+    await view.page.route('**/*', (route) => route.abort())
+
+    await view.page.evaluate('document.dispatchEvent(new Event("visibilitychange"))')
+
+    await view.page.locator('.offline').waitFor()
+    expect(await view.page.locator('.tile').count()).toBe(6)
+  })
+
+  test('times have the local one beside them, and none is added where local time is UTC', async () => {
+    await using kolkata = await opened(server.url, { timezoneId: 'Asia/Kolkata' })
+    await using utc = await opened(server.url, { timezoneId: 'UTC' })
+
+    const [time, local] = (await kolkata.page.evaluate(
+      "[document.querySelector('h1 time').dateTime, document.querySelector('h1 .local').textContent]",
+    )) as [string, string]
+    const there = new Date(Date.parse(time) + 5.5 * 3_600_000).toISOString().slice(11, 19)
+    expect(local).toContain(`${there} local)`)
+    expect(await utc.page.locator('.local').count()).toBe(0)
+  })
+
+  test('a table is saved as CSV with whole numbers and uuids, and no cell that a spreadsheet would run', async () => {
+    await using view = await opened(server.url)
+    const csvOf = async (title: string) => {
+      const saved = view.page.waitForEvent('download')
+      await view.page.getByRole('button', { name: `Save as CSV: ${title}` }).click()
+      const download = await saved
+      return { name: download.suggestedFilename(), text: await readFile(await download.path(), 'utf8') }
+    }
+    const { name, text } = await csvOf('Jobs a day')
+    const jobs = await csvOf('Stuck jobs')
+
+    expect(name).toBe('jobs-a-day.csv')
+    const [heading, ...rows] = text.slice(1).trim().split('\r\n')
+    expect(heading).toBe('Day,Jobs,Succeeded,Partly failed,Failed,Cancelled,Open')
+    expect(rows).toHaveLength(30)
+    expect(rows.every((row) => /^\d{4}-\d\d-\d\d(,\d+){6}$/.test(row))).toBe(true)
+    expect(jobs.text).toMatch(/^[0-9a-f-]{36},13 \/ 50,/m)
+  })
+
+  test('a button copies the SQL of a number', async () => {
+    await using view = await opened(server.url, { permissions: ['clipboard-read', 'clipboard-write'] })
+
+    await view.page.getByRole('button', { name: 'Copy SQL: How fresh is this?' }).click()
+
+    await expect.poll(() => view.page.evaluate('navigator.clipboard.readText()')).toMatch(/^SELECT now\(\) AS read_at,/)
+  })
 
   test('the colours of the charts follow the scheme', async () => {
     const fillOf = async (colorScheme: 'light' | 'dark') => {
@@ -117,8 +239,8 @@ describe.skipIf(!isThere)(title, async () => {
   test('the form filters without a script, and puts the filters into the URL', async () => {
     await using view = await opened(server.url)
 
-    await view.page.getByLabel('Channel').selectOption('playground')
-    await view.page.getByLabel('Period').selectOption('7')
+    await view.page.getByRole('combobox', { name: 'Channel' }).selectOption('playground')
+    await view.page.getByRole('combobox', { name: 'Period' }).selectOption('7')
     await view.page.getByRole('button', { name: 'Show' }).click()
 
     expect(new URL(view.page.url()).search).toBe('?account=default&channel=playground&days=7')
@@ -146,6 +268,7 @@ describe.skipIf(!isThere)(title, async () => {
     await using view = await opened(`file://${path}`, { viewport: { width: 1280, height: 900 } })
 
     expect(await view.page.locator('svg.chart:visible').count()).toBe(5)
+    expect(await view.page.getByRole('button', { name: 'Save as CSV' }).count()).toBe(10)
     expect(await view.page.evaluate("getComputedStyle(document.querySelector('.tile')).borderRadius")).toBe('12px')
     expect(view.faults).toEqual([])
   })

@@ -62,7 +62,7 @@ test('--html writes one file that names no address to load from', async () => {
   expect(page).toContain('<h1><a href="#sql-freshness">Complete as of')
   expect(page.match(/<svg class="chart wide"/g)).toHaveLength(5)
   const tags = page.match(/<(?:link|img|script|iframe|form)\b[^>]*>/g)
-  expect(tags).toEqual(['<link rel="icon" href="data:,">'])
+  expect(tags).toEqual(['<link rel="icon" href="data:,">', '<script>'])
 })
 
 test('reports the account asked for, and none other', async () => {

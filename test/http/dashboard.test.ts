@@ -1,21 +1,21 @@
 import { EventEmitter, once } from 'node:events'
 import { describe, expect, test } from 'vitest'
 import { type Database, openDatabase } from '../../src/db/client.js'
-import { readDashboard } from '../../src/report/dashboard-data.js'
+import { grantReader } from '../../src/db/reader-role.js'
+import { createDashboardReads, readDashboard } from '../../src/report/dashboard-data.js'
 import { hold, untilBlocked } from '../support/blocking.js'
 import { fillDashboard, HOSTILE } from '../support/dashboard-example.js'
-import { serveDashboard } from '../support/dashboard-server.js'
+import { RATE_LIMIT, serveDashboard } from '../support/dashboard-server.js'
+import { createReader } from '../support/reader.js'
 import { openRelay } from '../support/relay.js'
 import { createTestDatabase } from '../support/test-database.js'
 
 const database = await createTestDatabase()
 await fillDashboard(database)
-const dashboard = {
-  account: 'default',
-  accounts: () => ['default', 'not yet begun'],
-  read: (filters: Parameters<typeof readDashboard>[1]) => readDashboard(database.db, filters),
-}
+const reads = createDashboardReads(database.db, RATE_LIMIT)
+const dashboard = { account: 'default', accounts: () => ['default'], reads }
 const server = await serveDashboard(dashboard)
+const several = await serveDashboard({ ...dashboard, accounts: () => ['default', 'not yet begun'] })
 
 /** A separate pool, closed at the end of the block. */
 function pool(url: string, options: Parameters<typeof openDatabase>[1] = {}): { db: Database } & AsyncDisposable {
@@ -24,8 +24,8 @@ function pool(url: string, options: Parameters<typeof openDatabase>[1] = {}): { 
 }
 
 /** The page as text. */
-async function pageOf(path: string): Promise<string> {
-  const answer = await fetch(server.url + path)
+async function pageOf(path: string, { url } = server): Promise<string> {
+  const answer = await fetch(url + path)
   expect([path, answer.status]).toEqual([path, 200])
   return answer.text()
 }
@@ -33,19 +33,36 @@ async function pageOf(path: string): Promise<string> {
 const numberIn = (page: string, name: string) => new RegExp(`data-number="${name}">([^<]*)<`).exec(page)?.[1]
 
 describe('the page', () => {
-  test('allows no script and no foreign source, and has no inline style', async () => {
+  test('allows its own script and style only, no foreign source, and has no inline style', async () => {
     const answer = await fetch(`${server.url}/`)
     const page = await answer.text()
 
     expect(answer.headers.get('content-type')).toBe('text/html; charset=utf-8')
     expect(answer.headers.get('content-security-policy')).toBe(
-      "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; style-src 'self'; img-src 'self'",
+      [
+        "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; style-src 'self'; img-src 'self'",
+        "script-src 'self'; connect-src 'self'",
+      ].join('; '),
     )
     // Everything in quotes or between tags is text.
     const tags = page.replace(/"[^"]*"/g, '""').match(/<[^>]*>/g) ?? []
-    expect(tags.filter((tag) => /^<(script|style|img|iframe)\b| (style|on\w+)=/i.test(tag))).toEqual([])
+    expect(tags.filter((tag) => /^<(script|style|img|iframe)\b| (style|on\w+)=/i.test(tag))).toEqual([
+      '<script src="" defer data-refresh="">',
+    ])
     expect(page).toMatch(/^<!doctype html>\n<html lang="en">/)
     expect(page.match(/(?:src|href|action)="(?!\/(?!\/)|#)[^"]*"/g)).toBeNull()
+  })
+
+  test('shows a firing alert in its banner, which is amber then', async () => {
+    await database.sql(`INSERT INTO spidra.alerts (account, kind, state, since, summary, details)
+      VALUES ('default', 'stuck_jobs', 'firing', now(), '2 jobs are stuck <b>', '{}')`)
+    const page = await pageOf('/?days=8')
+    await database.sql("UPDATE spidra.alerts SET state = 'resolved'")
+
+    expect(page).toMatch(
+      /<section class="freshness warning".*Alert stuck_jobs since <time [^<]* UTC<\/time>: 2 jobs are stuck &lt;b&gt;/,
+    )
+    expect(await pageOf('/?days=9')).toContain('<section class="freshness good"')
   })
 
   test('shows hostile strings as text', async () => {
@@ -71,12 +88,12 @@ describe('the page', () => {
   test.each(['nope', "';DROP SCHEMA spidra;--", HOSTILE])(
     'of the unknown account %j is a 404 that lists the known ones',
     async (account) => {
-      const answer = await fetch(`${server.url}/?account=${encodeURIComponent(account)}&days=7`)
+      const answer = await fetch(`${several.url}/?account=${encodeURIComponent(account)}&days=7`)
       const page = await answer.text()
 
       expect(answer.status).toBe(404)
       expect(page).toMatch(/<h1>There is no account “[^<]+”<\/h1><p>Known: default, not yet begun\.</)
-      expect(page).not.toMatch(/<script|<form|<option|http-equiv="refresh"|\u202e/)
+      expect(page).not.toMatch(/<script>|<form|<option|http-equiv="refresh"|\u202e/)
     },
   )
 
@@ -84,14 +101,17 @@ describe('the page', () => {
     await database.sql("INSERT INTO spidra.sync_state (account) VALUES ('left the file')")
 
     for (const account of ['not yet begun', 'left the file'])
-      expect(numberIn(await pageOf(`/?account=${encodeURIComponent(account)}`), 'jobs')).toBe('0')
+      expect(numberIn(await pageOf(`/?account=${encodeURIComponent(account)}`, several), 'jobs')).toBe('0')
 
     await database.sql("DELETE FROM spidra.sync_state WHERE account = 'left the file'")
   })
 
   test('reloads by itself unless the URL says refresh=off', async () => {
-    expect(await pageOf('/')).toContain('<meta http-equiv="refresh" content="30">')
+    expect(await pageOf('/')).toMatch(
+      /<noscript><meta http-equiv="refresh" content="30"><\/noscript><script [^>]*data-refresh="30"/,
+    )
     expect(await pageOf('/?refresh=off')).not.toContain('http-equiv="refresh"')
+    expect(await pageOf('/?refresh=off')).toContain('data-refresh="0"')
   })
 
   test('every link to SQL has its target, and every chart its table', async () => {
@@ -104,12 +124,126 @@ describe('the page', () => {
     expect(page.match(/<details><summary>Table: [^<]+<\/summary><div[^>]*><table>/g)).toHaveLength(5)
   })
 
-  test('all SQL on it runs unchanged in a read-only transaction', async () => {
+  test('all SQL on it runs unchanged for a role that may read the views only', async () => {
+    await using reader = await createReader(database)
+    await grantReader(database.url, reader.name)
     const page = await pageOf(`/?channel=${encodeURIComponent(HOSTILE)}`)
-    const texts = [...page.matchAll(/<pre tabindex="0"><code>([^<]+)<\/code>/g)].map(([, text = '']) => decode(text))
+    const texts = sqlIn(page)
 
-    expect(texts).toHaveLength(9)
-    for (const text of texts) await database.sql(`BEGIN READ ONLY; ${text.replace('\ufffd', '\u202e')} COMMIT`)
+    expect(texts).toHaveLength(11)
+    for (const text of [...texts, ...sqlIn(await pageOf('/overview'))])
+      await expect(reader.query(text.replace('\ufffd', '\u202e')), text).resolves.toBeDefined()
+  })
+})
+
+describe('the page of all accounts', () => {
+  const rowOf = (page: string, account: string) =>
+    new RegExp(`<tr><th[^>]*><a href="/\\?account=[^"]*">${account}<.*`).exec(page)?.[0].replace(/<[^>]*>/g, ' ')
+
+  test('is at / if several accounts are configured, and always at /overview', async () => {
+    for (const page of [await pageOf('/', several), await pageOf('/overview')]) {
+      expect(page).toContain('<h2>Accounts ')
+      expect(page).not.toContain('data-number')
+    }
+    expect(numberIn(await pageOf('/'), 'stored')).toMatch(/^1,\d{3}$/)
+    expect(await pageOf('/?account=default', several)).toContain('<a href="/overview">All accounts</a>')
+    expect(await pageOf('/')).not.toContain('All accounts')
+  })
+
+  test('has a row for each account, stored or only configured, those in trouble first', async () => {
+    await database.sql(`
+      INSERT INTO spidra.sync_state (account, last_complete_at, next_run_at) VALUES
+        ('a <b>', now() - interval '14 seconds', now() + interval '286 seconds'), ('failing', NULL, now());
+      INSERT INTO spidra.sync_runs (account, mode, trigger, status, error_code, worker, listed_total, stored_total)
+      VALUES ('a <b>', 'incremental', 'schedule', 'complete', NULL, 'w', 7, 7),
+        ('failing', 'full', 'schedule', 'failed', 'unauthorized', 'w', NULL, NULL);
+      INSERT INTO spidra.alerts (account, kind, state, since, summary, details)
+      VALUES ('failing', 'key_refused', 'firing', now(), 'refused', '{}')`)
+    const page = await pageOf('/?refresh=off', several)
+    await database.sql(`DELETE FROM spidra.sync_state WHERE account <> 'default';
+      DELETE FROM spidra.sync_runs WHERE account <> 'default'; DELETE FROM spidra.alerts WHERE account = 'failing'`)
+
+    expect(page).toMatch(
+      /<section class="freshness bad".*<h1>2 of 4 accounts need attention<.*Alerts fire for 1 account\./,
+    )
+    expect(rowOf(page, 'failing')).toMatch(
+      /failing +not complete yet +0 \/ \? +0 +0 +0 +key_refused +failed +unauthorized, begun 0 s ago/,
+    )
+    expect(rowOf(page, 'a &lt;b&gt;')).toMatch(/fresh +complete 14 s ago +7 \/ 7 +0 +0 +0 +0 +complete/)
+    expect(rowOf(page, 'default')).toMatch(/fresh +complete .* ago +1,800 \/ 1,800 +10 +2 +2 /)
+    expect(rowOf(page, 'not yet begun')).toMatch(/no run yet/)
+    const order = [...page.matchAll(/<th scope="row"[^>]*><a href="[^"]*">([^<]*)</g)].map(([, name]) => name)
+    expect(order).toEqual(['failing', 'not yet begun', 'a &lt;b&gt;', 'default'])
+    expect(await pageOf('/overview')).toContain('<h1>1 account, all complete and fresh</h1>')
+  })
+})
+
+test('the page of all accounts shows the progress of a first load', async () => {
+  await using loading = await createTestDatabase()
+  await loading.sql(`
+    INSERT INTO spidra.sync_state (account, rate_limit) VALUES ('default', 300);
+    INSERT INTO spidra.sync_runs (account, mode, trigger, status, worker, started_at, requests, latest_total, waits_until)
+    VALUES ('default', 'full', 'startup', 'running', 'host:1', now() - interval '1 minute', 150, 12, now() + interval '1 hour');
+    INSERT INTO spidra.batch_jobs (uuid, status, total_urls, completed_count, failed_count, created_at)
+    SELECT gen_random_uuid(), 'completed', 1, 1, 0, now() FROM generate_series(1, 3)`)
+  await using served = await serveDashboard({ ...dashboard, reads: createDashboardReads(loading.db, RATE_LIMIT) })
+
+  expect(await pageOf('/overview', served)).toMatch(
+    /not complete yet: 3 of 12 jobs \(25 %\), waiting for the request budget until [^<]*, done about [^<]* UTC</,
+  )
+})
+
+describe('the page of jobs', () => {
+  const uuidsIn = (page: string) => [...page.matchAll(/<th scope="row"><code>([^<]+)</g)].map(([, uuid = '']) => uuid)
+  const linkIn = (page: string, text: string) =>
+    decode(new RegExp(`<a href="([^"]*)">${text}</a>`).exec(page)?.[1] ?? '')
+
+  test('shows the newest jobs first, and leads page by page through all of them and back', async () => {
+    const rows = await database.sql<{ uuid: string }>(
+      'SELECT uuid FROM spidra_reporting.batch_jobs ORDER BY created_at DESC, uuid LIMIT 120',
+    )
+    const first = await pageOf('/jobs')
+    const second = await pageOf(linkIn(first, 'Older'))
+    const third = await pageOf(linkIn(second, 'Older'))
+
+    const shown = [...uuidsIn(first), ...uuidsIn(second), ...uuidsIn(third)]
+    expect(shown.slice(0, 120)).toEqual(rows.map(({ uuid }) => uuid))
+    expect(uuidsIn(await pageOf(linkIn(third, 'Newer')))).toEqual(uuidsIn(second))
+    expect(uuidsIn(await pageOf(linkIn(third, 'Newest')))).toEqual(uuidsIn(first))
+    expect(first).not.toMatch(/>Newer</)
+  })
+
+  test('finds a job by its uuid or the beginning of it, with and without dashes, and by status', async () => {
+    const [job] = await database.sql<{ uuid: string }>('SELECT uuid FROM spidra_reporting.open_batch_jobs LIMIT 1')
+    const uuid = job?.uuid ?? ''
+    const found = async (query: string) => uuidsIn(await pageOf(`/jobs?${query}`))
+
+    for (const text of [uuid, uuid.toUpperCase(), uuid.replaceAll('-', ''), uuid.slice(0, 10)])
+      expect(await found(`uuid=${text}`)).toEqual([uuid])
+    expect(await found(`uuid=${uuid}&status=completed`)).toEqual([])
+    expect(await found('status=pending')).toHaveLength(2)
+    expect((await found('uuid=0')).every((other) => other.startsWith('0'))).toBe(true)
+  })
+
+  test('says why nothing is found, and takes no harm from hostile text', async () => {
+    const hostile = encodeURIComponent(HOSTILE)
+
+    expect(await pageOf('/jobs?uuid=xyz')).toContain('“xyz” is neither a UUID nor the beginning of one.')
+    expect(await pageOf('/jobs?uuid=00000000-0000')).toContain(
+      'No jobs match. A job that the API no longer lists is in',
+    )
+    const page = await pageOf(`/jobs?uuid=${hostile}&status=${hostile}&before=${hostile}&account=${hostile}`)
+    expect(page).not.toMatch(/<script>|<img/)
+  })
+
+  test('shows SQL that a role that may read the views can run', async () => {
+    await using reader = await createReader(database)
+    await grantReader(database.url, reader.name)
+    const found = await pageOf('/jobs?uuid=1&status=completed')
+    const second = await pageOf(linkIn(await pageOf('/jobs'), 'Older'))
+
+    for (const text of [found, second].flatMap(sqlIn))
+      await expect(reader.query(text), text).resolves.not.toHaveLength(0)
   })
 })
 
@@ -125,13 +259,16 @@ describe('the routes', () => {
   test('need the password', async () => {
     await using closed = await serveDashboard(dashboard, { dashboardPassword: 'canary' })
 
-    for (const path of ['/', '/dashboard.css', '/favicon.svg'])
+    for (const path of ['/', '/overview', '/jobs', '/dashboard.css', '/dashboard.js', '/favicon.svg'])
       expect([path, (await fetch(closed.url + path)).status]).toEqual([path, 401])
   })
 
   /** The page that is served when `db` is read, and the log lines. */
   async function absenceOn(db: Database, path = '/', options: Parameters<typeof readDashboard>[2] = {}) {
-    await using served = await serveDashboard({ ...dashboard, read: (filters) => readDashboard(db, filters, options) })
+    await using served = await serveDashboard({
+      ...dashboard,
+      reads: { ...reads, account: (filters) => readDashboard(db, filters, options) },
+    })
     const answer = await fetch(served.url + path)
     const page = await answer.text()
     return { status: answer.status, title: /<h1>([^<]*)</.exec(page)?.[1], page, logged: served.logged.join() }
@@ -193,7 +330,10 @@ describe('the routes', () => {
   })
 
   test('with an error of our own the page is a 500 that does not blame the database, and the log has the error', async () => {
-    await using faulty = await serveDashboard({ ...dashboard, read: () => Promise.reject(new TypeError('canary')) })
+    await using faulty = await serveDashboard({
+      ...dashboard,
+      reads: { ...reads, account: () => Promise.reject(new TypeError('canary')) },
+    })
 
     const answer = await fetch(faulty.url)
     const page = await answer.text()
@@ -209,10 +349,13 @@ describe('the routes', () => {
     let started = 0
     await using crowded = await serveDashboard({
       ...dashboard,
-      async read(filters) {
-        started += 1
-        if (started === 1) await once(done, 'go')
-        return dashboard.read(filters)
+      reads: {
+        ...reads,
+        async account(filters) {
+          started += 1
+          if (started === 1) await once(done, 'go')
+          return reads.account(filters)
+        },
       },
     })
 
@@ -230,9 +373,12 @@ describe('the routes', () => {
     let count = 0
     await using wall = await serveDashboard({
       ...dashboard,
-      read(filters) {
-        count += 1
-        return dashboard.read(filters)
+      reads: {
+        ...reads,
+        account(filters) {
+          count += 1
+          return reads.account(filters)
+        },
       },
     })
 
@@ -242,6 +388,11 @@ describe('the routes', () => {
     expect(count).toBe(1)
   })
 })
+
+/** The queries that a page shows. */
+function sqlIn(page: string): string[] {
+  return [...page.matchAll(/<pre[^>]*><code>([^<]+)<\/code>/g)].map(([, text = '']) => decode(text))
+}
 
 function decode(text: string): string {
   const entities: Record<string, string> = { lt: '<', gt: '>', quot: '"', '#39': "'", amp: '&' }

@@ -34,8 +34,8 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
   http: ['metrics', 'server', 'shared-reads'],
   alerts: ['watch'],
   report: [
-    ...['dashboard-data', 'fleet', 'fleet-text', 'format', 'freshness', 'html', 'load-progress'],
-    ...['message-page', 'page', 'report-text', 'status', 'status-text', 'stylesheet'],
+    ...['browser-script', 'dashboard-data', 'fleet', 'fleet-text', 'format', 'freshness', 'html', 'jobs-page'],
+    ...['load-progress', 'message-page', 'overview-page', 'page', 'report-text', 'status', 'status-text', 'stylesheet'],
   ],
   sync: ['cost', 'foreign-list', 'interruptions', 'page', 'recorded-run', 'run-summary', 'verify-sample'],
   db: [

@@ -84,8 +84,8 @@ test('reading runs in a read-only transaction, so that not even a view can write
   await trap.sql(`
     CREATE TABLE public.notes (at timestamptz);
     CREATE FUNCTION public.note() RETURNS boolean LANGUAGE sql AS 'INSERT INTO public.notes VALUES (now()) RETURNING true';
-    ALTER TABLE spidra.rejected_jobs RENAME TO kept;
-    CREATE VIEW spidra.rejected_jobs AS SELECT * FROM spidra.kept WHERE public.note()`)
+    ALTER VIEW spidra_reporting.rejected_items RENAME TO kept;
+    CREATE VIEW spidra_reporting.rejected_items AS SELECT * FROM spidra_reporting.kept WHERE public.note()`)
 
   const reading = readDashboard(trap.db, { account: 'default', channel: null, days: 30 })
 

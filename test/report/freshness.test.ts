@@ -22,27 +22,17 @@ const FRESH: DashboardData['freshness'] = {
 }
 const NEVER = { ...FRESH, complete_as_of: null, lag_seconds: null, every_job_reread_since: null }
 
-function words(change: Partial<DashboardData['freshness']>, budget: DashboardData['budget'] = null) {
-  const filters = { account: 'default', channel: null, days: 30 }
-  const nothing = {
-    isStored: true,
-    accounts: [],
-    channels: [],
-    days: [],
-    total: null,
-    durations: [],
-    totalDuration: null,
-    minutes: 1,
-  }
-  const lists = { runs: [], open: [], stuck: [], changes: [], rejections: [], sql: [] }
-  const { tone, headline, details, progress } = toFreshness({
-    ...nothing,
-    ...lists,
-    filters,
-    budget,
+function words(
+  change: Partial<DashboardData['freshness']>,
+  budget: DashboardData['budget'] = null,
+  firing: DashboardData['alerts'] = [],
+  load: DashboardData['progress'] = null,
+) {
+  const { tone, headline, alerts, details, progress } = toFreshness({
+    ...{ account: 'default', budget, alerts: firing, progress: load },
     freshness: { ...FRESH, ...change },
   })
-  return { tone, headline, details: details.join(' '), progress }
+  return { tone, headline, ...(firing.length > 0 && { alerts }), details: details.join(' '), progress }
 }
 
 test('a fresh account is good, with the time of the verdict and of the next run', () => {
@@ -75,6 +65,30 @@ test('a first pass under way shows its progress, if the total is known', () => {
   expect(words({ ...running, listed_jobs: null }).progress).toBeNull()
 })
 
+test('a first load is described by its progress, and a full pass over a complete table by a detail', () => {
+  const load: DashboardData['progress'] = {
+    asOf: at('12:03:15').toISOString(),
+    kind: 'first_load',
+    doneJobs: 4_998,
+    listedJobs: 20_000,
+    percent: 24,
+    isRunning: true,
+    waitsFor: 'request_budget',
+    waitsUntil: at('20:40:00').toISOString(),
+    doneAt: null,
+  }
+  const line = '4,998 of 20,000 jobs (24 %), waiting for the request budget until 20:40 UTC'
+
+  expect(words({ ...NEVER, status: 'running' }, null, [], load)).toMatchObject({
+    headline: `Not complete yet: ${line}`,
+    progress: 0.24,
+  })
+  expect(words({}, null, [], { ...load, kind: 'reread' })).toMatchObject({
+    tone: 'good',
+    details: `Full pass: ${line.replace('jobs', 'jobs read again')}. Every job read again since 03:00:00 UTC.`,
+  })
+})
+
 test('a first pass that was cut off announces that the next run goes on', () => {
   const partial = { ...NEVER, status: 'partial', reason: 'first_pass_unfinished' }
 
@@ -98,6 +112,25 @@ test('a failed run is bad even if the table is fresh, and says what to do', () =
       /^The last run ended failed \(unauthorized\)\. Spidra answered 401: it saw no key\. Check SPIDRA_API_KEY\. Every job/,
     ),
   })
+})
+
+test('a firing alert turns good into warning, leaves bad as it is, and is shown with its start', () => {
+  const alert = { kind: 'stuck_jobs', since: at('11:00:00'), summary: '15 jobs are stuck.' }
+
+  expect(words({}, null, [alert])).toMatchObject({
+    tone: 'warning',
+    headline: expect.stringMatching(/^Complete as of 12:03:11 UTC/),
+    alerts: ['Alert stuck_jobs since 11:00:00 UTC: 15 jobs are stuck.'],
+  })
+  expect(words({ status: 'failed' }, null, [alert]).tone).toBe('bad')
+})
+
+test('an error message that an alert contains is not repeated', () => {
+  const message = 'Spidra answered 401: check SPIDRA_API_KEY.'
+  const alert = { kind: 'key_refused', since: at('11:00:00'), summary: `The last run was refused: ${message}` }
+  const failed = { status: 'failed', reason: 'unauthorized', error_message: message }
+
+  expect(words(failed, null, [alert]).details).toMatch(/^The last run ended failed \(unauthorized\)\. Every job/)
 })
 
 test('the limit of freshness is three intervals, and at least 15 minutes', () => {

@@ -16,8 +16,12 @@ const VIEWS = [
   'daily_credits',
   'failing_hosts',
   'open_batch_jobs',
+  'rejected_items',
+  'removed_batch_jobs',
+  'request_budget',
   'status_changes',
   'stuck_batch_jobs',
+  'sync_alerts',
   'sync_freshness',
   'sync_run_history',
 ]

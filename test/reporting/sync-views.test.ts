@@ -122,7 +122,7 @@ test('the history has every run with its counts, its reason in one word, and its
     ...{ error_message: null, started_at: expect.any(Date), finished_at: expect.any(Date), duration_seconds: 2.5 },
     ...{ requests: 1, retries: 2, waited_seconds: 1.5, pages_read: 3, seams_repaired: 4, jobs_read: 5, inserted: 6 },
     ...{ updated: 7, unchanged: 8, removed: 9, restored: 10, rejected: 11, listed_total: 13, stored_total: 14 },
-    worker: 'test:1',
+    ...{ worker: 'test:1', latest_total: null, waits_until: null },
   })
   expect(rows.slice(1)).toMatchObject([
     { status: 'partial', reason: 'list_moving' },
@@ -136,4 +136,49 @@ test('jobs of an account that never ran give it no row in sync_freshness', async
   await mergeJobs(db, await openRun(db), jobRows(1))
 
   expect(await freshness()).toEqual([])
+})
+
+test('rejected items, alerts and the budget are those of the tables, without the payload', async () => {
+  const run = await openRun(db)
+  await keepRejectedJobs(db, run, [{ uuid: null, payload: '"x"', reason: 'no job', fingerprint: 'x', copies: 2 }])
+  await sql(`INSERT INTO spidra.alerts (account, kind, state, since, summary, details)
+    VALUES ('default', 'stale', 'firing', '2026-03-01T12:00:00Z', 'No complete run since 11:00.', '{}')`)
+  await openSyncState(db, 'default')
+  await sql(`UPDATE spidra.sync_state SET rate_limit = 300, rate_remaining = 7, rate_reset_at = '2026-03-01T12:05:00Z'`)
+
+  expect(await sql('SELECT * FROM spidra_reporting.rejected_items')).toEqual([
+    {
+      ...{
+        id: '1',
+        account: 'default',
+        uuid: null,
+        reason: 'no job',
+        copies: 2,
+        resolved_at: null,
+        run_id: String(run.id),
+      },
+      ...{ first_rejected_at: expect.any(Date), last_rejected_at: expect.any(Date) },
+    },
+  ])
+  expect(await sql('SELECT * FROM spidra_reporting.sync_alerts')).toEqual([
+    {
+      ...{ account: 'default', kind: 'stale', state: 'firing', since: new Date('2026-03-01T12:00:00Z') },
+      ...{ summary: 'No complete run since 11:00.', reported_at: null },
+    },
+  ])
+  expect(await sql('SELECT * FROM spidra_reporting.request_budget')).toEqual([
+    { account: 'default', rate_limit: 300, rate_remaining: 7, rate_reset_at: new Date('2026-03-01T12:05:00Z') },
+  ])
+})
+
+test('a removed job is in removed_batch_jobs, and in no other view, until it is listed again', async () => {
+  await mergeJobs(db, await openRun(db), jobRows(2))
+  await sql(`UPDATE spidra.batch_jobs SET removed_at = '2026-03-02T00:00:00Z' WHERE uuid = $1`, [jobRows(1)[0]?.uuid])
+  const shown = () =>
+    sql(`SELECT (SELECT count(*) FROM spidra_reporting.batch_jobs)::int AS listed,
+      (SELECT json_agg(uuid) FROM spidra_reporting.removed_batch_jobs) AS removed`)
+
+  expect(await shown()).toEqual([{ listed: 1, removed: [jobRows(1)[0]?.uuid] }])
+  await sql('UPDATE spidra.batch_jobs SET removed_at = NULL')
+  expect(await shown()).toEqual([{ listed: 2, removed: null }])
 })

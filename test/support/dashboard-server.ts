@@ -1,6 +1,9 @@
 import { type HttpServerOptions, startHttpServer } from '../../src/http/server.js'
 import { createLogger } from '../../src/logging/logger.js'
 
+/** The configured limit, where the API reports none. */
+export const RATE_LIMIT = { requests: 300, windowSeconds: 900, reserve: 0.5 }
+
 /** Serves the dashboard on a free port, as the service does. */
 export async function serveDashboard(
   dashboard: NonNullable<HttpServerOptions['dashboard']>,

@@ -31,7 +31,7 @@ describe('faultOf', () => {
     ['another limit', answer(two, { limit: 3, total: 2, totalPages: 1 }), /limit is 3/],
     ['too many pages', answer(two, { total: 5, totalPages: 4 }), /4 pages for a total of 5/],
     ['too few pages', answer(two, { total: 5, totalPages: 2 }), /2 pages for a total of 5/],
-    ['too few items', answer([item('a', 1)], { total: 5 }), /1 items, where/],
+    ['too few items', answer([item('a', 1)], { total: 5 }), /1 item, where/],
     ['too many items', answer([...two, item('c', 0)], { total: 5 }), /3 items, where/],
     ['items of an empty list', answer(two, { total: 0, totalPages: 0 }), /2 items, where/],
     ['a job twice', answer([item('a', 2), item('a', 2)], { total: 5 }), /twice/],
