@@ -28,7 +28,7 @@ const { secretsAmong } = await import('./config/secrets.js')
 const { toPrintableLines } = await import('./logging/printable.js')
 const { createSecrets, redactOutput } = await import('./logging/redact.js')
 const { forOnlyAccount } = await import('./service/accounts.js')
-const { createContext, EXIT_CODES } = await import('./service/context.js')
+const { createContext, EMBEDDED_DIRECTORIES, EXIT_CODES } = await import('./service/context.js')
 const { onStopSignal } = await import('./service/stop-signal.js')
 
 // With much memory, V8 lets the heap grow to a multiple of the live objects. Collecting garbage sooner costs a few percent of
@@ -67,6 +67,18 @@ const needs = (what: Needs, others: Omit<ContextNeeds, 'load'>): ContextNeeds =>
   ...others,
 })
 
+/** What a command with `--demo` gets in place of environment and database: those of the demo in this folder. */
+async function placeOf(isDemo: boolean): Promise<Pick<ContextNeeds, 'chooseVariables' | 'embeddedDirectory'>> {
+  if (!isDemo) return {}
+  const { findDemo } = await import('./commands/demo/setup.js')
+  return findDemo(process.cwd())
+}
+
+/** Creates the context of a command that only reads the database. */
+async function readingContextOf({ demo }: { readonly demo: boolean }): Promise<CommandContext<string | null>> {
+  return contextOf(needs('database', { ...FOR_PEOPLE, accounts: 'stored', ...(await placeOf(demo)) }))
+}
+
 /** Creates the action of a command, which sets the exit code. `run` loads the code of the command when it is called. */
 function action<Arguments extends unknown[]>(
   run: (...args: Arguments) => Promise<number>,
@@ -100,18 +112,20 @@ const commandLine = createCommandLine(manifest.version, {
 
   status: action(async (flags) => {
     const { runStatusCommand } = await import('./commands/status.js')
-    return runStatusCommand(await contextOf(needs('database', { ...FOR_PEOPLE, accounts: 'stored' })), flags)
+    return runStatusCommand(await readingContextOf(flags), flags)
   }),
 
-  doctor: action(async ({ json }) => {
+  doctor: action(async ({ json, demo: isDemo }) => {
     const { runDoctorCommand } = await import('./commands/doctor/doctor.js')
-    const options = { json, nodeVersion: process.versions.node, colour: stdout.isTTY && !process.env.NO_COLOR }
-    return runDoctorCommand((load) => contextOf({ load, logsTo: 'stderr', accounts: 'usable' }), options)
+    const colour = stdout.isTTY && !process.env.NO_COLOR
+    const options = { json, isDemo, nodeVersion: process.versions.node, colour }
+    const place = await placeOf(isDemo)
+    return runDoctorCommand((load) => contextOf({ load, logsTo: 'stderr', accounts: 'usable', ...place }), options)
   }),
 
   report: action(async (flags) => {
     const { runReportCommand } = await import('./commands/report.js')
-    return runReportCommand(await contextOf(needs('database', { ...FOR_PEOPLE, accounts: 'stored' })), flags)
+    return runReportCommand(await readingContextOf(flags), flags)
   }),
 
   verify: action(async (flags) => {
@@ -132,19 +146,20 @@ const commandLine = createCommandLine(manifest.version, {
   demo: action(
     async (flags) => {
       refuseAccount('demo')
-      const { DEMO_ENVIRONMENT, runDemoCommand } = await import('./commands/demo/demo.js')
+      const { demoVariables } = await import('./commands/demo/setup.js')
       let isPortChosen = false
-      // Nothing else of the environment: the demo must never use a real key or database.
-      const load: ContextNeeds['load'] = ({ HTTP_HOST, HTTP_PORT, LOG_LEVEL, LOG_FORMAT }, options) => {
-        isPortChosen = Boolean(HTTP_PORT)
-        return loadConfig(
-          { HTTP_HOST, HTTP_PORT, LOG_FORMAT, LOG_LEVEL: LOG_LEVEL || 'warn', ...DEMO_ENVIRONMENT },
-          { needs: 'service', ...options },
-        )
+      const load: ContextNeeds['load'] = (env, options) => {
+        isPortChosen = Boolean(env.HTTP_PORT)
+        return loadConfig(env, { needs: 'service', ...options })
       }
-      const context = forOnlyAccount(await contextOf({ load, ...FOR_PEOPLE }))
-      if (flags.accounts === 1 && flags.workers === undefined)
+      const isFleet = flags.accounts > 1 || flags.workers !== undefined
+      const embeddedDirectory = EMBEDDED_DIRECTORIES[isFleet ? 'demoFleet' : 'demo']
+      const place = { chooseVariables: demoVariables, embeddedDirectory }
+      const context = forOnlyAccount(await contextOf({ load, ...FOR_PEOPLE, ...place }))
+      if (!isFleet) {
+        const { runDemoCommand } = await import('./commands/demo/demo.js')
         return runDemoCommand(context, { ...flags, isPortChosen })
+      }
       const { runDemoFleet } = await import('./commands/demo/fleet.js')
       const { fork } = await import('node:child_process')
       return runDemoFleet(context, { ...flags, isPortChosen }, (args, env, cwd) => {

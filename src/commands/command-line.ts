@@ -10,15 +10,17 @@ interface Handlers {
   readonly start: (flags: { readonly role?: FleetRole }) => Promise<void>
   readonly sync: (flags: SyncFlags) => Promise<void>
   readonly plan: () => Promise<void>
-  readonly status: (flags: { readonly json: boolean }) => Promise<void>
-  readonly report: (flags: ReportFlags) => Promise<void>
-  readonly doctor: (flags: { readonly json: boolean }) => Promise<void>
+  readonly status: (flags: { readonly json: boolean; readonly demo: boolean }) => Promise<void>
+  readonly report: (flags: ReportFlags & { readonly demo: boolean }) => Promise<void>
+  readonly doctor: (flags: { readonly json: boolean; readonly demo: boolean }) => Promise<void>
   readonly verify: (flags: { readonly sample: number }) => Promise<void>
   readonly migrate: () => Promise<void>
   readonly grantReader: (role: string) => Promise<void>
   readonly demo: (flags: DemoFleetFlags) => Promise<void>
   readonly simulate: (flags: SimulateFlags) => Promise<void>
 }
+
+const DEMO = ['--demo', 'of the demo in this folder, whatever the environment says', false] as const
 
 /** Creates the parser of commands and flags, with its help. Parsing rejects with a `CommanderError`, also for `--help`. */
 export function createCommandLine(version: string, handlers: Handlers): Command {
@@ -60,6 +62,7 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
     .command('status')
     .description('freshness and last runs')
     .option('--json', 'print one JSON line', false)
+    .option(...DEMO)
     .action(handlers.status)
 
   program
@@ -68,12 +71,14 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
     .option('--days <days>', 'UTC days, today included', wholeNumberTo(400), 30)
     .option('--json', 'print one JSON line', false)
     .option('--html <file>', 'write them to a file, as an HTML page')
+    .option(...DEMO)
     .action(handlers.report)
 
   program
     .command('doctor')
     .description('check configuration, API, database and tables; say how to fix each problem')
     .option('--json', 'print one JSON line', false)
+    .option(...DEMO)
     .action(handlers.doctor)
 
   program

@@ -10,7 +10,7 @@ const MAX_NAME_BYTES = 63
 /** `spidra-sync grant-reader <role>`: lets an existing role read the reporting views, and nothing else. Returns the exit code. */
 export async function runGrantReaderCommand(context: CommandContext<string | null>, role: string): Promise<number> {
   assertRoleName(role)
-  const database = await openDatabaseForAccounts(context)
+  const database = await openDatabaseForAccounts(context, { mustExist: true })
   try {
     const { views, database: name, mayConnect, readsTables } = await grantReader(database.databaseUrl, role)
     const lines = [`${role} may read the ${views.length} views of spidra_reporting, and those that later versions add.`]

@@ -37,7 +37,7 @@ export async function runStatusCommand(
   { json }: { readonly json: boolean },
 ): Promise<number> {
   const { stdout } = context
-  const database = await openDatabaseForAccounts(context)
+  const database = await openDatabaseForAccounts(context, { mustExist: true })
   const { db, databaseUrl } = database
   try {
     const accounts = accountsToShow(context)

@@ -17,7 +17,7 @@ interface VerifyFlags {
 /** `spidra-sync verify`: reads pages again and compares them with the table. Returns the exit code. */
 export async function runVerifyCommand(context: CommandContext<string | null>, flags: VerifyFlags): Promise<number> {
   const { config, log } = context
-  const database = await openDatabaseForAccounts(context)
+  const database = await openDatabaseForAccounts(context, { mustExist: true })
   try {
     await assertOwnKeys(context.accounts, database)
     const { budget, listen } = createSharedBudget(config)

@@ -23,28 +23,15 @@ import {
   startOnFreePort,
 } from './setup.js'
 
-/** A directory of its own, so that the demo never touches the real database. */
-const DEMO_DIRECTORY = join('.spidra-sync', 'demo')
-
 /** A new job every three seconds, which finishes after about a minute, so that there is something to watch. */
 const DEMO_ACCOUNT = { jobs: 2_000, arrivalsPerMinute: 20, speed: 10, latencyMs: 25, rateLimit: 'off' } as const
-
-/** Frequent runs, so that the answer to the same query soon changes. */
-export const DEMO_ENVIRONMENT = {
-  SPIDRA_API_KEY: 'spd_demo',
-  RATE_LIMIT_REQUESTS: 'off',
-  SYNC_SCHEDULE: '*/10 * * * * *',
-  FULL_SYNC_SCHEDULE: 'off',
-  SYNC_ON_START: 'false',
-} as const
 
 /** `spidra-sync demo`: runs the real service on an embedded Postgres, against the bundled simulator. Returns the exit code. */
 export async function runDemoCommand(
   context: CommandContext,
   flags: { readonly once: boolean } & PortChoice,
 ): Promise<number> {
-  const { log, signal, stdout } = context
-  const directory = join(context.workingDirectory, DEMO_DIRECTORY)
+  const { log, signal, stdout, embeddedDirectory: directory } = context
   // First, because its error explains a directory that cannot be written.
   const embedded = await openEmbeddedPostgres({ directory, log, signal })
   const db = openDatabase(embedded.url)
