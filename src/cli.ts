@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
+import { basename, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
 import type { Needs } from './config/config.js'
@@ -43,11 +44,15 @@ const stop = onStopSignal(process)
 /** Whether the command is `start`, whose standard output is its log. */
 let isService = false
 const secrets = createSecrets(secretsAmong(process.env))
+const writeSecret = stdout.write.bind(stdout)
 // Whatever the environment switches on, such as NODE_DEBUG, no output bypasses the redaction.
 for (const stream of [stdout, stderr]) redactOutput(stream, secrets)
 
 function contextOf(needs: ContextNeeds): Promise<CommandContext<string | null>> {
-  return createContext({ host: process, stop, secrets, version: manifest.version, account: namedAccount() }, needs)
+  return createContext(
+    { host: process, stop, secrets, version: manifest.version, self: ownName(), account: namedAccount() },
+    needs,
+  )
 }
 
 function namedAccount(): string | null {
@@ -57,6 +62,13 @@ function namedAccount(): string | null {
 /** @throws {UsageError} when `--account` is given to a command that has accounts of its own */
 function refuseAccount(command: string): void {
   if (namedAccount() !== null) throw new UsageError(`${command} takes no --account: it does not use your accounts.`)
+}
+
+/** How this program was called, for a command to be copied. In a checkout it is on no path. */
+function ownName(): string {
+  const [, script = ''] = process.argv
+  const isOnPath = basename(script) !== 'cli.js' && basename(script) !== 'cli.ts'
+  return isOnPath ? 'spidra-sync' : `node ${relative(process.cwd(), script)}`
 }
 
 /** The command prints its answer to standard output, so the log goes to standard error. */
@@ -131,6 +143,14 @@ const commandLine = createCommandLine(manifest.version, {
   verify: action(async (flags) => {
     const { runVerifyCommand } = await import('./commands/verify.js')
     return runVerifyCommand(await contextOf(needs('sync', FOR_PEOPLE)), flags)
+  }),
+
+  psql: action(async (args, flags) => {
+    const { runPsqlCommand } = await import('./commands/psql.js')
+    const place = await placeOf(flags.demo)
+    const context = await contextOf(needs('database', { ...FOR_PEOPLE, accounts: 'none', ...place }))
+    const { leaveInterrupts } = stop
+    return runPsqlCommand(context, { ...flags, args }, { env: process.env, writeSecret, leaveInterrupts })
   }),
 
   migrate: action(async () => {

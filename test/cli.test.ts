@@ -16,6 +16,7 @@ const COMMANDS = [
   'status',
   'report',
   'doctor',
+  'psql',
   'migrate',
   'grant-reader',
   'demo',

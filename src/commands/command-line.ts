@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { FleetRole } from '../fleet/fleet.js'
 import type { DemoFleetFlags } from './demo/fleet.js'
+import type { PsqlFlags } from './psql.js'
 import type { ReportFlags } from './report.js'
 import type { SimulateFlags } from './simulate.js'
 import type { SyncFlags } from './sync.js'
@@ -14,6 +15,7 @@ interface Handlers {
   readonly report: (flags: ReportFlags & { readonly demo: boolean }) => Promise<void>
   readonly doctor: (flags: { readonly json: boolean; readonly demo: boolean }) => Promise<void>
   readonly verify: (flags: { readonly sample: number }) => Promise<void>
+  readonly psql: (args: readonly string[], flags: Omit<PsqlFlags, 'args'>) => Promise<void>
   readonly migrate: () => Promise<void>
   readonly grantReader: (role: string) => Promise<void>
   readonly demo: (flags: DemoFleetFlags) => Promise<void>
@@ -86,6 +88,14 @@ export function createCommandLine(version: string, handlers: Handlers): Command 
     .description('read pages again and compare them with the table')
     .option('--sample <pages>', 'random pages, and as many at the sweep position', wholeNumberTo(10_000), 5)
     .action(handlers.verify)
+
+  program
+    .command('psql')
+    .description('open psql on the database, read-only, or print its URL')
+    .argument('[args...]', 'for psql, after --')
+    .option('--url', 'print the URL, with its password', false)
+    .option(...DEMO)
+    .action(handlers.psql)
 
   program.command('migrate').description('apply the migrations and end').action(handlers.migrate)
 

@@ -56,6 +56,8 @@ export interface CommandContext<Key extends string | null = string> {
   /** `host:pid`, for the run records. */
   readonly worker: string
   readonly version: string
+  /** How this program is called here, for a command to be copied: `spidra-sync`, or `node dist/cli.js`. */
+  readonly self: string
   readonly log: Logger
   readonly stdout: Output
   readonly stderr: NodeJS.WriteStream
@@ -101,13 +103,14 @@ export interface Edge {
   readonly stop: StopSignal
   readonly secrets: Secrets
   readonly version: string
+  readonly self: string
   /** The value of `--account`; null when it is not given. */
   readonly account: string | null
 }
 
 /** Reads environment, `.env` and accounts file, opens the log, and creates the context of a command. */
 export async function createContext(edge: Edge, needs: ContextNeeds): Promise<CommandContext<string | null>> {
-  const { host, stop, secrets, version } = edge
+  const { host, stop, secrets, version, self } = edge
   const { logsTo, isQuiet = false, accounts: rule = 'configured', chooseVariables = (env) => env } = needs
   // A copy, because `forgetSecrets` deletes from the environment of the process.
   const given = { ...host.env }
@@ -163,6 +166,7 @@ export async function createContext(edge: Edge, needs: ContextNeeds): Promise<Co
     embeddedDirectory: join(host.cwd(), needs.embeddedDirectory ?? EMBEDDED_DIRECTORIES.service),
     worker: `${hostname()}:${host.pid}`,
     version,
+    self,
     log,
     stdout: host.stdout,
     stderr: host.stderr,

@@ -30,6 +30,8 @@ export async function openConfiguredDatabase(
   { databaseUrl }: Pick<Config<string | null>, 'databaseUrl'>,
   options: {
     readonly embeddedDirectory: string
+    /** As in `CommandContext`. */
+    readonly self: string
     readonly log: Logger
     readonly signal: AbortSignal
   } & OpenOptions,
@@ -43,7 +45,8 @@ export async function openConfiguredDatabase(
   const { openEmbeddedPostgres } = await import('../db/embedded/postgres.js')
   const embedded = await openEmbeddedPostgres({ directory: options.embeddedDirectory, log, signal })
   const level = options.mustExist ? 'debug' : 'warn'
-  log[level]({ directory: embedded.directory, port: embedded.port }, 'no DATABASE_URL: using the embedded postgres')
+  const { directory, port } = embedded
+  log[level]({ directory, port, query: `${options.self} psql` }, 'no DATABASE_URL: using the embedded postgres')
   const db = openDatabase(embedded.url, limits)
   return {
     db,

@@ -26,6 +26,7 @@ export function commandContext(
     embeddedDirectory: join(workingDirectory, '.spidra-sync'),
     worker: 'test:1',
     version: '0.0.0',
+    self: 'spidra-sync',
     log: pino({ level: 'silent' }),
     stdout: { write: (text: string) => written.push(text) },
     stderr: process.stderr,

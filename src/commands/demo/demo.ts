@@ -52,7 +52,7 @@ export async function runDemoCommand(
     await using service = await startOnFreePort(withSimulator(context, simulator), flags, (free) =>
       startService(free, database, { onRun }),
     )
-    stdout.write(instructions(readerUrl(embedded.url, state.readerPassword), service.http?.url ?? null))
+    stdout.write(instructions(context.self, readerUrl(embedded.url, state.readerPassword), service.http?.url ?? null))
     if (!signal.aborted) await once(signal, 'abort')
     stdout.write('\nStopping.\n')
     return exitCode
@@ -102,11 +102,11 @@ function isFrame(line: number, rows: number): boolean {
 }
 
 /** Explains what the running demo does, and how to query it. */
-function instructions(reader: string, httpUrl: string | null): string {
+function instructions(self: string, reader: string, httpUrl: string | null): string {
   return `
 From now on jobs arrive, progress, finish and are retried; a run follows every
 10 seconds.
-${howToQuery(reader, httpUrl)}
+${howToQuery(self, reader, httpUrl)}
 `
 }
 

@@ -83,7 +83,7 @@ export async function runDemoFleet(
     })
     await using workers = watchWorkers(processes, (line) => stdout.write(line))
     stdout.write(greeting(flags.accounts, count))
-    stdout.write(`${howToQuery(readerUrl(embedded.url, readerPassword), fleet.http?.url ?? null)}\n`)
+    stdout.write(`${howToQuery(context.self, readerUrl(embedded.url, readerPassword), fleet.http?.url ?? null)}\n`)
     await showProgress(context, db, flags, workers)
     stdout.write('\nStopping.\n')
     return EXIT_CODES.complete

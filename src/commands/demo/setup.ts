@@ -121,21 +121,39 @@ export function readerUrl(databaseUrl: string, password: string): string {
   return url.href
 }
 
+/**
+ * The URL of the read-only role of a demo.
+ *
+ * @param path of the state that `openDemoState` wrote
+ */
+export async function demoReaderUrl(path: string, databaseUrl: string): Promise<string> {
+  const state = await readState(path)
+  return state === null ? databaseUrl : readerUrl(databaseUrl, state.readerPassword)
+}
+
 /** A query whose answer changes every few seconds. */
 export const SAMPLE_QUERY = `SELECT status, count(*) AS jobs, sum(completed_count) AS urls
 FROM spidra_reporting.batch_jobs GROUP BY status ORDER BY jobs DESC;`
 
-/** Explains how to query a running demo, and how to stop it. */
-export function howToQuery(reader: string, httpUrl: string | null): string {
+/**
+ * Explains how to query a running demo, and how to stop it.
+ *
+ * @param self how this program is called
+ */
+export function howToQuery(self: string, reader: string, httpUrl: string | null): string {
   const http =
     httpUrl === null
       ? ''
       : `\nThe dashboard, the status and the metrics:\n  ${httpUrl}/\n  ${httpUrl}/api/status\n  ${httpUrl}/metrics\n`
   return `
-Connect with psql or a BI tool (read-only, the same after a restart):
+Ask it in another terminal, in this folder (read-only):
+  ${self} psql --demo
+  ${self} status --demo
+
+Or connect with any client or BI tool (the URL is the same after a restart):
   psql '${reader}'
 
-And run this query, now and again in a minute:
+Run this query, now and again in a minute:
   ${SAMPLE_QUERY.replace('\n', '\n  ')}
 ${http}
 Ctrl-C stops everything.

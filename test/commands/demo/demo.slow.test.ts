@@ -100,7 +100,8 @@ describe('beside a running demo', () => {
       await using folder = await createFolder()
       const options = { cwd: folder.path, env: { HTTP_PORT: '0' } }
       await using demo = await startCli(args, options)
-      const { url } = await instructions(demo)
+      const { url, sample } = await instructions(demo)
+      await demo.says(/\n {2}node \S*cli\.js psql --demo\n/)
       // What the environment says of other databases is nothing to a command with --demo.
       const env = { DATABASE_URL: 'postgres://real:real@127.0.0.1:9/real', SPIDRA_API_KEY: 'spd_real' }
       const shown = accounts.flatMap((account) => ['--account', account]).slice(0, 2)
@@ -120,6 +121,10 @@ describe('beside a running demo', () => {
       const doctor = await runCli(['doctor', '--demo'], { cwd: folder.path, env })
       expect(doctor).toMatchObject({ code: 0, stderr: '' })
       expect(doctor.stdout).toMatch(/^ok {4}database {8}Postgres \d/m)
+
+      const psql = await runCli(['psql', '--demo', '--url'], { cwd: folder.path, env })
+      expect(psql.stdout).toMatch(/^postgresql:\/\/spidra_reader:/)
+      expect(await query(psql.stdout.trim(), sample.replace('spidra_reporting.', ''))).not.toEqual([])
 
       expect(await interrupt(demo)).toMatchObject({ code: 0, stderr: '' })
       expect((await runCli(['status', '--demo'], { cwd: folder.path })).code).toBe(0)
