@@ -143,7 +143,7 @@ async function startFleetHttp(
   accounts: () => readonly Account[],
 ): Promise<HttpServer | null> {
   const names = () => accounts().map(({ name }) => name)
-  const http = await startHttpServer({
+  return startHttpServer({
     config: config.http,
     log,
     metrics: createScrape({
@@ -161,8 +161,6 @@ async function startFleetHttp(
       read: (filters) => readDashboard(db, filters),
     },
   })
-  if (http !== null) log.info({ url: http.url }, 'http server listens')
-  return http
 }
 
 interface Runner {

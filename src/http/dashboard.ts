@@ -4,6 +4,7 @@ import type { DashboardData, Filters } from '../report/dashboard-data.js'
 import { html, type Markup } from '../report/html.js'
 import { type PageMessage, toMessagePage, toPageMessage } from '../report/message-page.js'
 import { STYLESHEET } from '../report/stylesheet.js'
+import type { Refusal } from './access.js'
 import { createSharedReads, TooManyQuestionsError } from './shared-reads.js'
 
 export interface DashboardOptions {
@@ -58,6 +59,11 @@ export function addDashboard(app: FastifyInstance, { log, account, accounts, rea
 
   app.get('/dashboard.css', async (_request, reply) => reply.type('text/css; charset=utf-8').send(STYLESHEET))
   app.get('/favicon.svg', async (_request, reply) => reply.type('image/svg+xml').send(ICON))
+}
+
+/** The page that a browser gets in place of the dashboard. */
+export function toRefusalPage({ title, message }: Refusal): string {
+  return toMessagePage(toHead(false), title, message)
 }
 
 /** The message that replaces the dashboard after an error. */

@@ -59,7 +59,6 @@ export async function startService(
     status: () => readStatusDocument(db, [account]),
     dashboard: { account, accounts: () => [account], read: (filters) => readDashboard(db, filters) },
   })
-  if (http !== null) log.info({ url: http.url }, 'http server listens')
   await database.prepare?.().catch(async (error: unknown) => {
     await http?.close()
     throw error

@@ -122,11 +122,13 @@ describe('the routes', () => {
     expect([icon.status, icon.headers.get('content-type')]).toEqual([200, 'image/svg+xml'])
   })
 
-  test('need the password', async () => {
+  test('need the password, but for the stylesheet and the icon, which the page of a refusal loads too', async () => {
     await using closed = await serveDashboard(dashboard, { dashboardPassword: 'canary' })
 
-    for (const path of ['/', '/dashboard.css', '/favicon.svg'])
-      expect([path, (await fetch(closed.url + path)).status]).toEqual([path, 401])
+    const statuses = ['/', '/dashboard.css', '/favicon.svg'].map(
+      async (path) => (await fetch(closed.url + path)).status,
+    )
+    expect(await Promise.all(statuses)).toEqual([401, 200, 200])
   })
 
   /** The page that is served when `db` is read, and the log lines. */
