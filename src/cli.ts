@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { basename, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
+import type { Command } from 'commander'
 import type { Needs } from './config/config.js'
 import type { CommandContext, ContextNeeds } from './service/context.js'
 
@@ -24,9 +25,9 @@ const { CommanderError } = await import('commander')
 const { createCommandLine } = await import('./commands/command-line.js')
 const { loadConfig } = await import('./config/config.js')
 const { readUsableEnvFile } = await import('./config/env-file.js')
-const { ConfigError, UsageError } = await import('./config/errors.js')
+const { ConfigError, FlagError, UsageError } = await import('./config/errors.js')
 const { secretsAmong } = await import('./config/secrets.js')
-const { toPrintableLines } = await import('./logging/printable.js')
+const { toPrintableLines, wrapFor } = await import('./logging/printable.js')
 const { createSecrets, redactOutput } = await import('./logging/redact.js')
 const { forOnlyAccount } = await import('./service/accounts.js')
 const { createContext, EMBEDDED_DIRECTORIES, EXIT_CODES } = await import('./service/context.js')
@@ -59,9 +60,9 @@ function namedAccount(): string | null {
   return commandLine.opts<{ account?: string }>().account ?? null
 }
 
-/** @throws {UsageError} when `--account` is given to a command that has accounts of its own */
+/** @throws {FlagError} when `--account` is given to a command that has accounts of its own */
 function refuseAccount(command: string): void {
-  if (namedAccount() !== null) throw new UsageError(`${command} takes no --account: it does not use your accounts.`)
+  if (namedAccount() !== null) throw new FlagError(`${command} takes no --account: it does not use your accounts.`)
 }
 
 /** How this program was called, for a command to be copied. In a checkout it is on no path. */
@@ -102,7 +103,10 @@ function action<Arguments extends unknown[]>(
   }
 }
 
-const commandLine = createCommandLine(manifest.version, {
+/** The command whose action runs. */
+let actedOn: Command | null = null
+
+const commandLine = createCommandLine(manifest.version, stderr, {
   start: action(
     async ({ role }) => {
       isService = true
@@ -117,9 +121,9 @@ const commandLine = createCommandLine(manifest.version, {
     return runSyncCommand(await contextOf(needs('sync', FOR_PEOPLE)), flags)
   }),
 
-  plan: action(async () => {
+  plan: action(async (flags) => {
     const { runPlanCommand } = await import('./commands/plan.js')
-    return runPlanCommand(await contextOf(needs('sync', FOR_PEOPLE)))
+    return runPlanCommand(await contextOf(needs('sync', FOR_PEOPLE)), flags)
   }),
 
   status: action(async (flags) => {
@@ -153,14 +157,14 @@ const commandLine = createCommandLine(manifest.version, {
     return runPsqlCommand(context, { ...flags, args }, { env: process.env, writeSecret, leaveInterrupts })
   }),
 
-  migrate: action(async () => {
+  migrate: action(async (flags) => {
     const { runMigrateCommand } = await import('./commands/migrate.js')
-    return runMigrateCommand(await contextOf(needs('database', { ...FOR_PEOPLE, accounts: 'none' })))
+    return runMigrateCommand(await contextOf(needs('database', { ...FOR_PEOPLE, accounts: 'none' })), flags)
   }),
 
-  grantReader: action(async (role) => {
+  grantReader: action(async (role, flags) => {
     const { runGrantReaderCommand } = await import('./commands/grant-reader.js')
-    return runGrantReaderCommand(await contextOf(needs('database', { ...FOR_PEOPLE, accounts: 'none' })), role)
+    return runGrantReaderCommand(await contextOf(needs('database', { ...FOR_PEOPLE, accounts: 'none' })), role, flags)
   }),
 
   demo: action(
@@ -192,6 +196,12 @@ const commandLine = createCommandLine(manifest.version, {
     { endsBySignal: true },
   ),
 
+  completion: action(async (shell) => {
+    const { toCompletionScript } = await import('./commands/completion.js')
+    stdout.write(toCompletionScript(commandLine, shell))
+    return EXIT_CODES.complete
+  }),
+
   simulate: action(
     async (flags) => {
       refuseAccount('simulate')
@@ -201,6 +211,10 @@ const commandLine = createCommandLine(manifest.version, {
     },
     { endsBySignal: true },
   ),
+})
+
+commandLine.hook('preAction', (_program, command) => {
+  actedOn = command
 })
 
 /** The limit of open files and sockets of this process, as Linux tells it; elsewhere infinite. */
@@ -232,7 +246,9 @@ function report(error: unknown): void {
   const isDebug = level === 'debug' || level === 'trace'
   const text = error instanceof Error ? (isDebug ? (error.stack ?? error.message) : error.message) : String(error)
   const lines = error instanceof ConfigError ? `the configuration cannot be used:\n${text}` : text
-  stderr.write(`spidra-sync: ${toPrintableLines(secrets.redact(lines))}\n`)
+  const message = `spidra-sync: ${toPrintableLines(secrets.redact(lines))}\n`
+  stderr.write(isDebug ? message : wrapFor(stderr, message))
+  if (error instanceof FlagError) stderr.write(`\n${actedOn?.helpInformation() ?? ''}`)
 }
 
 // A parent process can ask by this variable that we end with it, as the demo does. A message would be lost if the parent is

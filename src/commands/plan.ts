@@ -16,15 +16,18 @@ import { faultOf } from '../sync/page.js'
  *
  * @throws {SpidraError} when the request for the only account fails
  */
-export async function runPlanCommand(context: CommandContext<string | null>): Promise<number> {
+export async function runPlanCommand(
+  context: CommandContext<string | null>,
+  flags: { readonly json: boolean },
+): Promise<number> {
   if (mustLookUpName(context)) {
     if (context.config.databaseUrl === null) throw unknownAccount(context.account, context.configured)
     await (await openDatabaseForAccounts(context)).close()
   }
-  return eachAccount(context, { isHeaded: true }, planOne)
+  return eachAccount(context, { isHeaded: !flags.json }, (one) => planOne(one, flags))
 }
 
-async function planOne(context: CommandContext): Promise<number> {
+async function planOne(context: CommandContext, { json }: { readonly json: boolean }): Promise<number> {
   const { config, account, stdout } = context
   const { answer, event } = await askOnce(context)
   const now = new Date()
@@ -49,7 +52,7 @@ async function planOne(context: CommandContext): Promise<number> {
     incremental: cost(incrementalRun(total, limit, { ...recent, isSweepDue: false })),
     withSweep: cost(incrementalRun(total, limit, { ...recent, isSweepDue: true })),
   }
-  stdout.write(toPlanText(report))
+  stdout.write(json ? `${JSON.stringify(report)}\n` : toPlanText(report))
   return EXIT_CODES.complete
 }
 
@@ -184,7 +187,7 @@ function toTable({ full, incremental, withSweep, now }: PlanReport): string[] {
     ['', 'Full pass', 'Incremental', 'and hourly sweep'],
     row('Pages', ({ pages }) => formatNumber(pages)),
     row('Requests', ({ requests }) => formatNumber(requests)),
-    row('Share of a window', ({ shareOfWindow }) => (shareOfWindow === null ? '-' : percent(shareOfWindow))),
+    row('Share of a window', ({ shareOfWindow }) => (shareOfWindow === null ? '-' : toShare(shareOfWindow))),
     row('Windows', ({ windows }) => (windows === null ? '-' : formatNumber(windows))),
     row('Finished (UTC)', ({ durationMs }) => toInstant(now, durationMs)),
   ]
@@ -197,6 +200,9 @@ function toInstant(now: Date, laterMs: number): string {
   return Number.isNaN(instant.getTime()) ? '-' : instant.toISOString().slice(0, 19).replace('T', ' ')
 }
 
-function percent(share: number): string {
-  return share.toLocaleString('en', { style: 'percent', maximumSignificantDigits: 3 })
+/** 0.3 %, 45 %, 13.6 times: more than one whole is no percentage. */
+function toShare(share: number): string {
+  if (share > 1) return `${formatNumber(share < 100 ? Math.round(share * 10) / 10 : Math.round(share))} times`
+  if (share > 0 && share < 0.001) return '< 0.1 %'
+  return `${(share * 100).toFixed(share < 0.1 ? 1 : 0).replace(/\.0$/, '')} %`
 }

@@ -5,6 +5,7 @@ import { toReadOnlyLibpqUrl } from '../config/database-url.js'
 import { readPostgresError, toDatabaseError } from '../db/connection-error.js'
 import { openReadOnly } from '../db/read-only.js'
 import { errorCodeOf } from '../logging/error-code.js'
+import { wrapFor } from '../logging/printable.js'
 import { type CommandContext, EXIT_CODES } from '../service/context.js'
 import { openDatabaseForAccounts } from '../service/database.js'
 
@@ -46,13 +47,13 @@ export async function runPsqlCommand(
     const target = toReadOnlyLibpqUrl(demo ? await toReaderUrl(context, database.databaseUrl) : database.databaseUrl)
     if (isUrlAsked) {
       host.writeSecret(`${target.href}\n`)
-      if (config.databaseUrl === null) stderr.write('The embedded Postgres answers while spidra-sync runs here.\n')
+      if (config.databaseUrl === null) stderr.write('The embedded Postgres answers only while spidra-sync runs here.\n')
       return EXIT_CODES.complete
     }
     await assertTakesSession(target, signal)
     const exitCode = await runPsql(target, args, { ...host, signal })
     if (exitCode !== null) return exitCode
-    stderr.write(`spidra-sync: ${HOW_TO_INSTALL}\n`)
+    stderr.write(wrapFor(stderr, `spidra-sync: ${HOW_TO_INSTALL}\n`))
     host.writeSecret(`${target.href}\n`)
     return EXIT_CODES.failed
   } finally {

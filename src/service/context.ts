@@ -16,6 +16,7 @@ import { forgetSecrets, secretsAmong } from '../config/secrets.js'
 import { loadUsableConfig } from '../config/usable.js'
 import type { Environment } from '../config/variables.js'
 import { createLogger, type Logger } from '../logging/logger.js'
+import type { TextOutput } from '../logging/printable.js'
 import type { Secrets } from '../logging/redact.js'
 import type { StopSignal } from './stop-signal.js'
 
@@ -23,9 +24,8 @@ import type { StopSignal } from './stop-signal.js'
 export const EXIT_CODES = { complete: 0, failed: 1, usage: 2, partial: 3 } as const
 
 /** Where a command writes its answer. */
-interface Output {
+interface Output extends TextOutput {
   write(text: string): unknown
-  readonly isTTY?: boolean
 }
 
 /**

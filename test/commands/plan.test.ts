@@ -10,14 +10,14 @@ import { uuidOf } from '../support/job-rows.js'
 import { createTestDatabase } from '../support/test-database.js'
 
 /** Runs `plan` in a directory of its own. */
-async function plan(api: Pick<Simulator, 'url'>, env: Readonly<Record<string, string>> = {}) {
+async function plan(api: Pick<Simulator, 'url'>, env: Readonly<Record<string, string>> = {}, json = false) {
   const workingDirectory = await mkdtemp(join(tmpdir(), 'plan-'))
   onTestFinished(() => rm(workingDirectory, { recursive: true }))
   const { context, written } = commandContext(
     { SPIDRA_API_KEY: 'spd_demo', SPIDRA_API_URL: api.url, ...env },
     workingDirectory,
   )
-  const exitCode = await runPlanCommand(context)
+  const exitCode = await runPlanCommand(context, { json })
   const text = written.join('')
   return { exitCode, text, lines: text.split('\n'), figures: figuresOf(text), workingDirectory }
 }
@@ -50,7 +50,7 @@ describe('the figures, from one request', () => {
       Pages: ['2,000', '1', '21'],
       // The pages, page 1 at the end, and after each of 13 waits the head and the page of the position.
       Requests: ['2,027', '1', '21'],
-      'Share of a window': ['676%', '0.333%', '7%'],
+      'Share of a window': ['6.8 times', '0.3 %', '7 %'],
       Windows: ['14', '1', '1'],
     })
     const [full, incremental] = figures['Finished (UTC)'] ?? []
@@ -105,6 +105,21 @@ test('fits a terminal of 80 columns', async () => {
 
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80)
   }
+})
+
+test('--json prints the same figures in one line', async () => {
+  await using api = await startSimulator({ jobs: 100_000 })
+
+  const { exitCode, text } = await plan(api, {}, true)
+
+  expect([exitCode, text]).toEqual([0, expect.stringMatching(/^\{[^\n]*\}\n$/)])
+  expect(JSON.parse(text)).toMatchObject({
+    ...{ account: 'default', total: 100_000, limit: 50, fault: null, openPages: null },
+    budget: { limit: 300, remaining: 299 },
+    full: { pages: 2_000, requests: 2_027, windows: 14 },
+    incremental: { pages: 1, requests: 1 },
+    withSweep: { pages: 21 },
+  })
 })
 
 test('says that the answer proves nothing, and why', async () => {

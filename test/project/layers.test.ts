@@ -37,7 +37,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
     ...['dashboard-data', 'fleet', 'fleet-text', 'format', 'freshness', 'html', 'message-page', 'page', 'report-text'],
     ...['status', 'status-text', 'stylesheet'],
   ],
-  sync: ['cost', 'foreign-list', 'interruptions', 'page', 'recorded-run', 'run-summary', 'verify-sample'],
+  sync: ['cost', 'foreign-list', 'interruptions', 'page', 'reasons', 'recorded-run', 'run-summary', 'verify-sample'],
   db: [
     ...['alerts', 'batch-jobs', 'batch-jobs-read', 'client', 'connection', 'connection-error', 'embedded/postgres'],
     ...[

@@ -5,7 +5,7 @@ import { type Database, openDatabase } from '../../db/client.js'
 import { openEmbeddedPostgres } from '../../db/embedded/postgres.js'
 import { dropSchemas, migrate } from '../../db/migrate.js'
 import { ensureReaderRole } from '../../db/reader-role.js'
-import { counted, formatNumber } from '../../logging/printable.js'
+import { counted, formatNumber, wrapFor } from '../../logging/printable.js'
 import { createSharedBudget, runAccount } from '../../service/account-run.js'
 import { type CommandContext, EXIT_CODES } from '../../service/context.js'
 import type { OpenDatabase } from '../../service/database.js'
@@ -75,7 +75,7 @@ async function runFirst(context: CommandContext, database: OpenDatabase, jobs: n
   const { stdout, stderr } = context
   stdout.write(`A simulated Spidra account of ${formatNumber(jobs)} jobs, and a real Postgres. First run:\n\n`)
   const progress = stderr.isTTY ? openProgress(stderr) : null
-  const { summary } = await runAccount({
+  const { summary, error } = await runAccount({
     ...context,
     ...database,
     mode: 'full',
@@ -84,7 +84,7 @@ async function runFirst(context: CommandContext, database: OpenDatabase, jobs: n
     isSummaryShown: true,
     ...(progress ? { onPage: progress.onPage, onWait: progress.onWait } : {}),
   }).finally(() => progress?.stop())
-  stdout.write(await describeRun(database.db, summary))
+  stdout.write(wrapFor(stdout, await describeRun(database.db, summary, error)))
   return summary.status === 'complete' || context.signal.aborted ? EXIT_CODES.complete : EXIT_CODES.failed
 }
 
