@@ -27,6 +27,7 @@ const { loadConfig } = await import('./config/config.js')
 const { readUsableEnvFile } = await import('./config/env-file.js')
 const { ConfigError, FlagError, UsageError } = await import('./config/errors.js')
 const { secretsAmong } = await import('./config/secrets.js')
+const { messageOf } = await import('./logging/error-code.js')
 const { toPrintableLines, wrapFor } = await import('./logging/printable.js')
 const { createSecrets, redactOutput } = await import('./logging/redact.js')
 const { forOnlyAccount } = await import('./service/accounts.js')
@@ -244,7 +245,7 @@ function report(error: unknown): void {
   // Read again here, because the error may be one of the configuration.
   const level = { ...readUsableEnvFile('.env'), ...process.env }.LOG_LEVEL
   const isDebug = level === 'debug' || level === 'trace'
-  const text = error instanceof Error ? (isDebug ? (error.stack ?? error.message) : error.message) : String(error)
+  const text = isDebug && error instanceof Error ? (error.stack ?? error.message) : messageOf(error)
   const lines = error instanceof ConfigError ? `the configuration cannot be used:\n${text}` : text
   const message = `spidra-sync: ${toPrintableLines(secrets.redact(lines))}\n`
   stderr.write(isDebug ? message : wrapFor(stderr, message))

@@ -2,7 +2,7 @@ import type { Account } from '../config/accounts.js'
 import type { Database } from '../db/client.js'
 import { createMetrics, type Metrics } from '../http/metrics.js'
 import { type HttpServer, startHttpServer } from '../http/server.js'
-import { errorCodeOf } from '../logging/error-code.js'
+import { errorCodeOf, messageOf } from '../logging/error-code.js'
 import { readDashboard } from '../report/dashboard-data.js'
 import { readFleet } from '../report/fleet.js'
 import { readStatusDocument } from '../report/status.js'
@@ -205,7 +205,7 @@ async function runTaken(
 function toFailure(error: Error, isStopped: boolean): RunFailure {
   const code = isStopped ? 'stopped' : (errorCodeOf(error) ?? 'internal')
   const isRetryable = error instanceof SpidraError ? error.isRetryable : !(error instanceof ForeignListError)
-  return { code, message: error.message, isRetryable }
+  return { code, message: messageOf(error), isRetryable }
 }
 
 /** Warns of accounts that run so rarely that the alert `stale` would fire between any two of their runs. */

@@ -4,6 +4,7 @@ import type { Environment } from '../../config/variables.js'
 import { openDatabase } from '../../db/client.js'
 import { toDatabaseError } from '../../db/connection-error.js'
 import { openReadOnly } from '../../db/read-only.js'
+import { messageOf } from '../../logging/error-code.js'
 import { forAccount, toHeading } from '../../service/accounts.js'
 import { type CommandContext, EXIT_CODES } from '../../service/context.js'
 import { assertKnownIfReachable, hasDatabase, openConfiguredDatabase } from '../../service/database.js'
@@ -188,7 +189,7 @@ async function openBoth(context: Context) {
 
 function toFailure(error: unknown, databaseUrl: string | null): Finding {
   const failure = databaseUrl === null ? null : toDatabaseError(error, databaseUrl)
-  return fail(failure?.message ?? (error instanceof Error ? error.message : String(error)))
+  return fail(failure?.message ?? messageOf(error))
 }
 
 /** The oldest Node that the libraries support. */
