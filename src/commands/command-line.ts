@@ -1,4 +1,4 @@
-import { Argument, Command, InvalidArgumentError, Option } from 'commander'
+import { Argument, Command, Help, InvalidArgumentError, Option } from 'commander'
 import type { FleetRole } from '../fleet/fleet.js'
 import { type TextOutput, wrapFor } from '../logging/printable.js'
 import { SHELLS, type Shell } from './completion.js'
@@ -46,7 +46,12 @@ export function createCommandLine(version: string, stderr: TextOutput, handlers:
     .option('--account <name>', 'configured or stored account to act on (default: all of them)', readAccount)
     .exitOverride()
     .configureOutput({ outputError: (text, write) => write(wrapFor(stderr, text)) })
-    .configureHelp({ showGlobalOptions: true })
+    .configureHelp({
+      showGlobalOptions: true,
+      // "(default: false)" behind a flag that is on or off says nothing.
+      optionDescription: (option) =>
+        option.defaultValue === false ? option.description : Help.prototype.optionDescription(option),
+    })
     .showHelpAfterError('(spidra-sync --help lists the commands)')
     .addHelpText('after', '\nConfigured by the environment and .env; .env.example lists every variable.')
 

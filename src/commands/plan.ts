@@ -1,18 +1,17 @@
 import { PAGE_LIMIT } from '../config/scale.js'
 import { listOpenJobs } from '../db/batch-jobs-read.js'
-import { openDatabase } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { counted, formatNumber, wrapSentence } from '../logging/printable.js'
 import { eachAccount } from '../service/accounts.js'
-import { type CommandContext, EXIT_CODES, unknownAccount } from '../service/context.js'
-import { mustLookUpName, openDatabaseForAccounts } from '../service/database.js'
+import { type CommandContext, EXIT_CODES } from '../service/context.js'
+import { hasDatabase, mustLookUpName, openConfiguredDatabase, openDatabaseForAccounts } from '../service/database.js'
 import { createSpidraClient, type ListAnswer, type RequestEvent } from '../spidra/client.js'
 import { type Cost, costOf, fullPass, incrementalRun, type Reading, type StartingBudget } from '../sync/cost.js'
 import { faultOf } from '../sync/page.js'
 
 /**
  * `spidra-sync plan`: shows what a full pass and an incremental run would cost, with one request per account. Writes nothing,
- * and starts no embedded Postgres. Returns the exit code.
+ * and creates no embedded Postgres. Returns the exit code.
  *
  * @throws {SpidraError} when the request for the only account fails
  */
@@ -20,10 +19,7 @@ export async function runPlanCommand(
   context: CommandContext<string | null>,
   flags: { readonly json: boolean },
 ): Promise<number> {
-  if (mustLookUpName(context)) {
-    if (context.config.databaseUrl === null) throw unknownAccount(context.account, context.configured)
-    await (await openDatabaseForAccounts(context)).close()
-  }
+  if (mustLookUpName(context)) await (await openDatabaseForAccounts(context, { mustExist: true })).close()
   return eachAccount(context, { isHeaded: !flags.json }, (one) => planOne(one, flags))
 }
 
@@ -34,7 +30,8 @@ async function planOne(context: CommandContext, { json }: { readonly json: boole
   const { total, limit } = answer.pagination
   const { openPages, unknownWhy } = await readOpenPages(context, limit)
   const { budget, source } = startingBudget(config.rateLimit, event)
-  const cost = (reading: Reading) => ({ ...reading, ...costOf(reading, budget, event.durationMs) })
+  const requestMs = Math.ceil(event.durationMs)
+  const cost = (reading: Reading) => ({ ...reading, ...costOf(reading, budget, requestMs) })
   const recent = { openPages, pagesPerRun: config.pagesPerRun, budget }
 
   const report: PlanReport = {
@@ -45,7 +42,7 @@ async function planOne(context: CommandContext, { json }: { readonly json: boole
     fault: answer.fault,
     budget,
     source,
-    requestMs: event.durationMs,
+    requestMs,
     openPages: unknownWhy === null ? openPages : null,
     unknownWhy,
     full: cost(fullPass(total, limit, openPages)),
@@ -107,14 +104,16 @@ function startingBudget(
 
 /** Counts the pages below the first on which the table has open jobs. */
 async function readOpenPages(
-  { config: { databaseUrl }, account }: CommandContext,
+  context: CommandContext,
   limit: number,
 ): Promise<{ readonly openPages: number; readonly unknownWhy: string | null }> {
-  if (databaseUrl === null)
-    return { openPages: 0, unknownWhy: 'DATABASE_URL is not set, so there is no table to read.' }
-  const db = openDatabase(databaseUrl)
+  if (!(await hasDatabase(context))) {
+    const unknownWhy = 'DATABASE_URL is not set and there is no embedded Postgres yet, so there is no table to read.'
+    return { openPages: 0, unknownWhy }
+  }
+  const { db, databaseUrl, close } = await openConfiguredDatabase(context.config, { ...context, mustExist: true })
   try {
-    const jobs = await listOpenJobs(db, account)
+    const jobs = await listOpenJobs(db, context.account)
     const pages = new Set(jobs.map(({ rank }) => Math.floor(rank / limit)).filter((page) => page > 0))
     return { openPages: pages.size, unknownWhy: null }
   } catch (error) {
@@ -122,7 +121,7 @@ async function readOpenPages(
     if (failure === null) throw error
     return { openPages: 0, unknownWhy: failure.message }
   } finally {
-    await db.$disconnect()
+    await close()
   }
 }
 
@@ -160,7 +159,7 @@ function toPlanText(report: PlanReport): string {
     ...(fault === null ? [] : [`The answer proves nothing (${fault}): the figures may be wrong.`]),
     toBudgetText(report),
   ]
-  const remarks = [...toOpenText(report), `Finished: if started now, at ${Math.ceil(report.requestMs)} ms a request.`]
+  const remarks = [...toOpenText(report), `Finished: if started now, at ${report.requestMs} ms a request.`]
   const blocks = [found.map(wrapSentence), toTable(report), remarks.map(wrapSentence)]
   return blocks.map((lines) => lines.map((line) => `${line}\n`).join('')).join('\n')
 }
@@ -169,7 +168,7 @@ function toBudgetText({ budget, source, now }: PlanReport): string {
   if (budget === null) return 'Budget: no limit (the API reports none, and RATE_LIMIT_REQUESTS=off).'
   const { limit, remaining, resetInMs, windowMs, reserve } = budget
   const window = `Budget: ${counted(limit, 'request')} every ${formatNumber(windowMs / 1000)} s`
-  const share = `spidra-sync leaves a share of ${reserve} to others (RATE_LIMIT_RESERVE).`
+  const share = `spidra-sync leaves ${toShare(reserve)} of them to others (RATE_LIMIT_RESERVE).`
   if (source === 'configured') return `${window}, as configured: the API reports none; ${share}`
   return `${window}; ${formatNumber(remaining)} are left until ${toInstant(now, resetInMs)} UTC; ${share}`
 }

@@ -50,8 +50,8 @@ export function openProgress(stream: Pick<NodeJS.WriteStream, 'write' | 'columns
   function draw(): void {
     const { page, pages } = reached
     const text = `page ${page}/${pages}, ${formatNumber(jobs)} jobs, ${outlook()}`
-    // A terminal without a size has 0 columns, as in some containers.
-    const room = (stream.columns || 80) - 1
+    // A terminal without a size has 0 columns, as in some containers. Ctrl-C shows as `^C` behind the line, and must not wrap.
+    const room = (stream.columns || 80) - 3
     const width = Math.max(0, Math.min(BAR_WIDTH, room - text.length - 1))
     const done = Math.round((width * page) / pages)
     const line = `${'█'.repeat(done)}${'░'.repeat(width - done)} ${text}`.trimStart()
