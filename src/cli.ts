@@ -1,7 +1,9 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
+import { basename, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
+import type { Command } from 'commander'
 import type { Needs } from './config/config.js'
 import type { CommandContext, ContextNeeds } from './service/context.js'
 
@@ -23,12 +25,13 @@ const { CommanderError } = await import('commander')
 const { createCommandLine } = await import('./commands/command-line.js')
 const { loadConfig } = await import('./config/config.js')
 const { readUsableEnvFile } = await import('./config/env-file.js')
-const { ConfigError, UsageError } = await import('./config/errors.js')
+const { ConfigError, FlagError, UsageError } = await import('./config/errors.js')
 const { secretsAmong } = await import('./config/secrets.js')
-const { toPrintableLines } = await import('./logging/printable.js')
+const { messageOf } = await import('./logging/error-code.js')
+const { toPrintableLines, wrapFor } = await import('./logging/printable.js')
 const { createSecrets, redactOutput } = await import('./logging/redact.js')
 const { forOnlyAccount } = await import('./service/accounts.js')
-const { createContext, EXIT_CODES } = await import('./service/context.js')
+const { createContext, EMBEDDED_DIRECTORIES, EXIT_CODES } = await import('./service/context.js')
 const { onStopSignal } = await import('./service/stop-signal.js')
 
 // With much memory, V8 lets the heap grow to a multiple of the live objects. Collecting garbage sooner costs a few percent of
@@ -43,20 +46,31 @@ const stop = onStopSignal(process)
 /** Whether the command is `start`, whose standard output is its log. */
 let isService = false
 const secrets = createSecrets(secretsAmong(process.env))
+const writeSecret = stdout.write.bind(stdout)
 // Whatever the environment switches on, such as NODE_DEBUG, no output bypasses the redaction.
 for (const stream of [stdout, stderr]) redactOutput(stream, secrets)
 
 function contextOf(needs: ContextNeeds): Promise<CommandContext<string | null>> {
-  return createContext({ host: process, stop, secrets, version: manifest.version, account: namedAccount() }, needs)
+  return createContext(
+    { host: process, stop, secrets, version: manifest.version, self: ownName(), account: namedAccount() },
+    needs,
+  )
 }
 
 function namedAccount(): string | null {
   return commandLine.opts<{ account?: string }>().account ?? null
 }
 
-/** @throws {UsageError} when `--account` is given to a command that has accounts of its own */
+/** @throws {FlagError} when `--account` is given to a command that has accounts of its own */
 function refuseAccount(command: string): void {
-  if (namedAccount() !== null) throw new UsageError(`${command} takes no --account: it does not use your accounts.`)
+  if (namedAccount() !== null) throw new FlagError(`${command} takes no --account: it does not use your accounts.`)
+}
+
+/** How this program was called, for a command to be copied. In a checkout it is on no path. */
+function ownName(): string {
+  const [, script = ''] = process.argv
+  const isOnPath = basename(script) !== 'cli.js' && basename(script) !== 'cli.ts'
+  return isOnPath ? 'spidra-sync' : `node ${relative(process.cwd(), script)}`
 }
 
 /** The command prints its answer to standard output, so the log goes to standard error. */
@@ -66,6 +80,18 @@ const needs = (what: Needs, others: Omit<ContextNeeds, 'load'>): ContextNeeds =>
   load: (env, options) => loadConfig(env, { needs: what, ...options }),
   ...others,
 })
+
+/** What a command with `--demo` gets in place of environment and database: those of the demo in this folder. */
+async function placeOf(isDemo: boolean): Promise<Pick<ContextNeeds, 'chooseVariables' | 'embeddedDirectory'>> {
+  if (!isDemo) return {}
+  const { findDemo } = await import('./commands/demo/setup.js')
+  return findDemo(process.cwd())
+}
+
+/** Creates the context of a command that only reads the database. */
+async function readingContextOf({ demo }: { readonly demo: boolean }): Promise<CommandContext<string | null>> {
+  return contextOf(needs('database', { ...FOR_PEOPLE, accounts: 'stored', ...(await placeOf(demo)) }))
+}
 
 /** Creates the action of a command, which sets the exit code. `run` loads the code of the command when it is called. */
 function action<Arguments extends unknown[]>(
@@ -78,7 +104,10 @@ function action<Arguments extends unknown[]>(
   }
 }
 
-const commandLine = createCommandLine(manifest.version, {
+/** The command whose action runs. */
+let actedOn: Command | null = null
+
+const commandLine = createCommandLine(manifest.version, stderr, {
   start: action(
     async ({ role }) => {
       isService = true
@@ -93,25 +122,27 @@ const commandLine = createCommandLine(manifest.version, {
     return runSyncCommand(await contextOf(needs('sync', FOR_PEOPLE)), flags)
   }),
 
-  plan: action(async () => {
+  plan: action(async (flags) => {
     const { runPlanCommand } = await import('./commands/plan.js')
-    return runPlanCommand(await contextOf(needs('sync', FOR_PEOPLE)))
+    return runPlanCommand(await contextOf(needs('sync', FOR_PEOPLE)), flags)
   }),
 
   status: action(async (flags) => {
     const { runStatusCommand } = await import('./commands/status.js')
-    return runStatusCommand(await contextOf(needs('database', { ...FOR_PEOPLE, accounts: 'stored' })), flags)
+    return runStatusCommand(await readingContextOf(flags), flags)
   }),
 
-  doctor: action(async ({ json }) => {
+  doctor: action(async ({ json, demo: isDemo }) => {
     const { runDoctorCommand } = await import('./commands/doctor/doctor.js')
-    const options = { json, nodeVersion: process.versions.node, colour: stdout.isTTY && !process.env.NO_COLOR }
-    return runDoctorCommand((load) => contextOf({ load, logsTo: 'stderr', accounts: 'usable' }), options)
+    const colour = stdout.isTTY && !process.env.NO_COLOR
+    const options = { json, isDemo, nodeVersion: process.versions.node, colour }
+    const place = await placeOf(isDemo)
+    return runDoctorCommand((load) => contextOf({ load, logsTo: 'stderr', accounts: 'usable', ...place }), options)
   }),
 
   report: action(async (flags) => {
     const { runReportCommand } = await import('./commands/report.js')
-    return runReportCommand(await contextOf(needs('database', { ...FOR_PEOPLE, accounts: 'stored' })), flags)
+    return runReportCommand(await readingContextOf(flags), flags)
   }),
 
   verify: action(async (flags) => {
@@ -119,32 +150,41 @@ const commandLine = createCommandLine(manifest.version, {
     return runVerifyCommand(await contextOf(needs('sync', FOR_PEOPLE)), flags)
   }),
 
-  migrate: action(async () => {
-    const { runMigrateCommand } = await import('./commands/migrate.js')
-    return runMigrateCommand(await contextOf(needs('database', { ...FOR_PEOPLE, accounts: 'none' })))
+  psql: action(async (args, flags) => {
+    const { runPsqlCommand } = await import('./commands/psql.js')
+    const place = await placeOf(flags.demo)
+    const context = await contextOf(needs('database', { ...FOR_PEOPLE, accounts: 'none', ...place }))
+    const { leaveInterrupts } = stop
+    return runPsqlCommand(context, { ...flags, args }, { env: process.env, writeSecret, leaveInterrupts })
   }),
 
-  grantReader: action(async (role) => {
+  migrate: action(async (flags) => {
+    const { runMigrateCommand } = await import('./commands/migrate.js')
+    return runMigrateCommand(await contextOf(needs('database', { ...FOR_PEOPLE, accounts: 'none' })), flags)
+  }),
+
+  grantReader: action(async (role, flags) => {
     const { runGrantReaderCommand } = await import('./commands/grant-reader.js')
-    return runGrantReaderCommand(await contextOf(needs('database', { ...FOR_PEOPLE, accounts: 'none' })), role)
+    return runGrantReaderCommand(await contextOf(needs('database', { ...FOR_PEOPLE, accounts: 'none' })), role, flags)
   }),
 
   demo: action(
     async (flags) => {
       refuseAccount('demo')
-      const { DEMO_ENVIRONMENT, runDemoCommand } = await import('./commands/demo/demo.js')
+      const { demoVariables } = await import('./commands/demo/setup.js')
       let isPortChosen = false
-      // Nothing else of the environment: the demo must never use a real key or database.
-      const load: ContextNeeds['load'] = ({ HTTP_HOST, HTTP_PORT, LOG_LEVEL, LOG_FORMAT }, options) => {
-        isPortChosen = Boolean(HTTP_PORT)
-        return loadConfig(
-          { HTTP_HOST, HTTP_PORT, LOG_FORMAT, LOG_LEVEL: LOG_LEVEL || 'warn', ...DEMO_ENVIRONMENT },
-          { needs: 'service', ...options },
-        )
+      const load: ContextNeeds['load'] = (env, options) => {
+        isPortChosen = Boolean(env.HTTP_PORT)
+        return loadConfig(env, { needs: 'service', ...options })
       }
-      const context = forOnlyAccount(await contextOf({ load, ...FOR_PEOPLE }))
-      if (flags.accounts === 1 && flags.workers === undefined)
+      const isFleet = flags.accounts > 1 || flags.workers !== undefined
+      const embeddedDirectory = EMBEDDED_DIRECTORIES[isFleet ? 'demoFleet' : 'demo']
+      const place = { chooseVariables: demoVariables, embeddedDirectory }
+      const context = forOnlyAccount(await contextOf({ load, ...FOR_PEOPLE, ...place }))
+      if (!isFleet) {
+        const { runDemoCommand } = await import('./commands/demo/demo.js')
         return runDemoCommand(context, { ...flags, isPortChosen })
+      }
       const { runDemoFleet } = await import('./commands/demo/fleet.js')
       const { fork } = await import('node:child_process')
       return runDemoFleet(context, { ...flags, isPortChosen }, (args, env, cwd) => {
@@ -157,6 +197,12 @@ const commandLine = createCommandLine(manifest.version, {
     { endsBySignal: true },
   ),
 
+  completion: action(async (shell) => {
+    const { toCompletionScript } = await import('./commands/completion.js')
+    stdout.write(toCompletionScript(commandLine, shell))
+    return EXIT_CODES.complete
+  }),
+
   simulate: action(
     async (flags) => {
       refuseAccount('simulate')
@@ -166,6 +212,10 @@ const commandLine = createCommandLine(manifest.version, {
     },
     { endsBySignal: true },
   ),
+})
+
+commandLine.hook('preAction', (_program, command) => {
+  actedOn = command
 })
 
 /** The limit of open files and sockets of this process, as Linux tells it; elsewhere infinite. */
@@ -195,9 +245,11 @@ function report(error: unknown): void {
   // Read again here, because the error may be one of the configuration.
   const level = { ...readUsableEnvFile('.env'), ...process.env }.LOG_LEVEL
   const isDebug = level === 'debug' || level === 'trace'
-  const text = error instanceof Error ? (isDebug ? (error.stack ?? error.message) : error.message) : String(error)
+  const text = isDebug && error instanceof Error ? (error.stack ?? error.message) : messageOf(error)
   const lines = error instanceof ConfigError ? `the configuration cannot be used:\n${text}` : text
-  stderr.write(`spidra-sync: ${toPrintableLines(secrets.redact(lines))}\n`)
+  const message = `spidra-sync: ${toPrintableLines(secrets.redact(lines))}\n`
+  stderr.write(isDebug ? message : wrapFor(stderr, message))
+  if (error instanceof FlagError) stderr.write(`\n${actedOn?.helpInformation() ?? ''}`)
 }
 
 // A parent process can ask by this variable that we end with it, as the demo does. A message would be lost if the parent is

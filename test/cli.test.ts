@@ -6,6 +6,7 @@ import { startSimulator } from '../src/simulator/server.js'
 import { API_KEY, CLI, createFolder, DATABASE_PASSWORD, runCli, startCli, startProcess } from './support/cli.js'
 import { createCliDatabase } from './support/cli-database.js'
 import { loadedModules } from './support/loaded-modules.js'
+import { startOnTerminal } from './support/terminal.js'
 import type { TestDatabase } from './support/test-database.js'
 
 const COMMANDS = [
@@ -16,10 +17,12 @@ const COMMANDS = [
   'status',
   'report',
   'doctor',
+  'psql',
   'migrate',
   'grant-reader',
   'demo',
   'simulate',
+  'completion',
 ]
 
 /** The longest line of a text. */
@@ -34,11 +37,12 @@ describe('help', () => {
     expect(widthOf(stdout), stdout).toBeLessThanOrEqual(80)
   })
 
-  test.each(COMMANDS)('of %s takes no more than 80 columns either', async (command) => {
+  test.each(COMMANDS)('of %s takes no more than 80 columns either, and ends with examples', async (command) => {
     const { code, stdout, stderr } = await runCli([command, '--help'])
 
     expect([code, stderr]).toEqual([0, ''])
     expect(stdout).toContain('--account <name>')
+    expect(stdout).toMatch(new RegExp(`\\nExamples:\\n( {2}spidra-sync ${command}.*\\n)+$`))
     expect(widthOf(stdout), stdout).toBeLessThanOrEqual(80)
   })
 
@@ -50,9 +54,11 @@ describe('help', () => {
 describe('an unusable command line or configuration ends with 2, and the message names the cause', () => {
   test.each([
     [['fetch'], /unknown command 'fetch'/],
-    [['sync', '--fast'], /unknown option '--fast'/],
-    [['sync', 'everything'], /too many arguments/],
-    [['simulate', '--speed', 'fast'], /--speed must be a number .* not "fast"/],
+    [['sync', '--fast'], /unknown option '--fast'.*\n\nUsage: spidra-sync sync /],
+    [['sync', 'everything'], /too many arguments.*\n\nUsage: spidra-sync sync /],
+    [['sync', '--accept-removals'], /--accept-removals needs --full\.\n\nUsage: spidra-sync sync /],
+    [['simulate', '--speed', 'fast'], /--speed must be a number .* not "fast"\n\nUsage: spidra-sync simulate /],
+    [['demo', '--account', 'a'], /demo takes no --account: .*\n\nUsage: spidra-sync demo /],
     [['simulate', '--faults', 'http418:1'], /--faults knows no kind "http418"/],
     [['sync', '--account', ''], /--account.*must not be empty/],
     [[], /^Usage: spidra-sync/],
@@ -82,6 +88,18 @@ describe('an unusable command line or configuration ends with 2, and the message
     expect(code).toBe(2)
     expect(stderr).toMatch(/^DATABASE_URL is required when NODE_ENV=production/m)
   })
+})
+
+test('a message is wrapped between words on a terminal, and is one line in a pipe', async () => {
+  await using terminal = await startOnTerminal(['status'], {})
+  const { stdout } = await terminal.ended
+  const { stderr } = await runCli(['status'])
+
+  const shown = stdout.replaceAll('\r', '').trimEnd().split('\n')
+  expect(shown.length).toBeGreaterThan(2)
+  // No terminal breaks a path, so it may be longer than a line.
+  expect(widthOf(shown.filter((line) => line.includes(' ')).join('\n'))).toBeLessThanOrEqual(80)
+  expect(stderr).toMatch(/^spidra-sync: There is no database yet: [^\n]+\n$/)
 })
 
 describe('.env', () => {

@@ -1,6 +1,6 @@
 import { UsageError } from '../config/errors.js'
 import { grantReader } from '../db/reader-role.js'
-import { toPrintable } from '../logging/printable.js'
+import { toPrintable, wrapFor } from '../logging/printable.js'
 import { type CommandContext, EXIT_CODES } from '../service/context.js'
 import { openDatabaseForAccounts } from '../service/database.js'
 
@@ -8,15 +8,21 @@ import { openDatabaseForAccounts } from '../service/database.js'
 const MAX_NAME_BYTES = 63
 
 /** `spidra-sync grant-reader <role>`: lets an existing role read the reporting views, and nothing else. Returns the exit code. */
-export async function runGrantReaderCommand(context: CommandContext<string | null>, role: string): Promise<number> {
+export async function runGrantReaderCommand(
+  context: CommandContext<string | null>,
+  role: string,
+  { json }: { readonly json: boolean },
+): Promise<number> {
   assertRoleName(role)
-  const database = await openDatabaseForAccounts(context)
+  const database = await openDatabaseForAccounts(context, { mustExist: true })
   try {
-    const { views, database: name, mayConnect, readsTables } = await grantReader(database.databaseUrl, role)
+    const rights = await grantReader(database.databaseUrl, role)
+    const { views, database: name, mayConnect, readsTables } = rights
     const lines = [`${role} may read the ${views.length} views of spidra_reporting, and those that later versions add.`]
     if (!mayConnect) lines.push(`It may not connect yet: GRANT CONNECT ON DATABASE "${name}" TO "${role}".`)
     if (readsTables) lines.push('It may read the tables in schema spidra too, by other rights that it has.')
-    context.stdout.write(`${lines.join('\n')}\n`)
+    const text = json ? JSON.stringify({ role, ...rights }) : wrapFor(context.stdout, lines.join('\n'))
+    context.stdout.write(`${text}\n`)
     return EXIT_CODES.complete
   } finally {
     await database.close()

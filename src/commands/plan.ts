@@ -1,11 +1,10 @@
 import { PAGE_LIMIT } from '../config/scale.js'
 import { countOpenPages } from '../db/batch-jobs-read.js'
-import { openDatabase } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { counted, formatNumber, wrapSentence } from '../logging/printable.js'
 import { eachAccount } from '../service/accounts.js'
-import { type CommandContext, EXIT_CODES, unknownAccount } from '../service/context.js'
-import { mustLookUpName, openDatabaseForAccounts } from '../service/database.js'
+import { type CommandContext, EXIT_CODES } from '../service/context.js'
+import { hasDatabase, mustLookUpName, openConfiguredDatabase, openDatabaseForAccounts } from '../service/database.js'
 import { createSpidraClient, type ListAnswer, type RequestEvent } from '../spidra/client.js'
 import {
   type Cost,
@@ -20,26 +19,27 @@ import { faultOf } from '../sync/page.js'
 
 /**
  * `spidra-sync plan`: shows what a full pass and an incremental run would cost, with one request per account. Writes nothing,
- * and starts no embedded Postgres. Returns the exit code.
+ * and creates no embedded Postgres. Returns the exit code.
  *
  * @throws {SpidraError} when the request for the only account fails
  */
-export async function runPlanCommand(context: CommandContext<string | null>): Promise<number> {
-  if (mustLookUpName(context)) {
-    if (context.config.databaseUrl === null) throw unknownAccount(context.account, context.configured)
-    await (await openDatabaseForAccounts(context)).close()
-  }
-  return eachAccount(context, { isHeaded: true }, planOne)
+export async function runPlanCommand(
+  context: CommandContext<string | null>,
+  flags: { readonly json: boolean },
+): Promise<number> {
+  if (mustLookUpName(context)) await (await openDatabaseForAccounts(context, { mustExist: true })).close()
+  return eachAccount(context, { isHeaded: !flags.json }, (one) => planOne(one, flags))
 }
 
-async function planOne(context: CommandContext): Promise<number> {
+async function planOne(context: CommandContext, { json }: { readonly json: boolean }): Promise<number> {
   const { config, account, stdout } = context
   const { answer, event } = await askOnce(context)
   const now = new Date()
   const { total, limit } = answer.pagination
   const { openPages, unknownWhy } = await readOpenPages(context, limit)
   const budget = toStartingBudget(event.rateLimit, config.rateLimit)
-  const cost = (reading: Reading) => ({ ...reading, ...costOf(reading, budget, event.durationMs) })
+  const requestMs = Math.ceil(event.durationMs)
+  const cost = (reading: Reading) => ({ ...reading, ...costOf(reading, budget, requestMs) })
   const recent = { openPages, pagesPerRun: config.pagesPerRun, budget }
 
   const report: PlanReport = {
@@ -50,14 +50,14 @@ async function planOne(context: CommandContext): Promise<number> {
     fault: answer.fault,
     budget,
     source: event.rateLimit === null ? 'configured' : 'reported',
-    requestMs: event.durationMs,
+    requestMs,
     openPages: unknownWhy === null ? openPages : null,
     unknownWhy,
     full: cost(fullPass(total, limit, openPages)),
     incremental: cost(incrementalRun(total, limit, { ...recent, isSweepDue: false })),
     withSweep: cost(incrementalRun(total, limit, { ...recent, isSweepDue: true })),
   }
-  stdout.write(toPlanText(report))
+  stdout.write(json ? `${JSON.stringify(report)}\n` : toPlanText(report))
   return EXIT_CODES.complete
 }
 
@@ -89,20 +89,22 @@ async function askOnce({ config, signal }: CommandContext): Promise<{ answer: Li
 
 /** Counts the pages below the first on which the table has open jobs. */
 async function readOpenPages(
-  { config: { databaseUrl }, account }: CommandContext,
+  context: CommandContext,
   limit: number,
 ): Promise<{ readonly openPages: number; readonly unknownWhy: string | null }> {
-  if (databaseUrl === null)
-    return { openPages: 0, unknownWhy: 'DATABASE_URL is not set, so there is no table to read.' }
-  const db = openDatabase(databaseUrl)
+  if (!(await hasDatabase(context))) {
+    const unknownWhy = 'DATABASE_URL is not set and there is no embedded Postgres yet, so there is no table to read.'
+    return { openPages: 0, unknownWhy }
+  }
+  const { db, databaseUrl, close } = await openConfiguredDatabase(context.config, { ...context, mustExist: true })
   try {
-    return { openPages: await countOpenPages(db, account, limit), unknownWhy: null }
+    return { openPages: await countOpenPages(db, context.account, limit), unknownWhy: null }
   } catch (error) {
     const failure = toDatabaseError(error, databaseUrl)
     if (failure === null) throw error
     return { openPages: 0, unknownWhy: failure.message }
   } finally {
-    await db.$disconnect()
+    await close()
   }
 }
 
@@ -140,7 +142,7 @@ function toPlanText(report: PlanReport): string {
     ...(fault === null ? [] : [`The answer proves nothing (${fault}): the figures may be wrong.`]),
     toBudgetText(report),
   ]
-  const remarks = [...toOpenText(report), `Finished: if started now, at ${Math.ceil(report.requestMs)} ms a request.`]
+  const remarks = [...toOpenText(report), `Finished: if started now, at ${report.requestMs} ms a request.`]
   const blocks = [found.map(wrapSentence), toTable(report), remarks.map(wrapSentence)]
   return blocks.map((lines) => lines.map((line) => `${line}\n`).join('')).join('\n')
 }
@@ -149,7 +151,7 @@ function toBudgetText({ budget, source, now }: PlanReport): string {
   if (budget === null) return 'Budget: no limit (the API reports none, and RATE_LIMIT_REQUESTS=off).'
   const { limit, remaining, resetInMs, windowMs, reserve } = budget
   const window = `Budget: ${counted(limit, 'request')} every ${formatNumber(windowMs / 1000)} s`
-  const share = `spidra-sync leaves a share of ${reserve} to others (RATE_LIMIT_RESERVE).`
+  const share = `spidra-sync leaves ${toShare(reserve)} of them to others (RATE_LIMIT_RESERVE).`
   if (source === 'configured') return `${window}, as configured: the API reports none; ${share}`
   return `${window}; ${formatNumber(remaining)} are left until ${toInstant(now, resetInMs)} UTC; ${share}`
 }
@@ -167,7 +169,7 @@ function toTable({ full, incremental, withSweep, now }: PlanReport): string[] {
     ['', 'Full pass', 'Incremental', 'and hourly sweep'],
     row('Pages', ({ pages }) => formatNumber(pages)),
     row('Requests', ({ requests }) => formatNumber(requests)),
-    row('Share of a window', ({ shareOfWindow }) => (shareOfWindow === null ? '-' : percent(shareOfWindow))),
+    row('Share of a window', ({ shareOfWindow }) => (shareOfWindow === null ? '-' : toShare(shareOfWindow))),
     row('Windows', ({ windows }) => (windows === null ? '-' : formatNumber(windows))),
     row('Finished (UTC)', ({ durationMs }) => toInstant(now, durationMs)),
   ]
@@ -180,6 +182,9 @@ function toInstant(now: Date, laterMs: number): string {
   return Number.isNaN(instant.getTime()) ? '-' : instant.toISOString().slice(0, 19).replace('T', ' ')
 }
 
-function percent(share: number): string {
-  return share.toLocaleString('en', { style: 'percent', maximumSignificantDigits: 3 })
+/** 0.3 %, 45 %, 13.6 times: more than one whole is no percentage. */
+function toShare(share: number): string {
+  if (share > 1) return `${formatNumber(share < 100 ? Math.round(share * 10) / 10 : Math.round(share))} times`
+  if (share > 0 && share < 0.001) return '< 0.1 %'
+  return `${(share * 100).toFixed(share < 0.1 ? 1 : 0).replace(/\.0$/, '')} %`
 }

@@ -30,7 +30,7 @@ export async function runReportCommand(context: CommandContext<string | null>, f
       `--html writes one account into a file; name it with --account: ${listNames(context.accounts.map(({ name }) => name))}.`,
     )
   }
-  const database = await openDatabaseForAccounts(context, { deadlineMs: EXACT_DEADLINE_MS })
+  const database = await openDatabaseForAccounts(context, { mustExist: true, deadlineMs: EXACT_DEADLINE_MS })
   try {
     if ((await pendingMigrations(database.db)).length > 0) {
       throw new UsageError('The database is not up to date; run "spidra-sync migrate" first.')

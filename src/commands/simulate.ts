@@ -1,4 +1,4 @@
-import { UsageError } from '../config/errors.js'
+import { FlagError, UsageError } from '../config/errors.js'
 import { errorCodeOf } from '../logging/error-code.js'
 import { FAULT_KINDS, type FaultKind } from '../simulator/faults.js'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../simulator/server.js'
@@ -45,7 +45,8 @@ export interface SimulateFlags {
 /**
  * `spidra-sync simulate`: runs the simulator until the signal aborts, and writes its address to `stdout`.
  *
- * @throws {UsageError} when the value of a flag cannot be used, or the port is in use
+ * @throws {FlagError} when the value of a flag cannot be used
+ * @throws {UsageError} when the port is in use
  */
 export async function runSimulate(run: {
   readonly flags: SimulateFlags
@@ -81,7 +82,7 @@ function toGreeting({ account, accounts, key, url }: Simulator): string {
 /** Checks the flags and converts them to options. */
 export function toSimulatorOptions(flags: SimulateFlags): SimulatorOptions {
   const { rateLimit = '300', key = 'spd_demo' } = flags
-  if (key.trim() === '') throw new UsageError('--key must not be empty')
+  if (key.trim() === '') throw new FlagError('--key must not be empty')
   const lagMs = readNumber('--lag', flags.lag, 0, { low: 0, high: 86_400 }) * 1000
   const windowMs = readNumber('--window', flags.window, 900, { low: 1, high: 86_400 }) * 1000
   return {
@@ -115,19 +116,19 @@ function readNumber(flag: string, text: string | undefined, byDefault: number, {
   if (text === undefined) return byDefault
   const value = /^\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN
   if (value >= low && value <= high) return value
-  throw new UsageError(`${flag} must be a number from ${low} to ${high}, not "${text}"`)
+  throw new FlagError(`${flag} must be a number from ${low} to ${high}, not "${text}"`)
 }
 
 function readWhole(flag: string, text: string | undefined, byDefault: number, range: Range): number {
   const value = readNumber(flag, text, byDefault, range)
   if (Number.isInteger(value)) return value
-  throw new UsageError(`${flag} must be a whole number, not "${text}"`)
+  throw new FlagError(`${flag} must be a whole number, not "${text}"`)
 }
 
 function readInstant(flag: string, text: string): number {
   const instant = Date.parse(text)
   if (!Number.isNaN(instant)) return instant
-  throw new UsageError(`${flag} must be a date and time such as 2026-01-31T12:00:00Z, not "${text}"`)
+  throw new FlagError(`${flag} must be a date and time such as 2026-01-31T12:00:00Z, not "${text}"`)
 }
 
 function readRates(text: string): Partial<Record<FaultKind, number>> {
@@ -136,12 +137,12 @@ function readRates(text: string): Partial<Record<FaultKind, number>> {
     const [name, share] = entry.trim().split(':', 2)
     const kind = FAULT_KINDS.find((candidate) => candidate === name)
     if (kind === undefined) {
-      throw new UsageError(`--faults knows no kind "${name}"; it knows ${FAULT_KINDS.join(', ')}`)
+      throw new FlagError(`--faults knows no kind "${name}"; it knows ${FAULT_KINDS.join(', ')}`)
     }
     rates[kind] = readNumber('--faults', share ?? '', 0, { low: 0, high: 1 })
   }
   const sum = Object.values(rates).reduce((total, rate) => total + rate, 0)
   // Floating point: 0.7 + 0.2 + 0.1 is slightly more than 1.
-  if (sum > 1 + 1e-9) throw new UsageError(`--faults shares add up to more than 1 (${sum})`)
+  if (sum > 1 + 1e-9) throw new FlagError(`--faults shares add up to more than 1 (${sum})`)
   return rates
 }

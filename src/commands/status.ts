@@ -42,7 +42,7 @@ export async function runStatusCommand(
 ): Promise<number> {
   const { stdout, config } = context
   const { rateLimit } = config
-  const database = await openDatabaseForAccounts(context)
+  const database = await openDatabaseForAccounts(context, { mustExist: true })
   const { db, databaseUrl } = database
   try {
     const accounts = accountsToShow(context)

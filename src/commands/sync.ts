@@ -1,5 +1,6 @@
-import { UsageError } from '../config/errors.js'
+import { FlagError } from '../config/errors.js'
 import { migrate } from '../db/migrate.js'
+import { wrapFor } from '../logging/printable.js'
 import { createSharedBudget, runAccount, type SharedBudget } from '../service/account-run.js'
 import { eachAccount } from '../service/accounts.js'
 import { type CommandContext, EXIT_CODES } from '../service/context.js'
@@ -18,7 +19,7 @@ export interface SyncFlags {
 /** `spidra-sync sync`: runs every account once, now. Returns the exit code. */
 export async function runSyncCommand(context: CommandContext<string | null>, flags: SyncFlags): Promise<number> {
   const { config, log, signal } = context
-  if (flags.acceptRemovals && !flags.full) throw new UsageError('--accept-removals needs --full.')
+  if (flags.acceptRemovals && !flags.full) throw new FlagError('--accept-removals needs --full.')
   const database = await openDatabaseForAccounts(context)
   try {
     await migrate(database.databaseUrl, { log, signal })
@@ -40,7 +41,7 @@ async function syncOne(
   const { stdout, stderr } = context
   const progress = stderr.isTTY && !flags.json ? openProgress(stderr) : null
   try {
-    const { summary } = await runAccount({
+    const { summary, error } = await runAccount({
       ...context,
       ...database,
       mode: flags.full ? 'full' : 'incremental',
@@ -51,7 +52,8 @@ async function syncOne(
       ...(progress ? { onPage: progress.onPage, onWait: progress.onWait } : {}),
     })
     progress?.stop()
-    stdout.write(flags.json ? `${JSON.stringify(summary)}\n` : await describeRun(database.db, summary))
+    const text = flags.json ? `${JSON.stringify(summary)}\n` : await describeRun(database.db, summary, error)
+    stdout.write(flags.json ? text : wrapFor(stdout, text))
     return exitCodeOf(summary.status)
   } finally {
     progress?.stop()

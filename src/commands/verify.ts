@@ -10,19 +10,20 @@ import { createSpidraClient } from '../spidra/client.js'
 import type { RequestBudget } from '../spidra/request-budget.js'
 import { type VerifyReport, verifySample } from '../sync/verify-sample.js'
 
-interface VerifyFlags {
+export interface VerifyFlags {
   readonly sample: number
+  readonly json: boolean
 }
 
 /** `spidra-sync verify`: reads pages again and compares them with the table. Returns the exit code. */
 export async function runVerifyCommand(context: CommandContext<string | null>, flags: VerifyFlags): Promise<number> {
   const { config, log } = context
-  const database = await openDatabaseForAccounts(context)
+  const database = await openDatabaseForAccounts(context, { mustExist: true })
   try {
     await assertOwnKeys(context.accounts, database)
     const { budget, listen } = createSharedBudget(config)
     listen(({ waitMs, resumeAt }) => log.info({ waitMs, resumeAt }, 'waiting for the request budget'))
-    return await eachAccount(context, { isHeaded: true }, (one) => verifyOne(one, database, budget, flags))
+    return await eachAccount(context, { isHeaded: !flags.json }, (one) => verifyOne(one, database, budget, flags))
   } finally {
     await database.close()
   }
@@ -36,13 +37,16 @@ async function verifyOne(
 ): Promise<number> {
   try {
     if (await isAccountRunning(db, account)) {
-      stdout.write(`Skipped: another worker is running account ${account}.\n`)
+      const skipped = flags.json
+        ? JSON.stringify({ account, skipped: true })
+        : `Skipped: another worker is running account ${account}.`
+      stdout.write(`${skipped}\n`)
       return EXIT_CODES.complete
     }
     const client = createSpidraClient({ ...config.spidra, proxy: config.proxy, timing: config.timing, budget })
     try {
-      const report = await verifySample({ db, client, account, ...flags, signal, random: Math.random })
-      stdout.write(toVerifyText(report))
+      const report = await verifySample({ db, client, account, sample: flags.sample, signal, random: Math.random })
+      stdout.write(flags.json ? `${JSON.stringify({ account, skipped: false, ...report })}\n` : toVerifyText(report))
       return report.differences.length === 0 ? EXIT_CODES.complete : EXIT_CODES.partial
     } finally {
       await client.close()

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { errorCodeOf } from '../logging/error-code.js'
 
 /** Values of `sslmode` that node-postgres treats as `verify-full`. */
@@ -53,6 +53,45 @@ function problemOfFile(name: string, path: string): readonly string[] {
   } catch (error) {
     return [`has ${name}=${path}, a file that cannot be read (${errorCodeOf(error) ?? 'unknown error'})`]
   }
+}
+
+/** Parameters of a connection string that libpq knows. It refuses a URL with any other one. */
+const LIBPQ_PARAMETERS =
+  /^(host|hostaddr|port|dbname|user|password|passfile|options|application_name|client_encoding|connect_timeout|keepalives\w*|tcp_user_timeout|ssl(?!accept)\w+|gss\w+|krb\w+|channel_binding|require_auth|target_session_attrs)$/
+
+/** Where systems keep the certificates that they trust. libpq 16 and later finds them by itself, for `system`. */
+const TRUSTED_CERTIFICATES = [
+  '/etc/ssl/certs/ca-certificates.crt',
+  '/etc/pki/tls/certs/ca-bundle.crt',
+  '/etc/ssl/cert.pem',
+]
+
+/**
+ * Converts a connection string for programs with libpq, such as psql: to the same server, with encryption that checks the same.
+ * The session is read-only unless it is told otherwise, and finds the views without their schema.
+ *
+ * @param text a connection string that node-postgres takes
+ */
+export function toReadOnlyLibpqUrl(text: string): URL {
+  const url = parseDatabaseUrl(text) ?? new URL(text)
+  const { searchParams } = url
+  const isLibpqMode = searchParams.get('uselibpqcompat') === 'true'
+  const mode = searchParams.get('sslmode') ?? (searchParams.get('ssl') === 'true' ? 'verify-full' : null)
+  if (!isLibpqMode && mode === 'no-verify') searchParams.set('sslmode', 'require')
+  else if (!isLibpqMode && (mode === 'verify-full' || stricterMode(url) !== null)) {
+    searchParams.set('sslmode', 'verify-full')
+    // libpq looks for a file of its own where none is named.
+    if (!searchParams.has('sslrootcert')) {
+      searchParams.set('sslrootcert', TRUSTED_CERTIFICATES.find((path) => existsSync(path)) ?? 'system')
+    }
+  }
+  for (const name of new Set(searchParams.keys())) if (!LIBPQ_PARAMETERS.test(name)) searchParams.delete(name)
+  const given = searchParams.get('options')
+  const session = '-c default_transaction_read_only=on -c search_path=spidra_reporting,public'
+  searchParams.set('options', given === null ? session : `${given} ${session}`)
+  // libpq does not read a plus sign as a space.
+  url.search = url.search.replaceAll('+', '%20')
+  return url
 }
 
 /** Parses a URL; null when the text is not one. */

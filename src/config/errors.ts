@@ -18,5 +18,10 @@ export class ConfigError extends Error {
 
 /** The command line cannot be used: exit code 2. The message names the flag. */
 export class UsageError extends Error {
-  override readonly name = 'UsageError'
+  override readonly name: string = 'UsageError'
+}
+
+/** A flag, or two together, cannot be used. The help of the command follows the message. */
+export class FlagError extends UsageError {
+  override readonly name = 'FlagError'
 }

@@ -39,14 +39,16 @@ export async function grantReader(databaseUrl: string, role: string): Promise<Re
 }
 
 /**
- * Creates a login role that may read the views, and nothing else. An existing role gets the password. Needs a role that may
- * create roles, such as the superuser of the embedded Postgres.
+ * Creates a login role that may read the views and every table, so that `status` and `report` work with its URL too, and that
+ * may write nothing. An existing role gets the password. Needs a role that may create roles, such as the superuser of the
+ * embedded Postgres.
  */
 export async function ensureReaderRole(databaseUrl: string, role: string, password: string): Promise<void> {
   await inTransaction(databaseUrl, async (client) => {
     const verb = (await hasRole(client, role)) ? 'ALTER' : 'CREATE'
     // Role statements take no parameters. The password is in the server's statement log, which is why only the demo may use this.
     await client.query(`${verb} ROLE ${escapeIdentifier(role)} LOGIN PASSWORD ${escapeLiteral(password)}`)
+    await client.query(`GRANT pg_read_all_data TO ${escapeIdentifier(role)}`)
     await grantViews(client, databaseUrl, role)
   })
 }

@@ -2,7 +2,7 @@ import type { Account } from '../config/accounts.js'
 import type { Database } from '../db/client.js'
 import { createMetrics, type Metrics } from '../http/metrics.js'
 import { type HttpServer, startHttpServer } from '../http/server.js'
-import { errorCodeOf } from '../logging/error-code.js'
+import { errorCodeOf, messageOf } from '../logging/error-code.js'
 import { createDashboardReads } from '../report/dashboard-data.js'
 import { readFleet } from '../report/fleet.js'
 import { readStatusDocument } from '../report/status.js'
@@ -143,7 +143,7 @@ async function startFleetHttp(
   accounts: () => readonly Account[],
 ): Promise<HttpServer | null> {
   const names = () => accounts().map(({ name }) => name)
-  const http = await startHttpServer({
+  return startHttpServer({
     config: config.http,
     log,
     metrics: createScrape({
@@ -161,8 +161,6 @@ async function startFleetHttp(
       reads: createDashboardReads(db, config.rateLimit),
     },
   })
-  if (http !== null) log.info({ url: http.url }, 'http server listens')
-  return http
 }
 
 interface Runner {
@@ -207,7 +205,7 @@ async function runTaken(
 function toFailure(error: Error, isStopped: boolean): RunFailure {
   const code = isStopped ? 'stopped' : (errorCodeOf(error) ?? 'internal')
   const isRetryable = error instanceof SpidraError ? error.isRetryable : !(error instanceof ForeignListError)
-  return { code, message: error.message, isRetryable }
+  return { code, message: messageOf(error), isRetryable }
 }
 
 /** Warns of accounts that run so rarely that the alert `stale` would fire between any two of their runs. */

@@ -5,6 +5,9 @@ import { isLoopbackHost } from '../config/variables.js'
 export interface Refusal {
   readonly status: 401 | 403 | 429
   readonly error: string
+  /** Heading of the page that a browser gets. */
+  readonly title: string
+  /** What to do, in a sentence. */
   readonly message: string
   readonly headers: Readonly<Record<string, string>>
 }
@@ -25,6 +28,11 @@ export type AccessCheck = (
   address: string,
 ) => Refusal | null
 
+/** Whether the dashboard is closed to everybody: no password is set, and other machines can reach the address. */
+export function isDashboardClosed({ host, dashboardPassword }: AccessOptions): boolean {
+  return dashboardPassword === null && !isLoopbackHost(host)
+}
+
 /**
  * Creates the check of who may see more than the probes and the metrics. With a password: every client that sends it by
  * HTTP basic authentication, under any user name. Without one: only clients on this machine, and none at all if the server
@@ -33,7 +41,7 @@ export type AccessCheck = (
 export function createAccessCheck(options: AccessOptions): AccessCheck {
   const { host, dashboardPassword } = options
   if (dashboardPassword !== null) return passwordCheck(dashboardPassword, options)
-  if (!isLoopbackHost(host)) return () => CLOSED
+  if (isDashboardClosed(options)) return () => CLOSED
   // DNS rebinding: a page on the internet can point its own name at 127.0.0.1. The Host header shows that name.
   return (headers) => (isOwnName(hostNameIn(headers.host), host) ? null : FOREIGN_NAME)
 }
@@ -55,18 +63,22 @@ function passwordCheck(expected: string, { onBlocked, now }: AccessOptions): Acc
 const UNAUTHORIZED: Refusal = {
   status: 401,
   error: 'unauthorized',
+  title: 'This page needs a password',
   message: 'Send the password that DASHBOARD_PASSWORD sets.',
   headers: { 'www-authenticate': 'Basic realm="spidra-sync", charset="UTF-8"' },
 }
 const CLOSED: Refusal = {
   status: 403,
   error: 'forbidden',
-  message: 'Set DASHBOARD_PASSWORD to serve this page on a host that others can reach.',
+  title: 'The dashboard is closed',
+  message:
+    'Other machines can reach this address, and no password is set. Set the variable DASHBOARD_PASSWORD and restart spidra-sync: the browser then asks for that password, under any user name.',
   headers: {},
 }
 const FOREIGN_NAME: Refusal = {
   status: 403,
   error: 'forbidden',
+  title: 'The dashboard is closed under this name',
   message: 'Without DASHBOARD_PASSWORD this page is served only under localhost or the configured HTTP_HOST.',
   headers: {},
 }
@@ -75,6 +87,7 @@ function tooManyFailures(waitMs: number): Refusal {
   return {
     status: 429,
     error: 'too_many_requests',
+    title: 'Too many wrong passwords',
     message: 'This address has sent too many wrong passwords. Wait for the number of seconds in Retry-After.',
     headers: { 'retry-after': String(Math.ceil(waitMs / 1000)) },
   }

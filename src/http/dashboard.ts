@@ -5,6 +5,7 @@ import type { DashboardData, DashboardReads, Filters, JobSearch } from '../repor
 import { html, type Markup } from '../report/html.js'
 import { type PageMessage, toMessagePage, toPageMessage } from '../report/message-page.js'
 import { STYLESHEET } from '../report/stylesheet.js'
+import type { Refusal } from './access.js'
 import { createSharedReads, TooManyQuestionsError } from './shared-reads.js'
 
 export interface DashboardOptions {
@@ -28,6 +29,9 @@ const CONTENT_SOURCES = {
 }
 
 const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="4" fill="#2a9d7f"/><path d="M4 11V8m4 3V5m4 6V7" stroke="#fff" stroke-width="2" stroke-linecap="round"/></svg>`
+
+/** The routes of pages: whoever is refused one gets a page that says why. */
+export const DASHBOARD_PAGES: ReadonlySet<string> = new Set(['/', '/overview', '/jobs'])
 
 /** What a page shows. Readers of the same view share its page. */
 type View = { readonly isRefreshing: boolean } & (
@@ -119,6 +123,11 @@ export function addDashboard(app: FastifyInstance, { log, account, accounts, rea
   app.get('/dashboard.css', async (_request, reply) => reply.type('text/css; charset=utf-8').send(STYLESHEET))
   app.get('/dashboard.js', async (_request, reply) => reply.type('text/javascript; charset=utf-8').send(BROWSER_SCRIPT))
   app.get('/favicon.svg', async (_request, reply) => reply.type('image/svg+xml').send(ICON))
+}
+
+/** The page that a browser gets in place of the dashboard. */
+export function toRefusalPage({ title, message }: Refusal): string {
+  return toMessagePage(toHead(false), title, message)
 }
 
 /** The message that replaces the dashboard after an error. */

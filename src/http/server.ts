@@ -4,8 +4,8 @@ import { ConfigError } from '../config/errors.js'
 import { errorCodeOf } from '../logging/error-code.js'
 import type { Logger } from '../logging/logger.js'
 import type { StatusDocument } from '../report/status.js'
-import { type AccessCheck, createAccessCheck, type Refusal } from './access.js'
-import { addDashboard, type DashboardOptions } from './dashboard.js'
+import { type AccessCheck, createAccessCheck, isDashboardClosed, type Refusal } from './access.js'
+import { addDashboard, DASHBOARD_PAGES, type DashboardOptions, toRefusalPage } from './dashboard.js'
 import type { Metrics } from './metrics.js'
 import { addSecurityHeaders, securityHeaders } from './security-headers.js'
 import { bound } from './shared-reads.js'
@@ -25,7 +25,7 @@ export interface HttpServerOptions {
 
 /** A server that listens. */
 export interface HttpServer {
-  /** The address it listens on, with the real port where the configured one is 0. */
+  /** A URL that leads to it from this machine, with the real port where the configured one is 0. */
   readonly url: string
   /** Closes at once, and cuts off unfinished answers. */
   readonly close: () => Promise<void>
@@ -38,10 +38,14 @@ export interface HttpServer {
 const CONNECTION_LIMITS = { maxConnections: 64, idleMs: 30_000 }
 
 /** Served to every client: orchestrators and many scrapers send no password, and these answers show no job. */
-const PUBLIC_ROUTES: ReadonlySet<string | undefined> = new Set(['/healthz', '/readyz', '/metrics'])
+const PUBLIC_ROUTES: ReadonlySet<string | undefined> = new Set([
+  ...['/healthz', '/readyz', '/metrics'],
+  // The page of a refusal loads them.
+  ...['/dashboard.css', '/dashboard.js', '/favicon.svg'],
+])
 
 /**
- * Serves probes, metrics, status and dashboard. Returns null with `HTTP_PORT=off`.
+ * Serves probes, metrics, status and dashboard, and logs the address that is bound. Returns null with `HTTP_PORT=off`.
  *
  * @throws ConfigError naming the variable, when the server cannot listen on the address
  */
@@ -64,11 +68,23 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   addRoutes(app, options, refusalOf)
   if (options.dashboard) addDashboard(app, { log: options.log, ...options.dashboard })
   try {
-    return { url: await app.listen({ host, port }), close: () => app.close() }
+    const url = await app.listen({ host, port })
+    options.log.info({ url, address: boundAddress(app) }, 'http server listens')
+    if (options.dashboard && isDashboardClosed(options.config)) {
+      options.log.warn('the dashboard is closed: set DASHBOARD_PASSWORD, because other machines can reach this address')
+    }
+    return { url, close: () => app.close() }
   } catch (error) {
     await app.close()
     throw toConfigError(error, host, port)
   }
+}
+
+/** Where it listens, as in `0.0.0.0:8080` or `[::]:8080`. */
+function boundAddress({ server }: FastifyInstance): string | null {
+  const bound = server.address()
+  if (bound === null || typeof bound === 'string') return bound
+  return `${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`
 }
 
 function addRoutes(
@@ -110,7 +126,10 @@ function addHooks(app: FastifyInstance, { log }: HttpServerOptions, refusalOf: A
     // A path without a route has no pattern, so it is refused like the protected routes.
     if (PUBLIC_ROUTES.has(request.routeOptions.url)) return
     const refusal = refusalOf(request.headers, request.ip)
-    if (refusal !== null) return refuse(reply, refusal)
+    if (refusal === null) return
+    if (!DASHBOARD_PAGES.has(request.routeOptions.url ?? '')) return refuse(reply, refusal)
+    reply.code(refusal.status).headers(refusal.headers).type('text/html; charset=utf-8')
+    return reply.send(toRefusalPage(refusal))
   })
 
   app.addHook('onResponse', async (request, reply) => {

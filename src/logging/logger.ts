@@ -1,4 +1,5 @@
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino'
+import { isPrismaError, messageOf } from './error-code.js'
 import { isPrintable, toPrintable, toPrintableLines, toSentence, wrapWords } from './printable.js'
 import { createSecrets, type Secrets } from './redact.js'
 
@@ -45,11 +46,13 @@ export async function createLogger(options: LoggerOptions): Promise<Logger> {
 /** Keeps type, message and code. pino's own serializer copies every property, which may be a request or a body. */
 function toErrorFields(error: unknown, withStack: boolean): unknown {
   if (!(error instanceof Error)) return error
+  const message = messageOf(error)
+  const isPrismas = isPrismaError(error)
   return {
-    type: error.name,
-    message: error.message,
-    ...('code' in error ? { code: error.code } : {}),
-    ...(withStack ? { stack: error.stack } : {}),
+    type: isPrismas ? 'DatabaseError' : error.name,
+    message,
+    ...('code' in error && !isPrismas ? { code: error.code } : {}),
+    ...(withStack ? { stack: error.stack?.replace(error.message, () => message) } : {}),
   }
 }
 

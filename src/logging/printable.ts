@@ -42,6 +42,22 @@ export function wrapSentence(text: string): string {
   return wrapWords(text.split(' '), 80).join('\n')
 }
 
+/** Where a text is written. */
+export interface TextOutput {
+  readonly isTTY?: boolean
+  /** Width of a terminal; 0 where it has no size, as in some containers. */
+  readonly columns?: number
+}
+
+/** Breaks lines between words at the width of a terminal. A pipe or a file gets them whole, for programs. */
+export function wrapFor({ isTTY, columns }: TextOutput, text: string): string {
+  if (!isTTY) return text
+  return text
+    .split('\n')
+    .flatMap((line) => wrapWords(line.split(' '), columns || 80))
+    .join('\n')
+}
+
 /** Joins words to lines of at most `width` characters. A longer word gets a line of its own. */
 export function wrapWords(words: readonly string[], width: number): string[] {
   const lines: string[] = []

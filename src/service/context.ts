@@ -1,4 +1,5 @@
 import { hostname } from 'node:os'
+import { join } from 'node:path'
 import {
   type Account,
   type AccountsFile,
@@ -15,6 +16,7 @@ import { forgetSecrets, secretsAmong } from '../config/secrets.js'
 import { loadUsableConfig } from '../config/usable.js'
 import type { Environment } from '../config/variables.js'
 import { createLogger, type Logger } from '../logging/logger.js'
+import type { TextOutput } from '../logging/printable.js'
 import type { Secrets } from '../logging/redact.js'
 import type { StopSignal } from './stop-signal.js'
 
@@ -22,9 +24,8 @@ import type { StopSignal } from './stop-signal.js'
 export const EXIT_CODES = { complete: 0, failed: 1, usage: 2, partial: 3 } as const
 
 /** Where a command writes its answer. */
-interface Output {
+interface Output extends TextOutput {
   write(text: string): unknown
-  readonly isTTY?: boolean
 }
 
 /**
@@ -50,11 +51,13 @@ export interface CommandContext<Key extends string | null = string> {
   reloadAccounts(): readonly Account[]
   /** Calls the listener on every SIGHUP, which then does not stop the process. Returns a function that ends this. */
   onHangup(listener: () => void): () => void
-  /** The folder that holds the directory of the embedded Postgres. */
-  readonly workingDirectory: string
+  /** The directory of the embedded Postgres, whether it exists or not. */
+  readonly embeddedDirectory: string
   /** `host:pid`, for the run records. */
   readonly worker: string
   readonly version: string
+  /** How this program is called here, for a command to be copied: `spidra-sync`, or `node dist/cli.js`. */
+  readonly self: string
   readonly log: Logger
   readonly stdout: Output
   readonly stderr: NodeJS.WriteStream
@@ -81,7 +84,18 @@ export interface ContextNeeds {
   readonly isQuiet?: boolean
   /** Default `configured`. */
   readonly accounts?: AccountRule
+  /** Chooses the variables that the configuration is read from. Default: all of environment and `.env`. */
+  readonly chooseVariables?: (env: Environment) => Environment
+  /** One of `EMBEDDED_DIRECTORIES`. Default that of the service. */
+  readonly embeddedDirectory?: string
 }
+
+/** The directories of the embedded servers, below the working directory. The demos never touch the real database. */
+export const EMBEDDED_DIRECTORIES = {
+  service: '.spidra-sync',
+  demo: join('.spidra-sync', 'demo'),
+  demoFleet: join('.spidra-sync', 'demo-fleet'),
+} as const
 
 /** The parts of the process that the entry point hands over. */
 export interface Edge {
@@ -89,19 +103,22 @@ export interface Edge {
   readonly stop: StopSignal
   readonly secrets: Secrets
   readonly version: string
+  readonly self: string
   /** The value of `--account`; null when it is not given. */
   readonly account: string | null
 }
 
 /** Reads environment, `.env` and accounts file, opens the log, and creates the context of a command. */
 export async function createContext(edge: Edge, needs: ContextNeeds): Promise<CommandContext<string | null>> {
-  const { host, stop, secrets, version } = edge
-  const { logsTo, isQuiet = false, accounts: rule = 'configured' } = needs
+  const { host, stop, secrets, version, self } = edge
+  const { logsTo, isQuiet = false, accounts: rule = 'configured', chooseVariables = (env) => env } = needs
   // A copy, because `forgetSecrets` deletes from the environment of the process.
   const given = { ...host.env }
   /** Registers the secrets first, so that they are hidden whatever else is wrong. */
   const readSources = () => {
-    const env: Environment = { ...readEnvFile('.env'), ...given }
+    const all: Environment = { ...readEnvFile('.env'), ...given }
+    secrets.add(secretsAmong(all))
+    const env = chooseVariables(all)
     const file = readAccountsFile(env)
     const keyVariables = variablesNamedIn(file)
     secrets.add([...secretsAmong(env, keyVariables), ...keysIn(file)])
@@ -146,9 +163,10 @@ export async function createContext(edge: Edge, needs: ContextNeeds): Promise<Co
       return reloaded.accounts
     },
     onHangup: (listener) => stop.onHangup(listener),
-    workingDirectory: host.cwd(),
+    embeddedDirectory: join(host.cwd(), needs.embeddedDirectory ?? EMBEDDED_DIRECTORIES.service),
     worker: `${hostname()}:${host.pid}`,
     version,
+    self,
     log,
     stdout: host.stdout,
     stderr: host.stderr,

@@ -1,4 +1,4 @@
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { type Account, toListSource } from '../config/accounts.js'
 import type { Config } from '../config/config.js'
 import { ConfigError, UsageError } from '../config/errors.js'
@@ -7,12 +7,9 @@ import { toDatabaseError } from '../db/connection-error.js'
 import { listStoredAccounts } from '../db/stored-accounts.js'
 import type { Logger } from '../logging/logger.js'
 import { usedFor, userOf } from '../sync/foreign-list.js'
-import { type CommandContext, unknownAccount } from './context.js'
+import { type CommandContext, EMBEDDED_DIRECTORIES, unknownAccount } from './context.js'
 
 type Context = CommandContext<string | null>
-
-/** The directory of the embedded Postgres, below the working directory. */
-export const EMBEDDED_DIRECTORY = '.spidra-sync'
 
 /** The configured database. The command closes it at its end. */
 export interface OpenDatabase {
@@ -21,16 +18,23 @@ export interface OpenDatabase {
   close(): Promise<void>
 }
 
-/** Opens `DATABASE_URL`. Without it, starts the embedded Postgres under `workingDirectory`, and logs that. */
+interface OpenOptions {
+  /** See `DatabaseOptions`. */
+  readonly deadlineMs?: number
+  /** For a command that makes no sense on an empty database: no embedded Postgres is created. Default false. */
+  readonly mustExist?: boolean
+}
+
+/** Opens `DATABASE_URL`. Without it, starts the embedded Postgres in `embeddedDirectory`, and logs that. */
 export async function openConfiguredDatabase(
   { databaseUrl }: Pick<Config<string | null>, 'databaseUrl'>,
   options: {
-    readonly workingDirectory: string
+    readonly embeddedDirectory: string
+    /** As in `CommandContext`. */
+    readonly self: string
     readonly log: Logger
     readonly signal: AbortSignal
-    /** See `DatabaseOptions`. */
-    readonly deadlineMs?: number
-  },
+  } & OpenOptions,
 ): Promise<OpenDatabase> {
   const { log, signal } = options
   const limits = options.deadlineMs === undefined ? { signal } : { signal, deadlineMs: options.deadlineMs }
@@ -39,9 +43,10 @@ export async function openConfiguredDatabase(
     return { db, databaseUrl, close: () => db.$disconnect() }
   }
   const { openEmbeddedPostgres } = await import('../db/embedded/postgres.js')
-  const directory = join(options.workingDirectory, EMBEDDED_DIRECTORY)
-  const embedded = await openEmbeddedPostgres({ directory, log, signal })
-  log.warn({ directory: embedded.directory, port: embedded.port }, 'no DATABASE_URL: using the embedded postgres')
+  const embedded = await openEmbeddedPostgres({ directory: options.embeddedDirectory, log, signal })
+  const level = options.mustExist ? 'debug' : 'warn'
+  const { directory, port } = embedded
+  log[level]({ directory, port, query: `${options.self} psql` }, 'no DATABASE_URL: using the embedded postgres')
   const db = openDatabase(embedded.url, limits)
   return {
     db,
@@ -56,17 +61,16 @@ export async function openConfiguredDatabase(
 /**
  * Opens the configured database for the accounts of the command.
  *
- * @throws {UsageError} when `--account` names an account that is neither configured nor stored
+ * @throws {UsageError} when `--account` names an account that is neither configured nor stored, or the database must exist, and
+ *   there is neither DATABASE_URL nor an embedded Postgres
  */
-export async function openDatabaseForAccounts(
-  context: Context,
-  limits: { readonly deadlineMs?: number } = {},
-): Promise<OpenDatabase> {
+export async function openDatabaseForAccounts(context: Context, options: OpenOptions = {}): Promise<OpenDatabase> {
   // The first run creates the embedded Postgres. Before that, it knows no account, and need not be started.
   if (mustLookUpName(context) && !(await hasDatabase(context))) {
     throw unknownAccount(context.account, context.configured)
   }
-  const database = await openConfiguredDatabase(context.config, { ...context, ...limits })
+  if (options.mustExist && !(await hasDatabase(context))) throw await noDatabase(context)
+  const database = await openConfiguredDatabase(context.config, { ...context, ...options })
   try {
     await assertKnownAccount(context, database.db)
     return database
@@ -74,6 +78,18 @@ export async function openDatabaseForAccounts(
     await database.close()
     throw toDatabaseError(error, database.databaseUrl) ?? error
   }
+}
+
+/** The error for a command that reads where nothing can be read yet. It names the demo of this folder, if there is one. */
+async function noDatabase({ embeddedDirectory }: Pick<Context, 'embeddedDirectory'>): Promise<UsageError> {
+  const { hasEmbeddedPostgres } = await import('../db/embedded/postgres.js')
+  const { service, demo, demoFleet } = EMBEDDED_DIRECTORIES
+  const demos = [demo, demoFleet].map((directory) => join(embeddedDirectory, relative(service, directory)))
+  const hasDemo = (await Promise.all(demos.map(hasEmbeddedPostgres))).includes(true)
+  const hint = hasDemo ? ' Or add --demo: the demo in this folder has a database.' : ''
+  return new UsageError(
+    `There is no database yet: DATABASE_URL is not set, and no embedded Postgres was made in ${embeddedDirectory}. Set DATABASE_URL, or run "spidra-sync start" or "spidra-sync sync" in this folder first.${hint}`,
+  )
 }
 
 /** Makes the same check, and ignores a database that cannot be reached, for a command that reports that itself. */
@@ -92,10 +108,11 @@ export function mustLookUpName({ named, configured }: Context): boolean {
   return named !== null && !configured.includes(named)
 }
 
-async function hasDatabase({ config, workingDirectory }: Context): Promise<boolean> {
+/** Whether there is a database to open, DATABASE_URL or an embedded Postgres. Creates and starts nothing. */
+export async function hasDatabase({ config, embeddedDirectory }: Context): Promise<boolean> {
   if (config.databaseUrl !== null) return true
   const { hasEmbeddedPostgres } = await import('../db/embedded/postgres.js')
-  return hasEmbeddedPostgres(join(workingDirectory, EMBEDDED_DIRECTORY))
+  return hasEmbeddedPostgres(embeddedDirectory)
 }
 
 async function assertKnownAccount(context: Context, db: Database): Promise<void> {

@@ -1,8 +1,10 @@
 import type { Database } from '../db/client.js'
 import { type OpenRejections, readOpenRejections } from '../db/rejected-jobs.js'
+import { errorCodeOf } from '../logging/error-code.js'
 import { counted, formatNumber } from '../logging/printable.js'
 import type { WaitEvent } from '../spidra/client.js'
 import type { Page } from '../sync/page.js'
+import { explainReason } from '../sync/reasons.js'
 import type { RunSummary } from '../sync/run-summary.js'
 
 /** A progress bar of a run: pages, jobs, rate and time left, or the reason of a wait. */
@@ -21,37 +23,39 @@ const REDRAW_MS = 100
 const NOTICEABLE_WAIT_MS = 1_000
 
 /**
- * Opens a progress bar on a terminal. It appears with the first page or wait, takes one line that never wraps, and leaves
- * its last state on the screen. Other output must clear that line first; the bar is drawn again below it. It changes no
- * mode of the terminal, so a killed process leaves the terminal intact.
+ * Opens a progress bar on a terminal. It appears with the first page or wait, takes one line that never wraps, and clears that
+ * line at its end. Other output must clear the line first; the bar is drawn again below it. It changes no mode of the terminal,
+ * so a killed process leaves the terminal intact.
  */
 export function openProgress(stream: Pick<NodeJS.WriteStream, 'write' | 'columns'>): Progress {
   const startedAt = performance.now()
   let reached = { page: 0, pages: 1 }
   let pagesRead = 0
   let jobs = 0
-  let wait: { readonly reason: WaitEvent['reason']; readonly endsAt: number } | null = null
+  let wait: { readonly reason: WaitEvent['reason']; readonly endsAt: number; readonly until: Date } | null = null
   let timer: NodeJS.Timeout | undefined
 
   function outlook(): string {
     if (wait !== null) {
-      const seconds = Math.max(0, Math.ceil((wait.endsAt - performance.now()) / 1000))
+      const left = toTimeLeft(wait.endsAt - performance.now())
       return wait.reason === 'rate_limited'
-        ? `rate limit: waiting ${seconds} s`
-        : `${wait.reason}: next try in ${seconds} s`
+        ? `request budget: waiting until ${wait.until.toISOString().slice(11, 16)} UTC, ${left}`
+        : `${wait.reason}: next try in ${left}`
     }
     const elapsedMs = Math.max(performance.now() - startedAt, 1)
     const leftMs = ((reached.pages - reached.page) * elapsedMs) / pagesRead
-    return `${formatNumber(Math.round((jobs * 1000) / elapsedMs))}/s, ${Math.ceil(leftMs / 1000)} s left`
+    return `${formatNumber(Math.round((jobs * 1000) / elapsedMs))}/s, ${toTimeLeft(leftMs)} left`
   }
 
   function draw(): void {
     const { page, pages } = reached
-    const done = Math.round((BAR_WIDTH * page) / pages)
-    const bar = '█'.repeat(done) + '░'.repeat(BAR_WIDTH - done)
-    const line = `${bar} page ${page}/${pages}, ${formatNumber(jobs)} jobs, ${outlook()}`
-    // A terminal without a size has 0 columns, as in some containers.
-    stream.write(`\r${line.slice(0, (stream.columns || 80) - 1)}\u001b[K`)
+    const text = `page ${page}/${pages}, ${formatNumber(jobs)} jobs, ${outlook()}`
+    // A terminal without a size has 0 columns, as in some containers. Ctrl-C shows as `^C` behind the line, and must not wrap.
+    const room = (stream.columns || 80) - 3
+    const width = Math.max(0, Math.min(BAR_WIDTH, room - text.length - 1))
+    const done = Math.round((width * page) / pages)
+    const line = `${'█'.repeat(done)}${'░'.repeat(width - done)} ${text}`.trimStart()
+    stream.write(`\r${line.slice(0, room)}\u001b[K`)
   }
 
   function show(): void {
@@ -72,17 +76,24 @@ export function openProgress(stream: Pick<NodeJS.WriteStream, 'write' | 'columns
     },
     onWait({ waitMs, reason }) {
       if (waitMs < NOTICEABLE_WAIT_MS) return
-      wait = { reason, endsAt: performance.now() + waitMs }
+      wait = { reason, endsAt: performance.now() + waitMs, until: new Date(Date.now() + waitMs) }
       show()
     },
     stop() {
       if (timer === undefined) return
       clearInterval(timer)
       timer = undefined
-      draw()
-      stream.write('\n')
+      stream.write('\r\u001b[K')
     },
   }
+}
+
+/** 59 s, 12 min, 2 h 5 min. */
+function toTimeLeft(ms: number): string {
+  const seconds = Math.max(0, Math.ceil(ms / 1000))
+  if (seconds < 120) return `${seconds} s`
+  const minutes = Math.ceil(seconds / 60)
+  return minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`
 }
 
 const NO_REJECTIONS: OpenRejections = { unstored: 0, outdated: 0 }
@@ -91,42 +102,48 @@ const NO_REJECTIONS: OpenRejections = { unstored: 0, outdated: 0 }
  * Describes a run that has just ended, as text for people. The summary counts rejected items as stored, so their number is
  * read from the database.
  */
-export async function describeRun(db: Database, summary: RunSummary): Promise<string> {
+export async function describeRun(db: Database, summary: RunSummary, error: Error | null): Promise<string> {
   // A run without a verdict may have ended because the database cannot be reached.
   const { storedTotal, account } = summary
-  return toRunText(summary, storedTotal === null ? NO_REJECTIONS : await readOpenRejections(db, account))
+  return toRunText(summary, storedTotal === null ? NO_REJECTIONS : await readOpenRejections(db, account), error)
 }
 
-/** Follows the reason, because the user has to decide. */
-const MASS_REMOVAL = `
-Most stored jobs are no longer listed, so nothing was marked as removed. Check the key: it may belong
-to another account. If it is right, run sync --full --accept-removals to mark them.`
-
-/** Formats a run in two or three lines: the verdict, the quarantine, and what the run did. */
-export function toRunText(summary: RunSummary, rejections: OpenRejections): string {
+/** Formats a run in two or three lines of any length: the verdict with what to do, the quarantine, and what the run did. */
+export function toRunText(summary: RunSummary, rejections: OpenRejections, error: Error | null = null): string {
   const { inserted, updated, unchanged, removed, restored, rejected, requests, durationMs } = summary
   const done = { inserted, updated, unchanged, removed, restored, rejected }
   const counts = Object.entries(done).flatMap(([name, count]) => (count > 0 ? [`${formatNumber(count)} ${name}`] : []))
   const cost = `${counted(requests, 'request')}, ${(durationMs / 1000).toFixed(1)} s`
-  const lines = [verdictOf(summary, rejections), ...toOutdated(summary, rejections), [...counts, cost].join(', ')]
+  const lines = [
+    verdictOf(summary, rejections, error),
+    ...toOutdated(summary, rejections),
+    [...counts, cost].join(', '),
+  ]
   return lines.map((line) => `${line}\n`).join('')
 }
 
-function verdictOf(summary: RunSummary, { unstored }: OpenRejections): string {
+function verdictOf(summary: RunSummary, { unstored }: OpenRejections, error: Error | null): string {
   const { status, account, listedTotal, storedTotal, reason } = summary
   switch (status) {
     case 'complete': {
       const listed = formatNumber(listedTotal ?? 0)
       if (unstored === 0) return `Complete: the table holds all ${listed} jobs that the API lists.`
       const jobs = formatNumber((storedTotal ?? 0) - unstored)
-      return `Complete: of ${listed} items that the API lists ${jobs} are stored as jobs,\n${formatNumber(unstored)} in quarantine (spidra.rejected_jobs).`
+      return `Complete: of ${listed} items that the API lists ${jobs} are stored as jobs, ${formatNumber(unstored)} in quarantine (spidra.rejected_jobs).`
     }
-    case 'partial':
-      return `Partial: ${reason}${toCounts(summary, unstored)}.${reason === 'mass_removal' ? MASS_REMOVAL : ''}`
+    case 'partial': {
+      const { meaning, advice } = explainReason(reason ?? 'internal')
+      return `Partial: ${meaning ?? reason}${toCounts(summary, unstored)}. ${advice}`
+    }
     case 'failed':
-      return `Failed: ${reason}`
-    case 'aborted':
-      return `Aborted: ${reason}. The next run continues from there.`
+    case 'aborted': {
+      const code = errorCodeOf(error) ?? 'internal'
+      // A stop interrupts whatever is under way, which may fail with any code.
+      const isGivenUp = code === 'handed_on' || code === 'worker_lost'
+      const { meaning, advice } = explainReason(status === 'aborted' && !isGivenUp ? 'stopped' : code)
+      const what = (meaning ?? reason ?? 'no reason is known').replace(/\.$/, '')
+      return `${status === 'failed' ? 'Failed' : 'Aborted'}: ${what}.${advice === null ? '' : ` ${advice}`}`
+    }
     case 'skipped':
       return `Skipped: another worker is running account ${account}.`
     default:

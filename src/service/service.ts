@@ -59,7 +59,6 @@ export async function startService(
     status: () => readStatusDocument(db, [account], config.rateLimit),
     dashboard: { account, accounts: () => [account], reads: createDashboardReads(db, config.rateLimit) },
   })
-  if (http !== null) log.info({ url: http.url }, 'http server listens')
   await database.prepare?.().catch(async (error: unknown) => {
     await http?.close()
     throw error

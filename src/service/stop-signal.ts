@@ -19,6 +19,8 @@ export interface StopSignal {
   request(): void
   /** Calls the listener on every SIGHUP, which then does not stop the process. Returns a function that ends this. */
   onHangup(listener: () => void): () => void
+  /** Leaves SIGINT to a program on the same terminal that this process waits for, such as psql. */
+  leaveInterrupts(): void
   /** Sets how long an orderly stop may take, in milliseconds, before the process exits. Default 10 s. */
   limit(graceMs: number): void
   /** Removes the handlers, so that signals have their default effect. */
@@ -31,6 +33,7 @@ export function onStopSignal(source: SignalSource): StopSignal {
   let stopped: { readonly exitCode: number | null; readonly at: number } | null = null
   let grace = 10_000
   let hangupListener: (() => void) | null = null
+  let areInterruptsLeft = false
 
   function begin(exitCode: number | null, reason: string): void {
     stopped = { exitCode, at: performance.now() }
@@ -44,7 +47,9 @@ export function onStopSignal(source: SignalSource): StopSignal {
     // System and shell both send SIGHUP when a terminal closes, so a second one does not ask for haste.
     else if (name !== 'SIGHUP' && performance.now() - stopped.at > ONE_SIGNAL_MS) source.exit(exitCode)
   }
-  const interrupt = () => receive('SIGINT')
+  const interrupt = () => {
+    if (!areInterruptsLeft) receive('SIGINT')
+  }
   const terminate = () => receive('SIGTERM')
   const hangUp = () => (hangupListener === null ? receive('SIGHUP') : hangupListener())
   source.on('SIGINT', interrupt)
@@ -64,6 +69,9 @@ export function onStopSignal(source: SignalSource): StopSignal {
       return () => {
         hangupListener = null
       }
+    },
+    leaveInterrupts() {
+      areInterruptsLeft = true
     },
     limit(graceMs) {
       grace = graceMs

@@ -37,6 +37,7 @@ export interface RequestBudgetOptions {
 
 export interface BudgetWait {
   readonly waitMs: number
+  /** By the clock of this machine. */
   readonly resumeAt: Date
 }
 
@@ -100,6 +101,8 @@ export interface RequestBudget {
 export function createRequestBudget(options: RequestBudgetOptions): RequestBudget {
   const { requests, windowMs, reserve, timing, random = Math.random, onWait } = options
   const { now = () => performance.timeOrigin + performance.now() } = options
+  // What people read must be the time by the clock, from which the monotonic one drifts over weeks, or when it is set.
+  const clock = options.now ?? Date.now
   // A set keeps the order of arrival and can delete from the middle.
   const waiting = new Set<() => void>()
   let timer: NodeJS.Timeout | undefined
@@ -154,7 +157,7 @@ export function createRequestBudget(options: RequestBudgetOptions): RequestBudge
     resumesAt = instant + waitMs
     if (announced === window.number) return
     announced = window.number
-    onWait?.({ waitMs, resumeAt: new Date(resumesAt) })
+    onWait?.({ waitMs, resumeAt: new Date(clock() + waitMs) })
   }
 
   function reported(): RateLimit | null {

@@ -187,7 +187,10 @@ async function leaveRestOfWindow(pass: Pass, refresh: Refresh): Promise<void> {
   if (rest === null || mayReadOn(rest, due)) return
   const waitMs = Math.min(due.dueInMs, rest.endsInMs)
   counters.waitedMs += waitMs
-  log.info({ waitMs }, 'waiting: the rest of the request budget is kept for the head')
+  log.info(
+    { waitMs, resumeAt: new Date(Date.now() + waitMs) },
+    'waiting: the rest of the request budget is kept for the head',
+  )
   await sleep(waitMs, undefined, { signal })
 }
 

@@ -11,7 +11,7 @@ import { withRetries } from '../db/retry.js'
 import { beatRun, type RunReported, startRun } from '../db/run-lease.js'
 import { finishRun, RunClosedError, type RunEnd, type RunKey, saveRunMode } from '../db/sync-runs.js'
 import { openSyncState } from '../db/sync-state.js'
-import { errorCodeOf } from '../logging/error-code.js'
+import { errorCodeOf, messageOf } from '../logging/error-code.js'
 import type { Redact } from '../logging/redact.js'
 import type { SpidraClient } from '../spidra/client.js'
 import { SpidraError } from '../spidra/errors.js'
@@ -209,7 +209,7 @@ function endingOf(
   if (signal.aborted) return { status: 'aborted', errorCode: 'stopped', errorMessage: 'The worker was asked to stop' }
   const isGivenUp = [RunClosedError, YieldError].some((kind) => error instanceof kind)
   const errorCode = errorCodeOf(error) ?? 'internal'
-  return { status: isGivenUp ? 'aborted' : 'failed', errorCode, errorMessage: redact(error.message) }
+  return { status: isGivenUp ? 'aborted' : 'failed', errorCode, errorMessage: redact(messageOf(error)) }
 }
 
 /** The thrown value as an error of the boundary that it came from. */

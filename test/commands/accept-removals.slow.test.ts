@@ -24,7 +24,7 @@ test('a mass removal waits for sync --full --accept-removals, whatever else runs
   for (const args of [['--full'], ['--full'], []]) {
     const { code, stdout, stderr } = await run(...args)
     expect(code, stderr).toBe(3)
-    expect(stdout).toContain('mass_removal')
+    expect(stdout).toContain('most stored jobs are no longer listed')
     expect(stdout).toContain('sync --full --accept-removals')
   }
 

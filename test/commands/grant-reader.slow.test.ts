@@ -40,6 +40,8 @@ test('takes any name that a role can have', async () => {
   const { code, stderr } = await runCli(['grant-reader', reader.name], { env: { DATABASE_URL: database.url } })
 
   expect([code, stderr]).toEqual([0, ''])
+  const { stdout } = await runCli(['grant-reader', reader.name, '--json'], { env: { DATABASE_URL: database.url } })
+  expect(JSON.parse(stdout)).toMatchObject({ role: reader.name, mayConnect: true, readsTables: false })
   expect(await reader.query('SELECT FROM spidra_reporting.sync_freshness')).toEqual([])
 })
 

@@ -9,7 +9,10 @@ test('needs no key, says what it did, and does nothing the second time', async (
 
   const first = await runCli(['migrate'], { env })
   const second = await runCli(['migrate'], { env })
+  const json = await runCli(['migrate', '--json'], { env })
 
+  const total = (await readMigrations()).length
+  expect(json).toMatchObject({ code: 0, stdout: `{"applied":[],"total":${total},"unknown":[]}\n`, stderr: '' })
   expect(first).toMatchObject({
     code: 0,
     stdout: expect.stringMatching(/^Migrations: applied \d{14}_init.*all \d+\.\n$/),

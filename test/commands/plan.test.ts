@@ -4,20 +4,27 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { runPlanCommand } from '../../src/commands/plan.js'
+import { openEmbeddedPostgres } from '../../src/db/embedded/postgres.js'
+import { migrate } from '../../src/db/migrate.js'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/server.js'
+import { createFolder } from '../support/cli.js'
 import { commandContext } from '../support/command-context.js'
 import { uuidOf } from '../support/job-rows.js'
 import { createTestDatabase } from '../support/test-database.js'
 
 /** Runs `plan` in a directory of its own. */
-async function plan(api: Pick<Simulator, 'url'>, env: Readonly<Record<string, string>> = {}) {
-  const workingDirectory = await mkdtemp(join(tmpdir(), 'plan-'))
-  onTestFinished(() => rm(workingDirectory, { recursive: true }))
+async function plan(
+  api: Pick<Simulator, 'url'>,
+  env: Readonly<Record<string, string>> = {},
+  { json = false, folder }: { readonly json?: boolean; readonly folder?: string } = {},
+) {
+  const workingDirectory = folder ?? (await mkdtemp(join(tmpdir(), 'plan-')))
+  if (folder === undefined) onTestFinished(() => rm(workingDirectory, { recursive: true }))
   const { context, written } = commandContext(
     { SPIDRA_API_KEY: 'spd_demo', SPIDRA_API_URL: api.url, ...env },
     workingDirectory,
   )
-  const exitCode = await runPlanCommand(context)
+  const exitCode = await runPlanCommand(context, { json })
   const text = written.join('')
   return { exitCode, text, lines: text.split('\n'), figures: figuresOf(text), workingDirectory }
 }
@@ -50,7 +57,7 @@ describe('the figures, from one request', () => {
       Pages: ['2,000', '1', '21'],
       // The pages, page 1 at the end, and after each of 13 waits the head and the page of the position.
       Requests: ['2,027', '1', '21'],
-      'Share of a window': ['676%', '0.333%', '7%'],
+      'Share of a window': ['6.8 times', '0.3 %', '7 %'],
       Windows: ['14', '1', '1'],
     })
     const [full, incremental] = figures['Finished (UTC)'] ?? []
@@ -107,6 +114,21 @@ test('fits a terminal of 80 columns', async () => {
   }
 })
 
+test('--json prints the same figures in one line', async () => {
+  await using api = await startSimulator({ jobs: 100_000 })
+
+  const { exitCode, text } = await plan(api, {}, { json: true })
+
+  expect([exitCode, text]).toEqual([0, expect.stringMatching(/^\{[^\n]*\}\n$/)])
+  expect(JSON.parse(text)).toMatchObject({
+    ...{ account: 'default', total: 100_000, limit: 50, fault: null, openPages: null },
+    budget: { limit: 300, remaining: 299 },
+    full: { pages: 2_000, requests: 2_027, windows: 14 },
+    incremental: { pages: 1, requests: 1 },
+    withSweep: { pages: 21 },
+  })
+})
+
 test('says that the answer proves nothing, and why', async () => {
   const { exitCode, text } = await planOf({ jobs: 500, faults: { rates: { totalPagesHigh: 1 } } })
 
@@ -140,6 +162,23 @@ describe('open jobs', () => {
 
     expect(text).toContain('Open jobs below page 1: on 2 pages.')
     expect(figures.Requests).toEqual(['21', '3', '21'])
+  })
+
+  test('are read from the embedded Postgres of the folder, where one was made', async () => {
+    await using folder = await createFolder()
+    await using api = await startSimulator({ jobs: 1000 })
+    const embedded = await openEmbeddedPostgres({
+      directory: join(folder.path, '.spidra-sync'),
+      settings: { fsync: 'off' },
+    })
+    try {
+      await migrate(embedded.url)
+      const { text } = await plan(api, {}, { folder: folder.path })
+
+      expect(text).toContain('Open jobs below page 1: on 0 pages.')
+    } finally {
+      await embedded.close()
+    }
   })
 
   test('are not included without DATABASE_URL, and no Postgres is started for them', async () => {

@@ -9,12 +9,12 @@ import { loadTable } from '../support/sync-runner.js'
 const database = await shareTestDatabase()
 
 /** Runs `verify` over all pages of a small account, unless told otherwise. */
-async function verify(simulator: Simulator, sample = 5) {
+async function verify(simulator: Simulator, sample = 5, json = false) {
   const before = simulator.requestCount
   const { context, written } = commandContext({
     ...{ SPIDRA_API_KEY: simulator.key, SPIDRA_API_URL: simulator.url, DATABASE_URL: database.url },
   })
-  const exitCode = await runVerifyCommand(context, { sample })
+  const exitCode = await runVerifyCommand(context, { sample, json })
   const pages = simulator.requests.filter(({ number }) => number > before).map(({ page }) => page)
   return { exitCode, lines: written.join('').trimEnd().split('\n'), pages }
 }
@@ -37,6 +37,20 @@ async function everything(): Promise<unknown> {
 
 const fieldOf = async (uuid: string, column: string) =>
   (await database.sql(`SELECT ${column}::text AS value FROM spidra.batch_jobs WHERE uuid = $1`, [uuid]))[0]?.value
+
+test('--json prints the comparison in one line', async () => {
+  const { simulator, uuids } = await startVerified()
+  await using _ = simulator
+  await database.sql('UPDATE spidra.batch_jobs SET failed_count = failed_count + 1 WHERE uuid = $1', [uuids[7]])
+
+  const { exitCode, lines } = await verify(simulator, 5, true)
+
+  expect([exitCode, lines.length]).toEqual([3, 1])
+  expect(JSON.parse(lines[0] ?? '')).toMatchObject({
+    ...{ account: 'default', skipped: false, moved: 0 },
+    differences: [{ uuid: uuids[7], field: 'failed_count', stored: expect.any(String), listed: expect.any(String) }],
+  })
+})
 
 test('a table that holds what is listed: exit code 0, and nothing is written', async () => {
   const { simulator } = await startVerified()

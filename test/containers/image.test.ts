@@ -40,6 +40,20 @@ test('compose.yaml brings up a healthy worker that fills the table', { timeout: 
   expect(await query('SELECT count(*) FROM spidra.batch_jobs')).toBe('2000')
 })
 
+test('the password that compose makes opens the dashboard', async () => {
+  const port = process.env.TEST_HTTP_PORT ?? '18080'
+  const log = await compose('logs', '--no-color', 'dashboard-password')
+  const [, password = ''] = /any user name, password: (\S+)/.exec(log) ?? []
+  const ask = (given: string) => {
+    const authorization = `Basic ${Buffer.from(`me:${given}`).toString('base64')}`
+    return fetch(`http://127.0.0.1:${port}/`, { headers: { authorization } })
+  }
+
+  expect(log).toContain(`http://localhost:${port}`)
+  expect((await ask(password)).status).toBe(200)
+  expect((await ask('spidra')).status).toBe(401)
+})
+
 test('the worker is nobody special: no root, no capabilities, nothing that it can write', async () => {
   const worker = await containerOf('worker')
   const status = await docker('exec', worker, 'cat', '/proc/1/status')

@@ -9,6 +9,7 @@ import {
   readPostgresError,
   toDatabaseError,
 } from '../../src/db/connection-error.js'
+import { createLogger } from '../../src/logging/logger.js'
 import { hold, untilBlocked } from '../support/blocking.js'
 import { raiseOn } from '../support/raising-trigger.js'
 import { shareTestDatabase } from '../support/shared-database.js'
@@ -183,6 +184,33 @@ test('explains an error only once', () => {
   const error = new DatabaseError(adminUrl, { code: 'busy' })
 
   expect(toDatabaseError(error, adminUrl)).toBe(error)
+})
+
+test('the log has the words of Postgres, and none of Prisma', async () => {
+  const { db } = database
+  const away = openDatabase('postgres://ada:s3cr3t@127.0.0.1:9/jobs')
+  const lines: string[] = []
+  const destination = { write: (line: string) => void lines.push(line) }
+  const log = await createLogger({ level: 'debug', format: 'json', secrets: [], destination })
+  const failures: (() => Promise<unknown>)[] = [
+    () => db.$executeRaw`INSERT INTO nowhere VALUES (1)`,
+    () => db.$queryRaw`SELECT 1 / 0`,
+    () => db.syncRun.findMany({ where: { id: 'a text' } as never }),
+    () => away.$queryRaw`SELECT 1`,
+    () => away.syncRun.findMany(),
+  ]
+
+  for (const fail of failures) await fail().catch((err: unknown) => log.warn({ err }, 'failed'))
+  await away.$disconnect()
+
+  expect(lines.map((line) => JSON.parse(line).err)).toMatchObject([
+    { type: 'DatabaseError', message: 'relation "nowhere" does not exist (SQLSTATE 42P01)' },
+    { type: 'DatabaseError', message: 'division by zero (SQLSTATE 22012)' },
+    { message: expect.stringMatching(/^Invalid value for argument `id`: /) },
+    { message: "Can't reach database server at 127.0.0.1:9" },
+    { message: "Can't reach database server at 127.0.0.1:9" },
+  ])
+  expect(lines.join()).not.toMatch(/invocation|Raw query failed|P\d{4}\b/)
 })
 
 /** Prisma's adapter gives most of these a kind of its own, each in another shape. */

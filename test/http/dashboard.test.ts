@@ -256,11 +256,15 @@ describe('the routes', () => {
     expect([icon.status, icon.headers.get('content-type')]).toEqual([200, 'image/svg+xml'])
   })
 
-  test('need the password', async () => {
+  test('need the password, but for the style, the script and the icon, which the page of a refusal loads too', async () => {
     await using closed = await serveDashboard(dashboard, { dashboardPassword: 'canary' })
 
-    for (const path of ['/', '/overview', '/jobs', '/dashboard.css', '/dashboard.js', '/favicon.svg'])
-      expect([path, (await fetch(closed.url + path)).status]).toEqual([path, 401])
+    for (const path of ['/', '/overview', '/jobs']) {
+      const answer = await fetch(closed.url + path)
+      expect([path, answer.status, answer.headers.get('content-type')]).toEqual([path, 401, 'text/html; charset=utf-8'])
+    }
+    for (const path of ['/dashboard.css', '/dashboard.js', '/favicon.svg'])
+      expect([path, (await fetch(closed.url + path)).status]).toEqual([path, 200])
   })
 
   /** The page that is served when `db` is read, and the log lines. */

@@ -15,7 +15,7 @@ interface Changes extends Partial<Omit<HttpServerOptions, 'config'>> {
   readonly config?: Partial<HttpServerOptions['config']>
 }
 
-/** A server on a free port, which is asked over a real connection; `logged` are its log lines. */
+/** A server on a free port, which is asked over a real connection; `logged` are its log lines after those of the start. */
 async function serving(changes: Changes = {}) {
   const logged: string[] = []
   const destination = { write: (line: string) => logged.push(line) }
@@ -28,10 +28,11 @@ async function serving(changes: Changes = {}) {
     config: { host: '127.0.0.1', port: 0, dashboardPassword: null, ...changes.config },
   })
   if (server === null) throw new Error('The server was to start')
+  const started = logged.splice(0).map((line) => JSON.parse(line))
   const port = Number(new URL(server.url).port)
   const ask = (path: string, headers: Record<string, string> = {}, method = 'GET') =>
     get({ port, path, headers, method })
-  return { ask, port, logged, [Symbol.asyncDispose]: () => server.close() }
+  return { ask, port, logged, started, [Symbol.asyncDispose]: () => server.close() }
 }
 
 interface Answer {
@@ -169,6 +170,48 @@ describe('access', () => {
       expect([path, status, body]).toEqual([path, 403, expect.stringContaining('DASHBOARD_PASSWORD')])
     }
     for (const path of PUBLIC) expect([path, (await server.ask(path)).status]).toEqual([path, 200])
+  })
+
+  const DASHBOARD: NonNullable<HttpServerOptions['dashboard']> = {
+    account: 'default',
+    accounts: () => ['default'],
+    read: () => Promise.reject(new Error('nobody may read')),
+  }
+
+  test('without a password on a public address, `/` is a page that says what to set, and the start warns once', async () => {
+    await using server = await serving({ config: { host: '0.0.0.0' }, dashboard: DASHBOARD })
+
+    const { status, headers, body } = await server.ask('/', { accept: 'text/html' })
+
+    expect([status, headers['content-type']]).toEqual([403, 'text/html; charset=utf-8'])
+    expect(body).toMatch(/<h1>The dashboard is closed<\/h1><p>[^<]+ Set the variable DASHBOARD_PASSWORD /)
+    expect((await server.ask('/dashboard.css')).status).toBe(200)
+    expect(server.started).toMatchObject([
+      { level: 'info', msg: 'http server listens', address: `0.0.0.0:${server.port}` },
+      {
+        level: 'warn',
+        msg: 'the dashboard is closed: set DASHBOARD_PASSWORD, because other machines can reach this address',
+      },
+    ])
+  })
+
+  test.each([
+    { config: { host: '0.0.0.0', dashboardPassword: 'canary' }, dashboard: DASHBOARD },
+    { config: { host: '127.0.0.1' }, dashboard: DASHBOARD },
+    { config: { host: '0.0.0.0' } },
+  ])('the start does not warn where nothing is closed: %j', async (changes) => {
+    await using server = await serving(changes)
+
+    expect(server.started).toEqual([expect.objectContaining({ msg: 'http server listens' })])
+  })
+
+  test('a browser without the password gets a page, and is told to ask for the password', async () => {
+    await using server = await serving({ config: { dashboardPassword: 'canary' }, dashboard: DASHBOARD })
+
+    const { status, headers, body } = await server.ask('/')
+
+    expect([status, headers['www-authenticate']]).toEqual([401, expect.stringMatching(/^Basic realm=/)])
+    expect(body).toContain('<h1>This page needs a password</h1>')
   })
 
   test('with a password, every other route needs it, and a browser is told to ask for it', async () => {

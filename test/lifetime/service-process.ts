@@ -31,7 +31,7 @@ function scale(config: Config<string | null>): Config<string | null> {
 const stop = onStopSignal(process)
 const secrets = createSecrets(secretsAmong(process.env))
 const context = await createContext(
-  { host: process, stop, secrets, version: 'lifetime', account: null },
+  { host: process, stop, secrets, version: 'lifetime', self: 'spidra-sync', account: null },
   { load: (env, options) => scale(loadConfig(env, { needs: 'service', ...options })), logsTo: 'stdout' },
 )
 process.exitCode = await runStartCommand(context, null)

@@ -37,7 +37,7 @@ const DOORS: Readonly<Record<string, readonly string[]>> = {
     ...['browser-script', 'dashboard-data', 'fleet', 'fleet-text', 'format', 'freshness', 'html', 'jobs-page'],
     ...['load-progress', 'message-page', 'overview-page', 'page', 'report-text', 'status', 'status-text', 'stylesheet'],
   ],
-  sync: ['cost', 'foreign-list', 'interruptions', 'page', 'recorded-run', 'run-summary', 'verify-sample'],
+  sync: ['cost', 'foreign-list', 'interruptions', 'page', 'reasons', 'recorded-run', 'run-summary', 'verify-sample'],
   db: [
     ...[
       'alerts',

@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { TIMING } from '../../src/config/scale.js'
 import { type Simulator, startSimulator } from '../../src/simulator/server.js'
 import { readRateLimit, readRetryAfterMs } from '../../src/spidra/rate-limit-headers.js'
@@ -154,6 +154,25 @@ test('reports a wait once a window, with the time when it ends', async () => {
     { waitMs: 60_000, resumeAt: new Date(NOON + 60_000) },
     { waitMs: 60_000, resumeAt: new Date(NOON + 120_000) },
   ])
+})
+
+test('the time of a wait is that of the clock, also after the clock was set', async () => {
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() - 3_600_000 })
+  onTestFinished(() => void vi.useRealTimers())
+  const waits: BudgetWait[] = []
+  const budget = createRequestBudget({
+    ...{ timing: TIMING, requests: 1, windowMs: 60_000, reserve: 0, random: () => 0 },
+    onWait: (wait) => waits.push(wait),
+  })
+  await budget.acquire(signal)
+  budget.observe(null, SILENCE)
+  const stop = new AbortController()
+  const waiting = budget.acquire(stop.signal)
+  stop.abort()
+  await expect(waiting).rejects.toThrow()
+
+  const [{ waitMs, resumeAt } = { waitMs: 0, resumeAt: new Date(0) }] = waits
+  expect(resumeAt.getTime() - waitMs).toBe(Date.now())
 })
 
 test('shows what the API last reported', async () => {

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { pino } from 'pino'
 import { readAccounts, readAccountsFile } from '../../src/config/accounts.js'
 import { loadConfig } from '../../src/config/config.js'
@@ -22,9 +23,10 @@ export function commandContext(
     accounts,
     reloadAccounts: () => accounts,
     onHangup: () => () => undefined,
-    workingDirectory,
+    embeddedDirectory: join(workingDirectory, '.spidra-sync'),
     worker: 'test:1',
     version: '0.0.0',
+    self: 'spidra-sync',
     log: pino({ level: 'silent' }),
     stdout: { write: (text: string) => written.push(text) },
     stderr: process.stderr,

@@ -21,5 +21,7 @@ export async function serveDashboard(
     dashboard,
   })
   if (server === null) throw new Error('The server did not start')
+  // Those of the start.
+  logged.length = 0
   return { url: server.url, logged, [Symbol.asyncDispose]: () => server.close() }
 }

@@ -5,7 +5,7 @@ import { type Database, openDatabase } from '../../db/client.js'
 import { openEmbeddedPostgres } from '../../db/embedded/postgres.js'
 import { dropSchemas, migrate } from '../../db/migrate.js'
 import { ensureReaderRole } from '../../db/reader-role.js'
-import { counted, formatNumber } from '../../logging/printable.js'
+import { counted, formatNumber, wrapFor } from '../../logging/printable.js'
 import { createSharedBudget, runAccount } from '../../service/account-run.js'
 import { type CommandContext, EXIT_CODES } from '../../service/context.js'
 import type { OpenDatabase } from '../../service/database.js'
@@ -23,28 +23,15 @@ import {
   startOnFreePort,
 } from './setup.js'
 
-/** A directory of its own, so that the demo never touches the real database. */
-const DEMO_DIRECTORY = join('.spidra-sync', 'demo')
-
 /** A new job every three seconds, which finishes after about a minute, so that there is something to watch. */
 const DEMO_ACCOUNT = { jobs: 2_000, arrivalsPerMinute: 20, speed: 10, latencyMs: 25, rateLimit: 'off' } as const
-
-/** Frequent runs, so that the answer to the same query soon changes. */
-export const DEMO_ENVIRONMENT = {
-  SPIDRA_API_KEY: 'spd_demo',
-  RATE_LIMIT_REQUESTS: 'off',
-  SYNC_SCHEDULE: '*/10 * * * * *',
-  FULL_SYNC_SCHEDULE: 'off',
-  SYNC_ON_START: 'false',
-} as const
 
 /** `spidra-sync demo`: runs the real service on an embedded Postgres, against the bundled simulator. Returns the exit code. */
 export async function runDemoCommand(
   context: CommandContext,
   flags: { readonly once: boolean } & PortChoice,
 ): Promise<number> {
-  const { log, signal, stdout } = context
-  const directory = join(context.workingDirectory, DEMO_DIRECTORY)
+  const { log, signal, stdout, embeddedDirectory: directory } = context
   // First, because its error explains a directory that cannot be written.
   const embedded = await openEmbeddedPostgres({ directory, log, signal })
   const db = openDatabase(embedded.url)
@@ -65,7 +52,7 @@ export async function runDemoCommand(
     await using service = await startOnFreePort(withSimulator(context, simulator), flags, (free) =>
       startService(free, database, { onRun }),
     )
-    stdout.write(instructions(readerUrl(embedded.url, state.readerPassword), service.http?.url ?? null))
+    stdout.write(instructions(context.self, readerUrl(embedded.url, state.readerPassword), service.http?.url ?? null))
     if (!signal.aborted) await once(signal, 'abort')
     stdout.write('\nStopping.\n')
     return exitCode
@@ -88,7 +75,7 @@ async function runFirst(context: CommandContext, database: OpenDatabase, jobs: n
   const { stdout, stderr } = context
   stdout.write(`A simulated Spidra account of ${formatNumber(jobs)} jobs, and a real Postgres. First run:\n\n`)
   const progress = stderr.isTTY ? openProgress(stderr) : null
-  const { summary } = await runAccount({
+  const { summary, error } = await runAccount({
     ...context,
     ...database,
     mode: 'full',
@@ -97,7 +84,7 @@ async function runFirst(context: CommandContext, database: OpenDatabase, jobs: n
     isSummaryShown: true,
     ...(progress ? { onPage: progress.onPage, onWait: progress.onWait } : {}),
   }).finally(() => progress?.stop())
-  stdout.write(await describeRun(database.db, summary))
+  stdout.write(wrapFor(stdout, await describeRun(database.db, summary, error)))
   return summary.status === 'complete' || context.signal.aborted ? EXIT_CODES.complete : EXIT_CODES.failed
 }
 
@@ -115,11 +102,11 @@ function isFrame(line: number, rows: number): boolean {
 }
 
 /** Explains what the running demo does, and how to query it. */
-function instructions(reader: string, httpUrl: string | null): string {
+function instructions(self: string, reader: string, httpUrl: string | null): string {
   return `
 From now on jobs arrive, progress, finish and are retried; a run follows every
 10 seconds.
-${howToQuery(reader, httpUrl)}
+${howToQuery(self, reader, httpUrl)}
 `
 }
 

@@ -17,10 +17,15 @@ import { readProgress } from '../../report/status.js'
 import { type CommandContext, EXIT_CODES } from '../../service/context.js'
 import { fixedAccounts } from '../../service/live-accounts.js'
 import { type Simulator, startSimulator } from '../../simulator/server.js'
-import { howToQuery, openDemoState, type PortChoice, READER_ROLE, readerUrl, startOnFreePort } from './setup.js'
-
-/** A directory apart from the real database and from the other demo. */
-const DIRECTORY = join('.spidra-sync', 'demo-fleet')
+import {
+  ACCOUNTS_FILE,
+  howToQuery,
+  openDemoState,
+  type PortChoice,
+  READER_ROLE,
+  readerUrl,
+  startOnFreePort,
+} from './setup.js'
 
 /** Small windows, so that one can watch them being used up and renewed. */
 const SIMULATED = { jobs: 1_500, arrivalsPerMinute: 6, speed: 10, latencyMs: 25 } as const
@@ -52,8 +57,7 @@ export async function runDemoFleet(
   { workers: count = 3, ...flags }: DemoFleetFlags & PortChoice,
   startSelf: StartSelf,
 ): Promise<number> {
-  const { log, signal, stdout } = context
-  const directory = join(context.workingDirectory, DIRECTORY)
+  const { log, signal, stdout, embeddedDirectory: directory } = context
   const embedded = await openEmbeddedPostgres({ directory, log, signal })
   const db = openDatabase(embedded.url)
   try {
@@ -65,7 +69,7 @@ export async function runDemoFleet(
     await ensureReaderRole(embedded.url, READER_ROLE, readerPassword)
     await using simulator = await startSimulator({ ...SIMULATED, accounts: flags.accounts, rateLimit: RATE_LIMIT })
     const accounts = toAccounts(simulator)
-    const file = join(directory, 'accounts.json')
+    const file = join(directory, ACCOUNTS_FILE)
     const entries = accounts.map(({ name, apiKey }) => ({ name, apiKey }))
     await writeFile(file, `${JSON.stringify(entries, null, 2)}\n`, { mode: 0o600 })
     const config = { ...context.config, schedule: { ...context.config.schedule, onStart: true } }
@@ -79,7 +83,7 @@ export async function runDemoFleet(
     })
     await using workers = watchWorkers(processes, (line) => stdout.write(line))
     stdout.write(greeting(flags.accounts, count))
-    stdout.write(`${howToQuery(readerUrl(embedded.url, readerPassword), fleet.http?.url ?? null)}\n`)
+    stdout.write(`${howToQuery(context.self, readerUrl(embedded.url, readerPassword), fleet.http?.url ?? null)}\n`)
     await showProgress(context, db, flags, workers)
     stdout.write('\nStopping.\n')
     return EXIT_CODES.complete

@@ -1,9 +1,47 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { z } from 'zod'
-import { ConfigError } from '../../config/errors.js'
-import type { CommandContext } from '../../service/context.js'
+import { ConfigError, UsageError } from '../../config/errors.js'
+import type { Environment } from '../../config/variables.js'
+import { lastStartOf } from '../../db/embedded/postgres.js'
+import { type CommandContext, type ContextNeeds, EMBEDDED_DIRECTORIES } from '../../service/context.js'
+
+/** Frequent runs, so that the answer to the same query soon changes. */
+const DEMO_VARIABLES = {
+  SPIDRA_API_KEY: 'spd_demo',
+  RATE_LIMIT_REQUESTS: 'off',
+  SYNC_SCHEDULE: '*/10 * * * * *',
+  FULL_SYNC_SCHEDULE: 'off',
+  SYNC_ON_START: 'false',
+} as const
+
+/** Name of the accounts file that the demo of a fleet writes into its directory. */
+export const ACCOUNTS_FILE = 'accounts.json'
+
+/** Chooses the variables of a demo: nothing else of the environment, so that it never uses a real key or database. */
+export function demoVariables({ HTTP_HOST, HTTP_PORT, LOG_FORMAT, LOG_LEVEL }: Environment): Environment {
+  return { HTTP_HOST, HTTP_PORT, LOG_FORMAT, LOG_LEVEL: LOG_LEVEL || 'warn', ...DEMO_VARIABLES }
+}
+
+/**
+ * Finds the demo in the folder, for a command that reads its database. Where both demos have been started, it is the last one.
+ *
+ * @throws {UsageError} when there is none
+ */
+export async function findDemo(folder: string): Promise<Pick<ContextNeeds, 'chooseVariables' | 'embeddedDirectory'>> {
+  const { demo, demoFleet } = EMBEDDED_DIRECTORIES
+  const [single, fleet] = await Promise.all([demo, demoFleet].map((path) => lastStartOf(join(folder, path))))
+  if (single == null && fleet == null) {
+    throw new UsageError(`There is no demo in ${folder}: start one there with "spidra-sync demo".`)
+  }
+  if ((single ?? -1) > (fleet ?? -1)) return { chooseVariables: demoVariables, embeddedDirectory: demo }
+  const accounts = { SPIDRA_API_KEY: undefined, SPIDRA_ACCOUNTS_FILE: join(folder, demoFleet, ACCOUNTS_FILE) }
+  return {
+    chooseVariables: (env) => ({ ...demoVariables(env), ...accounts }),
+    embeddedDirectory: demoFleet,
+  }
+}
 
 /**
  * The age at which the account is replaced by a new one, because too many jobs would have arrived meanwhile. An account of
@@ -83,21 +121,39 @@ export function readerUrl(databaseUrl: string, password: string): string {
   return url.href
 }
 
+/**
+ * The URL of the read-only role of a demo.
+ *
+ * @param path of the state that `openDemoState` wrote
+ */
+export async function demoReaderUrl(path: string, databaseUrl: string): Promise<string> {
+  const state = await readState(path)
+  return state === null ? databaseUrl : readerUrl(databaseUrl, state.readerPassword)
+}
+
 /** A query whose answer changes every few seconds. */
 export const SAMPLE_QUERY = `SELECT status, count(*) AS jobs, sum(completed_count) AS urls
 FROM spidra_reporting.batch_jobs GROUP BY status ORDER BY jobs DESC;`
 
-/** Explains how to query a running demo, and how to stop it. */
-export function howToQuery(reader: string, httpUrl: string | null): string {
+/**
+ * Explains how to query a running demo, and how to stop it.
+ *
+ * @param self how this program is called
+ */
+export function howToQuery(self: string, reader: string, httpUrl: string | null): string {
   const http =
     httpUrl === null
       ? ''
       : `\nThe dashboard, the status and the metrics:\n  ${httpUrl}/\n  ${httpUrl}/api/status\n  ${httpUrl}/metrics\n`
   return `
-Connect with psql or a BI tool (read-only, the same after a restart):
+Ask it in another terminal, in this folder (read-only):
+  ${self} psql --demo
+  ${self} status --demo
+
+Or connect with any client or BI tool (the URL is the same after a restart):
   psql '${reader}'
 
-And run this query, now and again in a minute:
+Run this query, now and again in a minute:
   ${SAMPLE_QUERY.replace('\n', '\n  ')}
 ${http}
 Ctrl-C stops everything.

@@ -5,6 +5,7 @@ import type { ReadOnlyConnection } from '../../db/read-only.js'
 import { formatNumber } from '../../logging/printable.js'
 import { toInstant } from '../../report/format.js'
 import { usedFor, userOf } from '../../sync/foreign-list.js'
+import { explainReason } from '../../sync/reasons.js'
 import { type Finding, fail, ok, skip, warn } from './check.js'
 
 /** Checks that key and URL are those that the stored jobs were read with. */
@@ -81,11 +82,12 @@ export async function checkRuns(
   const ending = `Run ${last.id} of ${toInstant(last.startedAt.toISOString())}: ${last.status}`
   if (last.status === 'complete' || last.status === 'running') return ok(`${ending}.`)
   const { reason, message } = last
+  const { meaning, advice } = explainReason(reason ?? 'internal')
   const isSaid = message !== null && said.some((detail) => detail.includes(message))
-  const why = [reason, isSaid ? null : message].filter((part) => part !== null).join(': ')
+  const why = [reason, isSaid ? null : (meaning ?? message)].filter((part) => part !== null).join(': ')
   // Nothing short of a write shows that a disk is full, and this check writes nothing.
   const judge = reason === 'disk_full' ? fail : warn
-  return judge(`${ending}${why && ` (${why})`}.`, 'docs/operations.md explains what to do for each reason.')
+  return judge(`${ending}${why && ` (${why})`}.`, advice ?? 'docs/operations.md explains what to do for each reason.')
 }
 
 /** @param staleMinutes how old the last complete run may be */

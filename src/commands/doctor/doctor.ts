@@ -1,14 +1,13 @@
-import { join } from 'node:path'
 import type { Config } from '../../config/config.js'
 import { loadUsableConfig, type UsableConfig } from '../../config/usable.js'
 import type { Environment } from '../../config/variables.js'
 import { openDatabase } from '../../db/client.js'
 import { toDatabaseError } from '../../db/connection-error.js'
-import { hasEmbeddedPostgres } from '../../db/embedded/postgres.js'
 import { openReadOnly } from '../../db/read-only.js'
+import { messageOf } from '../../logging/error-code.js'
 import { forAccount, toHeading } from '../../service/accounts.js'
 import { type CommandContext, EXIT_CODES } from '../../service/context.js'
-import { assertKnownIfReachable, EMBEDDED_DIRECTORY, openConfiguredDatabase } from '../../service/database.js'
+import { assertKnownIfReachable, hasDatabase, openConfiguredDatabase } from '../../service/database.js'
 import { checkFreshness, checkLease, checkRejections, checkRuns, checkSource } from './account-checks.js'
 import { checkApi, skipApi } from './api-checks.js'
 import { type Check, type Finding, fail, ok, skip, toCheckText, toSummary, warn } from './check.js'
@@ -21,6 +20,8 @@ interface DoctorOptions {
   readonly colour: boolean
   /** As in `process.versions.node`. */
   readonly nodeVersion: string
+  /** Whether the database is that of a demo, whose API exists only in its process. */
+  readonly isDemo: boolean
 }
 
 type Context = CommandContext<string | null>
@@ -75,17 +76,19 @@ async function* examine(context: Context, usable: UsableConfig, options: DoctorO
 async function* examineAll(
   context: Context,
   usable: UsableConfig,
-  { nodeVersion }: DoctorOptions,
+  { nodeVersion, isDemo }: DoctorOptions,
 ): AsyncGenerator<Check> {
   const { config, signal } = context
   const isUnusable = (variable: string) => usable.problems.some((problem) => problem.variable === variable)
   const areAccountsUnusable = config.accountsFile !== null && context.accounts.length === 0
   // Runs while the first results are shown. The `await` below handles its error.
-  const api = isUnusable('SPIDRA_API_URL')
-    ? Promise.resolve(skipApi('SPIDRA_API_URL cannot be used.'))
-    : areAccountsUnusable
-      ? Promise.resolve(skipApi('SPIDRA_ACCOUNTS_FILE cannot be used.'))
-      : checkApi(config, signal)
+  const api = isDemo
+    ? Promise.resolve(skipApi('The demo simulates the API in its own process.'))
+    : isUnusable('SPIDRA_API_URL')
+      ? Promise.resolve(skipApi('SPIDRA_API_URL cannot be used.'))
+      : areAccountsUnusable
+        ? Promise.resolve(skipApi('SPIDRA_ACCOUNTS_FILE cannot be used.'))
+        : checkApi(config, signal)
   api.catch(() => undefined)
   yield { name: 'node', ...checkNode(nodeVersion) }
   yield { name: 'configuration', ...checkConfiguration(usable) }
@@ -114,9 +117,9 @@ function skipAll(names: readonly string[], why: string): readonly Check[] {
 
 /** @param said details of the checks before: `runs` does not repeat them */
 async function* examineDatabase(context: Context, said: readonly string[]): AsyncGenerator<Check> {
-  const { config, signal, workingDirectory } = context
+  const { config, signal } = context
   const isEmbedded = config.databaseUrl === null
-  if (isEmbedded && !(await hasEmbeddedPostgres(join(workingDirectory, EMBEDDED_DIRECTORY)))) {
+  if (!(await hasDatabase(context))) {
     yield* skipAll(DATABASE_CHECKS, 'No DATABASE_URL, and no embedded Postgres yet: the first run creates one.')
     return
   }
@@ -174,7 +177,7 @@ async function openBoth(context: Context) {
     }
     return { connection, db, databaseUrl: context.config.databaseUrl, close }
   }
-  const { db, databaseUrl, close } = await openConfiguredDatabase(context.config, context)
+  const { db, databaseUrl, close } = await openConfiguredDatabase(context.config, { ...context, mustExist: true })
   try {
     const connection = await openReadOnly(databaseUrl, context.signal)
     return { connection, db, databaseUrl, close: () => connection.close().then(close) }
@@ -186,7 +189,7 @@ async function openBoth(context: Context) {
 
 function toFailure(error: unknown, databaseUrl: string | null): Finding {
   const failure = databaseUrl === null ? null : toDatabaseError(error, databaseUrl)
-  return fail(failure?.message ?? (error instanceof Error ? error.message : String(error)))
+  return fail(failure?.message ?? messageOf(error))
 }
 
 /** The oldest Node that the libraries support. */

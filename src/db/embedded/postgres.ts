@@ -68,15 +68,25 @@ export async function openEmbeddedPostgres(options: EmbeddedPostgresOptions): Pr
 
 /** Whether `directory` has the data of a Postgres. Creates and starts nothing. */
 export async function hasEmbeddedPostgres(directory: string): Promise<boolean> {
+  return (await lastStartOf(directory)) !== null
+}
+
+/** When the Postgres in `directory` was started last, in epoch milliseconds; null where there is none. Starts nothing. */
+export async function lastStartOf(directory: string): Promise<number | null> {
   const real = await realpath(directory).catch(() => null)
-  if (real === null) return false
+  if (real === null) return null
   const wanted = join(real, 'data')
-  const versions = [wanted, join(temporaryDirectory(nameFor(wanted)), 'data')].map((data) => join(data, 'PG_VERSION'))
-  const found = await Promise.all(
-    // A file that we may not read exists.
-    versions.map((version) => stat(version).then(Boolean, (error: unknown) => !hasCode(error, 'ENOENT', 'ENOTDIR'))),
-  )
-  return found.includes(true)
+  for (const data of [wanted, join(temporaryDirectory(nameFor(wanted)), 'data')]) {
+    const hasData = await stat(join(data, 'PG_VERSION')).then(
+      () => true,
+      // A file that we may not read exists.
+      (error: unknown) => !hasCode(error, 'ENOENT', 'ENOTDIR'),
+    )
+    if (!hasData) continue
+    const port = await stat(join(data, 'port')).catch(() => null)
+    return port?.mtimeMs ?? 0
+  }
+  return null
 }
 
 async function findPlace({ directory, log, settings = {} }: EmbeddedPostgresOptions): Promise<ServerPlace> {

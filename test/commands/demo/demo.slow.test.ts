@@ -60,7 +60,7 @@ test('lives until Ctrl-C: a read-only URL that survives a restart, and the same 
   expect(answer).toContainEqual(expect.objectContaining({ status: 'completed' }))
   for (const forbidden of [
     'DELETE FROM spidra_reporting.sync_run_history',
-    'SELECT FROM spidra.batch_jobs',
+    'DELETE FROM spidra.batch_jobs',
     'CREATE TABLE spidra_reporting.mine ()',
   ])
     await expect(query(url, forbidden), forbidden).rejects.toMatchObject({ code: '42501' })
@@ -87,6 +87,52 @@ test('lives until Ctrl-C: a read-only URL that survives a restart, and the same 
   expect((await instructions(second)).url).toBe(url)
   expect(await interrupt(second)).toMatchObject({ code: 0, stderr: '' })
 }, 60_000)
+
+describe('beside a running demo', () => {
+  const DEMOS = [
+    { args: ['demo'], accounts: ['default'] },
+    { args: ['demo', '--accounts', '2', '--workers', '1'], accounts: ['account-01', 'account-02'] },
+  ]
+
+  test.each(DEMOS)(
+    '$args: its database is found by --demo, and by the URL that it prints',
+    async ({ args, accounts }) => {
+      await using folder = await createFolder()
+      const options = { cwd: folder.path, env: { HTTP_PORT: '0' } }
+      await using demo = await startCli(args, options)
+      const { url, sample } = await instructions(demo)
+      await demo.says(/\n {2}node \S*cli\.js psql --demo\n/)
+      // What the environment says of other databases is nothing to a command with --demo.
+      const env = { DATABASE_URL: 'postgres://real:real@127.0.0.1:9/real', SPIDRA_API_KEY: 'spd_real' }
+      const shown = accounts.flatMap((account) => ['--account', account]).slice(0, 2)
+
+      for (const place of [
+        { flags: ['--demo'], env },
+        { flags: shown, env: { DATABASE_URL: url } },
+      ]) {
+        const run = (command: string) =>
+          runCli([command, ...place.flags, '--json'], { cwd: folder.path, env: place.env })
+        const status = await run('status')
+        expect(status).toMatchObject({ code: 0, stderr: '' })
+        const { accounts: found } = JSON.parse(status.stdout)
+        expect(found.map(({ account }: { account: string }) => account)).toContain(accounts[0])
+        expect(await run('report')).toMatchObject({ code: 0, stderr: '' })
+      }
+      const doctor = await runCli(['doctor', '--demo'], { cwd: folder.path, env })
+      expect(doctor).toMatchObject({ code: 0, stderr: '' })
+      expect(doctor.stdout).toMatch(/^ok {4}database {8}Postgres \d/m)
+
+      const psql = await runCli(['psql', '--demo', '--url'], { cwd: folder.path, env })
+      expect(psql.stdout).toMatch(/^postgresql:\/\/spidra_reader:/)
+      expect(await query(psql.stdout.trim(), sample.replace('spidra_reporting.', ''))).not.toEqual([])
+
+      expect(await interrupt(demo)).toMatchObject({ code: 0, stderr: '' })
+      expect((await runCli(['status', '--demo'], { cwd: folder.path })).code).toBe(0)
+      expect(await embeddedPostgresIn(folder.path)).toEqual([])
+    },
+    60_000,
+  )
+})
 
 describe('Ctrl-C', () => {
   test('while the database is being created: ends with 0 and nothing is left', async () => {
