@@ -172,10 +172,11 @@ describe('access', () => {
     for (const path of PUBLIC) expect([path, (await server.ask(path)).status]).toEqual([path, 200])
   })
 
+  const refuse = () => Promise.reject(new Error('nobody may read'))
   const DASHBOARD: NonNullable<HttpServerOptions['dashboard']> = {
     account: 'default',
     accounts: () => ['default'],
-    read: () => Promise.reject(new Error('nobody may read')),
+    reads: { account: refuse, overview: refuse, jobs: refuse },
   }
 
   test('without a password on a public address, `/` is a page that says what to set, and the start warns once', async () => {
