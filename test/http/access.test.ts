@@ -77,7 +77,8 @@ describe('wrong passwords', () => {
       onBlocked: (address) => blocked.push(address),
     })
     const fail = (address: string, times: number) => {
-      for (let failure = 0; failure < times; failure += 1) expect(refusalOf(wrong, address)?.status).toBe(401)
+      const answers = Array.from({ length: times }, () => refusalOf(wrong, address)?.status)
+      if (answers.some((status) => status !== 401)) expect.fail(`${address} got ${answers}`)
     }
     return { refusalOf, fail, clock, blocked }
   }
@@ -167,6 +168,6 @@ describe('wrong passwords', () => {
     fail(addresses[0] ?? '', 10)
 
     expect(refusalOf(right, CLIENT)).toBeNull()
-    for (const address of addresses) expect(refusalOf(right, address)?.status).toBe(429)
+    expect(addresses.filter((address) => refusalOf(right, address)?.status !== 429)).toEqual([])
   })
 })
