@@ -55,6 +55,13 @@ test('from four letters on a secret is replaced inside words too, and a shorter 
   expect(createRedact(['eal'])('surreal eal')).toBe('surreal [redacted]')
 })
 
+test.each([
+  ['abcd', 'abcdef'],
+  ['spd_key_1234', 'spd_key_1234_longer'],
+])('of a secret that begins with another one nothing remains: %s, %s', (short, long) => {
+  expect(createRedact([short, long])(`${long} ${short}`)).toBe('[redacted] [redacted]')
+})
+
 test('a secret with control characters is replaced in hexadecimal', () => {
   const secret = 'tab\tand\nline'
 
