@@ -13,5 +13,6 @@ export default defineConfig({
       'test/config/{accounts,database-url}.test.ts',
     ],
     pool: 'forks',
+    testTimeout: 30_000,
   },
 })

@@ -61,7 +61,7 @@ function decidePartial({ verdict }: AlertFacts): AlertFinding {
 }
 
 function decideStale({ lastCompleteAt, lagSeconds }: AlertFacts, { staleMinutes }: AlertThresholds): AlertFinding {
-  if (lastCompleteAt === null || lagSeconds === null) return resolved('stale', 'The table has not been complete yet.')
+  if (lagSeconds === null) return resolved('stale', 'The table has not been complete yet.')
   if (lagSeconds <= staleMinutes * 60) return resolved('stale', `The table is complete as of ${lastCompleteAt}.`)
   const lagMinutes = Math.floor(lagSeconds / 60)
   const summary = `The table was last complete ${counted(lagMinutes, 'minute')} ago, at ${lastCompleteAt}.`
@@ -119,9 +119,8 @@ export function watchDatabase(afterFailures: number): DatabaseWatch {
     runEnded(run, at) {
       // A run of another worker, and one that was stopped, show nothing about the database.
       if (run.status === 'skipped' || run.status === 'aborted') return
-      const isUnrecorded = run.status === 'failed' && run.runId === null
-      failedRuns = isUnrecorded ? failedRuns + 1 : 0
-      if (isUnrecorded) reason = run.reason
+      failedRuns = run.runId === null ? failedRuns + 1 : 0
+      reason = run.reason
       const found = failedRuns >= afterFailures ? 'firing' : 'resolved'
       if (found !== state) since = at
       state = found

@@ -1,4 +1,5 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { isIPv4 } from 'node:net'
 import { isLoopbackHost } from '../config/variables.js'
 
 /** The answer to a refused request. */
@@ -43,7 +44,7 @@ export function createAccessCheck(options: AccessOptions): AccessCheck {
   if (dashboardPassword !== null) return passwordCheck(dashboardPassword, options)
   if (isDashboardClosed(options)) return () => CLOSED
   // DNS rebinding: a page on the internet can point its own name at 127.0.0.1. The Host header shows that name.
-  return (headers) => (isOwnName(hostNameIn(headers.host), host) ? null : FOREIGN_NAME)
+  return (headers) => (isOwnName(headers.host) ? null : FOREIGN_NAME)
 }
 
 /** Refuses an address after too many wrong passwords, even the right one, because otherwise it could go on guessing. */
@@ -53,9 +54,10 @@ function passwordCheck(expected: string, { onBlocked, now }: AccessOptions): Acc
   return ({ authorization }, address) => {
     const waitMs = failures.waitOf(address)
     if (waitMs > 0) return tooManyFailures(waitMs)
-    if (isPassword(passwordIn(authorization))) return null
     // A browser sends its first request without a password.
-    if (authorization !== undefined && failures.note(address)) onBlocked?.(address)
+    if (authorization === undefined) return UNAUTHORIZED
+    if (isPassword(passwordIn(authorization))) return null
+    if (failures.note(address)) onBlocked?.(address)
     return UNAUTHORIZED
   }
 }
@@ -102,18 +104,15 @@ function constantTimeComparison(expected: string): (candidate: string) => boolea
 }
 
 /** Decodes base64 of `user:password` (RFC 7617); the user holds no colon. Returns an empty text if there is no password. */
-function passwordIn(authorization = ''): string {
+function passwordIn(authorization: string): string {
   const encoded = /^basic +([a-z0-9+/]+=*)$/i.exec(authorization)?.[1] ?? ''
   const pair = Buffer.from(encoded, 'base64').toString('utf8')
-  return /^[^:]*:(.*)$/s.exec(pair)?.[1] ?? ''
+  return /:(.*)/s.exec(pair)?.[1] ?? ''
 }
 
-function hostNameIn(header = ''): string {
-  return header.replace(/:\d*$/, '')
-}
-
-function isOwnName(name: string, configured: string): boolean {
-  return isLoopbackHost(name) || name.toLowerCase() === configured.toLowerCase()
+/** Whether a Host header names this machine, with or without a port. */
+function isOwnName(header: string | undefined): boolean {
+  return header !== undefined && isLoopbackHost(header.replace(/:\d*$/, ''))
 }
 
 /** Wrong passwords that a client may send within a window. */
@@ -135,7 +134,7 @@ interface FailedPasswords {
 
 /** @param now milliseconds on a clock that never goes back. */
 function createFailedPasswords(now: () => number = () => performance.now()): FailedPasswords {
-  // In the order in which the windows began, so the oldest comes first.
+  // In the order of the last wrong passwords, so the client to forget comes first.
   const failures = new Map<string, { readonly until: number; count: number }>()
 
   function current(client: string) {
@@ -152,10 +151,8 @@ function createFailedPasswords(now: () => number = () => performance.now()): Fai
       const client = clientOf(address)
       const found = current(client) ?? { until: now() + WINDOW_MS, count: 0 }
       found.count += 1
-      if (found.count === 1) {
-        failures.delete(client)
-        failures.set(client, found)
-      }
+      failures.delete(client)
+      failures.set(client, found)
       const [oldest] = failures.keys()
       if (failures.size > MAX_CLIENTS && oldest !== undefined) failures.delete(oldest)
       return found.count === MAX_FAILURES
@@ -168,8 +165,8 @@ function createFailedPasswords(now: () => number = () => performance.now()): Fai
  * machine can own as a whole.
  */
 function clientOf(address: string): string {
-  const ipv4 = /^(?:::ffff:)?(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
-  if (ipv4 !== undefined) return ipv4
+  const ipv4 = address.replace(/^::ffff:/i, '')
+  if (isIPv4(ipv4)) return ipv4
   const [left = [], right = []] = address.split('::').map((part) => part.split(':').filter(Boolean))
   const zeros = Array<string>(Math.max(0, 8 - left.length - right.length)).fill('0')
   return [...left, ...zeros, ...right].slice(0, 4).join(':')

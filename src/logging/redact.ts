@@ -79,8 +79,7 @@ export function createRedact(secrets: readonly string[]): Redact {
     secrets.filter((secret) => !isLong(secret)).flatMap((secret) => spellingsOf(secret).map(toLiteral)),
     'gu',
   )
-  const patterns = [long, short].filter((pattern) => pattern !== null)
-  return (text) => patterns.reduce((rest, pattern) => rest.replace(pattern, MARK), text)
+  return (text) => text.replace(long, MARK).replace(short, MARK)
 }
 
 /**
@@ -147,8 +146,7 @@ function toLiteral(text: string): string {
 }
 
 /** Joins patterns, the longest first: one secret may be part of another, and the rest of the longer one must not remain. */
-function toPattern(patterns: readonly string[], flags: string): RegExp | null {
-  if (patterns.length === 0) return null
+function toPattern(patterns: readonly string[], flags: string): RegExp {
   const longestFirst = [...new Set(patterns)].sort((a, b) => b.length - a.length)
   // The mark itself matches first, so that a second pass changes nothing.
   return new RegExp([toLiteral(MARK), ...longestFirst].join('|'), flags)

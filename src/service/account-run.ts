@@ -4,7 +4,7 @@ import { type Database, readDatabaseTime } from '../db/client.js'
 import { readRunningMode } from '../db/sync-runs.js'
 import { type ReportedBudget, saveBudget, saveStuckAfter } from '../db/sync-state.js'
 import type { Logger } from '../logging/logger.js'
-import { type LoadProgress, readLoadProgress } from '../report/load-progress.js'
+import type { LoadProgress } from '../report/load-progress.js'
 import { shortestInterval } from '../scheduler/schedules.js'
 import { createSpidraClient, type RequestEvent, type WaitEvent } from '../spidra/client.js'
 import type { RateLimit } from '../spidra/rate-limit-headers.js'
@@ -157,6 +157,8 @@ async function logWait(
   async function readProgress(): Promise<LoadProgress | null> {
     if (waitMs < config.timing.longWaitMs) return null
     await beat()
+    // Most runs wait for nothing, and a command starts faster without what shows it.
+    const { readLoadProgress } = await import('../report/load-progress.js')
     return readLoadProgress(db, { account, now: await readDatabaseTime(db), rateLimit: config.rateLimit })
   }
   // A database that is away also fails the merges, which report it; so does a record that another worker has closed.

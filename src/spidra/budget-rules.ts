@@ -146,7 +146,7 @@ export function afterAnswer(before: BudgetWindow, answer: BudgetAnswer, now: num
 function afterReport(window: BudgetWindow, report: RateLimit, now: number, windowMs: number): BudgetWindow {
   const { remaining, endsAt, inFlight, sentBeforeLastAnswer, needsProbe } = window
   const reportedEnd = now + (report.resetInMs ?? windowMs)
-  const movedMs = report.resetInMs === null || endsAt === null || remaining === null ? 0 : reportedEnd - endsAt
+  const movedMs = report.resetInMs === null || remaining === null ? 0 : reportedEnd - (endsAt ?? reportedEnd)
   const farMs = Math.max(windowMs / 2, window.timing.resetBlurMs)
   const hasRisen = sentBeforeLastAnswer === 0 && remaining !== null && report.remaining > remaining
   if (movedMs < -farMs) return window
@@ -178,7 +178,7 @@ function withReport(window: BudgetWindow, { limit, ...report }: RateLimit, repor
  */
 function afterRefusal(window: BudgetWindow, answer: BudgetAnswer, now: number, windowMs: number): BudgetWindow {
   const { rateLimit, retryAfterMs } = answer
-  const waitMs = [retryAfterMs, rateLimit?.resetInMs].find((hint) => hint != null && hint > 0) ?? windowMs
+  const waitMs = [retryAfterMs, rateLimit?.resetInMs].find((hint) => (hint ?? 0) > 0) ?? windowMs
   const blockedUntil = Math.max(window.blockedUntil, now + waitMs)
   const isSpent = (rateLimit?.remaining ?? 0) === 0
   return { ...window, needsProbe: true, blockedUntil, endsAt: isSpent ? blockedUntil : window.endsAt }

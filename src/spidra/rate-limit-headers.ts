@@ -23,7 +23,7 @@ export type HeaderReader = (name: string) => string | null
  * @returns null when the answer says nothing usable.
  */
 export function readRateLimit(header: HeaderReader, now: number): RateLimit | null {
-  const structured = header('ratelimit') ?? ''
+  const structured = header('ratelimit')
   const limit =
     toCount(header('ratelimit-limit')) ??
     parameter(structured, 'limit') ??
@@ -54,17 +54,16 @@ export function readRetryAfterMs(
   status: number,
 ): number | null {
   const retryAfter = header('retry-after')
-  const seconds = toCount(retryAfter)
-  const date = retryAfter === null || seconds !== null ? Number.NaN : Date.parse(retryAfter)
   const isBudgetSpent = status === 429 || readRateLimit(header, now)?.remaining === 0
   const candidates = [
-    seconds === null ? null : seconds * 1000,
-    Number.isNaN(date) ? null : date - now,
-    typeof bodyRetryAfter === 'number' && Number.isFinite(bodyRetryAfter) ? bodyRetryAfter * 1000 : null,
-    isBudgetSpent ? readResetMs(header, now) : null,
+    (toCount(retryAfter) ?? 0) * 1000,
+    // `Retry-After: 0` lies in the past when it is read as a date.
+    Date.parse(retryAfter ?? '') - now,
+    typeof bodyRetryAfter === 'number' ? bodyRetryAfter * 1000 : 0,
+    isBudgetSpent ? (readResetMs(header, now) ?? 0) : 0,
   ]
-  const wait = candidates.find((candidate) => candidate !== null && candidate > 0) ?? null
-  return wait === null ? null : clampWait(wait)
+  const wait = candidates.find((candidate) => candidate > 0)
+  return wait === undefined ? null : clampWait(wait)
 }
 
 /**
@@ -72,7 +71,7 @@ export function readRetryAfterMs(
  * seconds from now: the magnitude shows which one it is.
  */
 function readResetMs(header: HeaderReader, now: number): number | null {
-  const structured = header('ratelimit') ?? ''
+  const structured = header('ratelimit')
   const reset =
     toCount(header('ratelimit-reset')) ??
     parameter(structured, 'reset') ??
@@ -89,18 +88,18 @@ function clampWait(ms: number): number {
 }
 
 /** Parses a number of at most 15 digits: enough for every timestamp and budget, and never Infinity. */
-function toCount(value: string | null): number | null {
-  return value !== null && /^\s*\d{1,15}(\.\d+)?\s*$/.test(value) ? Number(value) : null
+function toCount(value: string | null | undefined): number | null {
+  return value?.match(/^\s*\d{1,15}(\.\d+)?\s*$/) ? Number(value) : null
 }
 
 /** Reads a parameter of a structured header: `limit` of `limit=60, remaining=5`, `r` of `"p";r=0;t=25`. */
-function parameter(structured: string, name: string): number | null {
-  return toCount(new RegExp(`(?:^|[;,\\s])${name}=(\\d+)`).exec(structured)?.[1] ?? null)
+function parameter(structured: string | null | undefined, name: string): number | null {
+  return toCount(structured?.match(new RegExp(`(?:^|[;,\\s])${name}=(\\d+)`))?.[1])
 }
 
-/** Picks the policy that the `RateLimit` header refers to, by its name in draft 8. */
-function policyOf(structured: string, header: HeaderReader): string {
-  const policies = (header('ratelimit-policy') ?? '').split(',')
-  const name = /^\s*("[^"]*")/.exec(structured)?.[1] ?? ''
-  return policies.find((policy) => policy.trimStart().startsWith(name)) ?? ''
+/** Picks the policy that the `RateLimit` header refers to, by its name in draft 8; without a name the first one. */
+function policyOf(structured: string | null, header: HeaderReader): string | undefined {
+  const name = structured?.match(/"[^"]*"/)?.[0] ?? ''
+  const policies = header('ratelimit-policy')?.split(',')
+  return policies?.find((policy) => policy.trimStart().startsWith(name))
 }

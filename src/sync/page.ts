@@ -72,7 +72,7 @@ export function toPage({ number, limit }: PageAsked, answer: ListAnswer): Page {
     instants,
     newest: instants.at(0) ?? null,
     oldest: instants.at(-1) ?? null,
-    isSorted: instants.every((instant, index) => index === 0 || instant <= (instants[index - 1] ?? instant)),
+    isSorted: instants.every((instant, index) => instant <= (instants[index - 1] ?? instant)),
     askedAt,
     answeredAt,
     fault,
@@ -101,9 +101,8 @@ export function overlaps(one: Page, other: Page): boolean {
  */
 export function areOfTwoLists(one: Page, other: Page): boolean {
   const isInOrder = (newer: Page, older: Page) =>
-    newer.oldest === null || older.newest === null || newer.oldest >= older.newest
-  if (one.uuids.size === 0 || other.uuids.size === 0 || overlaps(one, other)) return false
-  return !isInOrder(one, other) && !isInOrder(other, one)
+    newer.instants.every((instant) => older.instants.every((below) => instant >= below))
+  return !overlaps(one, other) && !isInOrder(one, other) && !isInOrder(other, one)
 }
 
 /**

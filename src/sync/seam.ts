@@ -37,10 +37,10 @@ export function pageAt(place: number, limit: number): PageAsked {
  */
 export function deepestPage(place: number, mostJobs: number): PageAsked | null {
   let best = { asked: pageAt(place, mostJobs), end: 0 }
-  for (const limit of limitsUpTo(mostJobs)) {
+  for (let limit = 1; limit <= mostJobs; limit += 1) {
     const asked = pageAt(place, limit)
     const end = asked.number * limit
-    if (end > best.end) best = { asked, end }
+    if (end >= best.end) best = { asked, end }
   }
   return best.end > place + 1 ? best.asked : null
 }
@@ -48,16 +48,10 @@ export function deepestPage(place: number, mostJobs: number): PageAsked | null {
 /** The page that holds the place and begins as far above it as possible. */
 export function highestPage(place: number, mostJobs: number): PageAsked {
   let best = { asked: pageAt(place, mostJobs), start: Number.POSITIVE_INFINITY }
-  for (const limit of limitsUpTo(mostJobs)) {
+  for (let limit = 1; limit <= mostJobs; limit += 1) {
     const asked = pageAt(place, limit)
     const start = (asked.number - 1) * limit
-    if (start < best.start) best = { asked, start }
+    if (start <= best.start) best = { asked, start }
   }
   return best.asked
-}
-
-/** Shorter pages than half the longest are never the best choice. */
-function limitsUpTo(mostJobs: number): readonly number[] {
-  const least = Math.floor(mostJobs / 2) + 1
-  return Array.from({ length: mostJobs - least + 1 }, (_, index) => mostJobs - index)
 }

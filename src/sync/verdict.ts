@@ -66,6 +66,8 @@ export function isMassRemoval(missing: number, live: number): boolean {
   return missing >= live || (missing > MASS_REMOVAL_JOBS && missing > MASS_REMOVAL_SHARE * live)
 }
 
+// Stryker disable all: what follows reads the database. Its tests need Postgres, such as test/sync/mass-removal.test.ts.
+
 /** The verdict of a run, and the counts it was taken on; null where there are none. */
 export type SyncResult = Verdict & { readonly listedTotal: number | null; readonly storedTotal: number | null }
 

@@ -23,20 +23,6 @@ function windowTop(first: Page): Micros | null {
   return first.number === 1 || first.newest === null ? null : first.newest - 1n
 }
 
-/** Where the window ends for now: jobs that tie with the last one may go on below, until the list ends. */
-function windowBottom(last: Page): Micros | null {
-  return isLast(last) ? null : last.oldest
-}
-
-/**
- * The upper bound of what is still undecided below a window that ended at `bottom`. It never rises again: the ties of
- * a stretch's first job stay undecided through all its pages.
- */
-function nextTop(top: Micros | null, bottom: Micros | null): Micros | null {
-  if (top === null || bottom === null) return bottom
-  return bottom < top ? bottom : top
-}
-
 /** What a window lists. */
 export interface Listed {
   readonly uuids: readonly string[]
@@ -50,7 +36,10 @@ export interface Stretch {
   add(lower: Page, isOverlapping: boolean): void
   /** Whether all its pages overlap, which proves what it lists however old each answer is. */
   readonly isOverlapping: boolean
-  /** Whether the pages are sorted, each below the one before. Only then they make a window. */
+  /**
+   * Whether the pages are sorted, each below the one before, and a job shows where they stand. Only then they make a
+   * window.
+   */
   readonly isSorted: boolean
   /** Answers since the last window. */
   readonly answers: number
@@ -64,8 +53,11 @@ export function createStretch(first: Page): Stretch {
   /** Items without a readable date may stand for a job anywhere. */
   const undated = new Set<string>()
   const unidentified = new Set<string>()
+  /** The upper bound of what is still undecided. It never rises again: the ties of the first job stay undecided. */
   let top = windowTop(first)
   let last = first
+  /** The lowest page with jobs. A page whose items are all rejected has no date, so it bounds no window. */
+  let dated = first
   let isSorted = true
   let isOverlapping = true
   let answers = 0
@@ -86,31 +78,41 @@ export function createStretch(first: Page): Stretch {
       note(lower)
       isOverlapping &&= sharesJobs
       // A page that overlaps may also begin above.
-      isSorted &&= sharesJobs || lower.newest === null || last.newest === null || lower.newest <= last.newest
+      isSorted &&= sharesJobs || lower.newest === null || dated.newest === null || lower.newest <= dated.newest
+      if (dated.newest === null && first.number !== 1) top = windowTop(lower)
+      if (lower.newest !== null) dated = lower
       last = lower
     },
     get isOverlapping() {
       return isOverlapping
     },
     get isSorted() {
-      return isSorted
+      return isSorted && (dated.newest !== null || (first.number === 1 && isLast(last)))
     },
     get answers() {
       return answers
     },
     takeWindow() {
-      const bottom = windowBottom(last)
+      // Jobs that tie with the last one may go on below, until the list ends.
+      const bottom = dated.oldest
       // While every job so far has the `createdAt` of page 1's first job, an older answer may lack a newer job.
-      const isOpen = first.number === 1 && (top === null || top === first.newest)
-      const newest = isOpen ? first.newest : null
-      const window = { after: bottom, upTo: top, newest, uuids: [...listed.keys(), ...undated], unidentified }
-      top = nextTop(top, bottom)
+      const newest = top === null || top === first.newest ? first.newest : null
+      const window = {
+        after: isLast(last) ? null : bottom,
+        upTo: top,
+        newest,
+        uuids: [...listed.keys(), ...undated],
+        unidentified,
+      }
+      if (bottom !== null && (top === null || bottom < top)) top = bottom
       answers = 0
       for (const [uuid, createdAt] of listed) if (top === null || createdAt > top) listed.delete(uuid)
       return window
     },
   }
 }
+
+// Stryker disable all: what follows reads the database. Its tests need Postgres, such as test/sync/nameless.test.ts.
 
 /**
  * Collects the stored jobs inside the window that are not listed in it as missing. It collects none where an item without

@@ -36,6 +36,18 @@ test('decides every kind; without trouble none fires', () => {
   ])
 })
 
+test('an alert that has ended says in words what holds again', () => {
+  expect(decide({}).map(({ summary }) => summary)).toEqual([
+    'Runs no longer fail.',
+    'Runs advance again.',
+    'Runs are no longer refused.',
+    'No verdict says that the table differs from what Spidra lists.',
+    'The table is complete as of 2026-03-01T11:58:00.000Z.',
+    'No job is stuck.',
+    'Every listed item is stored as a job.',
+  ])
+})
+
 test('an account without any run has no alert', () => {
   expect(kinds({ verdict: null, lastCompleteAt: null, lagSeconds: null, stuckAfterHours: 0 })).toEqual([])
 })
@@ -113,26 +125,42 @@ describe('a partial run', () => {
 describe('age', () => {
   test('fires above ALERT_STALE_MINUTES, not at it', () => {
     expect(kinds({ lagSeconds: 3600 })).toEqual([])
-    expect(firing({ lagSeconds: 3601 })).toMatchObject([
-      { kind: 'stale', details: { lagMinutes: 60, staleMinutes: 60, lastCompleteAt: CALM.lastCompleteAt } },
+    expect(firing({ lagSeconds: 3601 })).toEqual([
+      {
+        ...{ kind: 'stale', state: 'firing' },
+        summary: 'The table was last complete 60 minutes ago, at 2026-03-01T11:58:00.000Z.',
+        details: { lagMinutes: 60, staleMinutes: 60, lastCompleteAt: CALM.lastCompleteAt },
+      },
     ])
   })
 
   test('does not fire before the first complete run, however long the first pass takes', () => {
-    expect(kinds({ lastCompleteAt: null, lagSeconds: null, failures: failed(1) })).toEqual([])
+    const never = { lastCompleteAt: null, lagSeconds: null, failures: failed(1) }
+
+    expect(kinds(never)).toEqual([])
+    expect(decide(never)).toContainEqual({
+      ...{ kind: 'stale', state: 'resolved', details: {} },
+      summary: 'The table has not been complete yet.',
+    })
   })
 })
 
 test('stuck jobs fire, and the alert names some of them', () => {
   const [stuck] = firing({ stuckJobs: 1200, stuckUuids: ['a', 'b'] })
 
+  expect(stuck?.kind).toBe('stuck_jobs')
   expect(stuck?.summary).toBe('1,200 jobs made no progress for over 6 hours: a, b, ...')
   expect(stuck?.details).toEqual({ stuckJobs: 1200, stuckAfterHours: 6, uuids: ['a', 'b'] })
   expect(firing({ stuckJobs: 1, stuckUuids: ['a'] })[0]?.summary).toMatch(/^1 job .*: a$/)
 })
 
 test('open rejections fire', () => {
-  expect(firing({ openRejections: 2 })).toMatchObject([{ kind: 'rejections', details: { openRejections: 2 } }])
+  expect(firing({ openRejections: 2 })).toEqual([
+    {
+      ...{ kind: 'rejections', state: 'firing', details: { openRejections: 2 } },
+      summary: '2 listed items could not be stored as jobs; see spidra.rejected_jobs.',
+    },
+  ])
 })
 
 describe('the alert about the database', () => {
@@ -145,6 +173,17 @@ describe('the alert about the database', () => {
     for (const [minute, run] of runs.entries()) watch.runEnded(run, at(minute))
     return watch
   }
+
+  test('is not due before the first run', () => {
+    expect(watchDatabase(1).due()).toBeNull()
+  })
+
+  test('fires at the first unrecorded run with a threshold of 1', () => {
+    const watch = watchDatabase(1)
+    watch.runEnded(unrecorded, at(0))
+
+    expect(watch.due()?.summary).toBe('1 run could not use the database: Cannot reach Postgres')
+  })
 
   test('fires after the threshold of unrecorded runs in a row, since the run that reached it', () => {
     expect(afterRuns(unrecorded, unrecorded).due()).toBeNull()
@@ -176,7 +215,10 @@ describe('the alert about the database', () => {
     expect(watch.due()).toBeNull()
 
     watch.runEnded({ status: 'complete', runId: '1', reason: null }, at(9))
-    expect(watch.due()).toMatchObject({ state: 'resolved', since: at(9) })
+    expect(watch.due()).toEqual({
+      ...{ kind: 'database_unavailable', state: 'resolved', since: at(9), details: {} },
+      summary: 'Runs are recorded in the database again.',
+    })
     watch.noteSent('resolved')
     expect(watch.due()).toBeNull()
   })

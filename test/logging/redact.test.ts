@@ -50,6 +50,28 @@ test('a short secret is replaced as it is written, and in URLs, not in other let
   expect(createRedact(['a/b'])('a%2fb a%2Fb')).toBe('[redacted] [redacted]')
 })
 
+test('from four letters on a secret is replaced inside words too, and a shorter one only on its own', () => {
+  expect(createRedact(['real'])('surreal real')).toBe('sur[redacted] [redacted]')
+  expect(createRedact(['eal'])('surreal eal')).toBe('surreal [redacted]')
+})
+
+test.each([
+  ['abcd', 'abcdef'],
+  ['spd_key_1234', 'spd_key_1234_longer'],
+])('of a secret that begins with another one nothing remains: %s, %s', (short, long) => {
+  expect(createRedact([short, long])(`${long} ${short}`)).toBe('[redacted] [redacted]')
+})
+
+test('a secret with control characters is replaced in hexadecimal', () => {
+  const secret = 'tab\tand\nline'
+
+  expect(createRedact([secret])(`<${Buffer.from(secret).toString('hex')}>`)).toBe('<[redacted]>')
+})
+
+test('without a secret every text stays', () => {
+  expect(createRedact([])('null, undefined and [redacted]')).toBe('null, undefined and [redacted]')
+})
+
 test('a text that was redacted stays as it is', () => {
   const redact = createRedact(['redacted', 'edac'])
 
@@ -90,6 +112,9 @@ test('redacts all that is written to a stream, as text, bytes or JSON', () => {
   stream.write('key 12345678\n', 'utf8')
   stream.write(Buffer.from('key 12345678\n'))
   stream.write('{"pid":12345678,"key":"12345678"}\n')
+  stream.write('{ "pid":12345678,"key":"12345678"}\n')
+  stream.write('12345678 {"a":1}\n')
+  stream.write('key=12345678{"a":1}\n')
   stream.write(untouched)
   secrets.add(['a later key'])
   stream.write('a later key')
@@ -98,6 +123,9 @@ test('redacts all that is written to a stream, as text, bytes or JSON', () => {
     ['key [redacted]\n', 'utf8'],
     ['key [redacted]\n'],
     ['{"pid":12345678,"key":"[redacted]"}\n'],
+    ['{ "pid":12345678,"key":"[redacted]"}\n'],
+    ['[redacted] {"a":1}\n'],
+    ['key=[redacted]{"a":1}\n'],
     [untouched],
     ['[redacted]'],
   ])
@@ -111,5 +139,10 @@ test('the password of a first try is hidden as written in the log, and is a word
 
   expect(secrets.redact('Postgres refuses postgres')).toBe('Postgres refuses [redacted]')
   stream.write('a real Postgres: psql postgres://127.0.0.1')
-  expect(written).toEqual(['a real Postgres: psql postgres://127.0.0.1'])
+  secrets.add(['superpostgres', 'postgres-2026'])
+  stream.write('Superpostgres and Postgres-2026 at postgresql://127.0.0.1')
+  expect(written).toEqual([
+    'a real Postgres: psql postgres://127.0.0.1',
+    '[redacted] and [redacted] at postgresql://127.0.0.1',
+  ])
 })

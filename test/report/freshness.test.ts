@@ -182,3 +182,51 @@ test('a time of another day is shown with its date', () => {
     '2026-02-28 23:59:00 UTC, 12 h ago',
   )
 })
+
+test('a run counts as late from two minutes after it was due, and until then as due now', () => {
+  for (const due of ['12:03:15', '12:01:15']) {
+    expect(words({ next_run_at: at(due) })).toMatchObject({
+      tone: 'good',
+      headline: expect.stringMatching(/; next run now$/),
+    })
+  }
+  expect(words({ next_run_at: at('12:01:14') })).toMatchObject({
+    tone: 'warning',
+    headline: expect.stringMatching(/was due at 12:01:14 UTC/),
+  })
+})
+
+test('the limits of freshness belong to what is fresh', () => {
+  expect(words({ lag_seconds: 15 * 60 }).tone).toBe('good')
+  expect(words({ lag_seconds: 60 * 60, started_at: null }).tone).toBe('good')
+})
+
+test('a partial run is a warning even if the table is fresh, and a failed first pass is bad', () => {
+  expect(words({ status: 'partial', reason: 'list_moving' }).tone).toBe('warning')
+  expect(words({ ...NEVER, status: 'failed', reason: 'timeout' })).toMatchObject({ tone: 'bad', progress: null })
+})
+
+test('a run without a reason or a message is reported in one plain sentence', () => {
+  const ended = { every_job_reread_since: null, status: 'aborted', reason: null, error_message: '' }
+
+  expect(words(ended).details).toBe('The last run ended aborted.')
+  expect(words({ ...ended, error_message: 'Why.' }).details).toBe('The last run ended aborted. Why.')
+})
+
+test('what is not known is left out', () => {
+  const silent = { every_job_reread_since: null, open_rejections: null }
+
+  expect(words(silent)).toMatchObject({ tone: 'good', details: '' })
+  expect(words({ ...silent, status: null }).details).toBe('')
+  expect(words({ ...NEVER, status: null }).details).toBe('Nothing is stored before the first run.')
+  expect(words({ ...NEVER, status: 'running', listed_jobs: 0 }).progress).toBeNull()
+})
+
+test('a budget of which a figure is missing, or whose window is over, is no reason to wait', () => {
+  const budget = { rate_limit: 300, rate_remaining: 1, rate_reset_at: at('12:15:00') }
+  const missing = [{ rate_limit: null }, { rate_remaining: null }, { rate_reset_at: null }]
+
+  for (const change of [...missing, { rate_reset_at: FRESH.read_at }, { rate_remaining: 151 }]) {
+    expect(words({ status: 'running', every_job_reread_since: null }, { ...budget, ...change }).details).toBe('')
+  }
+})

@@ -8,6 +8,7 @@ import {
   type BudgetWindow,
   decideSending,
   firstWindow,
+  hasRoomFor,
   rollWindow,
   shareOf,
 } from '../../src/spidra/budget-rules.js'
@@ -91,8 +92,28 @@ describe('what is known of the window', () => {
     expect(decide(answered, { now: NOW + WINDOW_MS })).toEqual(GO)
   })
 
-  test('without headers and without a configured limit limits nothing', () => {
-    expect(decide(send(ask(firstWindow(null, TIMING), SILENCE), 1000))).toEqual(GO)
+  test('without headers does not keep a request for the next window: no answer says when that begins', () => {
+    const window = send(ask(firstWindow(20, TIMING), SILENCE), 8)
+
+    expect(decide(window, { now: NOW + WINDOW_MS - 1 })).toEqual(GO)
+  })
+
+  test('without headers and without a configured limit limits nothing, however long it takes', () => {
+    const busy = send(ask(firstWindow(null, TIMING), SILENCE), 1000)
+
+    expect(decide(busy)).toEqual(GO)
+    expect(decide(busy, { now: NOW + 2 * WINDOW_MS })).toEqual(GO)
+  })
+
+  test('is what the first answer with headers reports, also after answers without any', () => {
+    const silent = ask(firstWindow(20, TIMING), SILENCE)
+
+    for (const resetInMs of [5_000, 899_000]) {
+      const reportedAt = NOW + 100_000
+      expect(ask(silent, reported(12, resetInMs, 20), reportedAt)).toMatchObject({
+        ...{ number: 1, ours: 2, remaining: 12, endsAt: reportedAt + resetInMs },
+      })
+    }
   })
 
   test('from headers overrides the configured limit, also if none is configured', () => {
@@ -108,6 +129,43 @@ describe('what is known of the window', () => {
     const window = ask(ask(firstWindow(300, TIMING), reported(1, 60_000)), reported(0, 60_000), NOW + 700)
 
     expect(decide(window, { now: NOW + 800 })).toEqual(until(NOW + 60_000))
+  })
+})
+
+describe('room for a run', () => {
+  const HALF = 0.5
+
+  test('is there where no limit is known', () => {
+    expect(hasRoomFor(send(ask(firstWindow(null, TIMING), SILENCE), 500), 100, HALF)).toBe(true)
+  })
+
+  test('is there for the probe of a window, and not while the probe is in flight', () => {
+    const window = firstWindow(300, TIMING)
+
+    expect(hasRoomFor(window, 200, HALF)).toBe(true)
+    expect(hasRoomFor(send(window), 1, HALF)).toBe(false)
+  })
+
+  test('is the rest of our share', () => {
+    const window = ask(firstWindow(300, TIMING), reported(299, 60_000))
+
+    expect([149, 150].map((requests) => hasRoomFor(window, requests, HALF))).toEqual([true, false])
+    const silent = ask(firstWindow(20, TIMING), SILENCE)
+    expect([9, 10].map((requests) => hasRoomFor(silent, requests, HALF))).toEqual([true, false])
+  })
+
+  test('is what others have left, without the requests in flight', () => {
+    const window = ask(firstWindow(300, TIMING), reported(10, 60_000))
+
+    expect([10, 11].map((requests) => hasRoomFor(window, requests, HALF))).toEqual([true, false])
+    expect([9, 10].map((requests) => hasRoomFor(send(window), requests, HALF))).toEqual([true, false])
+  })
+
+  test('is a whole share for a run that needs more than that', () => {
+    const window = ask(firstWindow(300, TIMING), reported(299, 60_000))
+
+    expect(hasRoomFor({ ...window, ours: 0 }, 1_000, HALF)).toBe(true)
+    expect(hasRoomFor(window, 1_000, HALF)).toBe(false)
   })
 })
 
@@ -158,12 +216,38 @@ describe('a new window', () => {
     expect(second).toMatchObject({ number: 1, ours: 3, remaining: 10 })
   })
 
+  test('is recognised by a rise after an answer without headers, which leaves no older one in flight', () => {
+    const window = send(ask(firstWindow(20, TIMING), reported(13, 60_000, 20)), 2)
+    const last = afterAnswer(afterAnswer(window, reported(12, 60_000, 20), NOW, WINDOW_MS), SILENCE, NOW, WINDOW_MS)
+
+    expect(ask(last, reported(19, 60_000, 20))).toMatchObject({ number: 2, remaining: 19 })
+  })
+
+  test('is not recognised by an answer that repeats the remaining requests, or reports no reset', () => {
+    const window = ask(firstWindow(20, TIMING), reported(12, 5_000, 20))
+
+    expect(ask(window, reported(12, 5_000, 20))).toMatchObject({ number: 1, ours: 2 })
+    expect(ask(window, reported(11, null, 20))).toMatchObject({ number: 1, ours: 2, endsAt: NOW + 5_000 })
+  })
+
   test('is recognised by a reset that moved far, in whatever order answers come', () => {
     const window = send(ask(firstWindow(300, TIMING), reported(100, 5_000)), 2)
     const next = afterAnswer(window, reported(50, 900_000), NOW, WINDOW_MS)
+    const known = { number: 2, remaining: 50, endsAt: NOW + 900_000 }
 
-    expect(next).toMatchObject({ number: 2, remaining: 50, endsAt: NOW + 900_000 })
-    expect(afterAnswer(next, reported(99, 5_000), NOW, WINDOW_MS)).toMatchObject({ number: 2, remaining: 50 })
+    expect(next).toMatchObject(known)
+    expect(afterAnswer(next, reported(49, 5_000), NOW, WINDOW_MS)).toMatchObject(known)
+  })
+
+  test('is not recognised by a reset that moved by half a window: slow answers may cause that', () => {
+    const half = WINDOW_MS / 2
+    const early = ask(firstWindow(300, TIMING), reported(100, 5_000))
+    const late = ask(firstWindow(300, TIMING), reported(100, 5_000 + half))
+
+    expect(ask(early, reported(99, 5_000 + half))).toMatchObject({ number: 1, remaining: 99, endsAt: NOW + 5_000 })
+    expect(ask(early, reported(99, 5_001 + half))).toMatchObject({ number: 2, remaining: 99 })
+    expect(ask(late, reported(99, 5_000))).toMatchObject({ number: 1, remaining: 99, endsAt: NOW + 5_000 })
+    expect(ask(late, reported(99, 4_999))).toMatchObject({ number: 1, remaining: 100, endsAt: NOW + 5_000 + half })
   })
 
   test('counts the requests in flight when it begins', () => {
@@ -204,6 +288,7 @@ describe('a new window', () => {
     const late = send(ask(firstWindow(20, TIMING), reported(12, 60_000, 20)), 2)
 
     expect(decide(afterAnswer(late, reported(10, 1_000, 20), now, WINDOW_MS), { now })).toEqual(until(null))
+    expect(decide(afterAnswer(late, SILENCE, now, WINDOW_MS), { now })).toEqual(until(null))
   })
 })
 
@@ -213,7 +298,13 @@ describe('after a 429', () => {
   test.each([
     ['Retry-After', refused({ retryAfterMs: 30_000 }), 30_000],
     ['the reset', refused({ rateLimit: reported(0, 45_000).rateLimit }), 45_000],
+    [
+      'the reset, where Retry-After is 0',
+      refused({ ...reported(0, 45_000), isRateLimited: true, retryAfterMs: 0 }),
+      45_000,
+    ],
     ['a window, if the answer names no time', refused(), WINDOW_MS],
+    ['a window, if all times are 0', refused({ ...reported(0, 0), isRateLimited: true, retryAfterMs: 0 }), WINDOW_MS],
   ])('nothing is sent for the time of %s, then one request is the probe', (_, answer, waitMs) => {
     const blocked = ask(window, answer)
     const now = NOW + waitMs
@@ -233,6 +324,16 @@ describe('after a 429', () => {
     const blocked = afterAnswer(send(window, 2), refused({ retryAfterMs: 30_000 }), NOW, WINDOW_MS)
 
     expect(decide(afterAnswer(blocked, refused({ retryAfterMs: 1_000 }), NOW, WINDOW_MS))).toEqual(until(NOW + 30_000))
+  })
+
+  test('that reports nothing left, the window ends with the wait', () => {
+    expect(ask(window, refused({ retryAfterMs: 90_000 }))).toMatchObject({ number: 1, endsAt: NOW + 90_000 })
+  })
+
+  test('that reports remaining requests, one request is the probe as well', () => {
+    const blocked = ask(window, refused({ ...reported(198, 60_000), isRateLimited: true, retryAfterMs: 1_000 }))
+
+    expect(decide(send(blocked, 1, NOW + 1_000), { now: NOW + 1_000 })).toEqual(until(null))
   })
 
   test('that reports remaining requests, the window and our count go on', () => {

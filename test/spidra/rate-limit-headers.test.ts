@@ -24,6 +24,15 @@ describe('the budget', () => {
   })
 
   test.each([
+    ['epoch seconds', 1e9],
+    ['epoch milliseconds', 1e12],
+  ])('has a reset in %s from September 2001 on', (_, reset) => {
+    const answered = headers({ 'ratelimit-limit': '300', 'ratelimit-remaining': '17', 'ratelimit-reset': `${reset}` })
+
+    expect(readRateLimit(answered, 1e12 - 42_000)?.resetInMs).toBe(42_000)
+  })
+
+  test.each([
     ['draft 7', { ratelimit: 'limit=60, remaining=5, reset=12' }],
     ['draft 7, no blanks', { ratelimit: 'limit=60,remaining=5,reset=12' }],
     ['draft 7, with its policy', { ratelimit: 'limit=60, remaining=5, reset=12', 'ratelimit-policy': '60;w=900' }],
@@ -33,6 +42,7 @@ describe('the budget', () => {
       'draft 8, several policies',
       { ratelimit: '"hour";r=5;t=12', 'ratelimit-policy': '"burst";q=10;w=1, "hour";q=60;w=3600' },
     ],
+    ['draft 8, names not quoted', { ratelimit: 'default;r=5;t=12', 'ratelimit-policy': 'default;q=60;w=900' }],
   ])('is read from one header: %s', (_, values) => {
     expect(readRateLimit(headers(values), NOW)).toEqual({ limit: 60, remaining: 5, resetInMs: 12_000 })
   })
@@ -96,6 +106,8 @@ describe('the wait', () => {
     ['a date that has passed is no hint', { 'retry-after': aMinuteAgo }, undefined, null],
     ['a negative retry_after is no hint', {}, -7, null],
     ['a text as retry_after is no hint', {}, '7', null],
+    ['Retry-After: 0 and a reset', { 'retry-after': '0', 'ratelimit-reset': '7' }, undefined, 7000],
+    ['at most 15 minutes, of a number that is too large', {}, Number.POSITIVE_INFINITY, 900_000],
     ['words are no hint', { 'retry-after': 'soon' }, undefined, null],
     ['nothing', {}, undefined, null],
     ['at most 15 minutes, of Retry-After', { 'retry-after': '86400' }, undefined, 900_000],

@@ -53,7 +53,7 @@ export function page(
     instants,
     newest: instants.at(0) ?? null,
     oldest: instants.at(-1) ?? null,
-    isSorted: instants.every((instant, index) => index === 0 || instant <= (instants[index - 1] ?? instant)),
+    isSorted: instants.every((instant, index) => instant <= (instants[index - 1] ?? instant)),
     askedAt: at,
     answeredAt: at,
     fault,

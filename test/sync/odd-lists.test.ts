@@ -181,6 +181,22 @@ test.each(MODES)(
   },
 )
 
+test('a whole page of rejected items is no evidence that the jobs below it are gone', async () => {
+  const items = (change: Readonly<Record<string, unknown>>) =>
+    Array.from({ length: 620 }, (_, index) => item(index, 10_000 - index, index >= 250 && index < 300 ? change : {}))
+  {
+    await using before = await startSimulator({ items: items({}), rateLimit: 'off' })
+    await loadTable(before, database)
+  }
+  // The sixth page: a full run compares the table with what the first six pages list.
+  await using simulator = await startSimulator({ items: items({ status: 7 }), rateLimit: 'off' })
+
+  const { summary } = await runAgainst(simulator, database, { mode: 'full' })
+
+  expect(summary).toMatchObject({ status: 'complete', removed: 0, rejected: 50, storedTotal: 620 })
+  expect(await database.sql('SELECT loses_jobs FROM spidra.sync_state')).toEqual([{ loses_jobs: false }])
+})
+
 describe('a server that answers a page after the end with 404', () => {
   const NOT_FOUND = { rateLimit: 'off', pastEnd: 'not_found' } as const
 

@@ -10,7 +10,7 @@ test.each([
   ['incremental', settled, 'incremental'],
   ['full', settled, 'full'],
   ['incremental', { ...settled, isWhole: false }, 'full'],
-  ['incremental', { ...settled, fullStartedAt: new Date() }, 'full'],
+  ['incremental', { ...settled, fullStartedAt: new Date('2026-01-01T10:00:00Z') }, 'full'],
   ['incremental', { ...settled, isUnsorted: true }, 'full'],
 ] as const)('a run asked to be %s with %j is %s', (asked, state, mode) => {
   expect(modeOf(asked, state)).toBe(mode)

@@ -93,6 +93,11 @@ describe('pages that overlap', () => {
 
       expect(deepest === null ? place + 1 : deepest.number * deepest.limit).toBe(lowestEnd)
       expect((highest.number - 1) * highest.limit).toBe(highestStart)
+      // Of those, the ones with the most jobs.
+      if (deepest !== null) {
+        const deepestOnes = all.filter(({ number, limit }) => number * limit === lowestEnd)
+        expect(deepest.limit).toBe(Math.max(...deepestOnes.map(({ limit }) => limit)))
+      }
     }
   })
 
@@ -134,5 +139,15 @@ describe('areOfTwoLists', () => {
     expect(areOfTwoLists(newer, a)).toBe(false)
     expect(areOfTwoLists(a, overlapping)).toBe(false)
     expect(areOfTwoLists(a, list(1, [], 0))).toBe(false)
+    expect(areOfTwoLists(list(1, [], 0), a)).toBe(false)
+  })
+
+  test('a page that begins with a job as old as the last one of the other is of the same list', () => {
+    const older = list(1, [
+      ['x8', 8],
+      ['x7', 7],
+    ])
+    expect(areOfTwoLists(a, older)).toBe(false)
+    expect(areOfTwoLists(older, a)).toBe(false)
   })
 })
