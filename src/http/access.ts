@@ -40,7 +40,7 @@ export function isDashboardClosed({ host, dashboardPassword }: AccessOptions): b
  * listens on an address that other machines can reach.
  */
 export function createAccessCheck(options: AccessOptions): AccessCheck {
-  const { host, dashboardPassword } = options
+  const { dashboardPassword } = options
   if (dashboardPassword !== null) return passwordCheck(dashboardPassword, options)
   if (isDashboardClosed(options)) return () => CLOSED
   // DNS rebinding: a page on the internet can point its own name at 127.0.0.1. The Host header shows that name.

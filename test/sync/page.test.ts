@@ -33,7 +33,7 @@ describe('faultOf', () => {
     ['another limit', answer(two, { limit: 3, total: 2, totalPages: 1 }), /limit is 3/],
     ['too many pages', answer(two, { total: 5, totalPages: 4 }), /4 pages for a total of 5/],
     ['too few pages', answer(two, { total: 5, totalPages: 2 }), /2 pages for a total of 5/],
-    ['one page for more jobs than it has', answer(two, { total: 5, totalPages: 1 }), /1 pages for a total of 5/],
+    ['one page for more jobs than it has', answer(two, { total: 5, totalPages: 1 }), /1 page for a total of 5/],
     ['several pages of an empty list', answer([], { total: 0, totalPages: 2 }), /2 pages for a total of 0/],
     ['too few items', answer([item('a', 1)], { total: 5 }), /1 item, where/],
     ['too many items', answer([...two, item('c', 0)], { total: 5 }), /3 items, where/],
