@@ -91,7 +91,12 @@ describe('wrong passwords', () => {
 
     for (const headers of [right, wrong, {}]) {
       expect(refusalOf(headers, CLIENT)).toEqual({
-        ...{ status: 429, error: 'too_many_requests', headers: { 'retry-after': '240' } },
+        ...{
+          status: 429,
+          error: 'too_many_requests',
+          title: 'Too many wrong passwords',
+          headers: { 'retry-after': '240' },
+        },
         message: 'This address has sent too many wrong passwords. Wait for the number of seconds in Retry-After.',
       })
     }
