@@ -14,7 +14,7 @@ export interface LoadProgress {
   readonly asOf: string
   /** `first_load`: the list was never read to its end. `reread`: it was, and every job is read again. */
   readonly kind: 'first_load' | 'reread'
-  /** Of a first load: items that are stored, as jobs or in quarantine. Else: jobs that are read again. */
+  /** Of a first load: items that are stored, as jobs or in quarantine. Of a full pass: jobs read again so far. */
   readonly doneJobs: number
   /** By the latest answer of the API that a heartbeat reported; null before the first answer. */
   readonly listedJobs: number | null
@@ -64,7 +64,7 @@ export interface LoadFacts {
   readonly state: StateFacts
   /** Newest first. */
   readonly runs: readonly RunFacts[]
-  /** Live jobs, and listed items in quarantine that are no versions of live jobs. */
+  /** Live jobs, and quarantined items whose job is not stored live. */
   readonly storedJobs: number
   /** Of these, the ones that the pass need not read any more. */
   readonly passedJobs: number
@@ -101,7 +101,9 @@ export function toLoadProgress(
   }
 }
 
-/** A pass has begun, or a run that begins one. */
+/**
+ * What is under way; null: nothing. A first load counts from the start of its first run, before that run has recorded the pass.
+ */
 function toKind(state: StateFacts, runs: readonly RunFacts[], now: Date): LoadProgress['kind'] | null {
   const { isWhole, lastCompleteAt, fullStartedAt } = state
   const isFirst = !isWhole && lastCompleteAt === null
@@ -160,7 +162,7 @@ function estimate(
   return waitMs + costOf(rest, withoutOwnShare(budget), latencyMs).durationMs
 }
 
-/** What the API reported, as of the instant; null: nothing, or of a window that will be over. */
+/** The reported budget as of the instant; a whole one if its window is over by then. Null: the API reported none. */
 function reportedAt({ rateLimit: limit, rateRemaining, rateResetAt }: StateFacts, instant: number) {
   if (limit === null) return null
   const resetInMs = rateResetAt === null ? null : rateResetAt.getTime() - instant
@@ -168,7 +170,7 @@ function reportedAt({ rateLimit: limit, rateRemaining, rateResetAt }: StateFacts
   return { limit, remaining: rateRemaining ?? limit, resetInMs }
 }
 
-/** The time of a run for each request, without waits, in milliseconds; null: it made none. */
+/** The average time of a request in the run, without waits, in milliseconds; null: it made none. */
 function toRequestMs({ startedAt, finishedAt, heartbeatAt, requests, waitedMs, waitsUntil }: RunFacts): number | null {
   if (requests === 0) return null
   const end = (finishedAt ?? heartbeatAt).getTime()
@@ -230,11 +232,11 @@ export async function readLoadProgress(
   { account, ...options }: ReadOptions & { readonly account: string },
 ): Promise<LoadProgress | null> {
   const state = await db.syncState.findUnique({ where: { account } })
-  return state && completeLoadProgress(db, { state, runs: await readLastRuns(db, account) }, options)
+  return state && loadProgressFrom(db, { state, runs: await readLastRuns(db, account) }, options)
 }
 
 /** Reads what the progress needs besides the state and the last runs of the account. */
-export async function completeLoadProgress(
+export async function loadProgressFrom(
   db: Database,
   { state, runs }: { readonly state: SyncState; readonly runs: readonly SyncRun[] },
   options: ReadOptions,
@@ -249,7 +251,7 @@ export async function completeLoadProgress(
     countSharers(db, runs),
   ])
   const storedJobs = liveJobs + rejections.unstored
-  // Items in quarantine have no place in the list, but all of them were read.
+  // Items in quarantine have no valid date, so no position. All of them were read.
   const passedJobs = passedLive === null ? storedJobs : passedLive === 0 ? 0 : passedLive + rejections.unstored
   return toLoadProgress({ state, runs, storedJobs, passedJobs, openPages, sharers }, options)
 }

@@ -5,7 +5,7 @@ import type { SyncRun, SyncState } from '../db/generated/client.js'
 import { type OpenRejections, readOpenRejections } from '../db/rejected-jobs.js'
 import type { RunCounters } from '../db/sync-runs.js'
 import { type FleetReport, readFleet } from './fleet.js'
-import { completeLoadProgress, type LoadProgress, readLastRuns } from './load-progress.js'
+import { type LoadProgress, loadProgressFrom, readLastRuns } from './load-progress.js'
 
 /** A run of `spidra.sync_runs`. Instants are ISO 8601 and the id is a string, so that JSON keeps them. */
 export interface RunReport extends RunCounters {
@@ -110,7 +110,7 @@ export async function readStatus(
     nextRunAt: toText(state?.nextRunAt),
     rateLimit: state && toRateLimit(state),
     today: { day: toDay(now), ...records.today },
-    progress: state && (await completeLoadProgress(db, { state, runs }, options)),
+    progress: state && (await loadProgressFrom(db, { state, runs }, options)),
     alerts: records.alerts.map((alert) => ({ ...alert, since: alert.since.toISOString() })),
     liveJobs,
     stuckJobs,

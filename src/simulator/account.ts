@@ -1,5 +1,5 @@
+import { toBatchAnswer } from './batch-answer.js'
 import { fromIsoText, type Micros, toIsoText } from './instant.js'
-import { toBatchAnswer } from './items.js'
 import { createJobTexts, type JobPatch, type ListedJob, toPatchedText } from './job.js'
 import { type AddedJob, createListOrder, FIRST_ADDED, firstWhere } from './list-order.js'
 import { drawBetween, TRAIT, toIdentity, toSeedKey } from './random.js'

@@ -1,6 +1,6 @@
 import type { ListPage, Pagination } from './account.js'
 import { type Answer, TOO_MANY_REQUESTS, toAnswer, tooManyRequests, toRefusal } from './answer.js'
-import { type BatchAnswer, spoilBatchItems } from './items.js'
+import { type BatchAnswer, spoilBatchItems } from './batch-answer.js'
 import type { ListedJob } from './job.js'
 import { drawShare, TRAIT, toIdentity, toSeedKey } from './random.js'
 

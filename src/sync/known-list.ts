@@ -55,7 +55,7 @@ export interface KnownList {
   readonly losesJobs: boolean
   /** The list loses jobs, and stored ones were read without overlaps: equal counts prove nothing. */
   readonly lacksOverlaps: boolean
-  /** Only an overlap proves that two pages join, and it can be had. */
+  /** Only an overlap proves that two pages join, and the server can give overlapping pages. */
   readonly mustOverlap: boolean
   /** Equal totals were taken for proof, and the list loses jobs: what is stored may have holes, and is read once more. */
   isUnproven: boolean
@@ -75,8 +75,8 @@ export interface KnownList {
    */
   withoutNewcomers(page: Page): Page
   /**
-   * Notes an answer for page 1 that touches covered ground. In a first pass, a total that grew by less than the jobs that
-   * came since shows that the list loses jobs.
+   * Notes an answer for page 1 that touches covered ground. While `firstPass` is set, a total that grew by less than the
+   * jobs that came since shows that the list loses jobs.
    */
   noteHead(page: Page): Promise<void>
   /** Notes that the list loses jobs. */
@@ -85,7 +85,7 @@ export interface KnownList {
   doubt(what: Exclude<Doubt, 'no_overlap'>): void
   /** Notes and logs that pages have to overlap and cannot. What is read from now on is unproved, also after a crash. */
   doubtOverlap(): Promise<void>
-  /** Saves that what is stored lacks overlaps, where the list loses jobs and pages cannot overlap. */
+  /** Saves that what is stored is unproved, if the list loses jobs and pages cannot overlap. */
   noteMissingOverlaps(): Promise<void>
 }
 
@@ -104,7 +104,7 @@ export function createKnownList(options: KnownListOptions): KnownList {
   const { db, account, log, state, newestStored, doubts, save } = options
   let { losesJobs } = state
 
-  /** Saved before the first page that did not overlap is merged, so that a crash does not make it proved. */
+  /** Saved before the first page that does not overlap is merged: otherwise that page would count as proved after a crash. */
   async function noteMissingOverlaps(): Promise<void> {
     if (!losesJobs || !doubts.has('no_overlap') || list.isUnproven || list.firstPass !== null) return
     list.firstPass = { total: 0, createdAt: null }

@@ -19,9 +19,9 @@ import type { BatchBody } from '../spidra/wire.js'
 /** What a run does about the results of batches. */
 export interface ResultsOptions {
   readonly mode: ResultsMode
-  /** Requests of one run for them. */
+  /** Requests of one run for batches. */
   readonly perRun: number
-  /** Whether a request for them may go now: without waiting, and with enough of the window left for the list. */
+  /** Whether a request for a batch may go now: without waiting, and with enough of the rate limit's window left for the list. */
   readonly mayRead: () => boolean
 }
 
@@ -29,14 +29,14 @@ export interface ReadResultsOptions extends ResultsOptions {
   readonly db: Database
   readonly client: Pick<SpidraClient, 'readBatch'>
   readonly run: RunKey
-  /** Whether stored jobs remain to be compared with what was read of them. */
+  /** Whether some stored jobs have not yet been compared with how their items were last read. */
   readonly isComparing: boolean
   readonly timing: Pick<Timing, 'refreshMs' | 'resultsPauseMs' | 'longestResultsPauseMs'>
   readonly signal: AbortSignal
   readonly log: Logger
 }
 
-/** Attempts after which a batch whose answers stay incomplete or unusable is no longer asked for. */
+/** Attempts, of whatever outcome, after which an incomplete or unusable answer is the last one. */
 const MAX_ATTEMPTS = 5
 
 /** Comparisons of stored jobs in one run, 5,000 jobs each. */
@@ -53,8 +53,8 @@ const ENDS_READING: ReadonlySet<SpidraErrorCode> = new Set([
   'rate_limited',
 ])
 
-/** Errors that are the answer's own, and may stay however often it is asked for. */
-const MAY_STAY: ReadonlySet<SpidraErrorCode> = new Set(['bad_payload', 'rejected'])
+/** Errors of one batch alone. Asking again may bring the same. */
+const OF_ONE_BATCH: ReadonlySet<SpidraErrorCode> = new Set(['bad_payload', 'rejected'])
 
 /** What a run read of batches. */
 export interface ResultsRead {
@@ -66,11 +66,12 @@ export interface ResultsRead {
 
 /**
  * Reads the items of ended jobs that have changed since their items were last read, the newest first. The list comes first, so
- * this is called after the verdict, and ends when `mayRead` says no, after half of the time between two runs, or after
- * `perRun` requests. What is stored is no longer due, so a worker that dies reads nothing twice.
+ * this is called after the verdict. It ends when `mayRead` says no, after half of the time between two runs, after `perRun`
+ * requests, and when the API fails. Each batch is stored before the next is asked for, so a worker that dies loses at most one
+ * answer. Only an incomplete one stays due.
  *
  * @throws RunClosedError when another worker took over; the signal's reason; what Prisma throws. An error of the API is logged,
- *   and the batch stays due.
+ *   and the batch stays due, until the fifth attempt if the answer itself is unusable.
  */
 export async function readResults(options: ReadResultsOptions): Promise<ResultsRead> {
   const { db, run, mode, mayRead, timing, signal, log } = options
@@ -96,7 +97,7 @@ export async function readResults(options: ReadResultsOptions): Promise<ResultsR
       failuresInRow += 1
       log.warn({ err: error, batch: due.uuid }, 'items of a batch could not be read')
       if (ENDS_READING.has(error.code)) break
-      if (MAY_STAY.has(error.code) && due.attempts + 1 >= MAX_ATTEMPTS) {
+      if (OF_ONE_BATCH.has(error.code) && due.attempts + 1 >= MAX_ATTEMPTS) {
         const unreadable: BatchReading = { outcome: 'unreadable', reason: error.message, items: [], bytes: 0 }
         await storeReading(db, run, due, unreadable, { mode, pauseMs: null })
       } else await putOff(db, due.uuid, pauseMs(due, timing))
@@ -122,7 +123,7 @@ function pauseMs({ attempts }: DueBatch, timing: ReadResultsOptions['timing']): 
   return Math.min(timing.resultsPauseMs * 2 ** attempts, timing.longestResultsPauseMs)
 }
 
-/** Decides how complete an answer is. It must have as many items as it counts, in all and by outcome. */
+/** Decides how complete an answer is: its items must match its own counters, in all, completed and failed. */
 function toReading(body: BatchBody | null, mode: ResultsMode): BatchReading {
   if (body === null) return { outcome: 'gone', reason: 'the API does not know the batch (404)', items: [], bytes: 0 }
   const items: readonly ItemRow[] = mode === 'full' ? body.items : body.items.map((item) => ({ ...item, result: null }))

@@ -13,12 +13,12 @@ import { overlaps, type Page, type PageAsked } from './page.js'
  *
  * A page that is not well-formed proves nothing.
  *
- * @param losesJobs whether the list has ever been seen to lose a job.
+ * @param mustOverlap whether only a shared job counts as proof: the list has been seen to lose a job, and its pages can overlap.
  */
-export function isSoundSeam(upper: Page, lower: Page, losesJobs: boolean): boolean {
+export function isSoundSeam(upper: Page, lower: Page, mustOverlap: boolean): boolean {
   if (upper.fault !== null || lower.fault !== null) return false
   if (overlaps(upper, lower)) return true
-  return !losesJobs && upper.total === lower.total && lower.start <= upper.end
+  return !mustOverlap && upper.total === lower.total && lower.start <= upper.end
 }
 
 /** The page of `limit` jobs that holds the place. */

@@ -37,7 +37,8 @@ export type WalkEnd = 'end' | 'until' | 'broken' | 'loss' | 'foreign'
  * Reads the list downwards from `start`, merges its pages, and checks in the windows they form which stored jobs are gone.
  *
  * The walk merges nothing before it has reached a stored job. Otherwise a crash would leave an island of jobs with an
- * unknown hole below it. Pages above that job count as not read, and `reachHead` reads them from below. Only a first pass,
+ * unknown hole below it. The pages above it are not merged;
+ * `reachHead` reads them later, climbing from stored jobs to page 1. Only a first pass,
  * with nothing stored below, merges from its first page on.
  */
 export async function walkDown(pass: Pass, start: Page, options: WalkOptions = {}): Promise<WalkEnd> {
@@ -52,7 +53,7 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions = {
   async function decideWindow(isEnd: boolean): Promise<void> {
     const window = stretch.takeWindow()
     if (stretch.isSorted) await checkWindow(pass, window, stretch.isOverlapping)
-    // The bottom of an unsorted stretch says nothing; its end does.
+    // The last date of an unsorted stretch is no position in the list. Only the end of the list is one.
     if (onWindow && isProven && (stretch.isSorted || isEnd)) await pass.writer.whenMerged(() => onWindow(window.after))
   }
 
@@ -62,7 +63,7 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions = {
     isJoined ||= isEnd
     if (isJoined && !(isStartMerged && page === start))
       await pass.writer.merge(isUsable ? page : pass.list.withoutNewcomers(page))
-    // Without a proof no position is saved, so that the next run could not resume here.
+    // Where a seam is unproved, no position is saved. A full walk that stopped here could not be resumed, so it reads to the end.
     const isOver = isEnd || (isJoined && (isProven || !isFull) && until(page))
     if (isJoined && page.fault === null && (isOver || stretch.answers >= pass.sizes.windowAnswers)) {
       await decideWindow(isEnd)
@@ -89,7 +90,7 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions = {
       stretch = createStretch(lower)
     } else {
       isProven = false
-      // A faulty page that seems to be the last one may be empty by mistake, unless the one above is faulty too.
+      // A faulty answer may look like the end of the list only because it is empty. Two faulty ones in a row are taken as the end.
       const isListOver = isLast(lower) && (lower.fault === null || page.fault !== null)
       if (!isFull || !isJoined || isListOver || lower.end <= page.end) return 'broken'
       stretch = createStretch(lower)
@@ -100,7 +101,7 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions = {
 
 /** What was read to go on below a page. */
 interface Step {
-  /** The page to go on from; it need not lie below where it is not proved. */
+  /** The page to go on from. If the join is not proved, it may even lie higher than the page above. */
   readonly lower: Page
   /** Whether it is proved that it joins the page above. */
   readonly isSound: boolean
@@ -133,7 +134,7 @@ async function readBelow(pass: Pass, page: Page): Promise<Step> {
   return { lower: furthest ?? page, isSound: false }
 }
 
-/** Whether the page, which joins the one above, shows more than that, or that there is no more. */
+/** Whether the page, which joins the one above, gets further down the list than that one, or is the end of the list. */
 function reachesBelow(lower: Page, upper: Page): boolean {
   const last = lower.jobs.at(-1)
   if (isLast(lower)) return true
@@ -155,7 +156,7 @@ async function below(pass: Pass, place: number, isOverlapping: boolean): Promise
 async function checkOrder({ reader, list }: Pass, upper: Page, lower: Page): Promise<void> {
   if (list.isOrderChecked || list.doubts.has('unsorted') || overlaps(upper, lower)) return
   const isOlder = upper.oldest === null || lower.newest === null || lower.newest <= upper.oldest
-  // All that an account which is whole lists below its newest stored job is stored.
+  // Once the coverage is whole, each job that is listed below the newest stored one is stored too.
   const isKnown = list.coverage.kind !== 'whole' || lower.uuids.size === 0 || (await list.touches(lower))
   if (isOlder && isKnown) return
   list.isOrderChecked = true
@@ -164,8 +165,8 @@ async function checkOrder({ reader, list }: Pass, upper: Page, lower: Page): Pro
 }
 
 /**
- * Asks for the page on which the list goes on below a position, stepping up until it begins above it: strictly, since
- * jobs that tie with the position may stand on both sides of it. The rank in the table gives the first page to try.
+ * Finds the page to go on from below a position: steps up page by page until the page begins strictly above the position,
+ * since jobs that tie with it may stand on both sides of it. The rank in the table gives the first page to try.
  */
 export async function askAbove(pass: Pass, position: Micros): Promise<Page> {
   const rank = await rankOf(pass.db, pass.run.account, toTimestamp(position), [...pass.list.missing])

@@ -108,6 +108,21 @@ test('docs/operations.md explains every message that the service logs as a warni
   expect(messages.filter((message) => !page.includes(`\`${message}`))).toEqual([])
 })
 
+test('docs/sql.md names the migration that defines each view', () => {
+  const last = new Map<string, string>()
+  for (const name of readdirSync('prisma/migrations')
+    .filter((entry) => entry !== 'migration_lock.toml')
+    .sort()) {
+    const text = readFileSync(posix.join('prisma/migrations', name, 'migration.sql'), 'utf8')
+    for (const [, view = ''] of text.matchAll(/CREATE (?:OR REPLACE )?VIEW spidra_reporting\.(\w+)/g))
+      last.set(view, name)
+  }
+  const page = readFileSync('docs/sql.md', 'utf8')
+
+  expect(last.size).toBe(14)
+  expect([...last].filter(([view, name]) => !page.includes(`| \`${view}\` | \`${name}\` |`))).toEqual([])
+})
+
 /** One transaction, rolled back at the end: `now()` stands still, and no role or row is left behind. */
 async function openStillTransaction({ url }: TestDatabase) {
   const client = new Client({

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import type { BatchItem } from '../../src/simulator/items.js'
+import type { BatchItem } from '../../src/simulator/batch-answer.js'
 import { type Simulator, startSimulator } from '../../src/simulator/server.js'
 import type { ResultsOptions } from '../../src/sync/read-results.js'
 import { runAgainst } from '../support/sync-runner.js'

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { createAccount } from '../../src/simulator/account.js'
-import type { BatchAnswer, BatchItem } from '../../src/simulator/items.js'
+import type { BatchAnswer, BatchItem } from '../../src/simulator/batch-answer.js'
 import { type Simulator, startSimulator } from '../../src/simulator/server.js'
 
 interface TypedAnswer extends BatchAnswer {
