@@ -104,18 +104,20 @@ export async function noteStored(
       SELECT r.id FROM spidra.sync_runs r WHERE r.id = ${run.id} AND r.status = 'running' FOR SHARE
     ),
     slice AS MATERIALIZED (
-      SELECT j.* FROM spidra.batch_jobs j, state s
+      -- Scalar subqueries, so that the position is a condition of the index.
+      SELECT j.* FROM spidra.batch_jobs j
       WHERE j.account = ${run.account} AND j.removed_at IS NULL AND EXISTS (SELECT FROM fence)
-        AND (j.created_at, j.uuid) < (coalesce(s.noted_to, 'infinity'), coalesce(s.noted_uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff'))
+        AND (j.created_at, j.uuid) < ((SELECT coalesce(s.noted_to, 'infinity') FROM state s),
+          (SELECT coalesce(s.noted_uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff') FROM state s))
       ORDER BY j.created_at DESC, j.uuid DESC LIMIT ${atOnce}
     ),
     due AS (
-      INSERT INTO spidra.results_due (uuid, account, created_at)
+      INSERT INTO spidra.results_due AS d (uuid, account, created_at)
       SELECT j.uuid, j.account, j.created_at FROM slice j LEFT JOIN spidra.batch_reads r ON r.uuid = j.uuid
       WHERE j.status IN ${TERMINAL} AND (${HAS_CHANGED} OR (${mode} = 'full' AND NOT r.has_results AND r.outcome <> 'gone'))
       ORDER BY j.uuid
-      ON CONFLICT (uuid) DO NOTHING
-      RETURNING uuid
+      ON CONFLICT (uuid) DO UPDATE SET account = excluded.account WHERE d.account <> excluded.account
+      RETURNING d.uuid
     ),
     oldest AS (
       SELECT j.created_at, j.uuid FROM slice j ORDER BY j.created_at, j.uuid LIMIT 1
@@ -183,6 +185,8 @@ export async function storeReading(
   { mode, pauseMs }: { readonly mode: ResultsMode; readonly pauseMs: number | null },
 ): Promise<ItemCounts> {
   const { outcome, reason, items, bytes } = reading
+  /** The sums of an earlier reading stay where this one brought no items. */
+  const hasItems = outcome === 'complete' || outcome === 'incomplete'
   const rows = toJsonArray(items.map(toRowText))
   // Raw SQL: no model can merge several rows of several tables in one statement.
   const [row] = await queryLarge<ItemCounts & { isRunning: boolean }>(
@@ -227,16 +231,21 @@ results AS (
     bytes = excluded.bytes, updated_at = now()
   RETURNING s.item_uuid
 ),
+without_result AS (
+  DELETE FROM spidra.batch_results s USING incoming i
+  WHERE s.item_uuid = i.uuid AND i.bytes IS NULL AND ${mode === 'full' && outcome === 'complete'}
+),
 readings AS (
-  INSERT INTO spidra.batch_reads (uuid, account, status, completed_count, failed_count, finished_at, outcome, reason, has_results, items, credits, bytes)
+  INSERT INTO spidra.batch_reads AS b (uuid, account, status, completed_count, failed_count, finished_at, outcome, reason, has_results, items, credits, bytes)
   SELECT ${due.uuid}::uuid, ${run.account}, ${due.status}, ${due.completedCount}::integer, ${due.failedCount}::integer,
     ${due.finishedAt}::timestamptz, ${outcome}, ${reason}, ${mode === 'full'}, ${items.length}::integer,
     (SELECT coalesce(sum(i.credits_used), 0) FROM incoming i), ${bytes}::integer
   FROM fence
   ON CONFLICT (uuid) DO UPDATE SET account = excluded.account, status = excluded.status,
     completed_count = excluded.completed_count, failed_count = excluded.failed_count, finished_at = excluded.finished_at,
-    outcome = excluded.outcome, reason = excluded.reason, has_results = excluded.has_results, items = excluded.items,
-    credits = excluded.credits, bytes = excluded.bytes, read_at = now()
+    outcome = excluded.outcome, reason = excluded.reason, has_results = excluded.has_results,
+    items = CASE WHEN ${hasItems} THEN excluded.items ELSE b.items END,
+    credits = CASE WHEN ${hasItems} THEN excluded.credits ELSE b.credits END, bytes = excluded.bytes, read_at = now()
 ),
 settled AS (
   DELETE FROM spidra.results_due d WHERE d.uuid = ${due.uuid}::uuid AND ${pauseMs === null} AND EXISTS (SELECT FROM fence)

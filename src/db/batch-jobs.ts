@@ -181,7 +181,7 @@ async function mergeChunk(db: Database, run: RunKey, rows: number, statement: Pr
 }
 
 /** SQLSTATE class 22 (the year 0, NUL in JSON) and 54 (nested too deeply): values that JSON allows and Postgres does not. */
-function refusalOf(error: unknown): string | null {
+export function refusalOf(error: unknown): string | null {
   const refusal = readPostgresError(error)
   if (refusal === null || !/^(22|54)/.test(refusal.code)) return null
   return `Postgres refused it (SQLSTATE ${refusal.code}): ${refusal.message}`

@@ -215,7 +215,11 @@ export function createSpidraClient(options: SpidraClientOptions): SpidraClient {
   async function readBatch(asked: BatchRequest): Promise<BatchBody | null> {
     const once: Attempt<BatchBody, BatchBody> = {
       send: () => connection.getBatch(asked),
-      check: (batch) => batch,
+      check: (batch, ageSeconds) => {
+        if (ageSeconds === 0) return batch
+        const message = `Spidra answered 200, but batch ${asked.uuid} comes from a cache, ${ageSeconds} s old`
+        throw new SpidraError(message, { code: 'bad_payload', status: 200 })
+      },
       signal: asked.signal,
     }
     try {

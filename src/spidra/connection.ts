@@ -97,6 +97,8 @@ interface Endpoint<Body> {
   readonly mostBytes: number
   /** What a body must be, for the message about another one: `a list of jobs`. */
   readonly kind: string
+  /** What to do about a body that is none; empty where nothing is to be done. */
+  readonly advice: string
   parse(text: string): Body | null
 }
 
@@ -129,7 +131,7 @@ export function openConnection(options: ConnectionOptions): Connection {
   }
 
   async function get<Body extends object>(endpoint: Endpoint<Body>, signal: AbortSignal): Promise<Received<Body>> {
-    const { path, name, mostBytes, kind, parse } = endpoint
+    const { path, name, mostBytes, kind, advice, parse } = endpoint
     const askedAt = performance.now()
     using timeout = startTimeout(signal, requestTimeoutMs)
     let rateLimit: RateLimit | null = null
@@ -149,11 +151,11 @@ export function openConnection(options: ConnectionOptions): Connection {
         throw toSpidraError({ status, statusText, header, body }, { apiKey, keyOrigin }, Date.now())
       }
       const text = await readText(response.body, header, UTF8, mostBytes).catch((error: unknown) => {
-        throw error instanceof BodyError ? badPayload(`${name} ${error.message}`) : error
+        throw error instanceof BodyError ? badPayload(`${name} ${error.message}`, advice) : error
       })
       const answeredAt = performance.now()
-      const body = parse(withoutKey(text))
-      if (body === null) throw badPayload(`${name} is not ${kind}`)
+      const body = readBody(() => parse(withoutKey(text)))
+      if (body === null) throw badPayload(`${name} is not ${kind}`, advice)
       return { answer: { ...body, askedAt, answeredAt }, rateLimit, serverTime, ageSeconds }
     } catch (error) {
       signal.throwIfAborted()
@@ -172,6 +174,7 @@ export function openConnection(options: ConnectionOptions): Connection {
         name: `page ${page}`,
         mostBytes: MAX_PAGE_BYTES,
         kind: 'a list of jobs',
+        advice: '. Check SPIDRA_API_URL',
         parse: parseListBody,
       },
       signal,
@@ -184,6 +187,7 @@ export function openConnection(options: ConnectionOptions): Connection {
         name: `batch ${uuid}`,
         mostBytes: MAX_BATCH_BYTES,
         kind: 'a list of items',
+        advice: '',
         parse: (text) => parseBatchBody(text, uuid),
       },
       signal,
@@ -341,6 +345,16 @@ function readAge(text: string | null): number {
   return text !== null && /^\d+$/.test(text) ? Math.min(Number(text), 2 ** 31) : 0
 }
 
-function badPayload(what: string): SpidraError {
-  return new SpidraError(`Spidra answered 200, but ${what}. Check SPIDRA_API_URL`, { code: 'bad_payload', status: 200 })
+/** Null also for a text that is too large or too deep for the engine: a `RangeError`. */
+function readBody<Body>(read: () => Body | null): Body | null {
+  try {
+    return read()
+  } catch (error) {
+    if (error instanceof RangeError) return null
+    throw error
+  }
+}
+
+function badPayload(what: string, advice: string): SpidraError {
+  return new SpidraError(`Spidra answered 200, but ${what}${advice}`, { code: 'bad_payload', status: 200 })
 }

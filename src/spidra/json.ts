@@ -42,6 +42,20 @@ function isExact(digits: string): boolean {
  * Writes a value that `parseJson` read. NUL and lone surrogates are written as escapes, so that the text can be stored.
  */
 export function toJson(value: unknown): string {
+  const text = stringify(value)
+  return text === null || text.includes(EXACT) ? writeByHand(value) : text
+}
+
+/** Null: deeper than the call stack. */
+function stringify(value: unknown): string | null {
+  try {
+    return JSON.stringify(value) ?? 'null'
+  } catch {
+    return null
+  }
+}
+
+function writeByHand(value: unknown): string {
   let text = ''
   // An explicit stack, the next part on top: the call stack ends after some thousand levels.
   const pending: Part[] = [{ value }]

@@ -3,6 +3,7 @@ import type { Timing } from '../config/scale.js'
 import {
   type BatchReading,
   type DueBatch,
+  type ItemCounts,
   type ItemRow,
   noteStored,
   putOff,
@@ -10,8 +11,9 @@ import {
   readDue,
   storeReading,
 } from '../db/batch-items.js'
+import { refusalOf } from '../db/batch-jobs.js'
 import type { Database } from '../db/client.js'
-import type { RunKey } from '../db/sync-runs.js'
+import { RunClosedError, type RunKey } from '../db/sync-runs.js'
 import type { SpidraClient } from '../spidra/client.js'
 import { SpidraError, type SpidraErrorCode } from '../spidra/errors.js'
 import type { BatchBody } from '../spidra/wire.js'
@@ -29,6 +31,8 @@ export interface ReadResultsOptions extends ResultsOptions {
   readonly db: Database
   readonly client: Pick<SpidraClient, 'readBatch'>
   readonly run: RunKey
+  /** When the run began, on the clock of `performance.now()`. */
+  readonly startedAt: number
   /** Whether some stored jobs have not yet been compared with how their items were last read. */
   readonly isComparing: boolean
   readonly timing: Pick<Timing, 'refreshMs' | 'resultsPauseMs' | 'longestResultsPauseMs'>
@@ -66,8 +70,8 @@ export interface ResultsRead {
 
 /**
  * Reads the items of ended jobs that have changed since their items were last read, the newest first. The list comes first, so
- * this is called after the verdict. It ends when `mayRead` says no, after half of the time between two runs, after `perRun`
- * requests, and when the API fails. Each batch is stored before the next is asked for, so a worker that dies loses at most one
+ * this is called after the verdict. It ends when `mayRead` says no, after half of the time between two runs since this one
+ * began, after `perRun` requests, and when the API fails. Each batch is stored before the next is asked for, so a worker that dies loses at most one
  * answer. Only an incomplete one stays due.
  *
  * @throws RunClosedError when another worker took over; the signal's reason; what Prisma throws. An error of the API is logged,
@@ -77,16 +81,13 @@ export async function readResults(options: ReadResultsOptions): Promise<ResultsR
   const { db, run, mode, mayRead, timing, signal, log } = options
   const read: ResultsRead = { batches: 0, items: 0, results: 0, failures: 0 }
   if (!mayRead()) return read
-  const endsAt = performance.now() + timing.refreshMs / 2
+  const endsAt = options.startedAt + timing.refreshMs / 2
   let failuresInRow = 0
   for (const due of await findDue(options)) {
     signal.throwIfAborted()
     if (failuresInRow >= MAX_FAILURES || !mayRead() || performance.now() > endsAt) break
     try {
-      const body = await options.client.readBatch({ uuid: due.uuid, signal })
-      const reading = toReading(body, mode)
-      const isLast = reading.outcome !== 'incomplete' || due.attempts + 1 >= MAX_ATTEMPTS
-      const counts = await storeReading(db, run, due, reading, { mode, pauseMs: isLast ? null : pauseMs(due, timing) })
+      const counts = await readOne(options, due)
       read.batches += 1
       read.items += counts.written
       read.results += counts.results
@@ -96,15 +97,36 @@ export async function readResults(options: ReadResultsOptions): Promise<ResultsR
       read.failures += 1
       failuresInRow += 1
       log.warn({ err: error, batch: due.uuid }, 'items of a batch could not be read')
-      if (ENDS_READING.has(error.code)) break
+      if (error.code === 'rate_limited') break
       if (OF_ONE_BATCH.has(error.code) && due.attempts + 1 >= MAX_ATTEMPTS) {
         const unreadable: BatchReading = { outcome: 'unreadable', reason: error.message, items: [], bytes: 0 }
         await storeReading(db, run, due, unreadable, { mode, pauseMs: null })
       } else await putOff(db, due.uuid, pauseMs(due, timing))
+      if (ENDS_READING.has(error.code)) break
     }
   }
   if (read.batches + read.failures > 0) log.info(read, 'items of batches read')
   return read
+}
+
+/** Reads one batch and stores it. What Postgres refuses or cannot store in time is put off too, so that others get their turn. */
+async function readOne(
+  { client, db, run, mode, timing, signal }: ReadResultsOptions,
+  due: DueBatch,
+): Promise<ItemCounts> {
+  const body = await client.readBatch({ uuid: due.uuid, signal })
+  const reading = toReading(body, due, mode)
+  const isFinal = reading.outcome !== 'incomplete' || due.attempts + 1 >= MAX_ATTEMPTS
+  const store = (what: BatchReading, pause: number | null) => storeReading(db, run, due, what, { mode, pauseMs: pause })
+  try {
+    return await store(reading, isFinal ? null : pauseMs(due, timing))
+  } catch (error) {
+    if (error instanceof RunClosedError || signal.aborted) throw error
+    const reason = refusalOf(error)
+    if (reason !== null) return store({ ...reading, outcome: 'unreadable', reason, items: [] }, null)
+    await putOff(db, due.uuid, pauseMs(due, timing))
+    throw error
+  }
 }
 
 /** Finds the batches for this run. Stored jobs are compared only as long as too few are due. */
@@ -123,8 +145,11 @@ function pauseMs({ attempts }: DueBatch, timing: ReadResultsOptions['timing']): 
   return Math.min(timing.resultsPauseMs * 2 ** attempts, timing.longestResultsPauseMs)
 }
 
-/** Decides how complete an answer is: its items must match its own counters, in all, completed and failed. */
-function toReading(body: BatchBody | null, mode: ResultsMode): BatchReading {
+/**
+ * Decides how complete an answer is: its items must match its own counters, and its status and counters those of the list. An
+ * answer of a replica that lags behind does not.
+ */
+function toReading(body: BatchBody | null, due: DueBatch, mode: ResultsMode): BatchReading {
   if (body === null) return { outcome: 'gone', reason: 'the API does not know the batch (404)', items: [], bytes: 0 }
   const items: readonly ItemRow[] = mode === 'full' ? body.items : body.items.map((item) => ({ ...item, result: null }))
   const countOf = (status: string) => items.filter((item) => item.status === status).length
@@ -132,10 +157,13 @@ function toReading(body: BatchBody | null, mode: ResultsMode): BatchReading {
     { what: 'items', counted: body.totalUrls, found: items.length },
     { what: 'completed items', counted: body.completedCount, found: countOf('completed') },
     { what: 'failed items', counted: body.failedCount, found: countOf('failed') },
-  ].filter(({ counted, found }) => counted !== found)
-  const reason = differences
-    .map(({ what, counted, found }) => `${found} ${what}, counted ${counted ?? 'none'}`)
-    .join('; ')
+    { what: 'completed items', counted: due.completedCount, found: body.completedCount },
+    { what: 'failed items', counted: due.failedCount, found: body.failedCount },
+  ].flatMap(({ what, counted, found }) =>
+    counted === found ? [] : `${found ?? 'no number of'} ${what}, where ${counted ?? 'none'} are counted`,
+  )
+  if (body.status !== due.status) differences.push(`status ${body.status}, where the list has ${due.status}`)
+  const reason = [...new Set(differences)].join('; ')
   return {
     outcome: reason === '' ? 'complete' : 'incomplete',
     reason: reason === '' ? null : reason,

@@ -166,7 +166,10 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
     })
     // The list comes first: nothing is read of batches before the table is known to hold the list.
     if (results !== null && result.status === 'complete') {
-      await readResults({ ...results, db, client, run, isComparing, timing, signal, log }).catch(endReading)
+      // A full pass that has to yield the worker to other accounts leaves items to a later run.
+      const mayRead = () => results.mayRead() && !(options.mustYield?.() ?? false)
+      const given = { db, client, run, startedAt, isComparing, timing, signal, log }
+      await readResults({ ...results, ...given, mayRead }).catch(endReading)
     }
     return result
   }

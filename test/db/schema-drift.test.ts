@@ -50,7 +50,7 @@ test('has all partial indexes, which Prisma does not know', async () => {
     WHERE indpred IS NOT NULL AND relnamespace = 'spidra'::regnamespace ORDER BY relname`)
 
   expect(rows.map((row) => row.definition)).toEqual([
-    "CREATE INDEX batch_items_failed_idx ON spidra.batch_items USING btree (finished_at) INCLUDE (account, host) WHERE ((status = 'failed'::text) AND (removed_at IS NULL))",
+    "CREATE INDEX batch_items_failed_idx ON spidra.batch_items USING btree (finished_at) WHERE ((status = 'failed'::text) AND (removed_at IS NULL))",
     'CREATE INDEX batch_jobs_live_idx ON spidra.batch_jobs USING btree (account, created_at DESC, uuid) WHERE (removed_at IS NULL)',
     `CREATE INDEX batch_jobs_open_idx ON spidra.batch_jobs USING btree (account, created_at) WHERE ((removed_at IS NULL) AND (status <> ALL (ARRAY[${terminal}])))`,
     'CREATE UNIQUE INDEX rejected_jobs_fingerprint_key ON spidra.rejected_jobs USING btree (account, fingerprint) WHERE (uuid IS NULL)',

@@ -108,6 +108,22 @@ test('docs/operations.md explains every message that the service logs as a warni
   expect(messages.filter((message) => !page.includes(`\`${message}`))).toEqual([])
 })
 
+test('docs/operations.md renames an account in every table that has one', async () => {
+  await using database = await createTestDatabase()
+  const tables = await database.sql<{ name: string }>(
+    `SELECT table_name AS name FROM information_schema.columns
+     WHERE table_schema = 'spidra' AND column_name = 'account' ORDER BY 1`,
+  )
+  const section = readFileSync('docs/operations.md', 'utf8').split('### Renaming an account')[1] ?? ''
+  // `keep_stale_days` computes these again.
+  const computed = ['daily_totals', 'stale_days', 'stale_totals']
+
+  expect(tables.length).toBeGreaterThan(8)
+  expect(
+    tables.filter(({ name }) => !computed.includes(name) && !section.includes(`UPDATE spidra.${name} SET account`)),
+  ).toEqual([])
+})
+
 test('docs/sql.md names the migration that defines each view', () => {
   const last = new Map<string, string>()
   for (const name of readdirSync('prisma/migrations')

@@ -218,7 +218,8 @@ describe('an answer that is odd', () => {
     database = await createTestDatabase()
     api = await startSimulator({ ...MANUAL })
     for (const [name, patch] of Object.entries(ODD)) {
-      const { uuid } = api.account.addJob({ status: 'completed', totalUrls: 2 })
+      const ofList = name === 'shapes' ? { totalUrls: 9, completedCount: 6, failedCount: 0 } : { totalUrls: 2 }
+      const { uuid } = api.account.addJob({ status: 'completed', ...ofList })
       uuidOf.set(name, uuid)
       api.account.patchBatch(uuid, patch)
     }
@@ -234,11 +235,17 @@ describe('an answer that is odd', () => {
     const of = (name: string) => outcomes.get(uuidOf.get(name) ?? '')
     expect(of('fewItems')).toEqual({
       outcome: 'incomplete',
-      reason: '0 items, counted 2; 0 completed items, counted 2',
+      reason: '0 items, where 2 are counted; 0 completed items, where 2 are counted',
       items: 0,
     })
-    expect(of('counts')).toEqual({ outcome: 'incomplete', reason: '2 completed items, counted 1', items: 2 })
-    expect(of('noCounts')?.reason).toBe('2 items, counted none; 2 completed items, counted none')
+    expect(of('counts')).toEqual({
+      outcome: 'incomplete',
+      reason: '2 completed items, where 1 are counted; 1 completed items, where 2 are counted',
+      items: 2,
+    })
+    expect(of('noCounts')?.reason).toMatch(
+      /^2 items, where none are counted; 2 completed items, where none are counted; no number of /,
+    )
     expect(of('shapes')).toEqual({ outcome: 'complete', reason: null, items: 9 })
     expect(await dueCount(database)).toBe(3)
   })
@@ -371,8 +378,9 @@ test('items that an answer no longer has are marked, and those of an incomplete 
   await runAgainst(api, database, { results: ITEMS, mode: 'full' })
   expect(await storedItems(database)).toHaveLength(4)
   api.account.patchBatch(uuid, { totalUrls: 0, completedCount: 0, failedCount: 0 })
+  api.account.updateJob(uuid, { totalUrls: 0, completedCount: 0, failedCount: 0 })
   await database.sql('UPDATE spidra.results_due SET not_before = NULL')
-  await runAgainst(api, database, { results: ITEMS })
+  await runAgainst(api, database, { results: ITEMS, mode: 'full' })
   expect(await storedItems(database)).toHaveLength(0)
 })
 
@@ -452,4 +460,74 @@ test('a stop while items are read leaves the run complete, and the rest to the n
   await runAgainst(api, database, { results: ITEMS })
   expect(await dueCount(database)).toBe(0)
   await expectAllStored(api, database, false)
+})
+
+test('an answer of a replica that lags behind the list is not the last one', async () => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ ...MANUAL })
+  const { uuid } = api.account.addJob({ status: 'completed', totalUrls: 2 })
+  const { items } = JSON.parse(api.account.batchText(uuid) ?? '')
+  const pending = { ...items[1], status: 'pending', result: null, finishedAt: null }
+  api.account.patchBatch(uuid, { status: 'running', completedCount: 1, items: [items[0], pending] })
+
+  await runAgainst(api, database, { results: ITEMS })
+  expect(await readings(database)).toMatchObject([
+    {
+      outcome: 'incomplete',
+      reason: '1 completed items, where 2 are counted; status running, where the list has completed',
+    },
+  ])
+  api.account.patchBatch(uuid, { status: 'completed', completedCount: 2, items })
+  await database.sql('UPDATE spidra.results_due SET not_before = NULL')
+  await runAgainst(api, database, { results: ITEMS })
+  expect(await readings(database)).toMatchObject([{ outcome: 'complete' }])
+  await expectAllStored(api, database, false)
+})
+
+test('what Postgres refuses is marked, and the others are read', async () => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ jobs: 3, ...MANUAL })
+  const { uuid } = api.account.addJob({ status: 'completed', totalUrls: 1 })
+  const { items } = JSON.parse(api.account.batchText(uuid) ?? '')
+  api.account.patchBatch(uuid, { items: [{ ...items[0], startedAt: '2026-01-01T00:00:00+20:00' }] })
+
+  const { warnings } = await runAgainst(api, database, { results: ITEMS })
+  expect(warnings).toEqual([])
+  expect((await readings(database)).find((reading) => reading.uuid === uuid)).toMatchObject({
+    outcome: 'unreadable',
+    reason: expect.stringMatching(/^Postgres refused it \(SQLSTATE 22/),
+  })
+  expect([await dueCount(database), (await readings(database)).length]).toEqual([0, 4])
+})
+
+test('a batch that is gone keeps what was read of it before, and an item that lost its result keeps none', async () => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ ...MANUAL })
+  const gone = api.account.addJob({ status: 'completed', totalUrls: 3 }).uuid
+  const retried = api.account.addJob({ status: 'completed', totalUrls: 2 }).uuid
+  await runAgainst(api, database, { results: FULL })
+  const credits = () =>
+    database.sql('SELECT sum(urls)::integer AS urls, sum(credits) AS credits FROM spidra_reporting.daily_credits')
+  const before = await credits()
+
+  api.account.patchBatch(gone, null)
+  api.account.updateJob(gone, { finishedAt: '2026-11-27T00:00:00Z' })
+  api.account.updateJob(retried, { status: 'completed', failedCount: 1 })
+  await runAgainst(api, database, { results: FULL, mode: 'full' })
+  expect((await readings(database)).map(({ outcome }) => outcome).sort()).toEqual(['complete', 'gone'])
+  expect(await credits()).toMatchObject([{ urls: (before[0] as { urls: number }).urls }])
+  const items = await storedItems(database)
+  expect(items).toHaveLength(5)
+  expect(items.filter(({ status, result, text }) => status === 'failed' && (result ?? text) !== null)).toEqual([])
+})
+
+test('a batch that is refused with 402 is put off, so that older ones get their turn', async () => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ jobs: 3, ...MANUAL })
+  api.faults.next('http402', { page: 'batch' })
+
+  await runAgainst(api, database, { results: ITEMS })
+  expect([batchRequests(api), await dueCount(database)]).toEqual([1, 3])
+  await runAgainst(api, database, { results: ITEMS })
+  expect([batchRequests(api), await dueCount(database)]).toEqual([3, 1])
 })

@@ -60,7 +60,7 @@ CREATE TABLE spidra.batch_items (
 );
 CREATE INDEX batch_items_batch_idx ON spidra.batch_items (batch_uuid);
 -- For spidra_reporting.failing_hosts: few items fail, and the view is about the last 30 days.
-CREATE INDEX batch_items_failed_idx ON spidra.batch_items (finished_at) INCLUDE (account, host) WHERE status = 'failed' AND removed_at IS NULL;
+CREATE INDEX batch_items_failed_idx ON spidra.batch_items (finished_at) WHERE status = 'failed' AND removed_at IS NULL;
 COMMENT ON TABLE spidra.batch_items IS 'One row a URL of a batch (SYNC_RESULTS=items or full).';
 COMMENT ON COLUMN spidra.batch_items.uuid IS
   'The uuid of the item. For an item without one it is computed from the batch and the position.';
@@ -124,7 +124,7 @@ CREATE VIEW spidra_reporting.batch_items AS
 SELECT
   i.uuid,
   i.batch_uuid,
-  i.account,
+  b.account,
   i.position,
   i.url,
   i.host,
