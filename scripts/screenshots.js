@@ -1,6 +1,7 @@
 // `npm run screenshots`: the pictures of README.md, taken from the dashboard of the demo. Needs Chromium (CHROMIUM_PATH).
 import { spawn } from 'node:child_process'
-import { mkdir, stat } from 'node:fs/promises'
+import { mkdir, mkdtemp, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { chromium } from 'playwright-core'
 
@@ -11,8 +12,9 @@ const size = { width: 1200, height: 900 }
 
 /** Starts the demo and returns its process and the address of its dashboard once a few runs have ended. */
 async function startDemo() {
-  const demo = spawn(process.execPath, ['dist/cli.js', 'demo'], {
-    cwd: root,
+  const demo = spawn(process.execPath, [`${root}dist/cli.js`, 'demo'], {
+    // A new folder: the demo goes on with the data that it finds.
+    cwd: await mkdtemp(`${tmpdir()}/spidra-sync-screenshots-`),
     env: { ...process.env, HTTP_PORT: '8089' },
     stdio: ['ignore', 'pipe', 'inherit'],
   })

@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import { toReadOnlyLibpqUrl } from '../config/database-url.js'
 import { readPostgresError, toDatabaseError } from '../db/connection-error.js'
 import { openReadOnly } from '../db/read-only.js'
+import { ensureReaderRole } from '../db/reader-role.js'
 import { errorCodeOf } from '../logging/error-code.js'
 import { wrapFor } from '../logging/printable.js'
 import { type CommandContext, EXIT_CODES } from '../service/context.js'
@@ -44,7 +46,7 @@ export async function runPsqlCommand(
   const { stderr, signal, config } = context
   const database = await openDatabaseForAccounts(context, { mustExist: true })
   try {
-    const target = toReadOnlyLibpqUrl(demo ? await toReaderUrl(context, database.databaseUrl) : database.databaseUrl)
+    const target = toReadOnlyLibpqUrl(await toReaderUrl(context, database.databaseUrl, demo))
     if (isUrlAsked) {
       host.writeSecret(`${target.href}\n`)
       if (config.databaseUrl === null) stderr.write('The embedded Postgres answers only while spidra-sync runs here.\n')
@@ -61,10 +63,23 @@ export async function runPsqlCommand(
   }
 }
 
-/** The URL of the reader's role of a demo. */
-async function toReaderUrl({ embeddedDirectory }: CommandContext<string | null>, databaseUrl: string): Promise<string> {
-  const { demoReaderUrl } = await import('./demo/setup.js')
-  return demoReaderUrl(join(embeddedDirectory, 'demo.json'), databaseUrl)
+/**
+ * The URL of a role that may only read: that of a demo, or of the embedded Postgres, whose own role is a superuser. A configured
+ * `DATABASE_URL` stays as it is: its role may not be able to create others.
+ */
+async function toReaderUrl(
+  { config, embeddedDirectory }: CommandContext<string | null>,
+  databaseUrl: string,
+  isDemo: boolean,
+): Promise<string> {
+  if (!isDemo && config.databaseUrl !== null) return databaseUrl
+  const { demoReaderUrl, READER_ROLE, readerUrl } = await import('./demo/setup.js')
+  if (isDemo) return demoReaderUrl(join(embeddedDirectory, 'demo.json'), databaseUrl)
+  // Derived, so that a URL that was given to a BI tool stays valid.
+  const secret = `reader of ${new URL(databaseUrl).password}`
+  const password = createHash('sha256').update(secret).digest('base64url').slice(0, 24)
+  await ensureReaderRole(databaseUrl, READER_ROLE, password)
+  return readerUrl(databaseUrl, password)
 }
 
 /**

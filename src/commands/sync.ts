@@ -39,7 +39,8 @@ async function syncOne(
   flags: SyncFlags,
 ): Promise<number> {
   const { stdout, stderr } = context
-  const progress = stderr.isTTY && !flags.json ? openProgress(stderr) : null
+  const progress =
+    stderr.isTTY && !flags.json ? openProgress(stderr, () => sharedBudget.budget.rest()?.requests ?? null) : null
   try {
     const { summary, error } = await runAccount({
       ...context,

@@ -46,7 +46,7 @@ export async function grantReader(databaseUrl: string, role: string): Promise<Re
 export async function ensureReaderRole(databaseUrl: string, role: string, password: string): Promise<void> {
   await inTransaction(databaseUrl, async (client) => {
     const verb = (await hasRole(client, role)) ? 'ALTER' : 'CREATE'
-    // Role statements take no parameters. The password is in the server's statement log, which is why only the demo may use this.
+    // Role statements take no parameters. The password is in the server's statement log, which is why only the embedded Postgres may use this.
     await client.query(`${verb} ROLE ${escapeIdentifier(role)} LOGIN PASSWORD ${escapeLiteral(password)}`)
     await client.query(`GRANT pg_read_all_data TO ${escapeIdentifier(role)}`)
     await grantViews(client, databaseUrl, role)

@@ -217,7 +217,7 @@ ${refreshLink('/', query, isRefreshing)}</form>`
 
 function refreshLink(path: string, query: Readonly<Record<string, string>>, isRefreshing: boolean): Markup {
   const parameters = new URLSearchParams({ ...query, ...(isRefreshing ? { refresh: 'off' } : {}) }).toString()
-  return html`<a class="refresh" href="${path}${parameters === '' ? '' : `?${parameters}`}">${isRefreshing ? 'Stop refreshing' : 'Refresh by itself'}</a>`
+  return html`<a class="refresh" href="${path}${parameters === '' ? '' : `?${parameters}`}">${isRefreshing ? 'Stop refreshing' : 'Refresh automatically'}</a>`
 }
 
 function select(name: string, label: string, chosen: string, options: readonly (readonly [string, string])[]): Markup {

@@ -9,7 +9,7 @@ const HEADINGS = ['Worker', 'Role', 'Runs', 'Requests left', 'Last seen']
 export function toFleetText(fleet: FleetReport): string {
   const blocks = [
     [`Fleet: ${toQueueSentence(fleet)}`],
-    fleet.workers.length === 0 ? ['No worker has been seen within the last hour.'] : toTable(fleet.workers),
+    fleet.workers.length === 0 ? ['No process is running.'] : toTable(fleet.workers),
     fleet.workers.flatMap(toPause).map(wrapSentence),
     fleet.deadLetters.map(toLetterSentence).map(wrapSentence),
   ]

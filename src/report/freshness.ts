@@ -130,7 +130,11 @@ function toTrouble(
   if (status === null || status === 'running' || status === 'complete') return []
   const message = error !== null && alerts.some(({ summary }) => summary.includes(error)) ? null : error
   const advice = reason === null ? undefined : ADVICE[reason]
-  const words = [`The last run ended ${status}${reason === null ? '' : ` (${reason})`}.`, message, advice]
+  const words = [
+    `The last run ${status === 'partial' ? 'was partial' : status === 'aborted' ? 'was aborted' : status}${reason === null ? '' : ` (${reason})`}.`,
+    message,
+    advice,
+  ]
   return [words.filter((word) => word != null && word !== '').join(' ')]
 }
 

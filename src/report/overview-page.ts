@@ -99,7 +99,7 @@ function alarming(count: number): Cell {
 function lastRunCell({ status, reason, started_at: startedAt }: Row, readAt: Date): Cell {
   if (status === null || startedAt === null) return '–'
   const age = toRoughDuration(Math.max(0, (readAt.getTime() - startedAt.getTime()) / 1000))
-  return longCell(html`${statusBadge(status)} ${reason === null ? null : `${reason}, `}begun ${age} ago`)
+  return longCell(html`${statusBadge(status)} ${reason === null ? null : `${reason}, `}started ${age} ago`)
 }
 
 const WORKER_HEADINGS = ['Worker', 'Role', 'Runs', 'Requests left', 'Last seen']
@@ -109,7 +109,7 @@ function fleetCards(fleet: FleetReport): Markup {
   const body = html`<p class="note">${toQueueSentence(fleet)}</p>${letters.length === 0 ? null : html`<ul class="letters">${letters}</ul>`}${tableOf(
     WORKER_HEADINGS,
     fleet.workers.map(workerCells),
-    { empty: 'No worker has been seen within the last hour.', isStacked: true },
+    { empty: 'No process is running.', isStacked: true },
   )}`
   return card(null, 'Fleet and queue', toCount(fleet.workers.length), body)
 }

@@ -225,7 +225,9 @@ async function sumRuns(db: Database, account: string, day: string): Promise<Reco
   const rows = await db.$queryRaw<Records['today'][]>`
     SELECT count(*)::integer AS runs, coalesce(sum(requests), 0)::double precision AS requests,
       coalesce(sum(retries), 0)::double precision AS retries,
-      coalesce(sum(waited_ms), 0)::double precision AS "waitedMs"
+      -- A wait is counted whole when it begins.
+      coalesce(sum(waited_ms - CASE WHEN status = 'running' AND waits_until > now()
+        THEN least(waited_ms, extract(epoch FROM waits_until - now()) * 1000) ELSE 0 END), 0)::double precision AS "waitedMs"
     FROM spidra.sync_runs WHERE account = ${account} AND started_at >= ${day}::date::timestamp AT TIME ZONE 'UTC'`
   return rows[0] ?? NO_RECORDS.today
 }

@@ -26,8 +26,13 @@ const NOTICEABLE_WAIT_MS = 1_000
  * Opens a progress bar on a terminal. It appears with the first page or wait, takes one line that never wraps, and clears that
  * line at its end. Other output must clear the line first; the bar is drawn again below it. It changes no mode of the terminal,
  * so a killed process leaves the terminal intact.
+ *
+ * @param requestsLeft requests that may go before the next wait for the budget; null: no limit is known.
  */
-export function openProgress(stream: Pick<NodeJS.WriteStream, 'write' | 'columns'>): Progress {
+export function openProgress(
+  stream: Pick<NodeJS.WriteStream, 'write' | 'columns'>,
+  requestsLeft: () => number | null,
+): Progress {
   const startedAt = performance.now()
   let reached = { page: 0, pages: 1 }
   let pagesRead = 0
@@ -43,8 +48,11 @@ export function openProgress(stream: Pick<NodeJS.WriteStream, 'write' | 'columns
         : `${wait.reason}: next try in ${left}`
     }
     const elapsedMs = Math.max(performance.now() - startedAt, 1)
-    const leftMs = ((reached.pages - reached.page) * elapsedMs) / pagesRead
-    return `${formatNumber(Math.round((jobs * 1000) / elapsedMs))}/s, ${toTimeLeft(leftMs)} left`
+    const pagesLeft = reached.pages - reached.page
+    const rate = `${formatNumber(Math.round((jobs * 1000) / elapsedMs))}/s`
+    // A wait of minutes lies ahead, so the rate until now says nothing of the time left.
+    if (pagesLeft > (requestsLeft() ?? pagesLeft)) return rate
+    return `${rate}, ${toTimeLeft((pagesLeft * elapsedMs) / pagesRead)} left`
   }
 
   function draw(): void {

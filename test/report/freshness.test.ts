@@ -96,7 +96,7 @@ test('a first pass that was cut off announces that the next run goes on', () => 
     tone: 'warning',
     headline: 'Not complete yet; next run in 4 min',
     details: expect.stringContaining(
-      'The last run ended partial (first_pass_unfinished). The next run goes on from there.',
+      'The last run was partial (first_pass_unfinished). The next run goes on from there.',
     ),
   })
 })
@@ -109,7 +109,7 @@ test('a failed run is bad even if the table is fresh, and says what to do', () =
     tone: 'bad',
     headline: expect.stringMatching(/^Complete as of 12:03:11 UTC/),
     details: expect.stringMatching(
-      /^The last run ended failed \(unauthorized\)\. Spidra answered 401: it saw no key\. Check SPIDRA_API_KEY\. Every job/,
+      /^The last run failed \(unauthorized\)\. Spidra answered 401: it saw no key\. Check SPIDRA_API_KEY\. Every job/,
     ),
   })
 })
@@ -130,7 +130,7 @@ test('an error message that an alert contains is not repeated', () => {
   const alert = { kind: 'key_refused', since: at('11:00:00'), summary: `The last run was refused: ${message}` }
   const failed = { status: 'failed', reason: 'unauthorized', error_message: message }
 
-  expect(words(failed, null, [alert]).details).toMatch(/^The last run ended failed \(unauthorized\)\. Every job/)
+  expect(words(failed, null, [alert]).details).toMatch(/^The last run failed \(unauthorized\)\. Every job/)
 })
 
 test('the limit of freshness is three intervals, and at least 15 minutes', () => {
@@ -209,8 +209,8 @@ test('a partial run is a warning even if the table is fresh, and a failed first 
 test('a run without a reason or a message is reported in one plain sentence', () => {
   const ended = { every_job_reread_since: null, status: 'aborted', reason: null, error_message: '' }
 
-  expect(words(ended).details).toBe('The last run ended aborted.')
-  expect(words({ ...ended, error_message: 'Why.' }).details).toBe('The last run ended aborted. Why.')
+  expect(words(ended).details).toBe('The last run was aborted.')
+  expect(words({ ...ended, error_message: 'Why.' }).details).toBe('The last run was aborted. Why.')
 })
 
 test('what is not known is left out', () => {

@@ -23,7 +23,12 @@ describe('the bar', () => {
       return true
     }
     const stream = { isTTY: true, columns: 80, write } as NodeJS.WriteStream
-    return { progress: openProgress(stream), write, output: () => output, screen: () => toScreen(output, 80) }
+    return {
+      progress: openProgress(stream, () => null),
+      write,
+      output: () => output,
+      screen: () => toScreen(output, 80),
+    }
   }
 
   const page = (number: number, totalPages: number, jobs = 50) =>

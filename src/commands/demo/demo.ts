@@ -74,13 +74,15 @@ function withSimulator(context: CommandContext, { url, key }: Simulator): Comman
 async function runFirst(context: CommandContext, database: OpenDatabase, jobs: number): Promise<number> {
   const { stdout, stderr } = context
   stdout.write(`A simulated Spidra account of ${formatNumber(jobs)} jobs, and a real Postgres. First run:\n\n`)
-  const progress = stderr.isTTY ? openProgress(stderr) : null
+  const sharedBudget = createSharedBudget(context.config)
+  const requestsLeft = () => sharedBudget.budget.rest()?.requests ?? null
+  const progress = stderr.isTTY ? openProgress(stderr, requestsLeft) : null
   const { summary, error } = await runAccount({
     ...context,
     ...database,
     mode: 'full',
     trigger: 'startup',
-    sharedBudget: createSharedBudget(context.config),
+    sharedBudget,
     isSummaryShown: true,
     ...(progress ? { onPage: progress.onPage, onWait: progress.onWait } : {}),
   }).finally(() => progress?.stop())
