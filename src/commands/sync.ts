@@ -39,8 +39,7 @@ async function syncOne(
   flags: SyncFlags,
 ): Promise<number> {
   const { stdout, stderr } = context
-  const progress =
-    stderr.isTTY && !flags.json ? openProgress(stderr, () => sharedBudget.budget.rest()?.requests ?? null) : null
+  const progress = stderr.isTTY && !flags.json ? openProgress(stderr, sharedBudget.budget) : null
   try {
     const { summary, error } = await runAccount({
       ...context,

@@ -5,6 +5,9 @@ import { SYNC_SIZES, type SyncSizes, TIMING, type Timing } from './scale.js'
 import { secretsAmong } from './secrets.js'
 import { type Environment, flag, type Rules, setVariables, variables, warningsAbout } from './variables.js'
 
+/** What is kept of a batch: its items, or the items with their results. */
+export type ResultsMode = 'items' | 'full'
+
 /** What a command needs of the configuration: the database; also the key; also a schedule or a run at start. */
 export type Needs = 'database' | 'sync' | 'service'
 
@@ -40,7 +43,7 @@ export interface Config<Key extends string | null = string> {
   }
   readonly pagesPerRun: number
   /** What is kept of each batch; null: nothing. */
-  readonly results: 'items' | 'full' | null
+  readonly results: ResultsMode | null
   /** Requests of one run for them. */
   readonly resultsPerRun: number
   /** How many accounts may have a run at the same time. */

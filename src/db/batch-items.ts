@@ -1,10 +1,8 @@
+import type { ResultsMode } from '../config/config.js'
 import { HAS_CHANGED, TERMINAL, toJsonArray } from './batch-jobs.js'
-import { type Database, isoText, queryLarge } from './client.js'
+import { type Database, isoText, queryLarge, toColumn } from './client.js'
 import { Prisma } from './generated/client.js'
-import { RunClosedError, type RunKey } from './sync-runs.js'
-
-/** What is kept of a batch: its items, or the items with their results. */
-export type ResultsMode = 'items' | 'full'
+import { fenceOf, RunClosedError, type RunKey } from './sync-runs.js'
 
 /** An ended job whose items are to be read. The fields are those of the job as it is stored now. */
 export interface DueBatch {
@@ -32,7 +30,7 @@ export interface ItemRow {
   readonly finishedAt: string | null
   readonly screenshotUrl: string | null
   readonly extra: string | null
-  /** Null: the item has no result, or results are not kept. */
+  /** Null: the item has no result. Not read with `items`. */
   readonly result: { readonly kind: 'json' | 'text'; readonly text: string } | null
 }
 
@@ -51,7 +49,6 @@ export interface BatchReading {
 export interface ItemCounts {
   /** Items inserted or changed. */
   readonly written: number
-  readonly removed: number
   readonly results: number
 }
 
@@ -100,9 +97,7 @@ export async function noteStored(
       SELECT s.results_noted_to AS noted_to, s.results_noted_uuid AS noted_uuid
       FROM spidra.sync_state s WHERE s.account = ${run.account}
     ),
-    fence AS MATERIALIZED (
-      SELECT r.id FROM spidra.sync_runs r WHERE r.id = ${run.id} AND r.status = 'running' FOR SHARE
-    ),
+    ${fenceOf(run)},
     slice AS MATERIALIZED (
       -- Scalar subqueries, so that the position is a condition of the index.
       SELECT j.* FROM spidra.batch_jobs j
@@ -150,25 +145,38 @@ export async function readDue(db: Database, account: string, most: number): Prom
 
 /** Counts a failed attempt to read a batch, and keeps it due after a pause. */
 export async function putOff(db: Database, uuid: string, pauseMs: number): Promise<void> {
-  // Raw SQL: the time is the database's.
-  await db.$executeRaw`
-    UPDATE spidra.results_due SET attempts = attempts + 1, not_before = now() + make_interval(secs => ${pauseMs / 1000})
-    WHERE uuid = ${uuid}::uuid`
+  await db.$executeRaw(putOffStatement(uuid, pauseMs))
 }
 
-/** How many batches of the account are still to be read. */
-export function countDue(db: Database, account: string): Promise<number> {
-  return db.resultDue.count({ where: { account } })
+/** Raw SQL: the time is the database's. */
+function putOffStatement(uuid: string, pauseMs: number): Prisma.Sql {
+  return Prisma.sql`UPDATE spidra.results_due d
+  SET attempts = d.attempts + 1, not_before = now() + make_interval(secs => ${pauseMs / 1000})
+  WHERE d.uuid = ${uuid}::uuid`
 }
 
-const ITEM_COLUMNS =
-  'position, url, status, error, credits_used, job_id, started_at, finished_at, screenshot_url, extra'
-const columnsOf = (alias: string) =>
-  Prisma.raw(
-    ITEM_COLUMNS.split(', ')
-      .map((column) => `${alias}.${column}`)
-      .join(', '),
-  )
+/** The fields of an item that a column of their name in snake case holds. */
+const ITEM_FIELDS = [
+  ...[
+    'position',
+    'url',
+    'status',
+    'error',
+    'creditsUsed',
+    'jobId',
+    'startedAt',
+    'finishedAt',
+    'screenshotUrl',
+    'extra',
+  ],
+] as const satisfies readonly (keyof ItemRow)[]
+
+/** Without the result, which is not read where it is not kept: it may be made only then, and be megabytes. */
+const ITEM_KEYS = ['uuid', ...ITEM_FIELDS]
+
+/** `b.position, b.url, ...` of the table or query with this alias; without one, the names alone. */
+const columnsOf = (alias?: string) =>
+  Prisma.raw(ITEM_FIELDS.map((field) => `${alias === undefined ? '' : `${alias}.`}${toColumn(field)}`).join(', '))
 
 /**
  * Stores what was read of a batch, in one statement: its items, their results, and how it was read. Nothing is written where
@@ -187,14 +195,12 @@ export async function storeReading(
   const { outcome, reason, items, bytes } = reading
   /** The sums of an earlier reading stay where this one brought no items. */
   const hasItems = outcome === 'complete' || outcome === 'incomplete'
-  const rows = toJsonArray(items.map(toRowText))
+  const rows = toJsonArray(items.map((item) => toRowText(item, mode)))
   // Raw SQL: no model can merge several rows of several tables in one statement.
   const [row] = await queryLarge<ItemCounts & { isRunning: boolean }>(
     db,
     Prisma.sql`
-WITH fence AS MATERIALIZED (
-  SELECT r.id FROM spidra.sync_runs r WHERE r.id = ${run.id} AND r.status = 'running' FOR SHARE
-),
+WITH ${fenceOf(run)},
 incoming AS MATERIALIZED (
   SELECT i.uuid, i.position, i.url, i.status, i.error, i."creditsUsed" AS credits_used, i."jobId" AS job_id,
     i."startedAt" AS started_at, i."finishedAt" AS finished_at, i."screenshotUrl" AS screenshot_url,
@@ -205,21 +211,20 @@ incoming AS MATERIALIZED (
   WHERE EXISTS (SELECT FROM fence)
 ),
 merged AS (
-  INSERT INTO spidra.batch_items AS b (uuid, batch_uuid, account, ${Prisma.raw(ITEM_COLUMNS)})
+  INSERT INTO spidra.batch_items AS b (uuid, batch_uuid, account, ${columnsOf()})
   SELECT i.uuid, ${due.uuid}::uuid, ${run.account}, ${columnsOf('i')}
   FROM incoming i LEFT JOIN spidra.batch_items b ON b.uuid = i.uuid
   WHERE b.uuid IS NULL OR b.removed_at IS NOT NULL
     OR (b.batch_uuid, b.account, ${columnsOf('b')}) IS DISTINCT FROM (${due.uuid}::uuid, ${run.account}, ${columnsOf('i')})
   ORDER BY i.uuid
   ON CONFLICT (uuid) DO UPDATE SET batch_uuid = excluded.batch_uuid, account = excluded.account,
-    (${Prisma.raw(ITEM_COLUMNS)}) = (${columnsOf('excluded')}), updated_at = now(), removed_at = NULL
+    (${columnsOf()}) = (${columnsOf('excluded')}), updated_at = now(), removed_at = NULL
   RETURNING b.uuid
 ),
 gone AS (
   UPDATE spidra.batch_items b SET removed_at = now(), updated_at = now()
   WHERE b.batch_uuid = ${due.uuid}::uuid AND b.removed_at IS NULL AND ${outcome === 'complete'}
     AND EXISTS (SELECT FROM fence) AND NOT EXISTS (SELECT FROM incoming i WHERE i.uuid = b.uuid)
-  RETURNING b.uuid
 ),
 results AS (
   INSERT INTO spidra.batch_results AS s (item_uuid, result, result_text, bytes)
@@ -248,23 +253,20 @@ readings AS (
     credits = CASE WHEN ${hasItems} THEN excluded.credits ELSE b.credits END, bytes = excluded.bytes, read_at = now()
 ),
 settled AS (
-  DELETE FROM spidra.results_due d WHERE d.uuid = ${due.uuid}::uuid AND ${pauseMs === null} AND EXISTS (SELECT FROM fence)
-),
-put_off AS (
-  UPDATE spidra.results_due d
-  SET attempts = d.attempts + 1, not_before = now() + make_interval(secs => ${(pauseMs ?? 0) / 1000})
-  WHERE d.uuid = ${due.uuid}::uuid AND ${pauseMs !== null} AND EXISTS (SELECT FROM fence)
+  ${pauseMs === null ? Prisma.sql`DELETE FROM spidra.results_due d WHERE d.uuid = ${due.uuid}::uuid` : putOffStatement(due.uuid, pauseMs)}
+    AND EXISTS (SELECT FROM fence)
 )
-SELECT (SELECT count(*) FROM merged)::integer AS written, (SELECT count(*) FROM gone)::integer AS removed,
-  (SELECT count(*) FROM results)::integer AS results, EXISTS (SELECT FROM fence) AS "isRunning"`,
+SELECT (SELECT count(*) FROM merged)::integer AS written, (SELECT count(*) FROM results)::integer AS results, EXISTS (SELECT FROM fence) AS "isRunning"`,
   )
   if (row === undefined || !row.isRunning) throw new RunClosedError(run)
-  const { written, removed, results } = row
-  return { written, removed, results }
+  const { written, results } = row
+  return { written, results }
 }
 
 /** A result that jsonb refuses is kept as the text of its JSON. */
-function toRowText({ result, ...fields }: ItemRow): string {
+function toRowText(item: ItemRow, mode: ResultsMode): string {
+  if (mode === 'items') return JSON.stringify(item, ITEM_KEYS)
+  const { result, ...fields } = item
   if (result === null) return JSON.stringify(fields)
   const isJsonb = result.kind === 'json' && !/(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/i.test(result.text)
   const bytes = Buffer.byteLength(result.text)

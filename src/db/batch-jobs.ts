@@ -1,7 +1,7 @@
 import { type Database, queryLarge, toColumn } from './client.js'
 import { readPostgresError } from './connection-error.js'
 import { Prisma } from './generated/client.js'
-import { RunClosedError, type RunKey } from './sync-runs.js'
+import { fenceOf, RunClosedError, type RunKey } from './sync-runs.js'
 
 /** A job as the table stores it. Timestamps are ISO 8601 text, which keeps the microseconds; `extra` is JSON text. */
 export interface JobRow {
@@ -309,9 +309,7 @@ export async function markRemoved(db: Database, run: RunKey, uuids: readonly str
   if (uuids.length === 0) return 0
   // Raw SQL: no model has the fence, the lock order, or the events in the same statement.
   const [row] = await db.$queryRaw<{ removed: number }[]>`
-    WITH fence AS MATERIALIZED (
-      SELECT r.id FROM spidra.sync_runs r WHERE r.id = ${run.id} AND r.status = 'running' FOR SHARE
-    ),
+    WITH ${fenceOf(run)},
     gone AS MATERIALIZED (
       SELECT b.uuid FROM spidra.batch_jobs b
       WHERE b.uuid = ANY(${uuids}::uuid[]) AND b.account = ${run.account} AND b.removed_at IS NULL

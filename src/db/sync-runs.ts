@@ -21,6 +21,16 @@ export class RunClosedError extends Error {
   }
 }
 
+/**
+ * The CTE `fence` of a statement that writes for a run: the row of the run, locked against closing; empty once another worker
+ * has closed the run. What the statement writes depends on `EXISTS (SELECT FROM fence)`.
+ */
+export function fenceOf(run: RunKey): Prisma.Sql {
+  return Prisma.sql`fence AS MATERIALIZED (
+    SELECT r.id FROM spidra.sync_runs r WHERE r.id = ${run.id} AND r.status = 'running' FOR SHARE
+  )`
+}
+
 /** What a run has done so far: the counters of `spidra.sync_runs`, each with its column's name in camel case. */
 export interface RunCounters {
   readonly requests: number

@@ -1,6 +1,6 @@
 import { type Database, isoText, toColumn } from './client.js'
 import type { Prisma } from './generated/client.js'
-import { RunClosedError, type RunKey } from './sync-runs.js'
+import { fenceOf, RunClosedError, type RunKey } from './sync-runs.js'
 
 /** Where the next run continues. Positions in the list are `created_at`, as ISO 8601 text with microseconds. */
 export interface SyncState {
@@ -67,9 +67,7 @@ export async function saveSyncState(db: Database, run: RunKey, change: Partial<S
   const columns = Object.entries(change).map(([name, value]) => [toColumn(name), value])
   // Raw SQL: the fence, and positions with their microseconds.
   const saved = await db.$executeRaw`
-    WITH fence AS MATERIALIZED (
-      SELECT r.id FROM spidra.sync_runs r WHERE r.id = ${run.id} AND r.status = 'running' FOR SHARE
-    )
+    WITH ${fenceOf(run)}
     UPDATE spidra.sync_state s
     SET (is_whole, bottom_created_at, sweep_created_at, sweep_started_at, last_sweep_at, full_created_at,
          full_started_at, open_created_at, last_complete_at, reread_since, is_unsorted, tried_difference,

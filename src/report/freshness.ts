@@ -131,7 +131,7 @@ function toTrouble(
   const message = error !== null && alerts.some(({ summary }) => summary.includes(error)) ? null : error
   const advice = reason === null ? undefined : ADVICE[reason]
   const words = [
-    `The last run ${status === 'partial' ? 'was partial' : status === 'aborted' ? 'was aborted' : status}${reason === null ? '' : ` (${reason})`}.`,
+    `The last run ${status === 'failed' ? '' : 'was '}${status}${reason === null ? '' : ` (${reason})`}.`,
     message,
     advice,
   ]

@@ -3,6 +3,7 @@ import { type OpenRejections, readOpenRejections } from '../db/rejected-jobs.js'
 import { errorCodeOf } from '../logging/error-code.js'
 import { counted, formatNumber } from '../logging/printable.js'
 import type { WaitEvent } from '../spidra/client.js'
+import type { RequestBudget } from '../spidra/request-budget.js'
 import type { Page } from '../sync/page.js'
 import { explainReason } from '../sync/reasons.js'
 import type { RunSummary } from '../sync/run-summary.js'
@@ -27,11 +28,11 @@ const NOTICEABLE_WAIT_MS = 1_000
  * line at its end. Other output must clear the line first; the bar is drawn again below it. It changes no mode of the terminal,
  * so a killed process leaves the terminal intact.
  *
- * @param requestsLeft requests that may go before the next wait for the budget; null: no limit is known.
+ * @param budget of the run: where it does not last for the pages left, a wait lies ahead.
  */
 export function openProgress(
   stream: Pick<NodeJS.WriteStream, 'write' | 'columns'>,
-  requestsLeft: () => number | null,
+  budget: Pick<RequestBudget, 'rest'>,
 ): Progress {
   const startedAt = performance.now()
   let reached = { page: 0, pages: 1 }
@@ -51,7 +52,7 @@ export function openProgress(
     const pagesLeft = reached.pages - reached.page
     const rate = `${formatNumber(Math.round((jobs * 1000) / elapsedMs))}/s`
     // A wait of minutes lies ahead, so the rate until now says nothing of the time left.
-    if (pagesLeft > (requestsLeft() ?? pagesLeft)) return rate
+    if (pagesLeft > (budget.rest()?.requests ?? pagesLeft)) return rate
     return `${rate}, ${toTimeLeft((pagesLeft * elapsedMs) / pagesRead)} left`
   }
 

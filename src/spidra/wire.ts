@@ -197,7 +197,7 @@ export interface Item {
   readonly screenshotUrl: string | null
   /** JSON text of what the other fields do not hold; null when there is nothing. */
   readonly extra: string | null
-  /** Null: the API sent none, or null. */
+  /** Null: the API sent none, or null. Made at each reading, because it may be megabytes. */
   readonly result: ItemResult | null
 }
 
@@ -277,7 +277,13 @@ function toItem(item: unknown, batchUuid: string, position: number): Item {
   }
   const rest = isObject ? Object.fromEntries(odd) : { item }
   const extra = Object.keys(rest).length === 0 ? null : toStorable(toJson(rest))
-  return { ...fields, extra, result: toResult(given.get('result')) }
+  return {
+    ...fields,
+    extra,
+    get result() {
+      return toResult(given.get('result'))
+    },
+  }
 }
 
 function toResult(value: unknown): ItemResult | null {

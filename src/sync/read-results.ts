@@ -1,13 +1,12 @@
 import type { Logger } from 'pino'
+import type { ResultsMode } from '../config/config.js'
 import type { Timing } from '../config/scale.js'
 import {
   type BatchReading,
   type DueBatch,
   type ItemCounts,
-  type ItemRow,
   noteStored,
   putOff,
-  type ResultsMode,
   readDue,
   storeReading,
 } from '../db/batch-items.js'
@@ -27,7 +26,7 @@ export interface ResultsOptions {
   readonly mayRead: () => boolean
 }
 
-export interface ReadResultsOptions extends ResultsOptions {
+interface ReadResultsOptions extends ResultsOptions {
   readonly db: Database
   readonly client: Pick<SpidraClient, 'readBatch'>
   readonly run: RunKey
@@ -61,7 +60,7 @@ const ENDS_READING: ReadonlySet<SpidraErrorCode> = new Set([
 const OF_ONE_BATCH: ReadonlySet<SpidraErrorCode> = new Set(['bad_payload', 'rejected'])
 
 /** What a run read of batches. */
-export interface ResultsRead {
+interface ResultsRead {
   batches: number
   items: number
   results: number
@@ -71,8 +70,8 @@ export interface ResultsRead {
 /**
  * Reads the items of ended jobs that have changed since their items were last read, the newest first. The list comes first, so
  * this is called after the verdict. It ends when `mayRead` says no, after half of the time between two runs since this one
- * began, after `perRun` requests, and when the API fails. Each batch is stored before the next is asked for, so a worker that dies loses at most one
- * answer. Only an incomplete one stays due.
+ * began, after `perRun` requests, and when the API fails. Each batch is stored before the next is asked for, so a worker that
+ * dies loses at most one answer. Only an incomplete one stays due.
  *
  * @throws RunClosedError when another worker took over; the signal's reason; what Prisma throws. An error of the API is logged,
  *   and the batch stays due, until the fifth attempt if the answer itself is unusable.
@@ -115,7 +114,7 @@ async function readOne(
   due: DueBatch,
 ): Promise<ItemCounts> {
   const body = await client.readBatch({ uuid: due.uuid, signal })
-  const reading = toReading(body, due, mode)
+  const reading = toReading(body, due)
   const isFinal = reading.outcome !== 'incomplete' || due.attempts + 1 >= MAX_ATTEMPTS
   const store = (what: BatchReading, pause: number | null) => storeReading(db, run, due, what, { mode, pauseMs: pause })
   try {
@@ -149,9 +148,9 @@ function pauseMs({ attempts }: DueBatch, timing: ReadResultsOptions['timing']): 
  * Decides how complete an answer is: its items must match its own counters, and its status and counters those of the list. An
  * answer of a replica that lags behind does not.
  */
-function toReading(body: BatchBody | null, due: DueBatch, mode: ResultsMode): BatchReading {
+function toReading(body: BatchBody | null, due: DueBatch): BatchReading {
   if (body === null) return { outcome: 'gone', reason: 'the API does not know the batch (404)', items: [], bytes: 0 }
-  const items: readonly ItemRow[] = mode === 'full' ? body.items : body.items.map((item) => ({ ...item, result: null }))
+  const { items } = body
   const countOf = (status: string) => items.filter((item) => item.status === status).length
   const differences = [
     { what: 'items', counted: body.totalUrls, found: items.length },

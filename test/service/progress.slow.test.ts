@@ -24,7 +24,7 @@ describe('the bar', () => {
     }
     const stream = { isTTY: true, columns: 80, write } as NodeJS.WriteStream
     return {
-      progress: openProgress(stream, () => null),
+      progress: openProgress(stream, { rest: () => null }),
       write,
       output: () => output,
       screen: () => toScreen(output, 80),

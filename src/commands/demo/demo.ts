@@ -75,8 +75,7 @@ async function runFirst(context: CommandContext, database: OpenDatabase, jobs: n
   const { stdout, stderr } = context
   stdout.write(`A simulated Spidra account of ${formatNumber(jobs)} jobs, and a real Postgres. First run:\n\n`)
   const sharedBudget = createSharedBudget(context.config)
-  const requestsLeft = () => sharedBudget.budget.rest()?.requests ?? null
-  const progress = stderr.isTTY ? openProgress(stderr, requestsLeft) : null
+  const progress = stderr.isTTY ? openProgress(stderr, sharedBudget.budget) : null
   const { summary, error } = await runAccount({
     ...context,
     ...database,
