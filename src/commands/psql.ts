@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { constants } from 'node:os'
-import { join } from 'node:path'
 import { toReadOnlyLibpqUrl } from '../config/database-url.js'
 import { readPostgresError, toDatabaseError } from '../db/connection-error.js'
 import { openReadOnly } from '../db/read-only.js'
@@ -74,7 +73,7 @@ async function toReaderUrl(
 ): Promise<string> {
   if (!isDemo && config.databaseUrl !== null) return databaseUrl
   const { demoReaderUrl, READER_ROLE, readerUrl } = await import('./demo/setup.js')
-  if (isDemo) return demoReaderUrl(join(embeddedDirectory, 'demo.json'), databaseUrl)
+  if (isDemo) return demoReaderUrl(embeddedDirectory, databaseUrl)
   // Derived, so that a URL that was given to a BI tool stays valid.
   const secret = `reader of ${new URL(databaseUrl).password}`
   const password = createHash('sha256').update(secret).digest('base64url').slice(0, 24)

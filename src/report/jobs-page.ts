@@ -9,7 +9,7 @@ import {
   secondsCell,
   sourceOf,
   tableOf,
-  timeCells,
+  timedRows,
   toPage,
   uuidCell,
 } from './page-parts.js'
@@ -20,19 +20,15 @@ const STATUSES = ['pending', 'running', 'completed', 'failed', 'cancelled']
 /** Composes the page of single jobs: a form that searches, and one page of what it found, newest first. */
 export function toJobsPage(data: JobsData, surroundings: Surroundings): string {
   const { search, jobs, readAt, sql } = data
-  const created = timeCells(
-    jobs.map((job) => job.created_at),
+  const rows = timedRows(
+    jobs,
+    (job) => job.created_at,
     readAt,
+    (job, created) => [
+      ...[uuidCell(job.uuid, false), longCell(job.status), progressCell(job), countCell(job.failed_count)],
+      ...[longCell(job.scraping_channel ?? '–'), created, secondsCell(job.duration_seconds)],
+    ],
   )
-  const rows = jobs.map((job, i) => [
-    uuidCell(job.uuid, false),
-    longCell(job.status),
-    progressCell(job),
-    countCell(job.failed_count),
-    longCell(job.scraping_channel ?? '–'),
-    created[i] ?? '',
-    secondsCell(job.duration_seconds),
-  ])
   const headings = ['Job', 'Status', 'URLs finished', 'Failed URLs', 'Channel', 'Created', 'Took']
   const table = tableOf(headings, rows, { empty: emptyWords(data), isStacked: true })
   const sections = html`<section class="card"><h1>Jobs of account ${search.account}</h1>${searchForm(data)}${table}${pager(data)}${sourceOf('jobs', 'jobs')}</section>`

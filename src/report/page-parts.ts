@@ -63,10 +63,18 @@ export function shareCell(share: number | null): Cell {
   return { shown: toPercent(share), value: share }
 }
 
-/** Instants, with seconds where minutes repeat. */
-export function timeCells(instants: readonly Date[], now: Date): Cell[] {
-  const labels = toTimeLabels(instants, now)
-  return instants.map((instant, i) => ({ shown: toTime(instant, labels[i] ?? ''), value: instant.toISOString() }))
+/** The rows of a table of which each has an instant, shown with seconds where minutes repeat. */
+export function timedRows<Item>(
+  items: readonly Item[],
+  instantOf: (item: Item) => Date,
+  now: Date,
+  toCells: (item: Item, time: Cell) => Cell[],
+): Cell[][] {
+  const labels = toTimeLabels(items.map(instantOf), now)
+  return items.map((item, i) => {
+    const instant = instantOf(item)
+    return toCells(item, { shown: toTime(instant, labels[i] ?? ''), value: instant.toISOString() })
+  })
 }
 
 /** The finished URLs of a job, as a bar and as numbers. */

@@ -19,7 +19,7 @@ import {
   sourceOf,
   statusBadge,
   tableOf,
-  timeCells,
+  timedRows,
   toPage,
   uuidCell,
   withTimes,
@@ -190,11 +190,12 @@ type Run = DashboardData['runs'][number]
 
 /** A row for each run: its start and these cells. */
 function toRows(runs: readonly Run[], now: Date, cells: (run: Run) => Cell[]): Cell[][] {
-  const starts = timeCells(
-    runs.map((run) => run.started_at),
+  return timedRows(
+    runs,
+    (run) => run.started_at,
     now,
+    (run, started) => [started, ...cells(run)],
   )
-  return runs.map((run, i) => [starts[i] ?? '', ...cells(run)])
 }
 
 /** The name of the query that a number comes from. */
@@ -220,33 +221,34 @@ function jobsTable(data: DashboardData, which: 'open' | 'stuck'): Markup {
 
 /** The latest changes of status. */
 function changesTable({ changes, freshness }: DashboardData): Markup {
-  const seen = timeCells(
-    changes.map((change) => change.changed_at),
+  const rows = timedRows(
+    changes,
+    (change) => change.changed_at,
     freshness.read_at,
+    (change, seen) => [
+      uuidCell(change.uuid),
+      longCell(
+        html`${change.from_status} → ${change.to_status}${change.is_reopened ? html` <span class="badge partly">reopened</span>` : null}`,
+      ),
+      ...[seen, secondsCell(change.seconds_in_from_status)],
+    ],
   )
-  const rows = changes.map((change, i) => [
-    uuidCell(change.uuid),
-    longCell(
-      html`${change.from_status} → ${change.to_status}${change.is_reopened ? html` <span class="badge partly">reopened</span>` : null}`,
-    ),
-    seen[i] ?? '',
-    secondsCell(change.seconds_in_from_status),
-  ])
   const table = tableOf(['Job', 'Status', 'Seen', 'After'], rows, { empty: 'No changes of status in this period.' })
   return card('changes', 'Latest changes', '', table)
 }
 
 /** The items that could not be stored, with the reason. */
 function rejectionsTable({ rejections, freshness }: DashboardData): Markup {
-  const seen = timeCells(
-    rejections.map((item) => item.last_rejected_at),
+  const rows = timedRows(
+    rejections,
+    (item) => item.last_rejected_at,
     freshness.read_at,
+    (item, seen) => [
+      item.uuid === null ? 'no uuid' : uuidCell(item.uuid),
+      longCell(item.copies > 1 ? `${item.reason} (${toCount(item.copies)} copies)` : item.reason),
+      seen,
+    ],
   )
-  const rows = rejections.map((item, i) => [
-    item.uuid === null ? 'no uuid' : uuidCell(item.uuid),
-    longCell(item.copies > 1 ? `${item.reason} (${toCount(item.copies)} copies)` : item.reason),
-    seen[i] ?? '',
-  ])
   const count = countOf(rejections[0]?.items_in_all ?? 0, rejections.length)
   const table = tableOf(['Item', 'Reason', 'Last seen'], rows, { empty: 'No rejected items.' })
   return card('rejections', 'Rejections', count, table)

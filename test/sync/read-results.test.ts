@@ -9,6 +9,19 @@ const ITEMS: ResultsOptions = { mode: 'items', perRun: 1_000, mayRead: () => tru
 const FULL: ResultsOptions = { ...ITEMS, mode: 'full' }
 const MANUAL = { rateLimit: 'off', arrivalsPerMinute: 0 } as const
 
+/** Calls `onAsk` each time that the run asks whether it may read, with the number of the call. */
+const asking = (onAsk: (asked: number) => void, perRun = ITEMS.perRun): ResultsOptions => {
+  let asked = 0
+  return {
+    ...{ ...ITEMS, perRun },
+    mayRead: () => {
+      asked += 1
+      onAsk(asked)
+      return true
+    },
+  }
+}
+
 const batchRequests = (api: Simulator) => api.requests.filter(({ batch }) => batch !== null).length
 
 interface StoredItem {
@@ -128,16 +141,9 @@ test('the newest are read first, at most so many a run, and nothing is read twic
   await using database = await createTestDatabase()
   await using api = await startSimulator({ jobs: 50, ...MANUAL })
   const newest = [...api.account.allUuids()]
-  let reads = 0
-  const dying = {
-    ...ITEMS,
-    perRun: 20,
-    mayRead: () => {
-      reads += 1
-      if (reads > 8) throw new Error('the process died')
-      return true
-    },
-  }
+  const dying = asking((asked) => {
+    if (asked > 8) throw new Error('the process died')
+  }, 20)
 
   await runAgainst(api, database, { results: dying })
   expect((await readings(database)).map(({ uuid }) => uuid).sort()).toEqual(newest.slice(0, 7).sort())
@@ -420,13 +426,9 @@ test('a worker that lost the account stores nothing more', async () => {
   await using database = await createTestDatabase()
   await using api = await startSimulator({ jobs: 10, ...MANUAL })
   let asked = 0
-  const results = {
-    ...ITEMS,
-    mayRead: () => {
-      asked += 1
-      return true
-    },
-  }
+  const results = asking((count) => {
+    asked = count
+  })
   const run = runAgainst(api, database, { results, timing: { heartbeatMs: 60_000 } })
   await expect.poll(() => asked, { timeout: 20_000, interval: 1 }).toBeGreaterThan(1)
   await database.sql("UPDATE spidra.sync_runs SET status = 'aborted', finished_at = now()")
@@ -441,15 +443,9 @@ test('a stop while items are read leaves the run complete, and the rest to the n
   await using database = await createTestDatabase()
   await using api = await startSimulator({ jobs: 10, ...MANUAL })
   const stop = new AbortController()
-  let asked = 0
-  const results = {
-    ...ITEMS,
-    mayRead: () => {
-      asked += 1
-      if (asked === 5) stop.abort(new Error('stopped'))
-      return true
-    },
-  }
+  const results = asking((asked) => {
+    if (asked === 5) stop.abort(new Error('stopped'))
+  })
 
   const { summary } = await runAgainst(api, database, { results, signal: stop.signal })
   expect([summary.status, batchRequests(api) < 5, await dueCount(database)]).toEqual([

@@ -1,5 +1,4 @@
 import { once } from 'node:events'
-import { join } from 'node:path'
 import { table } from 'table'
 import { type Database, openDatabase } from '../../db/client.js'
 import { openEmbeddedPostgres } from '../../db/embedded/postgres.js'
@@ -14,6 +13,7 @@ import { startService } from '../../service/service.js'
 import { type Simulator, startSimulator } from '../../simulator/server.js'
 import type { RunSummary } from '../../sync/run-summary.js'
 import {
+  demoStateFile,
   howToQuery,
   openDemoState,
   type PortChoice,
@@ -37,7 +37,7 @@ export async function runDemoCommand(
   const db = openDatabase(embedded.url)
   const database = { db, databaseUrl: embedded.url, close: () => db.$disconnect() }
   try {
-    const state = await openDemoState(join(directory, 'demo.json'), Date.now())
+    const state = await openDemoState(demoStateFile(directory), Date.now())
     await using simulator = await startSimulator({ ...DEMO_ACCOUNT, epoch: state.epoch, seed: state.seed })
     if (state.isNewAccount) await dropSchemas(embedded.url)
     await migrate(embedded.url, { log, signal })

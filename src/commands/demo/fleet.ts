@@ -19,6 +19,7 @@ import { fixedAccounts } from '../../service/live-accounts.js'
 import { type Simulator, startSimulator } from '../../simulator/server.js'
 import {
   ACCOUNTS_FILE,
+  demoStateFile,
   howToQuery,
   openDemoState,
   type PortChoice,
@@ -65,7 +66,7 @@ export async function runDemoFleet(
     await db.$executeRaw`DROP SCHEMA IF EXISTS spidra_queue CASCADE`
     await migrate(embedded.url, { log, signal })
     // The accounts are always new. Only the password of the state is used.
-    const { readerPassword } = await openDemoState(join(directory, 'demo.json'), Date.now())
+    const { readerPassword } = await openDemoState(demoStateFile(directory), Date.now())
     await ensureReaderRole(embedded.url, READER_ROLE, readerPassword)
     await using simulator = await startSimulator({ ...SIMULATED, accounts: flags.accounts, rateLimit: RATE_LIMIT })
     const accounts = toAccounts(simulator)

@@ -57,6 +57,11 @@ const demoState = z.object({
   readerPassword: z.string().min(1),
 })
 
+/** The file of its state, in the directory of a demo. */
+export function demoStateFile(directory: string): string {
+  return join(directory, 'demo.json')
+}
+
 /** What the demo keeps between two starts. */
 type DemoState = Readonly<z.infer<typeof demoState>> & { readonly isNewAccount: boolean }
 
@@ -121,13 +126,9 @@ export function readerUrl(databaseUrl: string, password: string): string {
   return url.href
 }
 
-/**
- * The URL of the read-only role of a demo.
- *
- * @param path of the state that `openDemoState` wrote
- */
-export async function demoReaderUrl(path: string, databaseUrl: string): Promise<string> {
-  const state = await readState(path)
+/** The URL of the read-only role of the demo in this directory. */
+export async function demoReaderUrl(directory: string, databaseUrl: string): Promise<string> {
+  const state = await readState(demoStateFile(directory))
   return state === null ? databaseUrl : readerUrl(databaseUrl, state.readerPassword)
 }
 
