@@ -3,13 +3,14 @@ import type { DeadLetterReport, FleetReport, WorkerReport } from './fleet.js'
 import { toInstant } from './format.js'
 import { joinBlocks, toPlainTable } from './terminal.js'
 
-const HEADINGS = ['Worker', 'Role', 'Runs', 'Requests left', 'Last seen']
+export const WORKER_HEADINGS = ['Worker', 'Role', 'Runs', 'Requests left', 'Last seen']
+export const NO_WORKERS = 'No process is running.'
 
 /** Formats the fleet for a terminal of 80 columns: its workers, waiting runs, and runs that are not retried. */
 export function toFleetText(fleet: FleetReport): string {
   const blocks = [
     [`Fleet: ${toQueueSentence(fleet)}`],
-    fleet.workers.length === 0 ? ['No process is running.'] : toTable(fleet.workers),
+    fleet.workers.length === 0 ? [NO_WORKERS] : toTable(fleet.workers),
     fleet.workers.flatMap(toPause).map(wrapSentence),
     fleet.deadLetters.map(toLetterSentence).map(wrapSentence),
   ]
@@ -26,13 +27,18 @@ export function toQueueSentence({ workers, waitingRuns, activeRuns, oldestWaitSe
 
 function toTable(workers: readonly WorkerReport[]): string[] {
   const rows = workers.map((worker) => [
-    worker.sourceAddress === null ? worker.worker : `${worker.worker} (${worker.sourceAddress})`,
+    toWorkerName(worker),
     worker.role,
     worker.role === 'scheduler' || !worker.isAlive ? '-' : `${worker.running} of ${worker.runsInParallel}`,
     worker.budget === null ? '-' : `${worker.budget.remaining ?? '?'} of ${worker.budget.limit}`,
     worker.isAlive ? `${worker.silentSeconds} s ago` : `GONE ${worker.silentSeconds} s`,
   ])
-  return toPlainTable([HEADINGS, ...rows], { left: HEADINGS.length, firstWidth: 34 })
+  return toPlainTable([WORKER_HEADINGS, ...rows], { left: WORKER_HEADINGS.length, firstWidth: 34 })
+}
+
+/** host:pid, with the address that its requests come from. */
+export function toWorkerName({ worker, sourceAddress }: WorkerReport): string {
+  return sourceAddress === null ? worker : `${worker} (${sourceAddress})`
 }
 
 function toPause({ worker, isAlive, pausedUntil }: WorkerReport): string[] {

@@ -1,7 +1,7 @@
 import { counted } from '../logging/printable.js'
 import type { OverviewData } from './dashboard-data.js'
 import type { FleetReport, WorkerReport } from './fleet.js'
-import { toLetterSentence, toQueueSentence } from './fleet-text.js'
+import { NO_WORKERS, toLetterSentence, toQueueSentence, toWorkerName, WORKER_HEADINGS } from './fleet-text.js'
 import { toCount, toInstant, toRoughDuration } from './format.js'
 import { type Freshness, toFreshness } from './freshness.js'
 import { html, type Markup } from './html.js'
@@ -102,14 +102,12 @@ function lastRunCell({ status, reason, started_at: startedAt }: Row, readAt: Dat
   return longCell(html`${statusBadge(status)} ${reason === null ? null : `${reason}, `}started ${age} ago`)
 }
 
-const WORKER_HEADINGS = ['Worker', 'Role', 'Runs', 'Requests left', 'Last seen']
-
 function fleetCards(fleet: FleetReport): Markup {
   const letters = fleet.deadLetters.map((letter) => html`<li>${toLetterSentence(letter)}</li>`)
   const body = html`<p class="note">${toQueueSentence(fleet)}</p>${letters.length === 0 ? null : html`<ul class="letters">${letters}</ul>`}${tableOf(
     WORKER_HEADINGS,
     fleet.workers.map(workerCells),
-    { empty: 'No process is running.', isStacked: true },
+    { empty: NO_WORKERS, isStacked: true },
   )}`
   return card(null, 'Fleet and queue', toCount(fleet.workers.length), body)
 }
@@ -119,7 +117,7 @@ function workerCells(worker: WorkerReport): Cell[] {
   const left = budget === null ? '–' : `${budget.remaining ?? '?'} of ${toCount(budget.limit)}`
   const pause = isAlive && pausedUntil !== null ? `, waits until ${toInstant(pausedUntil)}` : ''
   return [
-    longCell(worker.sourceAddress === null ? worker.worker : `${worker.worker} (${worker.sourceAddress})`),
+    longCell(toWorkerName(worker)),
     worker.role,
     worker.role === 'scheduler' || !isAlive ? '–' : `${worker.running} of ${worker.runsInParallel}`,
     `${left}${pause}`,

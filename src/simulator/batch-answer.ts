@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { fromIsoText, toIsoText } from './instant.js'
-import type { JobPatch, ListedJob } from './job.js'
+import type { ListedJob } from './job.js'
 import { FASTEST_URL_MS, SHORTEST_QUEUE_MS } from './life.js'
 import { draw, drawBetween, drawShare, TRAIT, toIdentity } from './random.js'
 
@@ -18,13 +18,13 @@ export interface BatchItem {
   readonly screenshotUrl: string | null
 }
 
-/** The answer of that endpoint. It has no uuid, format or channel. */
+/** The answer of that endpoint. It has no uuid, format or channel. Typed as the API sends it; patches may differ. */
 export interface BatchAnswer {
   readonly status: string
   readonly totalUrls: number
   readonly completedCount: number
   readonly failedCount: number
-  readonly items: readonly unknown[]
+  readonly items: readonly BatchItem[]
   readonly createdAt: string
   readonly finishedAt: string | null
 }
@@ -171,7 +171,7 @@ function toUuid(hash: string): string {
 }
 
 /** Changes an item into one that a real API must never send, each in another way. */
-const MALFORMATIONS: readonly ((item: JobPatch) => unknown)[] = [
+export const ITEM_MALFORMATIONS: readonly ((item: BatchItem) => unknown)[] = [
   ({ uuid: _, ...rest }) => rest,
   ({ url: _, ...rest }) => rest,
   (item) => ({ ...item, uuid: 'not-a-uuid' }),
@@ -184,11 +184,3 @@ const MALFORMATIONS: readonly ((item: JobPatch) => unknown)[] = [
   () => null,
   () => 'a text where an item should be',
 ]
-
-/** Makes every fourth item invalid, each in another way. */
-export function spoilBatchItems(items: readonly unknown[]): readonly unknown[] {
-  return items.map((item, index) => {
-    const spoil = index % 4 === 0 ? MALFORMATIONS[(index / 4) % MALFORMATIONS.length] : undefined
-    return spoil === undefined || typeof item !== 'object' || item === null ? item : spoil({ ...item })
-  })
-}

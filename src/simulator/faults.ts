@@ -1,6 +1,6 @@
 import type { ListPage, Pagination } from './account.js'
 import { type Answer, TOO_MANY_REQUESTS, toAnswer, tooManyRequests, toRefusal } from './answer.js'
-import { type BatchAnswer, spoilBatchItems } from './batch-answer.js'
+import { type BatchAnswer, ITEM_MALFORMATIONS } from './batch-answer.js'
 import type { ListedJob } from './job.js'
 import { drawShare, TRAIT, toIdentity, toSeedKey } from './random.js'
 
@@ -129,7 +129,7 @@ export function toFaultyAnswer(kind: FaultKind, pageText: string, retryAfterSeco
     toAnswer(200, JSON.stringify({ jobs, ...changed, pagination: { ...pagination, ...changed.pagination } }))
   switch (kind) {
     case 'malformedItems':
-      return toPage({ jobs: spoilItems(jobs) })
+      return toPage({ jobs: spoil(jobs, MALFORMATIONS) })
     case 'wrongPage':
       return toPage({ pagination: { page: page + 1 } })
     case 'wrongLimit':
@@ -141,7 +141,7 @@ export function toFaultyAnswer(kind: FaultKind, pageText: string, retryAfterSeco
     case 'emptyPage':
       return toPage({ jobs: [] })
     case 'duplicatedItems':
-      return toPage({ jobs: [...jobs.slice(0, 1), ...jobs.slice(0, Math.max(1, jobs.length - 1))] })
+      return toPage({ jobs: duplicateFirst(jobs) })
     case 'wrongTotal':
       return toPage({ pagination: { total: total + 7, totalPages: Math.ceil((total + 7) / limit) } })
     default:
@@ -153,14 +153,15 @@ export function toFaultyAnswer(kind: FaultKind, pageText: string, retryAfterSeco
 export function toFaultyBatch(kind: FaultKind, batchText: string, retryAfterSeconds: number): Answer {
   const batch: BatchAnswer = JSON.parse(batchText)
   const { items } = batch
-  const toBatch = (changed: Partial<BatchAnswer>) => toAnswer(200, JSON.stringify({ ...batch, ...changed }))
+  const toBatch = (changed: { readonly items?: readonly unknown[]; readonly completedCount?: number }) =>
+    toAnswer(200, JSON.stringify({ ...batch, ...changed }))
   switch (kind) {
     case 'malformedItems':
-      return toBatch({ items: spoilBatchItems(items) })
+      return toBatch({ items: spoil(items, ITEM_MALFORMATIONS) })
     case 'emptyPage':
       return toBatch({ items: [] })
     case 'duplicatedItems':
-      return toBatch({ items: [...items.slice(0, 1), ...items.slice(0, Math.max(1, items.length - 1))] })
+      return toBatch({ items: duplicateFirst(items) })
     case 'wrongTotal':
       return toBatch({ completedCount: batch.completedCount + 1 })
     case 'wrongPage':
@@ -242,10 +243,15 @@ const MALFORMATIONS: readonly Malformation[] = [
   () => 'a text where a job should be',
 ]
 
+/** Lists the first item twice, and leaves out the last. */
+function duplicateFirst<Item>(items: readonly Item[]): Item[] {
+  return [...items.slice(0, 1), ...items.slice(0, Math.max(1, items.length - 1))]
+}
+
 /** Makes every fourth item invalid, each in another way. */
-function spoilItems(jobs: readonly ListedJob[]): readonly unknown[] {
-  return jobs.map((job, index) => {
-    const spoil = index % 4 === 0 ? MALFORMATIONS[(index / 4) % MALFORMATIONS.length] : undefined
-    return spoil === undefined ? job : spoil(job)
+function spoil<Item>(items: readonly Item[], malformations: readonly ((item: Item) => unknown)[]): readonly unknown[] {
+  return items.map((item, index) => {
+    const malform = index % 4 === 0 ? malformations[(index / 4) % malformations.length] : undefined
+    return malform === undefined || typeof item !== 'object' || item === null ? item : malform(item)
   })
 }

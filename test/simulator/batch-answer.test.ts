@@ -3,15 +3,11 @@ import { createAccount } from '../../src/simulator/account.js'
 import type { BatchAnswer, BatchItem } from '../../src/simulator/batch-answer.js'
 import { type Simulator, startSimulator } from '../../src/simulator/server.js'
 
-interface TypedAnswer extends BatchAnswer {
-  readonly items: readonly BatchItem[]
-}
-
 function getBatch(api: Simulator, uuid: string, key = api.key) {
   return fetch(`${api.url}/batch/scrape/${uuid}`, { headers: { 'x-api-key': key }, signal: AbortSignal.timeout(5000) })
 }
 
-const parse = (text: string | undefined): TypedAnswer => JSON.parse(text ?? 'null')
+const parse = (text: string | undefined): BatchAnswer => JSON.parse(text ?? 'null')
 const countOf = (items: readonly BatchItem[], status: string) => items.filter((item) => item.status === status).length
 
 test('the items of a batch agree with the list at every instant, and an item that has ended never changes but by a retry', () => {
@@ -114,7 +110,7 @@ test('gives a batch the faults that it can have, and those of a page only to pag
   await using api = await startSimulator({ jobs: 20 })
   const uuid = [...api.account.allUuids()].find((one) => parse(api.account.batchText(one)).totalUrls > 12) ?? ''
   const whole = parse(api.account.batchText(uuid))
-  const read = async () => (await (await getBatch(api, uuid)).json()) as TypedAnswer
+  const read = async () => (await (await getBatch(api, uuid)).json()) as BatchAnswer
 
   api.faults.next('emptyPage', { page: 'batch' })
   expect((await read()).items).toEqual([])
