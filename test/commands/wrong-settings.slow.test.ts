@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/server.js'
 import { type CliResult, createFolder, runCli, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
@@ -68,44 +68,49 @@ const COMMANDS = [
 const WITHOUT_ACCOUNTS = /^(demo|simulate)/
 
 describe('--account with a name that is neither configured nor stored', () => {
+  let empty: Scene
+  let stored: Scene
+  let api: Simulator
+  beforeAll(async () => {
+    empty = await openScene()
+    stored = await openScene()
+    api = await open()
+    complete(await stored.run(api, 'sync'))
+    return async () => {
+      for (const resource of [empty, stored, api]) await resource[Symbol.asyncDispose]()
+    }
+  })
+
   test.each(COMMANDS)('%s ends with 2, names the known ones, asks nothing and changes nothing', async (command) => {
-    await using scene = await openScene()
-    await using api = await open()
-    complete(await scene.run(api, 'sync'))
-    const before = await scene.stored()
+    const before = await stored.stored()
     const requests = api.requestCount
 
-    const result = await scene.run(api, ...command.split(' '), '--account', 'nope')
+    const result = await stored.run(api, ...command.split(' '), '--account', 'nope')
 
     const message = WITHOUT_ACCOUNTS.test(command)
       ? / takes no --account: it does not use your accounts\.$/m
       : /^spidra-sync: There is no account "nope"\. Known: default\.$/m
     expect(result).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(message) })
     expect(api.requestCount).toBe(requests)
-    expect(await scene.stored()).toEqual(before)
-    expect(await scene.database.sql('SELECT account FROM spidra.sync_state')).toEqual([{ account: 'default' }])
+    expect(await stored.stored()).toEqual(before)
+    expect(await stored.database.sql('SELECT account FROM spidra.sync_state')).toEqual([{ account: 'default' }])
   })
 
   test.each(['sync', 'start', 'verify', 'status', 'report', 'doctor', 'migrate'])(
     '%s refuses it in an empty database too, and makes no tables',
     async (command) => {
-      await using scene = await openScene()
-      await using api = await open()
-
-      const { code, stderr } = await scene.run(api, command, '--account', 'nope')
+      const { code, stderr } = await empty.run(api, command, '--account', 'nope')
 
       expect([code, stderr]).toEqual([2, 'spidra-sync: There is no account "nope". Known: default.\n'])
-      expect(await scene.database.sql("SELECT to_regnamespace('spidra') AS schema")).toEqual([{ schema: null }])
+      expect(await empty.database.sql("SELECT to_regnamespace('spidra') AS schema")).toEqual([{ schema: null }])
     },
   )
 
   test('without DATABASE_URL it makes no embedded Postgres to look there', async () => {
-    await using scene = await openScene()
-    await using api = await open()
     const env = { SPIDRA_API_KEY: api.key, SPIDRA_API_URL: api.url }
 
     for (const command of ['sync', 'plan', 'status', 'doctor']) {
-      const { code, stderr } = await runCli([command, '--account', 'nope'], { cwd: scene.folder, env })
+      const { code, stderr } = await runCli([command, '--account', 'nope'], { cwd: empty.folder, env })
       expect([command, code, stderr]).toEqual([
         command,
         2,
