@@ -118,7 +118,10 @@ async function readSlice(pass: Pass, position: FullPosition, head: Page, refresh
       return readSlice(pass, position, head, refresh)
     }
     if (pass.list.isUnproven) return 'loss'
-    if (pass.list.coverage.kind === 'whole') await refreshVerdict(pass, reached.page)
+    if (pass.list.coverage.kind === 'whole') {
+      const { status } = await refreshVerdict(pass, reached.page)
+      if (status === 'complete' && position.at !== null) await pass.onVerdict(refresh.at)
+    }
     // The walk skips what the climb has merged, unless a window must enclose it.
     start = pass.list.losesJobs ? reached.page : reached.ground
     isStartMerged = true
@@ -140,18 +143,18 @@ async function readSlice(pass: Pass, position: FullPosition, head: Page, refresh
  * Takes the verdict on a head in the middle of a full pass, as an incremental run does: it searches for removed jobs first,
  * as far as the allowance of an incremental run goes, and again for those that went during the search.
  */
-async function refreshVerdict(pass: Pass, first: Page): Promise<void> {
+async function refreshVerdict(pass: Pass, first: Page): Promise<SyncResult> {
   let head = first
   for (let round = 1; round <= MAX_SEARCHES; round += 1) {
     const removedBefore = pass.counters.removed
     const result = await judge(pass, head)
     const hasFound = round === 1 || pass.counters.removed > removedBefore
-    if (!hasFound || !pass.mayGo() || !(await searchSurplus(pass, head, result, pass.pagesPerRun))) return
+    if (!hasFound || !pass.mayGo() || !(await searchSurplus(pass, head, result, pass.pagesPerRun))) return result
     const reached = await reachHead(pass, null)
-    if ('end' in reached) return
+    if ('end' in reached) return withoutCounts(pass, reached.end)
     head = reached.page
   }
-  await judge(pass, head)
+  return judge(pass, head)
 }
 
 /**

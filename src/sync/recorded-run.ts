@@ -143,6 +143,16 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
     const { pagesPerRun, timing, sizes, results = null } = options
     await assertOwnList({ db, client, account: run.account, source: options.source, signal })
     const isComparing = results !== null && (await beginResults(db, run, results.mode))
+
+    /** Reads items, after the table is known to hold the list. `since`: when the part of the run began that came first. */
+    async function readItems(since: number): Promise<void> {
+      if (results === null) return
+      // A full pass that has to yield the worker to other accounts leaves items to a later run.
+      const mayRead = () => results.mayRead() && !(options.mustYield?.() ?? false)
+      const given = { db, client, run, startedAt: since, isComparing, timing, signal, log }
+      await readResults({ ...results, ...given, mayRead }).catch(endReading)
+    }
+
     const result = await runSync({
       db,
       client,
@@ -156,6 +166,7 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
       windowRest: options.windowRest ?? (() => null),
       mustYield: options.mustYield ?? (() => false),
       notesDue: results !== null,
+      onVerdict: readItems,
       counters,
       signal,
       log,
@@ -164,13 +175,7 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
         options.onPage?.(page)
       },
     })
-    // The list comes first: nothing is read of batches before the table is known to hold the list.
-    if (results !== null && result.status === 'complete') {
-      // A full pass that has to yield the worker to other accounts leaves items to a later run.
-      const mayRead = () => results.mayRead() && !(options.mustYield?.() ?? false)
-      const given = { db, client, run, startedAt, isComparing, timing, signal, log }
-      await readResults({ ...results, ...given, mayRead }).catch(endReading)
-    }
+    if (result.status === 'complete') await readItems(startedAt)
     return result
   }
 

@@ -159,6 +159,7 @@ async function runOnce(
       mode,
       acceptRemovals: false,
       notesDue: false,
+      onVerdict: async () => {},
       pagesPerRun,
       timing: { ...TIMING, refreshMs, staleAnswerMs: scale.staleAnswerMs },
       sizes: scale.sizes,

@@ -1,8 +1,10 @@
 import { beforeAll, describe, expect, test } from 'vitest'
+import { scaleTiming, TIMING } from '../../src/config/scale.js'
+import { createSharedBudget } from '../../src/service/account-run.js'
 import type { BatchItem } from '../../src/simulator/batch-answer.js'
 import { type Simulator, startSimulator } from '../../src/simulator/server.js'
 import type { ResultsOptions } from '../../src/sync/read-results.js'
-import { runAgainst } from '../support/sync-runner.js'
+import { loadTable, runAgainst } from '../support/sync-runner.js'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js'
 
 const ITEMS: ResultsOptions = { mode: 'items', perRun: 1_000, mayRead: () => true }
@@ -152,6 +154,32 @@ test('the newest are read first, at most so many a run, and nothing is read twic
   await runAgainst(api, database, { results: { ...ITEMS, perRun: 20 } })
   expect([batchRequests(api), await dueCount(database)]).toEqual([50, 0])
   await expectAllStored(api, database, false)
+})
+
+test('a full pass that waits for windows reads items at each head, and leaves the list at least half of each window', async () => {
+  await using database = await createTestDatabase()
+  const [limit, windowMs] = [80, 1_500]
+  await using api = await startSimulator({ jobs: 4_000, ...MANUAL, rateLimit: { limit, windowMs, reset: 'epochMs' } })
+  await loadTable(api, database)
+  const timing = { ...scaleTiming(TIMING, windowMs / 900_000), refreshMs: windowMs }
+  const { budget, ...shared } = createSharedBudget({
+    timing,
+    rateLimit: { requests: limit, windowSeconds: windowMs / 1_000, reserve: 0.5 },
+  })
+  const mayRead = () => budget.mayGo() && (budget.rest()?.requests ?? 0) > (budget.rest()?.share ?? 0) / 2
+
+  const { summary } = await runAgainst(api, database, {
+    ...{ mode: 'full', timing, windowRest: budget.rest, sharedBudget: { budget, ...shared } },
+    results: { ...ITEMS, perRun: 10, mayRead },
+  })
+
+  expect(summary).toMatchObject({ status: 'complete', mode: 'full' })
+  const lastPage = api.requests.findLastIndex(({ batch }) => batch === null)
+  const between = api.requests.slice(0, lastPage).filter(({ batch }) => batch !== null)
+  expect(between.length).toBeGreaterThanOrEqual(10)
+  const windows = Math.ceil(api.requests.length / (limit / 2))
+  expect(between.length).toBeLessThanOrEqual(windows * 10)
+  expect((await readings(database)).length).toBe(batchRequests(api))
 })
 
 test('a run that is not complete reads no items', async () => {
