@@ -42,6 +42,8 @@ export interface SimulatorOptions extends AccountOptions {
   readonly faults?: FaultOptions
   /** Called before a page is read and its request is answered. */
   readonly beforeAnswer?: (request: AnsweredRequest) => void | Promise<void>
+  /** Called before a request for the items of a batch is answered. */
+  readonly beforeBatch?: (uuid: string) => void | Promise<void>
   /** How many of the last requests are kept in `requests`. Default 1000. */
   readonly requestsKept?: number
 }
@@ -106,7 +108,7 @@ export interface Simulator extends AsyncDisposable {
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const { port = 0, host = '127.0.0.1', key = 'spd_demo', overLimit = 'clamp', now = Date.now, seed = 1 } = options
   const { fixedLimit = null, pastEnd = 'empty', routing = 'key' } = options
-  const { accounts: count = 1, latencyMs = 0, rateLimit = {}, beforeAnswer, requestsKept = 1000 } = options
+  const { accounts: count = 1, latencyMs = 0, rateLimit = {}, beforeAnswer, beforeBatch, requestsKept = 1000 } = options
   const { rates, slowBodyMs = 1000, retryAfterSeconds = 60 } = options.faults ?? {}
 
   const backends = createBackends(key, count, options)
@@ -163,6 +165,7 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     const from = routing === 'turns' ? nextInTurn() : asked.from
     const { account, backend } = backends.draw(from, request.number)
     if ('batch' in asked) {
+      await beforeBatch?.(asked.batch)
       const text = account.batchText(asked.batch)
       const fault = faults.take({ number: request.number, page: 'batch' })
       const shown = { account: from.number, backend }

@@ -1,9 +1,9 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { scaleTiming, TIMING } from '../../src/config/scale.js'
 import { createSharedBudget } from '../../src/service/account-run.js'
-import type { BatchItem } from '../../src/simulator/batch-answer.js'
 import { type Simulator, startSimulator } from '../../src/simulator/server.js'
 import type { ResultsOptions } from '../../src/sync/read-results.js'
+import { batchRequests, expectAllStored, listedItems, storedItems } from '../support/batch-items.js'
 import { loadTable, runAgainst } from '../support/sync-runner.js'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js'
 
@@ -24,30 +24,6 @@ const asking = (onAsk: (asked: number) => void, perRun = ITEMS.perRun): ResultsO
   }
 }
 
-const batchRequests = (api: Simulator) => api.requests.filter(({ batch }) => batch !== null).length
-
-interface StoredItem {
-  readonly batch: string
-  readonly uuid: string
-  readonly position: number
-  readonly url: string | null
-  readonly host: string | null
-  readonly status: string
-  readonly error: string | null
-  readonly credits: number | null
-  readonly extra: unknown
-  readonly result: unknown
-  readonly text: string | null
-}
-
-const storedItems = ({ sql }: TestDatabase) =>
-  sql<StoredItem>(
-    `SELECT i.batch_uuid::text AS batch, i.uuid::text AS uuid, position, url, host, status, error, credits_used::float8 AS credits,
-       extra, r.result, r.result_text AS text
-     FROM spidra.batch_items i LEFT JOIN spidra.batch_results r ON r.item_uuid = i.uuid
-     WHERE i.removed_at IS NULL ORDER BY batch_uuid, position`,
-  )
-
 const readings = ({ sql }: TestDatabase) =>
   sql<{ uuid: string; outcome: string; reason: string | null; items: number }>(
     'SELECT uuid::text AS uuid, outcome, reason, items FROM spidra.batch_reads ORDER BY uuid',
@@ -56,24 +32,6 @@ const readings = ({ sql }: TestDatabase) =>
 async function dueCount({ sql }: TestDatabase): Promise<number> {
   const [row] = await sql<{ due: number }>('SELECT count(*)::integer AS due FROM spidra.results_due')
   return row?.due ?? -1
-}
-
-/** The items that the simulator shows now, by uuid. */
-function listedItems(api: Simulator): Map<string, BatchItem> {
-  const answers = [...api.account.allUuids()].map((uuid) => JSON.parse(api.account.batchText(uuid) ?? '{"items":[]}'))
-  return new Map(answers.flatMap(({ items }: { items: BatchItem[] }) => items.map((item) => [item.uuid, item])))
-}
-
-async function expectAllStored(api: Simulator, database: TestDatabase, isFull: boolean): Promise<void> {
-  const listed = listedItems(api)
-  const stored = await storedItems(database)
-  expect(stored.length).toBe(listed.size)
-  for (const item of stored) {
-    const { url, status, error, creditsUsed, result } = listed.get(item.uuid) ?? {}
-    expect(item).toMatchObject({ url, status, error, credits: creditsUsed })
-    const kept = item.result ?? item.text
-    expect(kept).toEqual(isFull ? result : null)
-  }
 }
 
 test('a run stores the items of every ended job, and the next one asks for none', async () => {
@@ -117,6 +75,21 @@ test('without it no item is requested, and nothing is noted', async () => {
 
   await runAgainst(api, database)
   expect([batchRequests(api), await dueCount(database)]).toEqual([0, 0])
+})
+
+test('without it no statement names its tables', async () => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ jobs: 120, ...MANUAL })
+  await database.sql(
+    `DROP TABLE spidra.results_due, spidra.batch_reads, spidra.batch_items, spidra.batch_results CASCADE`,
+  )
+
+  for (const mode of ['full', 'incremental', 'full'] as const) {
+    const { summary, warnings } = await runAgainst(api, database, { mode })
+    expect([summary.status, warnings]).toEqual(['complete', []])
+    const [uuid = ''] = api.account.allUuids()
+    api.account.updateJob(uuid, { status: mode === 'full' ? 'failed' : 'completed' })
+  }
 })
 
 test('switched on later, all stored jobs are read; from items to full, all are read again; off and on, what changed meanwhile', async () => {
