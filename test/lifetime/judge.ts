@@ -66,6 +66,15 @@ interface Run {
   readonly finishedAt: number
 }
 
+/** How far a first load is. */
+interface Load {
+  /** Jobs of the account's history. */
+  readonly stored: number
+  readonly losesJobs: boolean
+  /** Down to where the list is read, epoch seconds. */
+  readonly bottom: number | null
+}
+
 interface State {
   readonly now: number
   readonly completeAt: number | null
@@ -89,7 +98,8 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
   let day = newDay()
   let lastRequest = 0
   let lastRun = 0
-  let window = { endsAt: 0, starts: 0, ours: 0, total: 0, since: 0, history: 0, idle: 0 }
+  let window = { endsAt: 0, starts: 0, ours: 0, total: 0, since: 0, idle: 0 }
+  let load: Load = { stored: 0, losesJobs: false, bottom: null }
   /** Of the last verdict that was seen. */
   let completeAt: number | null = null
   let comparedAt = 0
@@ -136,22 +146,31 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
     }
   }
 
-  /** Until the first load is through, every window brings jobs of the history, unless the machine is too slow to use it up. */
+  /** Until the first load is through, every window brings it further, unless the machine is too slow to use it up. */
   async function beginWindow(endsAt: number): Promise<void> {
     day.windows += 1
-    const { total, since, history: before, idle } = window
+    const { total, since, idle } = window
+    const before = load
     window = { ...window, endsAt, starts: seat.starts, ours: 0, total: 0, since: Date.now() }
     if (isWhole) return
-    const [row] = await postgres.sql<{ stored: number }>(
-      'SELECT count(*)::integer AS stored FROM spidra.batch_jobs WHERE created_at < to_timestamp($1)',
+    const [row] = await postgres.sql<Load>(
+      `SELECT (SELECT count(*) FROM spidra.batch_jobs WHERE created_at < to_timestamp($1))::integer AS stored,
+         bool_or(loses_jobs) IS TRUE AS "losesJobs", extract(epoch FROM max(bottom_created_at))::double precision AS bottom
+       FROM spidra.sync_state`,
       [rules.epoch / 1000],
     )
-    window.history = row?.stored ?? 0
-    const isExcused = since === 0 || isWhole || window.history > before || downBetween(since, Date.now()) > 0
+    load = row ?? before
+    const isExcused = since === 0 || isWhole || hasAdvanced(before, load) || downBetween(since, Date.now()) > 0
     window.idle = isExcused ? 0 : idle + 1
     if (window.idle === 0 || (total < USED_UP_SHARE * rules.share && window.idle < IDLE_WINDOWS)) return
-    const stored = `${window.history} jobs of its history are stored`
+    const stored = `${load.stored} jobs of its history are stored`
     onViolation(`the first load did not advance in a window of ${total} requests: ${stored}`)
+  }
+
+  /** A list that is found to lose jobs is read once more from its top, over jobs that are stored. */
+  function hasAdvanced(before: Load, after: Load): boolean {
+    if (after.stored > before.stored || after.losesJobs !== before.losesJobs) return true
+    return after.losesJobs && (after.bottom ?? 0) < (before.bottom ?? 0)
   }
 
   async function judgeRuns(): Promise<void> {
@@ -291,7 +310,10 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
   function judgeAlert({ kind, state, summary }: Parameters<Judge['judgeAlert']>[0]): void {
     if (state !== 'firing') return
     count(day.alerts, kind)
-    const isEarned = kind === 'run_partial' && excusedPartialAt > 0
+    const isEarned =
+      kind === 'stale'
+        ? downBetween(completeAt ?? startedAt, Date.now()) > 0
+        : kind === 'run_partial' && excusedPartialAt > 0
     if (!isEarned) onViolation(`alert ${kind} without a cause: ${summary}`)
   }
 
