@@ -128,16 +128,17 @@ describe('a later full pass that is cut off', () => {
 
   test('makes the next run full, which goes on from its position and ends complete', async () => {
     const stopper = new AbortController()
-    await using simulator = await simulatorThatHooks(80, () => stopper.abort(new Error('stop')), { latencyMs: 60 })
+    const [latencyMs, savePositionMs] = [6, 200]
+    await using simulator = await simulatorThatHooks(80, () => stopper.abort(new Error('stop')), { latencyMs })
     await loadTable(simulator, database)
-    await runAgainst(simulator, database, { mode: 'full', signal: stopper.signal })
+    await runAgainst(simulator, database, { mode: 'full', timing: { savePositionMs }, signal: stopper.signal })
     const cut = await position()
     expect(cut).toMatchObject({ at: expect.any(String), startedAt: expect.any(Date) })
 
     const second = await runAgainst(simulator, database)
 
-    // Beside what was on its way to the table it reads again what it read since its last note, two seconds before.
-    await expectResumed(simulator, second, 80 - 2_000 / 60)
+    // Beside what was on its way to the table it reads again what it read since it last saved its position.
+    await expectResumed(simulator, second, 80 - savePositionMs / latencyMs)
     expect(second.pages[0]).toBe(1)
     expect(await position()).toEqual({ at: null, startedAt: null })
     expect(await database.sql('SELECT reread_since AS at FROM spidra.sync_state')).toEqual([{ at: cut?.startedAt }])
