@@ -6,6 +6,7 @@ import { type OpenRejections, readOpenRejections } from '../db/rejected-jobs.js'
 import type { RunCounters } from '../db/sync-runs.js'
 import { type FleetReport, readFleet } from './fleet.js'
 import { type LoadProgress, loadProgressFrom, readLastRuns } from './load-progress.js'
+import { type ResultsProgress, readResultsProgress } from './results.js'
 
 /** A run of `spidra.sync_runs`. Instants are ISO 8601 and the id is a string, so that JSON keeps them. */
 export interface RunReport extends RunCounters {
@@ -64,6 +65,8 @@ export interface StatusReport {
   readonly today: DayReport
   /** Of a first load, or of a full pass over a list that was read before; null where none is unfinished. */
   readonly progress: LoadProgress | null
+  /** How far the items of batches are read. Absent where `SYNC_RESULTS` is off. */
+  readonly results?: ResultsProgress
   /** Firing alerts, oldest first. */
   readonly alerts: readonly AlertReport[]
   /** Stored jobs that are still listed. */
@@ -101,6 +104,7 @@ export async function readStatus(
   const records = (await hasTable(db, 'spidra.sync_runs')) ? await readRecords(db, account, now) : NO_RECORDS
   const { state, liveJobs, stuckJobs, rejections, runs } = records
   const lastCompleteAt = state?.lastCompleteAt ?? null
+  const results = state?.resultsMode == null ? null : await readResultsProgress(db, options)
   return {
     account,
     lastCompleteAt: toText(lastCompleteAt),
@@ -111,6 +115,7 @@ export async function readStatus(
     rateLimit: state && toRateLimit(state),
     today: { day: toDay(now), ...records.today },
     progress: state && (await loadProgressFrom(db, { state, runs }, options)),
+    ...(results === null ? {} : { results }),
     alerts: records.alerts.map((alert) => ({ ...alert, since: alert.since.toISOString() })),
     liveJobs,
     stuckJobs,

@@ -9,6 +9,7 @@ import { shortestInterval } from '../scheduler/schedules.js'
 import { createSpidraClient, type RequestEvent, type WaitEvent } from '../spidra/client.js'
 import type { RateLimit } from '../spidra/rate-limit-headers.js'
 import { type BudgetWait, createRequestBudget, type RequestBudget } from '../spidra/request-budget.js'
+import { LIST_SHARE } from '../sync/cost.js'
 import { YieldError } from '../sync/interruptions.js'
 import type { Page } from '../sync/page.js'
 import { type RecordedRun, recordRun } from '../sync/recorded-run.js'
@@ -138,10 +139,10 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
   return outcome
 }
 
-/** Whether the results of batches may be read: at least half of our share of each window stays for the list. */
+/** Whether the results of batches may be read: `LIST_SHARE` of our share of each window stays for the list. */
 function mayReadResults(budget: RequestBudget): boolean {
   const rest = budget.rest()
-  return budget.mayGo() && (rest === null || rest.requests > rest.share / 2)
+  return budget.mayGo() && (rest === null || rest.requests > rest.share * LIST_SHARE)
 }
 
 /**
