@@ -146,6 +146,21 @@ export async function noteStored(
   return row ?? { noted: 0, isLast: true }
 }
 
+/** Counts the listed jobs that are stored, and the ended ones whose items are to be read: all of them while results are off. */
+export async function countUnread(
+  db: Database,
+  account: string,
+): Promise<{ readonly stored: number; readonly unread: number }> {
+  // Raw SQL: sums over views. By way of JSON, because a database that is not up to date lacks the column.
+  const [row] = await db.$queryRaw<{ stored: number; ended: number; due: number | null }[]>`
+    SELECT coalesce(sum(d.jobs), 0)::double precision AS stored,
+      coalesce(sum(d.jobs - d.open_jobs), 0)::double precision AS ended,
+      (SELECT (to_jsonb(f) ->> 'results_due')::double precision FROM spidra_reporting.sync_freshness f
+       WHERE f.account = ${account}) AS due
+    FROM spidra_reporting.daily_batch_jobs d WHERE d.account = ${account}`
+  return { stored: row?.stored ?? 0, unread: row?.due ?? row?.ended ?? 0 }
+}
+
 /** Reads the due batches of an account that may be asked for now, the newest first. Drops those whose job is open again or gone. */
 export async function readDue(db: Database, account: string, most: number): Promise<readonly DueBatch[]> {
   // Raw SQL: a join of two tables, and the time is the database's.

@@ -95,7 +95,7 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
     log,
     pagesPerRun: config.pagesPerRun,
     // A full run reads the head and the open jobs as often as the incremental runs would.
-    timing: { ...config.timing, refreshMs: shortestInterval([config.schedule.sync]) ?? config.timing.refreshMs },
+    timing: { ...config.timing, refreshMs: intervalMsOf(config) },
     sizes: config.sizes,
     mayGo: budget.mayGo,
     acceptRemovals: options.acceptRemovals ?? false,
@@ -137,6 +137,11 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
   if (options.isSummaryShown) log.debug({ ...outcome.summary, err: outcome.error }, 'run finished')
   else logSummary(log, outcome, signal)
   return outcome
+}
+
+/** The shortest time between two incremental runs of the schedule. */
+export function intervalMsOf({ schedule, timing }: Pick<Config<string | null>, 'schedule' | 'timing'>): number {
+  return shortestInterval([schedule.sync]) ?? timing.refreshMs
 }
 
 /** Whether the results of batches may be read: `LIST_SHARE` of our share of each window stays for the list. */
