@@ -23,6 +23,11 @@ test('lets an existing role read the views, with the rights of the role that mig
   expect(await reader.query('SELECT FROM spidra_reporting.sync_freshness')).toEqual([])
   await expect(reader.query('SELECT FROM spidra.sync_state')).rejects.toMatchObject({ code: '42501' })
 
+  expect((await runCli(['grant-reader', reader.name, '--with-results'], { env })).stdout).toBe(
+    `${granted}It may read the results of batches too, in spidra.batch_results.\n`,
+  )
+  expect(await reader.query('SELECT FROM spidra.batch_results')).toEqual([])
+
   await database.sql(
     `REVOKE CONNECT ON DATABASE ${database.name} FROM PUBLIC; GRANT pg_read_all_data TO ${reader.name}`,
   )
@@ -41,7 +46,12 @@ test('takes any name that a role can have', async () => {
 
   expect([code, stderr]).toEqual([0, ''])
   const { stdout } = await runCli(['grant-reader', reader.name, '--json'], { env: { DATABASE_URL: database.url } })
-  expect(JSON.parse(stdout)).toMatchObject({ role: reader.name, mayConnect: true, readsTables: false })
+  expect(JSON.parse(stdout)).toMatchObject({
+    role: reader.name,
+    mayConnect: true,
+    readsResults: false,
+    readsTables: false,
+  })
   expect(await reader.query('SELECT FROM spidra_reporting.sync_freshness')).toEqual([])
 })
 
