@@ -36,14 +36,18 @@ interface Row {
   readonly intervalMs: number | null
 }
 
-/** Reads how far the items of an account's batches are read; null where results are off as of its last run. */
+/**
+ * Reads how far the items of an account's batches are read; null where results are off as of its last run.
+ *
+ * @param options `rateLimit`: the configured one, by which the end is estimated where the API reports none; null: no estimate
+ */
 export async function readResultsProgress(
   db: Database,
   {
     account,
     now,
     rateLimit,
-  }: { readonly account: string; readonly now: Date; readonly rateLimit: Config['rateLimit'] },
+  }: { readonly account: string; readonly now: Date; readonly rateLimit: Config['rateLimit'] | null },
 ): Promise<ResultsProgress | null> {
   // The kept sums answer for the jobs, because counting a million takes a third of a second.
   const [row] = await db.$queryRaw<Row[]>`
@@ -57,7 +61,7 @@ export async function readResultsProgress(
     WHERE s.account = ${account} AND s.results_mode IS NOT NULL`
   if (row === undefined) return null
   const { mode, dueJobs, completeAsOf, endedJobs } = row
-  const doneInMs = dueJobs === 0 ? null : await estimate(db, row, { account, rateLimit })
+  const doneInMs = dueJobs === 0 || rateLimit === null ? null : await estimate(db, row, { account, rateLimit })
   return {
     asOf: now.toISOString(),
     mode,

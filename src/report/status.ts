@@ -158,23 +158,31 @@ export interface AccountProgress {
   readonly requestsLeft: number | null
   /** Whether a first load is unfinished; `readLoadProgress` shows how far it is. */
   readonly isFirstLoad: boolean
+  /** Batches whose items are to be read, and the latest verdict at which there was none; null where results are off. */
+  readonly results: { readonly due: number; readonly completeAsOf: Date | null } | null
 }
 
 /** Reads freshness and totals of all accounts that have ever run. */
-export function readProgress(db: Database): Promise<readonly AccountProgress[]> {
-  return db.$queryRaw<AccountProgress[]>`
+export async function readProgress(db: Database): Promise<readonly AccountProgress[]> {
+  type Row = Omit<AccountProgress, 'results'> & { resultsDue: number | null; resultsCompleteAsOf: Date | null }
+  const rows = await db.$queryRaw<Row[]>`
     SELECT f.account, f.complete_as_of AS "lastCompleteAt", f.every_job_reread_since AS "rereadSince",
       f.listed_jobs AS "listedTotal", f.stored_jobs AS "storedTotal",
       f.open_rejections::double precision AS "openRejections", coalesce(stuck.jobs, 0) AS "stuckJobs",
       ARRAY(SELECT a.kind FROM spidra.alerts a WHERE a.account = f.account AND a.state = 'firing') AS "firingAlerts",
       s.rate_limit AS "requestLimit",
       CASE WHEN s.rate_reset_at <= now() THEN s.rate_limit ELSE s.rate_remaining END AS "requestsLeft",
-      s.last_complete_at IS NULL AND NOT s.is_whole AS "isFirstLoad"
+      s.last_complete_at IS NULL AND NOT s.is_whole AS "isFirstLoad",
+      f.results_due::double precision AS "resultsDue", f.results_complete_as_of AS "resultsCompleteAsOf"
     FROM spidra_reporting.sync_freshness f
     JOIN spidra.sync_state s USING (account)
     LEFT JOIN (
       SELECT j.account, count(*)::double precision AS jobs FROM spidra_reporting.stuck_batch_jobs j GROUP BY j.account
     ) stuck USING (account)`
+  return rows.map(({ resultsDue, resultsCompleteAsOf, ...progress }) => ({
+    ...progress,
+    results: resultsDue === null ? null : { due: resultsDue, completeAsOf: resultsCompleteAsOf },
+  }))
 }
 
 /** The kinds of alerts that this version knows. A record, so that a new kind does not compile until it is here. */
