@@ -32,8 +32,10 @@ interface Row {
   readonly completeAsOf: Date | null
   readonly endedJobs: number
   readonly limit: number | null
+  /** Until the next run begins; 0: it is due. */
   readonly startsInMs: number | null
-  readonly intervalMs: number | null
+  /** From the start of the last run to that of the next one. */
+  readonly untilNextMs: number | null
 }
 
 /**
@@ -56,7 +58,7 @@ export async function readResultsProgress(
       (SELECT coalesce(sum(d.jobs - d.open_jobs), 0)::double precision FROM spidra_reporting.daily_batch_jobs d
        WHERE d.account = s.account) AS "endedJobs",
       extract(epoch FROM greatest(s.next_run_at - now(), interval '0'))::double precision * 1000 AS "startsInMs",
-      extract(epoch FROM s.next_run_at - f.last_run_started_at)::double precision * 1000 AS "intervalMs"
+      extract(epoch FROM s.next_run_at - f.last_run_started_at)::double precision * 1000 AS "untilNextMs"
     FROM spidra.sync_state s JOIN spidra_reporting.sync_freshness f USING (account)
     WHERE s.account = ${account} AND s.results_mode IS NOT NULL`
   if (row === undefined) return null
@@ -76,11 +78,16 @@ export async function readResultsProgress(
 /** The time until all due batches are read, in milliseconds; null: unknown. */
 async function estimate(
   db: Database,
-  { perRun, dueJobs, endedJobs, limit, startsInMs, intervalMs }: Row,
+  { perRun, dueJobs, endedJobs, limit, startsInMs, untilNextMs }: Row,
   { account, rateLimit }: { readonly account: string; readonly rateLimit: Config['rateLimit'] },
 ): Promise<number | null> {
-  if (startsInMs === null || intervalMs === null || intervalMs <= 0) return null
+  if (startsInMs === null) return null
   const runs = await readLastRuns(db, account)
+  const [last, before] = runs
+  // While a run is under way, the next one may not be known yet: then as far as the last two are apart.
+  const betweenLast = last && before ? last.startedAt.getTime() - before.startedAt.getTime() : null
+  const intervalMs = startsInMs > 0 ? untilNextMs : betweenLast
+  if (intervalMs === null || intervalMs <= 0) return null
   const latencyMs = runs.map(toRequestMs).find((requestMs) => requestMs !== null)
   if (latencyMs === undefined) return null
   const openPages = await countOpenPages(db, account, PAGE_LIMIT)

@@ -54,6 +54,17 @@ test('accounts of one machine share its budget', async () => {
   expect(await read(database)).toMatchObject({ doneInSeconds: 200 + 5 * 300 })
 })
 
+test('while a run is under way, the estimate goes by the time between the last two', async () => {
+  await using database = await createTestDatabase()
+  await insertAccount(database, 'default')
+  await database.sql(`
+    UPDATE spidra.sync_state SET next_run_at = now();
+    INSERT INTO spidra.sync_runs (account, mode, trigger, status, worker, started_at, heartbeat_at)
+    VALUES ('default', 'incremental', 'schedule', 'running', 'here:1', now() + interval '200 seconds', now() + interval '200 seconds')`)
+
+  expect(await read(database)).toMatchObject({ doneInSeconds: 2 * 300 })
+})
+
 test('the end is unknown where no next run is scheduled, or the budget leaves nothing', async () => {
   await using database = await createTestDatabase()
   await insertAccount(database, 'default')
