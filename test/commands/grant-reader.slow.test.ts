@@ -15,7 +15,7 @@ test('lets an existing role read the views, with the rights of the role that mig
     stderr: expect.stringContaining('run `spidra-sync migrate`'),
   })
   await runCli(['migrate'], { env })
-  const granted = `${reader.name} may read the 14 views of spidra_reporting, and those that later versions add.\n`
+  const granted = `${reader.name} may read the 15 views of spidra_reporting, and those that later versions add.\n`
   expect(await runCli(['grant-reader', reader.name], { env })).toEqual({
     ...{ code: 0, signal: null, stderr: '' },
     stdout: granted,

@@ -12,6 +12,7 @@ import { createTestDatabase, type TestDatabase } from '../support/test-database.
 const VIEWS = [
   'batch_items',
   'batch_jobs',
+  'batch_reads',
   'daily_batch_jobs',
   'daily_credits',
   'failing_hosts',
@@ -191,7 +192,7 @@ test('refuses where our role owns the views but may not grant the schema: Postgr
   await expect(grantReader(database.url, reader.name)).rejects.toMatchObject({
     name: 'DatabaseError',
     code: 'permission',
-    message: expect.stringContaining('batch_jobs, daily_batch_jobs'),
+    message: expect.stringContaining('batch_jobs, batch_reads, daily_batch_jobs'),
   })
 
   const rights = `SELECT has_table_privilege($1, 'spidra_reporting.batch_jobs', 'SELECT') AS granted`

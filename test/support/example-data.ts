@@ -86,6 +86,8 @@ export async function insertExampleResults(ask: Ask): Promise<void> {
     INSERT INTO spidra.batch_reads (uuid, account, status, completed_count, failed_count, outcome, has_results, items, credits)
     SELECT batch_uuid, 'default', 'completed', 0, 0, 'complete', true, count(*), sum(credits_used)
     FROM spidra.batch_items GROUP BY batch_uuid;
+    UPDATE spidra.batch_reads SET outcome = 'incomplete', reason = '1 items, where 4 are counted', read_at = now() - interval '1 day'
+    WHERE uuid = '${uuidOf(5)}';
     INSERT INTO spidra.results_due (uuid, account, created_at) VALUES ('${uuidOf(6)}', 'default', now() - interval '3 days');
     UPDATE spidra.sync_state SET results_mode = 'full', results_per_run = 50, results_noted_to = '-infinity',
       results_complete_at = now() - interval '1 hour'`)

@@ -54,3 +54,39 @@ LEFT JOIN LATERAL (
 
 COMMENT ON COLUMN spidra_reporting.sync_freshness.results_due IS 'Number of ended batch jobs whose items are still to be read. After results were switched on, it counts all stored ones until they have been compared. Null: SYNC_RESULTS is off.';
 COMMENT ON COLUMN spidra_reporting.sync_freshness.results_complete_as_of IS 'The latest complete_as_of at which no ended batch job was due: the items of all had been read as the jobs then were, or could not be read for good. Equal to complete_as_of while none is due. Null: not yet, or SYNC_RESULTS is off.';
+
+-- How each batch was read. Readers saw sums only, and not why a batch could not be read.
+CREATE VIEW spidra_reporting.batch_reads AS
+SELECT
+  r.uuid,
+  b.account,
+  r.outcome,
+  r.reason,
+  r.items AS urls,
+  r.credits::double precision AS credits,
+  r.has_results,
+  r.bytes,
+  r.read_at,
+  b.status AS batch_status,
+  b.output_format,
+  b.scraping_channel,
+  b.created_at AS batch_created_at,
+  b.finished_at AS batch_finished_at
+FROM spidra.batch_reads r JOIN spidra.batch_jobs b ON b.uuid = r.uuid
+WHERE b.removed_at IS NULL;
+
+COMMENT ON VIEW spidra_reporting.batch_reads IS 'One row for each listed batch job whose items have been asked for: what the last answer was, and what the URLs cost. Empty while SYNC_RESULTS is off.';
+COMMENT ON COLUMN spidra_reporting.batch_reads.uuid IS 'The batch job: batch_jobs.uuid.';
+COMMENT ON COLUMN spidra_reporting.batch_reads.account IS 'Spidra account, by its name in the configuration of spidra-sync.';
+COMMENT ON COLUMN spidra_reporting.batch_reads.outcome IS 'complete (as many items as the answer counts), incomplete (other numbers), gone (the API no longer has the batch) or unreadable (no usable answer).';
+COMMENT ON COLUMN spidra_reporting.batch_reads.reason IS 'Why the outcome is not complete. Null: it is.';
+COMMENT ON COLUMN spidra_reporting.batch_reads.urls IS 'Number of URLs in the last answer with items.';
+COMMENT ON COLUMN spidra_reporting.batch_reads.credits IS 'Credits that these cost.';
+COMMENT ON COLUMN spidra_reporting.batch_reads.has_results IS 'Whether the results were stored too (SYNC_RESULTS=full), or only the items.';
+COMMENT ON COLUMN spidra_reporting.batch_reads.bytes IS 'Size of the last answer.';
+COMMENT ON COLUMN spidra_reporting.batch_reads.read_at IS 'When the items were last read.';
+COMMENT ON COLUMN spidra_reporting.batch_reads.batch_status IS 'Status of the batch job.';
+COMMENT ON COLUMN spidra_reporting.batch_reads.output_format IS 'Format of the results, such as json or markdown.';
+COMMENT ON COLUMN spidra_reporting.batch_reads.scraping_channel IS 'Where the batch was submitted, such as api or playground.';
+COMMENT ON COLUMN spidra_reporting.batch_reads.batch_created_at IS 'When the batch was submitted.';
+COMMENT ON COLUMN spidra_reporting.batch_reads.batch_finished_at IS 'When the batch ended.';
