@@ -194,6 +194,9 @@ function timelineChart({ runs, freshness }: DashboardData, charts: Charts): Mark
   })
 }
 
+/** Longer errors of URLs are cut off, in characters. A CSV file has all of them. */
+const MAX_ERROR = 160
+
 /** What the results of batches say, where they are kept: what they cost, and which hosts fail. */
 function resultsCards({ days, results, freshness }: DashboardData, charts: Charts): Markup | null {
   if (results === undefined) return null
@@ -208,7 +211,8 @@ function resultsCards({ days, results, freshness }: DashboardData, charts: Chart
     freshness.read_at,
     ({ host, error, urls }, seen) => {
       const words = error ?? 'no error given'
-      const shown = html`<span class="clamp" title="${words}">${words}</span>`
+      const isCut = words.length > MAX_ERROR
+      const shown = isCut ? html`<span title="${words}">${words.slice(0, MAX_ERROR)}…</span>` : words
       return [longCell(host ?? 'no host'), { shown, value: words, isLong: true }, countCell(urls), seen]
     },
   )
