@@ -3,6 +3,7 @@ import type { FleetRole } from '../fleet/fleet.js'
 import { type TextOutput, wrapFor } from '../logging/printable.js'
 import { SHELLS, type Shell } from './completion.js'
 import type { DemoFleetFlags } from './demo/fleet.js'
+import type { GrantReaderFlags } from './grant-reader.js'
 import type { PsqlFlags } from './psql.js'
 import type { ReportFlags } from './report.js'
 import type { SimulateFlags } from './simulate.js'
@@ -25,7 +26,7 @@ interface Handlers {
   readonly verify: (flags: VerifyFlags) => Promise<void>
   readonly psql: (args: readonly string[], flags: Omit<PsqlFlags, 'args'>) => Promise<void>
   readonly migrate: (flags: Json) => Promise<void>
-  readonly grantReader: (role: string, flags: Json) => Promise<void>
+  readonly grantReader: (role: string, flags: GrantReaderFlags) => Promise<void>
   readonly demo: (flags: DemoFleetFlags) => Promise<void>
   readonly completion: (shell: Shell) => Promise<void>
   readonly simulate: (flags: SimulateFlags) => Promise<void>
@@ -125,9 +126,10 @@ export function createCommandLine(version: string, stderr: TextOutput, handlers:
     .option(...JSON_LINE)
     .action(handlers.migrate)
 
-  add('grant-reader', ['grant-reader bi_reader'])
+  add('grant-reader', ['grant-reader bi_reader', 'grant-reader bi_reader --with-results'])
     .description('let an existing role read the reporting views, and nothing else')
     .argument('<role>', 'name of the role')
+    .option('--with-results', 'also the results of batches (SYNC_RESULTS=full)', false)
     .option(...JSON_LINE)
     .action(handlers.grantReader)
 

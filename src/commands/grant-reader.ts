@@ -7,18 +7,26 @@ import { openDatabaseForAccounts } from '../service/database.js'
 /** Postgres truncates longer names. */
 const MAX_NAME_BYTES = 63
 
+export interface GrantReaderFlags {
+  /** Also lets it read the results of batches. */
+  readonly withResults: boolean
+  /** One line of JSON instead of text. */
+  readonly json: boolean
+}
+
 /** `spidra-sync grant-reader <role>`: lets an existing role read the reporting views, and nothing else. Returns the exit code. */
 export async function runGrantReaderCommand(
   context: CommandContext<string | null>,
   role: string,
-  { json }: { readonly json: boolean },
+  { withResults, json }: GrantReaderFlags,
 ): Promise<number> {
   assertRoleName(role)
   const database = await openDatabaseForAccounts(context, { mustExist: true })
   try {
-    const rights = await grantReader(database.databaseUrl, role)
-    const { views, database: name, mayConnect, readsTables } = rights
+    const rights = await grantReader(database.databaseUrl, role, { withResults })
+    const { views, database: name, mayConnect, readsResults, readsTables } = rights
     const lines = [`${role} may read the ${views.length} views of spidra_reporting, and those that later versions add.`]
+    if (readsResults && !readsTables) lines.push('It may read the results of batches too, in spidra.batch_results.')
     if (!mayConnect) lines.push(`It may not connect yet: GRANT CONNECT ON DATABASE "${name}" TO "${role}".`)
     if (readsTables) lines.push('It may read the tables in schema spidra too, by other rights that it has.')
     const text = json ? JSON.stringify({ role, ...rights }) : wrapFor(context.stdout, lines.join('\n'))

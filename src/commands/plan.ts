@@ -1,7 +1,9 @@
 import { PAGE_LIMIT } from '../config/scale.js'
+import { countUnread } from '../db/batch-items.js'
 import { countOpenPages } from '../db/batch-jobs-read.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { counted, formatNumber, wrapSentence } from '../logging/printable.js'
+import { intervalMsOf } from '../service/account-run.js'
 import { eachAccount } from '../service/accounts.js'
 import { type CommandContext, EXIT_CODES } from '../service/context.js'
 import { hasDatabase, mustLookUpName, openConfiguredDatabase, openDatabaseForAccounts } from '../service/database.js'
@@ -12,6 +14,8 @@ import {
   fullPass,
   incrementalRun,
   type Reading,
+  type ResultsCost,
+  resultsCost,
   type StartingBudget,
   toStartingBudget,
 } from '../sync/cost.js'
@@ -28,19 +32,30 @@ export async function runPlanCommand(
   flags: { readonly json: boolean },
 ): Promise<number> {
   if (mustLookUpName(context)) await (await openDatabaseForAccounts(context, { mustExist: true })).close()
-  return eachAccount(context, { isHeaded: !flags.json }, (one) => planOne(one, flags))
+  const readers = context.accounts.filter(({ results }) => results !== null).length
+  return eachAccount(context, { isHeaded: !flags.json }, (one) => planOne(one, { ...flags, readers }))
 }
 
-async function planOne(context: CommandContext, { json }: { readonly json: boolean }): Promise<number> {
+/** @param flags `readers`: accounts that read the results of batches, with the same budget. */
+async function planOne(
+  context: CommandContext,
+  { json, readers }: { readonly json: boolean; readonly readers: number },
+): Promise<number> {
   const { config, account, stdout } = context
   const { answer, event } = await askOnce(context)
   const now = new Date()
   const { total, limit } = answer.pagination
-  const { openPages, unknownWhy } = await readOpenPages(context, limit)
+  const { openPages, stored, unread, unknownWhy } = await readTable(context, limit)
   const budget = toStartingBudget(event.rateLimit, config.rateLimit)
   const requestMs = Math.ceil(event.durationMs)
   const cost = (reading: Reading) => ({ ...reading, ...costOf(reading, budget, requestMs) })
   const recent = { openPages, pagesPerRun: config.pagesPerRun, budget }
+  const incremental = cost(incrementalRun(total, limit, { ...recent, isSweepDue: false }))
+  const ofResults = {
+    ...{ perRun: config.resultsPerRun, listRequests: incremental.requests, budget, latencyMs: requestMs },
+    intervalMs: intervalMsOf(config),
+    ...{ accounts: Math.max(1, context.configured.length), readers },
+  }
 
   const report: PlanReport = {
     account,
@@ -54,8 +69,12 @@ async function planOne(context: CommandContext, { json }: { readonly json: boole
     openPages: unknownWhy === null ? openPages : null,
     unknownWhy,
     full: cost(fullPass(total, limit, openPages)),
-    incremental: cost(incrementalRun(total, limit, { ...recent, isSweepDue: false })),
+    incremental,
     withSweep: cost(incrementalRun(total, limit, { ...recent, isSweepDue: true })),
+    // Jobs that are not stored yet may have ended too.
+    ...(config.results === null
+      ? {}
+      : { results: { mode: config.results, ...resultsCost(unread + Math.max(0, total - stored), ofResults) } }),
   }
   stdout.write(json ? `${JSON.stringify(report)}\n` : toPlanText(report))
   return EXIT_CODES.complete
@@ -87,22 +106,33 @@ async function askOnce({ config, signal }: CommandContext): Promise<{ answer: Li
   }
 }
 
-/** Counts the pages below the first on which the table has open jobs. */
-async function readOpenPages(
-  context: CommandContext,
-  limit: number,
-): Promise<{ readonly openPages: number; readonly unknownWhy: string | null }> {
+/** What the table says of the account. */
+interface TableFacts {
+  /** Pages below the first on which it has open jobs. */
+  readonly openPages: number
+  /** Listed jobs that it has, and those of them whose items are to be read. Counted only where results are on. */
+  readonly stored: number
+  readonly unread: number
+  /** Why nothing is known, in a sentence. */
+  readonly unknownWhy: string | null
+}
+
+async function readTable(context: CommandContext, limit: number): Promise<TableFacts> {
+  const nothing = { openPages: 0, stored: 0, unread: 0 }
   if (!(await hasDatabase(context))) {
     const unknownWhy = 'DATABASE_URL is not set and there is no embedded Postgres yet, so there is no table to read.'
-    return { openPages: 0, unknownWhy }
+    return { ...nothing, unknownWhy }
   }
-  const { db, databaseUrl, close } = await openConfiguredDatabase(context.config, { ...context, mustExist: true })
+  const { config, account } = context
+  const { db, databaseUrl, close } = await openConfiguredDatabase(config, { ...context, mustExist: true })
   try {
-    return { openPages: await countOpenPages(db, context.account, limit), unknownWhy: null }
+    const openPages = await countOpenPages(db, account, limit)
+    const counts = config.results === null ? nothing : await countUnread(db, account)
+    return { ...counts, openPages, unknownWhy: null }
   } catch (error) {
     const failure = toDatabaseError(error, databaseUrl)
     if (failure === null) throw error
-    return { openPages: 0, unknownWhy: failure.message }
+    return { ...nothing, unknownWhy: failure.message }
   } finally {
     await close()
   }
@@ -131,6 +161,8 @@ interface PlanReport {
   readonly incremental: Reading & Cost
   /** The first incremental run of an hour. */
   readonly withSweep: Reading & Cost
+  /** Reading the items of all jobs that have ended; absent where SYNC_RESULTS is off. */
+  readonly results?: ResultsCost & { readonly mode: string }
 }
 
 /** Formats the plan for a terminal of 80 columns. */
@@ -142,7 +174,11 @@ function toPlanText(report: PlanReport): string {
     ...(fault === null ? [] : [`The answer proves nothing (${fault}): the figures may be wrong.`]),
     toBudgetText(report),
   ]
-  const remarks = [...toOpenText(report), `Finished: if started now, at ${report.requestMs} ms a request.`]
+  const remarks = [
+    ...toOpenText(report),
+    ...toResultsText(report),
+    `Finished: if started now, at ${report.requestMs} ms a request.`,
+  ]
   const blocks = [found.map(wrapSentence), toTable(report), remarks.map(wrapSentence)]
   return blocks.map((lines) => lines.map((line) => `${line}\n`).join('')).join('\n')
 }
@@ -160,6 +196,17 @@ function toOpenText({ openPages, unknownWhy }: PlanReport): string[] {
   if (openPages !== null) return [`Open jobs below page 1: on ${counted(openPages, 'page')}.`]
   const notIncluded = 'Open jobs below page 1 are not included; each page with such jobs costs one more request.'
   return [notIncluded, ...(unknownWhy === null ? [] : [unknownWhy])]
+}
+
+function toResultsText({ results, now }: PlanReport): string[] {
+  if (results === undefined) return []
+  const { mode, requests, perRun, durationMs } = results
+  const subject = `Results (SYNC_RESULTS=${mode})`
+  if (requests === 0) return [`${subject}: no ended job is to be read.`]
+  const number = `${subject}: up to ${counted(requests, 'request')}, one for each ended job that is to be read`
+  if (durationMs === null) return [`${number}. The list needs all of the budget: none is read.`]
+  const pace = `at most ${counted(perRun < 1 ? 1 : Math.floor(perRun), 'request')} a run`
+  return [`${number}; ${pace}, the last at ${toInstant(now, durationMs)} UTC.`]
 }
 
 function toTable({ full, incremental, withSweep, now }: PlanReport): string[] {

@@ -56,28 +56,46 @@ export interface ItemCounts {
 const COMPARED_AT_ONCE = 5_000
 
 /**
- * Records that the run notes ended jobs. If the run before did not, because results were off, or kept less, all stored jobs
- * have to be compared again.
+ * Records that the run notes ended jobs, and since when all of them had been read. If the run before did not note them,
+ * because results were off, or kept less, all stored jobs have to be compared again.
  *
  * @returns whether stored jobs remain to be compared: `noteStored` does.
  */
-export async function beginResults(db: Database, run: RunKey, mode: ResultsMode): Promise<boolean> {
+export async function beginResults(
+  db: Database,
+  run: RunKey,
+  { mode, perRun }: { readonly mode: ResultsMode; readonly perRun: number },
+): Promise<boolean> {
   // Raw SQL: no model compares two rows in an update.
   const [row] = await db.$queryRaw<{ isCompared: boolean }[]>`
     UPDATE spidra.sync_state s
-    SET results_run_id = ${run.id}, results_mode = ${mode},
+    SET results_run_id = ${run.id}, results_mode = ${mode}, results_per_run = ${perRun},
       results_noted_to = CASE WHEN b.is_anew THEN NULL ELSE s.results_noted_to END,
-      results_noted_uuid = CASE WHEN b.is_anew THEN NULL ELSE s.results_noted_uuid END
+      results_noted_uuid = CASE WHEN b.is_anew THEN NULL ELSE s.results_noted_uuid END,
+      results_complete_at = CASE
+        WHEN b.keeps_more THEN NULL
+        WHEN NOT b.is_anew AND s.results_noted_to = '-infinity'
+          AND NOT EXISTS (SELECT FROM spidra.results_due d WHERE d.account = s.account) THEN s.last_complete_at
+        ELSE s.results_complete_at
+      END
     FROM (
-      SELECT t.results_run_id IS NULL OR (${mode} = 'full' AND t.results_mode = 'items') OR EXISTS (
+      SELECT t.keeps_more, t.keeps_more OR t.results_run_id IS NULL OR EXISTS (
         SELECT FROM spidra.sync_runs r
         WHERE r.account = t.account AND r.id > t.results_run_id AND r.id < ${run.id}
       ) AS is_anew
-      FROM spidra.sync_state t WHERE t.account = ${run.account}
+      FROM (
+        SELECT account, results_run_id, ${mode} = 'full' AND results_mode IS DISTINCT FROM 'full' AS keeps_more
+        FROM spidra.sync_state WHERE account = ${run.account}
+      ) t
     ) b
     WHERE s.account = ${run.account}
     RETURNING coalesce(s.results_noted_to = '-infinity', false) AS "isCompared"`
   return row?.isCompared !== true
+}
+
+/** Records that results are off, so that nothing shows them any more. What is stored stays. */
+export async function endResults(db: Database, account: string): Promise<void> {
+  await db.syncState.update({ where: { account }, data: { resultsMode: null }, select: { account: true } })
 }
 
 /**
@@ -126,6 +144,21 @@ export async function noteStored(
     )
     SELECT (SELECT count(*) FROM due)::integer AS noted, (SELECT is_last FROM size) AS "isLast"`
   return row ?? { noted: 0, isLast: true }
+}
+
+/** Counts the listed jobs that are stored, and the ended ones whose items are to be read: all of them while results are off. */
+export async function countUnread(
+  db: Database,
+  account: string,
+): Promise<{ readonly stored: number; readonly unread: number }> {
+  // Raw SQL: sums over views. By way of JSON, because a database that is not up to date lacks the column.
+  const [row] = await db.$queryRaw<{ stored: number; ended: number; due: number | null }[]>`
+    SELECT coalesce(sum(d.jobs), 0)::double precision AS stored,
+      coalesce(sum(d.jobs - d.open_jobs), 0)::double precision AS ended,
+      (SELECT (to_jsonb(f) ->> 'results_due')::double precision FROM spidra_reporting.sync_freshness f
+       WHERE f.account = ${account}) AS due
+    FROM spidra_reporting.daily_batch_jobs d WHERE d.account = ${account}`
+  return { stored: row?.stored ?? 0, unread: row?.due ?? row?.ended ?? 0 }
 }
 
 /** Reads the due batches of an account that may be asked for now, the newest first. Drops those whose job is open again or gone. */

@@ -21,20 +21,37 @@ export interface ReaderRights {
   readonly database: string
   /** Whether it may connect to the database. Where PUBLIC may not, the owner of the database has to grant CONNECT. */
   readonly mayConnect: boolean
-  /** Whether it can also read the tables in schema `spidra`, by other rights: as a superuser, owner, or member of a role. */
+  /** Whether it can also read `spidra.batch_results`. */
+  readonly readsResults: boolean
+  /** Whether it can read other tables in schema `spidra` too, by other rights: as a superuser, owner, or member of a role. */
   readonly readsTables: boolean
 }
 
 /**
  * Lets a role read the views of `spidra_reporting`, including future ones, and nothing else. Can be repeated.
  *
+ * @param options `withResults`: also lets it read the results of batches. Without it, that right is neither given nor taken away
  * @throws {UnknownRoleError} when there is no such role
  * @throws {DatabaseError} when the database cannot be used, is not migrated, or our role may not grant
  */
-export async function grantReader(databaseUrl: string, role: string): Promise<ReaderRights> {
+export async function grantReader(
+  databaseUrl: string,
+  role: string,
+  { withResults = false }: { readonly withResults?: boolean } = {},
+): Promise<ReaderRights> {
   return inTransaction(databaseUrl, async (client) => {
     if (!(await hasRole(client, role))) throw new UnknownRoleError(role)
-    return grantViews(client, databaseUrl, role)
+    await grantViews(client, databaseUrl, role)
+    if (withResults) {
+      // Results are what customers pay for. A view of them would be open to every role that may read the schema of views.
+      await client.query(`GRANT USAGE ON SCHEMA spidra TO ${escapeIdentifier(role)}`)
+      await client.query(`GRANT SELECT ON spidra.batch_results TO ${escapeIdentifier(role)}`)
+    }
+    const rights = await readRights(client, databaseUrl, role)
+    if (withResults && !rights.readsResults) {
+      throw new DatabaseError(databaseUrl, { code: 'permission', source: 'cannot grant batch_results' })
+    }
+    return rights
   })
 }
 
@@ -74,7 +91,7 @@ async function hasRole(client: Client, role: string): Promise<boolean> {
   return (await client.query('SELECT FROM pg_roles WHERE rolname = $1', [role])).rowCount === 1
 }
 
-async function grantViews(client: Client, databaseUrl: string, role: string): Promise<ReaderRights> {
+async function grantViews(client: Client, databaseUrl: string, role: string): Promise<void> {
   const name = escapeIdentifier(role)
   const { rows: owners } = await client.query<{ owner: string }>(
     `SELECT DISTINCT pg_get_userbyid(relowner) AS owner FROM pg_class
@@ -89,7 +106,6 @@ async function grantViews(client: Client, databaseUrl: string, role: string): Pr
       `ALTER DEFAULT PRIVILEGES FOR ROLE ${escapeIdentifier(owner)} IN SCHEMA spidra_reporting GRANT SELECT ON TABLES TO ${name}`,
     )
   }
-  return readRights(client, databaseUrl, role)
 }
 
 /** Reads which rights the role has now: Postgres only warns where a GRANT did nothing for lack of rights. */
@@ -118,6 +134,7 @@ async function readRights(client: Client, databaseUrl: string, role: string): Pr
     views: views.map((row) => row.name),
     database: databases[0]?.database ?? '',
     mayConnect: databases[0]?.mayConnect ?? false,
-    readsTables: rows.some((row) => row.isTable && row.isReadable),
+    readsResults: rows.some((row) => row.isTable && row.isReadable && row.name === 'batch_results'),
+    readsTables: rows.some((row) => row.isTable && row.isReadable && row.name !== 'batch_results'),
   }
 }

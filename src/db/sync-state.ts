@@ -41,18 +41,24 @@ export interface ReportedBudget {
   readonly resetAt: Date | null
 }
 
+/** The state of an account as a run finds it. */
+interface OpenedState extends SyncState {
+  /** What the last run kept of the results of batches; null: results were off, or there was no run. */
+  readonly resultsMode: string | null
+}
+
 /** Reads the state of an account. Creates it for an account that has none. */
-export async function openSyncState(db: Database, account: string): Promise<SyncState> {
+export async function openSyncState(db: Database, account: string): Promise<OpenedState> {
   await db.syncState.createMany({ data: [{ account }], skipDuplicates: true })
   // Raw SQL: positions are read as text, because a Date would drop their microseconds.
-  const [row] = await db.$queryRaw<SyncState[]>`
+  const [row] = await db.$queryRaw<OpenedState[]>`
     SELECT is_whole AS "isWhole", ${isoText('bottom_created_at')} AS "bottomCreatedAt",
       ${isoText('sweep_created_at')} AS "sweepCreatedAt", sweep_started_at AS "sweepStartedAt",
       last_sweep_at AS "lastSweepAt", ${isoText('full_created_at')} AS "fullCreatedAt",
       full_started_at AS "fullStartedAt", ${isoText('open_created_at')} AS "openCreatedAt",
       last_complete_at AS "lastCompleteAt", reread_since AS "rereadSince", is_unsorted AS "isUnsorted",
       tried_difference AS "triedDifference", loses_jobs AS "losesJobs", pass_total AS "passTotal",
-      ${isoText('pass_created_at')} AS "passCreatedAt"
+      ${isoText('pass_created_at')} AS "passCreatedAt", results_mode AS "resultsMode"
     FROM spidra.sync_state WHERE account = ${account}`
   if (row === undefined) throw new Error(`the state of account ${account} vanished while it was read`)
   return row

@@ -33,7 +33,9 @@ export interface Metrics {
   /** Sets whether this process takes no runs because its request budget is spent. Its series exists from the first call on. */
   readonly showPause: (isPaused: boolean) => void
   /** Sets freshness and totals from the database, their only source, because they also change in the middle of a run. */
-  readonly restore: (account: string, totals: Omit<AccountProgress, 'account' | 'isFirstLoad'>) => void
+  readonly restore: (account: string, totals: Omit<AccountProgress, 'account' | 'isFirstLoad' | 'results'>) => void
+  /** Sets how far the results of an account's batches are read. Null removes the series; they exist from the first other call on. */
+  readonly showResults: (account: string, results: AccountProgress['results']) => void
   /** Sets how far the first load of an account is. Null removes the series. */
   readonly showFirstLoad: (account: string, progress: LoadProgress | null) => void
 }
@@ -77,6 +79,7 @@ export function createMetrics(options: { readonly version: string; readonly acco
   createBuildGauge(ofProcess).set({ version: options.version }, 1)
   const series = createInstruments(ofAccounts)
 
+  let ofResults: ReturnType<typeof createResultsGauges> | null = null
   let show: ((fleet: FleetReport) => void) | null = null
   let setPause: ((isPaused: boolean) => void) | null = null
   const prepared = new Set<string>()
@@ -110,7 +113,7 @@ export function createMetrics(options: { readonly version: string; readonly acco
     addAccount,
     forgetAccount(account) {
       prepared.delete(account)
-      for (const metric of Object.values(series)) {
+      for (const metric of Object.values({ ...series, ...ofResults })) {
         if (!(metric instanceof Gauge)) continue
         if (metric === series.firingAlerts) for (const kind of ALERT_KINDS) metric.remove({ account, kind })
         else metric.remove({ account })
@@ -153,6 +156,13 @@ export function createMetrics(options: { readonly version: string; readonly acco
       }
       setOrRemove(series.requestLimit, account, totals.requestLimit)
       setOrRemove(series.requestsLeft, account, totals.requestsLeft)
+    },
+    showResults(account, results) {
+      if (ofResults === null && results === null) return
+      ofResults ??= createResultsGauges(ofAccounts)
+      const completeAt = results?.completeAsOf ?? null
+      setOrRemove(ofResults.due, account, results?.due ?? null)
+      setOrRemove(ofResults.complete, account, completeAt === null ? null : completeAt.getTime() / 1000)
     },
     showFirstLoad(account, progress) {
       const doneAt = progress?.doneAt ?? null
@@ -311,6 +321,26 @@ function createInstruments(registry: Registry) {
       help: 'Duration of HTTP requests to the API, without waiting for the rate limit.',
       labelNames: ['account'],
       buckets: REQUEST_SECONDS,
+      registers,
+    }),
+  }
+}
+
+/** Creates the series of the results of batches, which only a service that keeps them has. */
+function createResultsGauges(registry: Registry) {
+  const registers = [registry]
+  return {
+    due: new Gauge({
+      name: 'spidra_sync_results_due',
+      help: 'Ended batches whose items are still to be read; absent where SYNC_RESULTS is off.',
+      labelNames: ['account'],
+      registers,
+    }),
+    complete: new Gauge({
+      name: 'spidra_sync_results_complete_timestamp_seconds',
+      help: 'Unix time of the latest list of which the items of all ended batches had been read; absent before the first time.',
+      labelNames: ['account'],
+      aggregator: 'min',
       registers,
     }),
   }

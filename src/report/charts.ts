@@ -32,6 +32,7 @@ export interface Charts {
   readonly success: Markup | null
   readonly durations: Markup | null
   readonly requests: Markup | null
+  readonly credits: Markup | null
   readonly timeline: Markup | null
 }
 
@@ -45,6 +46,7 @@ export function drawCharts(data: DashboardData): Charts {
     success: hasRates ? drawSuccess(data) : null,
     durations: hasDurations ? drawDurations(data) : null,
     requests: runs.length > 0 ? drawRequests(data) : null,
+    credits: data.results?.credits.some(({ credits }) => credits > 0) ? drawCredits(data) : null,
     timeline: runs.length > 0 ? drawTimeline(data) : null,
   }
 }
@@ -96,6 +98,20 @@ function drawRequests({ runs, budget, freshness }: DashboardData): Markup {
         markLine: limitLine(budget),
       },
       { ...bar('partly'), data: inOrder.map(({ retries }) => retries || null) },
+    ],
+  }))
+}
+
+function drawCredits({ days, results }: DashboardData): Markup {
+  const labels = days.map(({ day }) => toDayLabel(day))
+  const byDay = new Map(results?.credits.map(({ day, credits }) => [day, credits]))
+  return draw('Credits a day', [...labels.keys()], (size) => ({
+    ...frame(size, labels, { formatter: toShortCount }),
+    series: [
+      {
+        ...{ type: 'bar', barCategoryGap: '22%', barMaxWidth: 40, itemStyle: fill('p95') },
+        data: days.map(({ day }) => byDay.get(day) || null),
+      },
     ],
   }))
 }

@@ -2,10 +2,20 @@ import { escapeLiteral } from 'pg'
 import { z } from 'zod'
 import type { Config } from '../config/config.js'
 import { type Database, readDatabaseTime } from '../db/client.js'
-import { CHOICES, JOBS_ON_PAGE, jobsQuery, OVERVIEW, type Parameter, QUERIES, type Query } from './dashboard-queries.js'
+import {
+  CHOICES,
+  JOBS_ON_PAGE,
+  jobsQuery,
+  OVERVIEW,
+  type Parameter,
+  QUERIES,
+  type Query,
+  RESULT_QUERIES,
+} from './dashboard-queries.js'
 import { type FleetReport, readFleet } from './fleet.js'
 import { type LoadProgress, readLoadProgress, toLoadProgress } from './load-progress.js'
 import type { ShownQuery } from './page-parts.js'
+import { type ResultsProgress, readResultsProgress } from './results.js'
 
 /** The jobs that the dashboard shows. */
 export interface Filters {
@@ -17,6 +27,15 @@ export interface Filters {
 }
 
 type Row<Name extends keyof typeof QUERIES> = z.infer<(typeof QUERIES)[Name]['row']>
+
+/** What is shown of the results of batches. */
+export interface ResultsData {
+  readonly progress: ResultsProgress
+  /** Of all channels and 30 days, most URLs first. */
+  readonly failingHosts: readonly z.infer<(typeof RESULT_QUERIES)['failing_hosts']['row']>[]
+  /** Oldest first, without days of which no items have been read. */
+  readonly credits: readonly z.infer<(typeof RESULT_QUERIES)['credits']['row']>[]
+}
 
 /** All numbers of the dashboard, read in one snapshot. */
 export interface DashboardData {
@@ -45,6 +64,8 @@ export interface DashboardData {
   readonly stuck: readonly Row<'stuck'>[]
   readonly changes: readonly Row<'changes'>[]
   readonly rejections: readonly Row<'rejections'>[]
+  /** Absent where `SYNC_RESULTS` is off. */
+  readonly results?: ResultsData
   /** The queries by their names in `QUERIES`, ready for psql. */
   readonly sql: readonly ShownQuery[]
 }
@@ -117,7 +138,7 @@ const TIMEOUT_MS = 15_000
  * that runs, heartbeats and probes can use the others.
  *
  * @param options `isExact`: reads the durations of all jobs, with 20 times the timeout; `timeoutMs`: for the whole and for
- *   each statement, default 15,000; `rateLimit`: the configured one, without which the progress is not read
+ *   each statement, default 15,000; `rateLimit`: the configured one, without which the progress of a load is not read
  */
 export async function readDashboard(
   db: Database,
@@ -129,6 +150,7 @@ export async function readDashboard(
     const [freshness] = await run(QUERIES.freshness)
     const [stock] = await run(QUERIES.stock)
     if (freshness === undefined || stock === undefined) throw new Error('A query of one row returned none')
+    const hasResults = freshness.results_due !== null
     const days = await run(QUERIES.days)
     const total = days.find(({ day }) => day === null) ?? null
     if (!isExact) Object.assign(values, sliceFor(total?.jobs ?? 0))
@@ -154,12 +176,20 @@ export async function readDashboard(
       stuck: await run(QUERIES.stuck),
       changes: await run(QUERIES.changes),
       rejections: await run(QUERIES.rejections),
-      sql: Object.entries(QUERIES).map(([name, query]) => toShown(name, query, values)),
+      ofResults: hasResults
+        ? { failingHosts: await run(RESULT_QUERIES.failing_hosts), credits: await run(RESULT_QUERIES.credits) }
+        : null,
+      sql: Object.entries({ ...QUERIES, ...(hasResults ? RESULT_QUERIES : {}) }).map(([name, query]) =>
+        toShown(name, query, values),
+      ),
     }
   })
+  const { ofResults, ...shown } = data
   const options = { account: filters.account, now: data.freshness.read_at }
   const progress = rateLimit === undefined ? null : await readLoadProgress(db, { ...options, rateLimit })
-  return { ...data, progress }
+  const ofReading = ofResults && (await readResultsProgress(db, { ...options, rateLimit: rateLimit ?? null }))
+  const results = ofResults && ofReading && { ...ofResults, progress: ofReading }
+  return { ...shown, progress, ...(results === null ? {} : { results }) }
 }
 
 /** Reads all accounts in one statement, and the fleet. */

@@ -111,7 +111,7 @@ ORDER BY last_rejected_at DESC, id DESC LIMIT 15`,
 } as const
 
 const FRESHNESS_COLUMNS = `f.complete_as_of, f.every_job_reread_since, f.lag_seconds, f.next_run_at,
-  f.listed_jobs, f.stored_jobs, f.open_rejections, r.status, r.reason, r.error_message, r.started_at, r.jobs_read, r.pages_read`
+  f.listed_jobs, f.stored_jobs, f.open_rejections, f.results_due, r.status, r.reason, r.error_message, r.started_at, r.jobs_read, r.pages_read`
 
 const freshness = z.object({
   read_at: z.date(),
@@ -122,6 +122,7 @@ const freshness = z.object({
   listed_jobs: number,
   stored_jobs: number,
   open_rejections: count.nullable(),
+  results_due: count.nullable(),
   status: text,
   reason: text,
   error_message: text,
@@ -245,6 +246,32 @@ ORDER BY since, kind`,
     sql: `SELECT rate_limit, rate_remaining, rate_reset_at
 FROM spidra_reporting.request_budget WHERE account = $1`,
     row: z.object({ rate_limit: number, rate_remaining: number, rate_reset_at: instant }),
+  }),
+} as const
+
+/** The queries about the results of batches, which are asked only where they are kept. */
+export const RESULT_QUERIES = {
+  failing_hosts: query({
+    title: 'Hosts of which URLs failed in the last 30 days, of all channels',
+    parameters: ['account'],
+    sql: `SELECT host, error, urls, last_seen_at, count(*) OVER () AS rows_in_all
+FROM spidra_reporting.failing_hosts
+WHERE account = $1
+ORDER BY urls DESC, host, error LIMIT 10`,
+    row: z.object({ host: text, error: text, urls: count, last_seen_at: z.date(), rows_in_all: count }),
+  }),
+  credits: query({
+    title: 'Credits by the day on which the jobs were created, as far as their items have been read',
+    parameters: ['account', 'channel', 'days'],
+    // Not of daily_credits: a range of batch_created_at has an index, a range of its days has none.
+    sql: `SELECT to_char(batch_created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, count(*) AS jobs, sum(urls)::bigint AS urls,
+  sum(credits) AS credits
+FROM spidra_reporting.batch_reads
+WHERE account = $1 AND ($2::text IS NULL OR coalesce(scraping_channel, '${NO_CHANNEL}') = $2)
+  AND batch_created_at >= ((now() AT TIME ZONE 'UTC')::date - $3::int + 1)::timestamp AT TIME ZONE 'UTC'
+GROUP BY 1
+ORDER BY 1`,
+    row: z.object({ day: z.string(), jobs: count, urls: count, credits: z.number() }),
   }),
 } as const
 

@@ -3,6 +3,7 @@ import { counted } from '../logging/printable.js'
 import type { DashboardData } from './dashboard-data.js'
 import { toClock, toCount, toRoughDuration } from './format.js'
 import { toProgressText } from './load-progress.js'
+import { toResultsText } from './results.js'
 
 /** The age of the last verdict up to which a table counts as fresh: the larger of both limits. */
 export interface FreshLimits {
@@ -57,12 +58,14 @@ const ADVICE: Readonly<Record<string, string>> = {
 }
 
 /** What the freshness of an account is judged by. */
-export interface FreshnessFacts extends Pick<DashboardData, 'freshness' | 'budget' | 'alerts' | 'progress'> {
+export interface FreshnessFacts
+  extends Pick<DashboardData, 'freshness' | 'budget' | 'alerts' | 'progress' | 'results'> {
   readonly account: string
 }
 
 /** Describes the freshness of an account. A firing alert turns `good` into `warning`. */
-export function toFreshness({ account, freshness, budget, alerts: firing, progress: load }: FreshnessFacts): Freshness {
+export function toFreshness(facts: FreshnessFacts): Freshness {
+  const { account, freshness, budget, alerts: firing, progress: load, results } = facts
   const { read_at: now, complete_as_of: completeAsOf, lag_seconds: lag, next_run_at: next, status } = freshness
   const isRunning = status === 'running'
   const lateBy = next === null ? 0 : (now.getTime() - next.getTime()) / 1000
@@ -74,6 +77,7 @@ export function toFreshness({ account, freshness, budget, alerts: firing, progre
   const pass = load?.kind === 'reread' ? [`Full pass: ${toProgressText(load)}.`] : []
   const reread = freshness.every_job_reread_since
   const rereadDetail = reread === null ? [] : [`Every job read again since ${toClock(reread, now)}.`]
+  const ofResults = results === undefined ? [] : [`Results: ${toResultsText(results.progress)}.`]
   const quarantine = toQuarantine(freshness)
   const alerts = firing.map(({ kind, since, summary }) => `Alert ${kind} since ${toClock(since, now)}: ${summary}`)
 
@@ -104,7 +108,7 @@ export function toFreshness({ account, freshness, budget, alerts: firing, progre
     tone,
     headline,
     alerts,
-    details: [...staleness, ...trouble, ...wait, ...quarantine, ...pass, ...rereadDetail],
+    details: [...staleness, ...trouble, ...wait, ...quarantine, ...pass, ...rereadDetail, ...ofResults],
     progress: null,
   }
 }

@@ -171,7 +171,14 @@ function reportedAt({ rateLimit: limit, rateRemaining, rateResetAt }: StateFacts
 }
 
 /** The average time of a request in the run, without waits, in milliseconds; null: it made none. */
-function toRequestMs({ startedAt, finishedAt, heartbeatAt, requests, waitedMs, waitsUntil }: RunFacts): number | null {
+export function toRequestMs({
+  startedAt,
+  finishedAt,
+  heartbeatAt,
+  requests,
+  waitedMs,
+  waitsUntil,
+}: RunFacts): number | null {
   if (requests === 0) return null
   const end = (finishedAt ?? heartbeatAt).getTime()
   // A wait is counted as a whole when it begins.
@@ -183,9 +190,9 @@ function isKnown<Value>(value: Value | null): value is Value {
   return value !== null
 }
 
-function toIso(instant: number): string | null {
+/** The instant as ISO 8601; null where no date can hold it, as with a very long list. */
+export function toIso(instant: number): string | null {
   const date = new Date(instant)
-  // With a very long list the date can be out of range.
   return Number.isNaN(date.getTime()) ? null : date.toISOString()
 }
 
@@ -209,7 +216,7 @@ export function toProgressText(progress: LoadProgress): string {
 const NEAR_MS = 10 * 60_000
 
 /** The time of day. It is rounded up, so that a wait is over when the clock shows its end. */
-function toTime(instant: Date, now: Date): string {
+export function toTime(instant: Date, now: Date): string {
   const roundUp = (unitMs: number) => new Date(Math.ceil(instant.getTime() / unitMs) * unitMs)
   if (instant.getTime() - now.getTime() < NEAR_MS) return roundUp(1_000).toISOString().slice(11, 19)
   return toShortTime(roundUp(60_000), now)

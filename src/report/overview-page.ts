@@ -62,6 +62,7 @@ function banner(entries: readonly Entry[]): Markup {
 const HEADINGS = ['Account', 'Freshness', 'Stored / listed', 'Open', 'Stuck', 'Rejections', 'Alerts', 'Last run']
 
 function accountsTable(entries: readonly Entry[], { readAt }: OverviewData): Markup {
+  const hasResults = entries.some(({ row }) => row !== null && row.results_due !== null)
   const rows = entries.map(({ account, row, tone }) => [
     longCell(html`<a href="/?${new URLSearchParams({ account }).toString()}">${account}</a>`),
     row === null ? html`<span class="badge partly">no run yet</span>` : freshnessCell(row, tone),
@@ -69,10 +70,14 @@ function accountsTable(entries: readonly Entry[], { readAt }: OverviewData): Mar
     ...(row === null
       ? ['–', '–', '–']
       : [countCell(row.open_jobs), alarming(row.stuck_jobs), alarming(row.open_rejections ?? 0)]),
+    ...(hasResults ? [row === null || row.results_due === null ? '–' : countCell(row.results_due)] : []),
     row === null || row.alerts === null ? '0' : longCell(html`<strong class="warning-text">${row.alerts}</strong>`),
     row === null ? '–' : lastRunCell(row, readAt),
   ])
-  return card('accounts', 'Accounts', toCount(entries.length), tableOf(HEADINGS, rows, { isStacked: true }))
+  const headings = HEADINGS.flatMap((heading) =>
+    hasResults && heading === 'Alerts' ? ['Results due', heading] : [heading],
+  )
+  return card('accounts', 'Accounts', toCount(entries.length), tableOf(headings, rows, { isStacked: true }))
 }
 
 const BADGES = { good: ['succeeded', 'fresh'], warning: ['partly', 'warning'], bad: ['failed', 'failing'] } as const

@@ -150,9 +150,19 @@ function isPlain(cell: Cell): cell is string | Markup {
   return typeof cell === 'string' || 'text' in cell
 }
 
-/** A section with a title, a count, and a link to its query. */
-export function card(sql: string | null, title: string, count: string, body: Markup): Markup {
-  return html`<section class="card"><h2>${title} <span class="count">${count}</span></h2>${body}${sql === null ? null : sourceOf(sql, title)}</section>
+/**
+ * A section with a title, a count, and a link to its query.
+ *
+ * @param options `isFilling`: where the grid of charts has three columns, it takes two of them
+ */
+export function card(
+  sql: string | null,
+  title: string,
+  count: string,
+  body: Markup,
+  { isFilling = false }: { readonly isFilling?: boolean } = {},
+): Markup {
+  return html`<section class="card${isFilling ? ' filling' : ''}"><h2>${title} <span class="count">${count}</span></h2>${body}${sql === null ? null : sourceOf(sql, title)}</section>
 `
 }
 

@@ -3,7 +3,7 @@ import { counted } from '../logging/printable.js'
 import { BROWSER_SCRIPT } from './browser-script.js'
 import { type Charts, drawCharts, OUTCOMES, RUN_STATUSES } from './charts.js'
 import type { DashboardData } from './dashboard-data.js'
-import type { QUERIES } from './dashboard-queries.js'
+import type { QUERIES, RESULT_QUERIES } from './dashboard-queries.js'
 import { toCompactCount, toCount, toDuration, toPercent, toRoughDuration } from './format.js'
 import { toFreshness } from './freshness.js'
 import { html, type Markup, trusted } from './html.js'
@@ -30,7 +30,7 @@ import { STYLESHEET } from './stylesheet.js'
 export function toDashboardPage(data: DashboardData, surroundings: Surroundings): string {
   const charts = drawCharts(data)
   const sections = html`${freshnessBlock(data)}${tiles(data)}
-<div class="grid">${jobsChart(data, charts)}${successChart(data, charts)}${durationChart(data, charts)}${requestChart(data, charts)}${timelineChart(data, charts)}</div>
+<div class="grid">${jobsChart(data, charts)}${successChart(data, charts)}${durationChart(data, charts)}${requestChart(data, charts)}${timelineChart(data, charts)}${resultsCards(data, charts)}</div>
 <div class="columns">${jobsTable(data, 'open')}${jobsTable(data, 'stuck')}${changesTable(data)}${rejectionsTable(data)}</div>
 ${runsTable(data)}`
   return toPage(
@@ -64,15 +64,15 @@ function freshnessBlock(data: DashboardData): Markup {
 }
 
 function tiles(data: DashboardData): Markup {
-  const { stock, days, total, totalDuration, durations, filters, freshness, minutes } = data
+  const { stock, days, total, totalDuration, durations, filters, freshness, minutes, results } = data
   const today = freshness.read_at.toISOString().slice(0, 10)
   const now = days.find(({ day }) => day === today)
   const duration = durations.find(({ day }) => day === today)
   const period = filters.days === 1 ? 'today' : `in ${filters.days} days`
   const about = minutes === 1 ? '' : '≈ '
-  const tile = (sql: SqlLink, name: string, label: string, value: number | string, below: Markup) => {
+  const tile = (sql: SqlLink, name: string, label: string, value: number | string, below: Markup, isLast = false) => {
     const [shown, full] = typeof value === 'number' ? [toCompactCount(value), toCount(value)] : [value, value]
-    return html`<div class="tile"><dt>${label}</dt><dd><a href="#sql-${sql}" title="${full}" data-number="${name}">${shown}</a><span>${below}</span></dd></div>
+    return html`<div class="tile${isLast ? ' seventh' : ''}"><dt>${label}</dt><dd><a href="#sql-${sql}" title="${full}" data-number="${name}">${shown}</a><span>${below}</span></dd></div>
 `
   }
   const small = (value = 0) => html`<span title="${toCount(value)}">${toCompactCount(value)}</span>`
@@ -90,7 +90,15 @@ ${tile('stock', 'stored', 'Jobs stored', stock.jobs, html`all days; ${small(stoc
 )}${tile(
   ...(['durations', 'p95', 'p95 duration', `${about}${toDuration(totalDuration?.p95_seconds ?? null)}`] as const),
   html`today ${about}${toDuration(duration?.p95_seconds ?? null)}`,
-)}</dl>
+)}${
+  results === undefined
+    ? null
+    : tile(
+        ...(['freshness', 'results-due', 'Results due', results.progress.dueJobs] as const),
+        html`of ${small(results.progress.endedJobs)} ended`,
+        true,
+      )
+}</dl>
 `
 }
 
@@ -186,6 +194,49 @@ function timelineChart({ runs, freshness }: DashboardData, charts: Charts): Mark
   })
 }
 
+/** Longer errors of URLs are cut off, in characters. A CSV file has all of them. */
+const MAX_ERROR = 160
+
+/** What the results of batches say, where they are kept: what they cost, and which hosts fail. */
+function resultsCards({ days, results, freshness }: DashboardData, charts: Charts): Markup | null {
+  if (results === undefined) return null
+  const byDay = new Map(results.credits.map((row) => [row.day, row]))
+  const creditRows = days.toReversed().map(({ day }) => {
+    const { credits = 0, urls = 0, jobs = 0 } = byDay.get(day) ?? {}
+    return [day, creditsCell(credits), countCell(urls), countCell(jobs)]
+  })
+  const hostRows = timedRows(
+    results.failingHosts,
+    (row) => row.last_seen_at,
+    freshness.read_at,
+    ({ host, error, urls }, seen) => {
+      const words = error ?? 'no error given'
+      const isCut = words.length > MAX_ERROR
+      const shown = isCut ? html`<span title="${words}">${words.slice(0, MAX_ERROR)}…</span>` : words
+      return [longCell(host ?? 'no host'), { shown, value: words, isLong: true }, countCell(urls), seen]
+    },
+  )
+  const hosts = tableOf(['Host', 'Error', 'URLs', 'Last seen'], hostRows, {
+    empty: 'No URL failed in the last 30 days, as far as results have been read.',
+    isStacked: true,
+  })
+  const count = countOf(results.failingHosts[0]?.rows_in_all ?? 0, results.failingHosts.length)
+  return html`${figure(
+    'credits',
+    'Credits a day',
+    [{ title: 'Credits of the jobs created on a day', color: 'p95' }],
+    charts.credits,
+    {
+      table: tableOf(['Day', 'Credits', 'URLs', 'Batches read'], creditRows),
+      empty: 'No credits in this period, as far as results have been read.',
+    },
+  )}${card('failing_hosts', 'Failing hosts, 30 days', count, hosts, { isFilling: true })}`
+}
+
+function creditsCell(credits: number): Cell {
+  return { shown: toCount(Math.round(credits * 100) / 100), value: credits }
+}
+
 type Run = DashboardData['runs'][number]
 
 /** A row for each run: its start and these cells. */
@@ -199,7 +250,7 @@ function toRows(runs: readonly Run[], now: Date, cells: (run: Run) => Cell[]): C
 }
 
 /** The name of the query that a number comes from. */
-type SqlLink = keyof typeof QUERIES
+type SqlLink = keyof typeof QUERIES | keyof typeof RESULT_QUERIES
 
 /** The open or the stuck jobs, with their progress. */
 function jobsTable(data: DashboardData, which: 'open' | 'stuck'): Markup {

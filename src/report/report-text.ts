@@ -20,15 +20,17 @@ export function toReportText(data: DashboardData): string {
     [`${headline}.`, ...alerts, ...details].flatMap(wrap),
     summary.flatMap(wrap),
     daysTable(data),
+    hostsTable(data),
     openTable(data),
     runsTable(data),
   ]
   return joinBlocks(blocks)
 }
 
-function daysTable({ days, durations }: DashboardData): string[] {
+function daysTable({ days, durations, results }: DashboardData): string[] {
   const most = Math.max(1, ...days.map(({ jobs }) => jobs))
   const byDay = new Map(durations.map((row) => [row.day, row]))
+  const creditsOf = new Map(results?.credits.map(({ day, credits }) => [day, credits]))
   const rows = days.map((row) => [
     row.day,
     toBar(row.jobs / most),
@@ -37,8 +39,28 @@ function daysTable({ days, durations }: DashboardData): string[] {
     toCount(row.urls),
     toPercent(row.success_rate),
     toDuration(byDay.get(row.day)?.p95_seconds ?? null),
+    ...(results === undefined ? [] : [toCount(Math.round(creditsOf.get(row.day) ?? 0))]),
   ])
-  return toLines(['Day', '', 'Jobs', 'Failed', 'URLs', 'Success', 'p95'], rows, 2)
+  const headings = ['Day', '', 'Jobs', 'Failed', 'URLs', 'Success', 'p95']
+  return toLines(results === undefined ? headings : [...headings, 'Credits'], rows, 2)
+}
+
+/** The hosts of which URLs failed; nothing where results are off. */
+function hostsTable({ results }: DashboardData): string[] {
+  if (results === undefined) return []
+  const { failingHosts } = results
+  if (failingHosts.length === 0) return ['No URL failed in the last 30 days, as far as results have been read.']
+  const rows = failingHosts.map(({ host, error, urls }) => [
+    cut(host ?? 'no host', 28),
+    cut(error ?? 'no error given', 40),
+    toCount(urls),
+  ])
+  return ['Failing hosts in the last 30 days:', ...toLines(['Host', 'Error', 'URLs'], rows, 2)]
+}
+
+/** Cuts a text off, so that a line fits into 80 columns. */
+function cut(text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length - 1)}…` : text
 }
 
 function openTable({ open, stuck }: DashboardData): string[] {

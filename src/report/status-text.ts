@@ -1,6 +1,7 @@
 import { counted, toSentence, wrapSentence } from '../logging/printable.js'
 import { toAge, toCount, toInstant, toMinute, toShortDuration } from './format.js'
 import { toProgressText } from './load-progress.js'
+import { toResultsText } from './results.js'
 import type { AlertReport, RunReport, StatusReport } from './status.js'
 import { joinBlocks, toPlainTable } from './terminal.js'
 
@@ -23,6 +24,7 @@ export function toStatusText(report: StatusReport, paint: Paint = (_colour, text
   const { alerts, runs } = report
   const summary = [
     ...[toCompleteness(report), ...toAgeOfRest(report), ...toLastEnding(report), ...toLoad(report)],
+    ...toResults(report),
     ...[...toStock(report), ...toOutlook(report), ...toSpending(report)],
   ]
   const blocks = [
@@ -48,8 +50,13 @@ export function toStatusLines(reports: readonly StatusReport[], paint: Paint = (
     liveJobs,
     alerts.length === 0 ? 0 : paint('red', String(alerts.length)),
   ])
+  const due = reports.flatMap(({ account, results }) =>
+    results === undefined || results.dueJobs === 0
+      ? []
+      : [wrapSentence(`Results of ${account}: ${toResultsText(results)}.`)],
+  )
   const hint = wrapSentence('`spidra-sync status --account NAME` shows one account in full.')
-  return `${[...toPlainTable([LINE_HEADINGS, ...rows], { left: 3 }), '', hint].join('\n')}\n`
+  return `${[...toPlainTable([LINE_HEADINGS, ...rows], { left: 3 }), '', ...due, hint].join('\n')}\n`
 }
 
 function toCompleteness({ lastCompleteAt, lagSeconds, runs }: StatusReport): string {
@@ -74,6 +81,10 @@ function toLastEnding({ runs }: StatusReport): string[] {
 function toLoad({ progress }: StatusReport): string[] {
   if (progress === null) return []
   return [`${progress.kind === 'first_load' ? 'First load' : 'Full pass'}: ${toProgressText(progress)}.`]
+}
+
+function toResults({ results }: StatusReport): string[] {
+  return results === undefined ? [] : [`Results: ${toResultsText(results)}.`]
 }
 
 function toStock({ account, liveJobs, stuckJobs, openRejections, outdatedJobs }: StatusReport): string[] {

@@ -6,6 +6,7 @@ import { type OpenRejections, readOpenRejections } from '../db/rejected-jobs.js'
 import type { RunCounters } from '../db/sync-runs.js'
 import { type FleetReport, readFleet } from './fleet.js'
 import { type LoadProgress, loadProgressFrom, readLastRuns } from './load-progress.js'
+import { type ResultsProgress, readResultsProgress } from './results.js'
 
 /** A run of `spidra.sync_runs`. Instants are ISO 8601 and the id is a string, so that JSON keeps them. */
 export interface RunReport extends RunCounters {
@@ -64,6 +65,8 @@ export interface StatusReport {
   readonly today: DayReport
   /** Of a first load, or of a full pass over a list that was read before; null where none is unfinished. */
   readonly progress: LoadProgress | null
+  /** How far the items of batches are read. Absent where `SYNC_RESULTS` is off. */
+  readonly results?: ResultsProgress
   /** Firing alerts, oldest first. */
   readonly alerts: readonly AlertReport[]
   /** Stored jobs that are still listed. */
@@ -101,6 +104,7 @@ export async function readStatus(
   const records = (await hasTable(db, 'spidra.sync_runs')) ? await readRecords(db, account, now) : NO_RECORDS
   const { state, liveJobs, stuckJobs, rejections, runs } = records
   const lastCompleteAt = state?.lastCompleteAt ?? null
+  const results = state?.resultsMode == null ? null : await readResultsProgress(db, options)
   return {
     account,
     lastCompleteAt: toText(lastCompleteAt),
@@ -111,6 +115,7 @@ export async function readStatus(
     rateLimit: state && toRateLimit(state),
     today: { day: toDay(now), ...records.today },
     progress: state && (await loadProgressFrom(db, { state, runs }, options)),
+    ...(results === null ? {} : { results }),
     alerts: records.alerts.map((alert) => ({ ...alert, since: alert.since.toISOString() })),
     liveJobs,
     stuckJobs,
@@ -153,23 +158,31 @@ export interface AccountProgress {
   readonly requestsLeft: number | null
   /** Whether a first load is unfinished; `readLoadProgress` shows how far it is. */
   readonly isFirstLoad: boolean
+  /** Batches whose items are to be read, and the latest verdict at which there was none; null where results are off. */
+  readonly results: { readonly due: number; readonly completeAsOf: Date | null } | null
 }
 
 /** Reads freshness and totals of all accounts that have ever run. */
-export function readProgress(db: Database): Promise<readonly AccountProgress[]> {
-  return db.$queryRaw<AccountProgress[]>`
+export async function readProgress(db: Database): Promise<readonly AccountProgress[]> {
+  type Row = Omit<AccountProgress, 'results'> & { resultsDue: number | null; resultsCompleteAsOf: Date | null }
+  const rows = await db.$queryRaw<Row[]>`
     SELECT f.account, f.complete_as_of AS "lastCompleteAt", f.every_job_reread_since AS "rereadSince",
       f.listed_jobs AS "listedTotal", f.stored_jobs AS "storedTotal",
       f.open_rejections::double precision AS "openRejections", coalesce(stuck.jobs, 0) AS "stuckJobs",
       ARRAY(SELECT a.kind FROM spidra.alerts a WHERE a.account = f.account AND a.state = 'firing') AS "firingAlerts",
       s.rate_limit AS "requestLimit",
       CASE WHEN s.rate_reset_at <= now() THEN s.rate_limit ELSE s.rate_remaining END AS "requestsLeft",
-      s.last_complete_at IS NULL AND NOT s.is_whole AS "isFirstLoad"
+      s.last_complete_at IS NULL AND NOT s.is_whole AS "isFirstLoad",
+      f.results_due::double precision AS "resultsDue", f.results_complete_as_of AS "resultsCompleteAsOf"
     FROM spidra_reporting.sync_freshness f
     JOIN spidra.sync_state s USING (account)
     LEFT JOIN (
       SELECT j.account, count(*)::double precision AS jobs FROM spidra_reporting.stuck_batch_jobs j GROUP BY j.account
     ) stuck USING (account)`
+  return rows.map(({ resultsDue, resultsCompleteAsOf, ...progress }) => ({
+    ...progress,
+    results: resultsDue === null ? null : { due: resultsDue, completeAsOf: resultsCompleteAsOf },
+  }))
 }
 
 /** The kinds of alerts that this version knows. A record, so that a new kind does not compile until it is here. */

@@ -103,9 +103,9 @@ pre { margin: 0; padding: 10px 12px; overflow-x: auto; background: var(--ground)
 h3:target + pre { outline: 2px solid var(--link); }
 footer { font-size: 13px; padding-bottom: 24px; }
 @media (min-width: 1200px) { .queries:has(:nth-child(2 of .query)) { columns: 2; column-gap: 24px; } }
-@media (min-width: 1600px) { .grid { grid-template-columns: 1fr 1fr 1fr; } }
+@media (min-width: 1600px) { .grid { grid-template-columns: 1fr 1fr 1fr; } .filling { grid-column: span 2; } }
 @media (min-width: 1800px) { .columns { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); align-items: start; gap: 0 16px; } }
-@media (max-width: 1000px) { .tiles { grid-template-columns: repeat(3, 1fr); } .broad .wide { display: none; } .broad .medium { display: block; } }
+@media (max-width: 1000px) { .tiles { grid-template-columns: repeat(3, 1fr); } .seventh:nth-child(7) { grid-column: 1 / -1; } .broad .wide { display: none; } .broad .medium { display: block; } }
 @media (max-width: 820px) { .grid { grid-template-columns: 1fr; } .broad { grid-column: auto; } .columns { columns: 1; } }
 @media (max-width: 860px) {
   .stacked thead { display: none; } .stacked, .stacked tbody { display: block; }

@@ -9,6 +9,7 @@ import { shortestInterval } from '../scheduler/schedules.js'
 import { createSpidraClient, type RequestEvent, type WaitEvent } from '../spidra/client.js'
 import type { RateLimit } from '../spidra/rate-limit-headers.js'
 import { type BudgetWait, createRequestBudget, type RequestBudget } from '../spidra/request-budget.js'
+import { LIST_SHARE } from '../sync/cost.js'
 import { YieldError } from '../sync/interruptions.js'
 import type { Page } from '../sync/page.js'
 import { type RecordedRun, recordRun } from '../sync/recorded-run.js'
@@ -94,7 +95,7 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
     log,
     pagesPerRun: config.pagesPerRun,
     // A full run reads the head and the open jobs as often as the incremental runs would.
-    timing: { ...config.timing, refreshMs: shortestInterval([config.schedule.sync]) ?? config.timing.refreshMs },
+    timing: { ...config.timing, refreshMs: intervalMsOf(config) },
     sizes: config.sizes,
     mayGo: budget.mayGo,
     acceptRemovals: options.acceptRemovals ?? false,
@@ -138,10 +139,15 @@ export async function runAccount(options: AccountRunOptions): Promise<RecordedRu
   return outcome
 }
 
-/** Whether the results of batches may be read: at least half of our share of each window stays for the list. */
+/** The shortest time between two incremental runs of the schedule. */
+export function intervalMsOf({ schedule, timing }: Pick<Config<string | null>, 'schedule' | 'timing'>): number {
+  return shortestInterval([schedule.sync]) ?? timing.refreshMs
+}
+
+/** Whether the results of batches may be read: `LIST_SHARE` of our share of each window stays for the list. */
 function mayReadResults(budget: RequestBudget): boolean {
   const rest = budget.rest()
-  return budget.mayGo() && (rest === null || rest.requests > rest.share / 2)
+  return budget.mayGo() && (rest === null || rest.requests > rest.share * LIST_SHARE)
 }
 
 /**

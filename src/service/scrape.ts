@@ -45,8 +45,9 @@ export function createScrape(options: ScrapeOptions): Pick<Metrics, 'read' | 'co
     try {
       const names = new Set(accounts())
       const served = (await readProgress(db)).filter(({ account }) => names.has(account))
-      for (const { account, isFirstLoad, ...totals } of served) {
+      for (const { account, isFirstLoad, results, ...totals } of served) {
         metrics.restore(account, totals)
+        metrics.showResults(account, results)
         if (!isFirstLoad) metrics.showFirstLoad(account, null)
       }
       await refresh()

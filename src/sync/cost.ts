@@ -138,3 +138,57 @@ export function costOf(reading: Reading, budget: StartingBudget | null, latencyM
         lastWindow * latencyMs
   return { requests: sent, shareOfWindow: sent / limit, windows: waits + (first > 0 ? 1 : 0), durationMs }
 }
+
+/** Share of our requests of a window that the items of batches leave to the list. */
+export const LIST_SHARE = 0.5
+
+/** What decides how fast the items of batches are read. */
+export interface ResultsFacts {
+  /** `RESULTS_PER_RUN`. */
+  readonly perRun: number
+  /** Time between the starts of two runs. */
+  readonly intervalMs: number
+  /** Requests of a run for the list. */
+  readonly listRequests: number
+  /** Null: no limit. */
+  readonly budget: Pick<StartingBudget, 'limit' | 'reserve' | 'windowMs'> | null
+  readonly latencyMs: number
+  /** Accounts that share the budget, this one included. Default 1. */
+  readonly accounts?: number
+  /** Those of them with batches to read. Default 1. */
+  readonly readers?: number
+}
+
+/** What it costs to read the items of batches. */
+export interface ResultsCost {
+  /** One for each batch. */
+  readonly requests: number
+  /** Batches that a run reads, on average; 0: the list needs all of the budget. */
+  readonly perRun: number
+  /** From the start of the next run to the last answer; null: never, at this pace. */
+  readonly durationMs: number | null
+}
+
+/**
+ * Computes how long it takes to read the items of these batches, if no other client uses the budget and nothing fails. A run reads
+ * `perRun` batches at most, for half of the time between two runs at most, and the runs of a window together no more than the part
+ * of our share that is not the list's, less the requests that were made for the list.
+ */
+export function resultsCost(batches: number, facts: ResultsFacts): ResultsCost {
+  const { intervalMs, listRequests, budget, latencyMs, accounts = 1, readers = 1 } = facts
+  const inTime = Math.max(1, Math.floor(intervalMs / 2 / Math.max(1, latencyMs)) - listRequests)
+  const inBudget = budget === null ? Number.POSITIVE_INFINITY : perRunOf(budget)
+  const perRun = Math.max(0, Math.min(facts.perRun, inTime, inBudget))
+  if (batches === 0) return { requests: 0, perRun, durationMs: 0 }
+  if (perRun === 0) return { requests: batches, perRun, durationMs: null }
+  const runs = Math.ceil(batches / perRun)
+  const inLastRun = listRequests + batches - (runs - 1) * perRun
+  return { requests: batches, perRun, durationMs: (runs - 1) * intervalMs + inLastRun * latencyMs }
+
+  function perRunOf({ limit, reserve, windowMs }: NonNullable<ResultsFacts['budget']>): number {
+    const share = shareOf(limit, reserve)
+    const runsOfWindow = Math.max(1, windowMs / intervalMs)
+    const ofWindow = share - Math.floor(share * LIST_SHARE)
+    return (ofWindow / runsOfWindow - accounts * listRequests) / readers
+  }
+}

@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events'
 import type { Logger } from 'pino'
 import type { ListSource } from '../config/accounts.js'
 import type { SyncSizes, Timing } from '../config/scale.js'
-import { beginResults } from '../db/batch-items.js'
+import { beginResults, endResults } from '../db/batch-items.js'
 import type { Database } from '../db/client.js'
 import { STATEMENT_DEADLINE_MS } from '../db/connection.js'
 import { toDatabaseError } from '../db/connection-error.js'
@@ -137,12 +137,15 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
   let error: Error | null = null
 
   async function work(): Promise<RunResult> {
-    mode = modeOf(mode, await openSyncState(db, run.account))
+    const state = await openSyncState(db, run.account)
+    mode = modeOf(mode, state)
     if (mode !== options.mode) await saveRunMode(db, run, mode)
     log.info({ mode, trigger: options.trigger }, 'run started')
     const { pagesPerRun, timing, sizes, results = null } = options
+    // First of all: a run that fails before this has noted nothing, and all stored jobs are compared again.
+    const isComparing = results !== null && (await beginResults(db, run, results))
+    if (results === null && state.resultsMode !== null) await endResults(db, run.account)
     await assertOwnList({ db, client, account: run.account, source: options.source, signal })
-    const isComparing = results !== null && (await beginResults(db, run, results.mode))
 
     /** Reads items, after the table is known to hold the list. `since`: when the part of the run began that came first. */
     async function readItems(since: number): Promise<void> {

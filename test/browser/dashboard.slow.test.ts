@@ -7,7 +7,7 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from 'p
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createDashboardReads, readDashboard } from '../../src/report/dashboard-data.js'
 import { toReportFile } from '../../src/report/page.js'
-import { fillDashboard } from '../support/dashboard-example.js'
+import { fillDashboard, fillResults } from '../support/dashboard-example.js'
 import { RATE_LIMIT, serveDashboard } from '../support/dashboard-server.js'
 import { createTestDatabase } from '../support/test-database.js'
 
@@ -49,7 +49,8 @@ describe.skipIf(!isThere)(title, async () => {
     page.on('pageerror', (error) => faults.push(error.message))
     page.on('dialog', (dialog) => faults.push(`dialog ${dialog.message()}`))
     page.on('request', (request) => {
-      if (!/^(data|file):/.test(request.url()) && !request.url().startsWith(server.url)) faults.push(request.url())
+      if (!/^(data|file):/.test(request.url()) && new URL(request.url()).origin !== new URL(url).origin)
+        faults.push(request.url())
     })
     await page.goto(url, { waitUntil: 'networkidle' })
     return { page, faults, [Symbol.asyncDispose]: () => context.close() }
@@ -107,6 +108,42 @@ describe.skipIf(!isThere)(title, async () => {
     expect(view.faults.filter((fault) => !fault.includes('404'))).toEqual([])
     const rows = async ({ page }: { page: Page }) => page.locator('tbody tr').count()
     expect(await rows(plain)).toBe(await rows(view))
+  })
+
+  describe('with results', async () => {
+    const own = await createTestDatabase()
+    const withResults = await serveDashboard({
+      ...{ account: 'default', accounts: () => ['default'] },
+      reads: createDashboardReads(own.db, RATE_LIMIT),
+    })
+    beforeAll(async () => {
+      await fillDashboard(own)
+      await fillResults(own)
+    })
+    afterAll(async () => {
+      await withResults[Symbol.asyncDispose]()
+      await own[Symbol.asyncDispose]()
+    })
+
+    test.each([1440, 820, 390])(
+      'fits %i pixels, and axe-core finds nothing, in light and dark',
+      async (width) => {
+        const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+        for (const colorScheme of ['light', 'dark'] as const) {
+          await using view = await opened(withResults.url, { viewport: { width, height: 900 }, colorScheme })
+          await view.page.screenshot({ path: join(SCREENSHOTS, `results-${width}-${colorScheme}.png`), fullPage: true })
+          expect(await view.page.locator('svg.chart:visible').count()).toBe(6)
+          expect(await overflow(view.page)).toBe(0)
+          await view.page.evaluate('for (const details of document.querySelectorAll("details")) details.open = true')
+          await view.page.evaluate(axe)
+          const found = await view.page.evaluate(`axe.run().then(({ violations }) =>
+          violations.map(({ id, nodes }) => [id, ...nodes.slice(0, 5).map(({ failureSummary, html }) => failureSummary + html)]))`)
+          expect([colorScheme, found]).toEqual([colorScheme, []])
+          expect(view.faults).toEqual([])
+        }
+      },
+      120_000,
+    )
   })
 
   test('the pointer over a chart shows the values of the nearest day or run', async () => {

@@ -15,13 +15,18 @@ test('lets an existing role read the views, with the rights of the role that mig
     stderr: expect.stringContaining('run `spidra-sync migrate`'),
   })
   await runCli(['migrate'], { env })
-  const granted = `${reader.name} may read the 14 views of spidra_reporting, and those that later versions add.\n`
+  const granted = `${reader.name} may read the 15 views of spidra_reporting, and those that later versions add.\n`
   expect(await runCli(['grant-reader', reader.name], { env })).toEqual({
     ...{ code: 0, signal: null, stderr: '' },
     stdout: granted,
   })
   expect(await reader.query('SELECT FROM spidra_reporting.sync_freshness')).toEqual([])
   await expect(reader.query('SELECT FROM spidra.sync_state')).rejects.toMatchObject({ code: '42501' })
+
+  expect((await runCli(['grant-reader', reader.name, '--with-results'], { env })).stdout).toBe(
+    `${granted}It may read the results of batches too, in spidra.batch_results.\n`,
+  )
+  expect(await reader.query('SELECT FROM spidra.batch_results')).toEqual([])
 
   await database.sql(
     `REVOKE CONNECT ON DATABASE ${database.name} FROM PUBLIC; GRANT pg_read_all_data TO ${reader.name}`,
@@ -41,7 +46,12 @@ test('takes any name that a role can have', async () => {
 
   expect([code, stderr]).toEqual([0, ''])
   const { stdout } = await runCli(['grant-reader', reader.name, '--json'], { env: { DATABASE_URL: database.url } })
-  expect(JSON.parse(stdout)).toMatchObject({ role: reader.name, mayConnect: true, readsTables: false })
+  expect(JSON.parse(stdout)).toMatchObject({
+    role: reader.name,
+    mayConnect: true,
+    readsResults: false,
+    readsTables: false,
+  })
   expect(await reader.query('SELECT FROM spidra_reporting.sync_freshness')).toEqual([])
 })
 

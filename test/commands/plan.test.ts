@@ -106,9 +106,54 @@ describe('the figures, from one request', () => {
   })
 })
 
+describe('of results', () => {
+  test('nothing is said where they are off', async () => {
+    await using api = await startSimulator({ jobs: 500 })
+    expect((await plan(api)).text).not.toContain('Results')
+    expect(JSON.parse((await plan(api, {}, { json: true })).text)).not.toHaveProperty('results')
+  })
+
+  test('says how many requests they take, and when the last one is made', async () => {
+    const startedAt = Date.now()
+    const env = { SYNC_RESULTS: 'items', SYNC_SCHEDULE: '*/5 * * * *' }
+    const { text } = await planOf({ jobs: 7_200 }, env)
+
+    const flat = text.replaceAll(/\s+/g, ' ')
+    // Of 75 requests in 15 minutes, one a run is for the list.
+    expect(flat).toContain(
+      'Results (SYNC_RESULTS=items): up to 7,200 requests, one for each ended job that is to be read; at most 24 requests a run, the last at ',
+    )
+    const at = epochOf(/the last at (.{19}) UTC/.exec(flat)?.[1])
+    expect(at - startedAt).toBeGreaterThan(299 * 300_000 - 2_000)
+    expect(at - startedAt).toBeLessThan(299 * 300_000 + 60_000)
+  })
+
+  test('counts what is due in the table, and all ended jobs before they are switched on', async () => {
+    await using database = await createTestDatabase()
+    await using api = await startSimulator({ jobs: 6 })
+    await database.sql(`
+      INSERT INTO spidra.sync_state (account) VALUES ('default');
+      INSERT INTO spidra.batch_jobs (uuid, account, status, total_urls, completed_count, failed_count, created_at)
+      SELECT gen_random_uuid(), 'default', CASE n WHEN 1 THEN 'running' ELSE 'completed' END, 1, 1, 0, now() FROM generate_series(1, 6) n`)
+    const requests = async () => {
+      const { text } = await plan(api, { SYNC_RESULTS: 'full', DATABASE_URL: database.url }, { json: true })
+      return JSON.parse(text).results
+    }
+
+    expect(await requests()).toMatchObject({ mode: 'full', requests: 5 })
+    await database.sql(`UPDATE spidra.sync_state SET results_mode = 'full', results_noted_to = '-infinity'`)
+    expect(await requests()).toMatchObject({ requests: 0 })
+    expect((await plan(api, { SYNC_RESULTS: 'full', DATABASE_URL: database.url })).text).toContain(
+      '\nResults (SYNC_RESULTS=full): no ended job is to be read.\n',
+    )
+  })
+})
+
 test('fits a terminal of 80 columns', async () => {
   for (const options of [{ jobs: 100_000_000 }, { jobs: 0, rateLimit: 'off' as const }]) {
-    const { lines } = await planOf(options, { DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/none' })
+    const { lines } = await planOf(options, {
+      ...{ DATABASE_URL: 'postgresql://nobody@127.0.0.1:1/none', SYNC_RESULTS: 'full' },
+    })
 
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80)
   }

@@ -4,13 +4,14 @@ import { expect, test } from 'vitest'
 import { startSimulator } from '../../src/simulator/server.js'
 import { API_KEY, createFolder, runCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
-import { fillDashboard } from '../support/dashboard-example.js'
+import { fillDashboard, fillResults } from '../support/dashboard-example.js'
 import { loadedModules } from '../support/loaded-modules.js'
 import { createTestDatabase } from '../support/test-database.js'
 
-async function filled() {
+async function filled({ hasResults = false } = {}) {
   const database = await createTestDatabase()
   await fillDashboard(database)
+  if (hasResults) await fillResults(database)
   return {
     env: { DATABASE_URL: database.url },
     sql: database.sql,
@@ -30,6 +31,26 @@ test('shows freshness first, days with bars, open jobs and runs, in 80 columns a
   expect(stdout).toMatch(/incremental +complete/)
   expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80)
   expect(stdout.replaceAll('\n', '')).not.toMatch(/\p{C}/u)
+})
+
+test('shows how far results are, credits a day and failing hosts, where they are kept', async () => {
+  await using database = await filled({ hasResults: true })
+  await using off = await filled()
+
+  const { stdout } = await runCli(['report'], { env: database.env })
+  const json = async (env: Readonly<Record<string, string>>) =>
+    JSON.parse((await runCli(['report', '--json'], { env })).stdout)
+
+  expect(stdout).toMatch(/\nResults: [\d,]+ of [\d,]+ ended batches read, \d+ due\.\n/)
+  expect(stdout).toMatch(/\nDay .* p95 +Credits\n/)
+  expect(stdout).toMatch(/\nFailing hosts in the last 30 days:\nHost +Error +URLs\n/)
+  expect(stdout).toMatch(/\nslow\.example\.com +Navigation timeout of 30000 ms exceeded +\d+\n/)
+  expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80)
+  expect(stdout.replaceAll('\n', '')).not.toMatch(/\p{C}/u)
+  expect(await json(database.env)).toMatchObject({
+    results: { progress: { mode: 'items' }, failingHosts: expect.any(Array) },
+  })
+  expect(await json(off.env)).not.toHaveProperty('results')
 })
 
 test('--json is one line with the numbers of the views, for the days asked, and all their jobs', async () => {

@@ -242,6 +242,23 @@ test('the numbers are those of the jobs in the time range and of the chosen chan
   expect(await rowsOf('Last runs')).toMatchObject([{ status: 'complete', requests: 1 }])
 })
 
+test('the panels of results are empty while these are off, and show what was read where they are kept', async () => {
+  expect(await rowsOf('Results due')).toEqual([{ results_due: null }])
+  expect([await rowsOf('Credits a day'), await rowsOf('Failing hosts')]).toEqual([[], []])
+  await database.sql(`
+    UPDATE spidra.sync_state SET results_mode = 'items', results_noted_to = '-infinity';
+    INSERT INTO spidra.results_due (uuid, account, created_at) VALUES ('${uuidOf(1)}', 'default', '2026-03-01');
+    INSERT INTO spidra.batch_reads (uuid, account, status, completed_count, failed_count, outcome, has_results, items, credits)
+    VALUES ('${uuidOf(2)}', 'default', 'completed', 5, 5, 'complete', false, 10, 7.5);
+    INSERT INTO spidra.batch_items (uuid, batch_uuid, account, position, url, status, error, finished_at)
+    VALUES ('${uuidOf(2)}', '${uuidOf(2)}', 'default', 0, 'https://a.example/', 'failed', 'HTTP 403', now())`)
+
+  expect(await rowsOf('Results due')).toEqual([{ results_due: '1' }])
+  expect(await rowsOf('Credits a day')).toEqual([{ time: new Date('2026-03-01T00:00:00Z'), credits: 7.5 }])
+  expect(await rowsOf('Credits a day', { channel: ['playground'] })).toEqual([])
+  expect(await rowsOf('Failing hosts')).toMatchObject([{ host: 'a.example', error: 'HTTP 403', urls: '1' }])
+})
+
 test('compose.yaml sets every variable of the data source for Grafana, and mounts the provisioned files', () => {
   const [, service = ''] = read('compose.yaml').split('\n  grafana:\n')
   const given = [...service.matchAll(/^ {6}(SPIDRA_DB_\w+):/gm)].map(([, name]) => name)

@@ -23,6 +23,7 @@ function allMetrics(): Metrics {
     ...{ asOf: '2026-03-01T12:00:00Z', kind: 'first_load', doneJobs: 5_000, listedJobs: 20_000, percent: 25 },
     ...{ isRunning: true, waitsFor: null, waitsUntil: null, doneAt: '2026-03-01T13:00:00Z' },
   })
+  metrics.showResults('default', { due: 50, completeAsOf: new Date() })
   metrics.showPause(false)
   metrics.showFleet({
     workers: [

@@ -45,8 +45,8 @@ const ALL: SyncState = {
 }
 
 test('creates an empty state for an unknown account', async () => {
-  expect(await openSyncState(db, 'default')).toEqual(NOTHING)
-  expect(await openSyncState(db, 'default')).toEqual(NOTHING)
+  expect(await openSyncState(db, 'default')).toEqual({ ...NOTHING, resultsMode: null })
+  expect(await openSyncState(db, 'default')).toEqual({ ...NOTHING, resultsMode: null })
 
   expect(await sql('SELECT account FROM spidra.sync_state')).toEqual([{ account: 'default' }])
 })
@@ -56,18 +56,18 @@ test('stores the whole state, positions to the microsecond', async () => {
   await openSyncState(db, 'default')
   await saveSyncState(db, run, ALL)
 
-  expect(await openSyncState(db, 'default')).toEqual(ALL)
+  expect(await openSyncState(db, 'default')).toEqual({ ...ALL, resultsMode: null })
 })
 
 test.each(Object.keys(ALL) as (keyof SyncState)[])('saving %s leaves the rest as it is', async (name) => {
   const run = await openRun(db)
   await openSyncState(db, 'default')
   await saveSyncState(db, run, { [name]: ALL[name] })
-  expect(await openSyncState(db, 'default')).toEqual({ ...NOTHING, [name]: ALL[name] })
+  expect(await openSyncState(db, 'default')).toEqual({ ...NOTHING, [name]: ALL[name], resultsMode: null })
 
   await saveSyncState(db, run, ALL)
   await saveSyncState(db, run, { [name]: NOTHING[name] })
-  expect(await openSyncState(db, 'default')).toEqual({ ...ALL, [name]: NOTHING[name] })
+  expect(await openSyncState(db, 'default')).toEqual({ ...ALL, [name]: NOTHING[name], resultsMode: null })
 })
 
 test('reads a position in any offset', async () => {
@@ -83,7 +83,7 @@ test('keeps accounts apart', async () => {
   await openSyncState(db, 'bob')
   await saveSyncState(db, await openRun(db, 'ada'), ALL)
 
-  expect(await openSyncState(db, 'bob')).toEqual(NOTHING)
+  expect(await openSyncState(db, 'bob')).toEqual({ ...NOTHING, resultsMode: null })
   expect(await sql(`SELECT last_complete_at FROM spidra.sync_state WHERE account = 'bob'`)).toEqual([
     { last_complete_at: null },
   ])
@@ -109,7 +109,7 @@ test('budget and next run can be saved at any time, also before the first run an
   expect(await sql('SELECT * FROM spidra.sync_state')).toEqual([
     expect.objectContaining({ ...shown, rate_remaining: 11, rate_reset_at: null, next_run_at: null }),
   ])
-  expect(await openSyncState(db, 'default')).toEqual(NOTHING)
+  expect(await openSyncState(db, 'default')).toEqual({ ...NOTHING, resultsMode: null })
 })
 
 test('a closed run saves nothing', async () => {
@@ -119,5 +119,5 @@ test('a closed run saves nothing', async () => {
 
   await expect(saveSyncState(db, run, ALL)).rejects.toThrow(RunClosedError)
 
-  expect(await openSyncState(db, 'default')).toEqual(NOTHING)
+  expect(await openSyncState(db, 'default')).toEqual({ ...NOTHING, resultsMode: null })
 })

@@ -1,10 +1,10 @@
 import { EventEmitter, once } from 'node:events'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { type Database, openDatabase } from '../../src/db/client.js'
 import { grantReader } from '../../src/db/reader-role.js'
 import { createDashboardReads, readDashboard } from '../../src/report/dashboard-data.js'
 import { hold, untilBlocked } from '../support/blocking.js'
-import { fillDashboard, HOSTILE } from '../support/dashboard-example.js'
+import { fillDashboard, fillResults, HOSTILE } from '../support/dashboard-example.js'
 import { RATE_LIMIT, serveDashboard } from '../support/dashboard-server.js'
 import { createReader } from '../support/reader.js'
 import { openRelay } from '../support/relay.js'
@@ -133,6 +133,65 @@ describe('the page', () => {
     expect(texts).toHaveLength(11)
     for (const text of [...texts, ...sqlIn(await pageOf('/overview'))])
       await expect(reader.query(text.replace('\ufffd', '\u202e')), text).resolves.toBeDefined()
+  })
+})
+
+describe('the results of batches', async () => {
+  const own = await createTestDatabase()
+  await fillDashboard(own)
+  const withResults = await serveDashboard({ ...dashboard, reads: createDashboardReads(own.db, RATE_LIMIT) })
+
+  afterAll(async () => {
+    await withResults[Symbol.asyncDispose]()
+    await own[Symbol.asyncDispose]()
+  })
+
+  test('are not on the pages while they are off', async () => {
+    for (const path of ['/', '/overview'])
+      expect(await pageOf(path, withResults)).not.toMatch(
+        /Results due|Results:|Credits a day|Failing hosts|sql-credits/,
+      )
+  })
+
+  test('are there with their empty states, once they are on and nothing has been read', async () => {
+    await own.sql(`UPDATE spidra.sync_state SET results_mode = 'items', results_per_run = 50`)
+    const page = await pageOf('/?days=9', withResults)
+
+    expect(numberIn(page, 'results-due')).toMatch(/^1,\d{3}$/)
+    expect(page).toContain('<p class="none">No credits in this period, as far as results have been read.</p>')
+    expect(page).toContain('<p class="none">No URL failed in the last 30 days, as far as results have been read.</p>')
+  })
+
+  test('show what is due, what it cost, and which hosts fail; hostile ones as text', async () => {
+    await fillResults(own)
+    const page = await pageOf('/?days=10', withResults)
+    const [row] = await own.sql<{ due: number }>('SELECT count(*)::integer AS due FROM spidra.results_due')
+
+    expect(numberIn(page, 'results-due')).toBe(String(row?.due))
+    expect(page).toMatch(/<p>Results: [\d,]+ of [\d,]+ ended batches read, \d+ due, done about <time/)
+    expect(page.match(/<figure>/g)).toHaveLength(6)
+    expect(page).toContain('>slow.example.com</th>')
+    expect(page).not.toContain('<img')
+    expect(page).toContain('&lt;/td&gt;&lt;script&gt;alert')
+    const targets = [...page.matchAll(/href="#([^"]+)"/g)].map(([, id]) => id)
+    expect(targets.filter((id) => !page.includes(`id="${id}"`))).toEqual([])
+  })
+
+  test('all SQL runs for a role that may read the views only', async () => {
+    await using reader = await createReader(own)
+    await grantReader(own.url, reader.name)
+    const texts = sqlIn(await pageOf('/?channel=api', withResults))
+
+    expect(texts).toHaveLength(13)
+    for (const text of texts) await expect(reader.query(text), text).resolves.toBeDefined()
+  })
+
+  test('the page of all accounts has a column for them, where an account keeps them', async () => {
+    await own.sql(`INSERT INTO spidra.sync_state (account) VALUES ('off')`)
+    const page = await pageOf('/overview', withResults)
+
+    expect(page).toContain('<th scope="col">Results due</th>')
+    expect(page.match(/data-heading="Results due"[^>]*>–</g)).toHaveLength(1)
   })
 })
 

@@ -221,3 +221,29 @@ test('a removed account has no freshness gauge, which would raise alerts for eve
   expect(await sample('spidra_sync_firing_alerts{account="old",kind="stale"}')).toBeUndefined()
   expect(await sample(lastComplete('stays'))).toBe(5)
 })
+
+test('results have no line while they are off for all accounts, and each account has its own setting', async () => {
+  const { metrics, sample } = observed(['on', 'off'])
+  const lines = async () =>
+    (await metrics.read({ hasAccounts: true })).split('\n').filter((line) => line.includes('results'))
+
+  metrics.showResults('off', null)
+  expect(await lines()).toEqual([])
+  metrics.showResults('on', { due: 50, completeAsOf: new Date(5_000) })
+  expect(await sample('spidra_sync_results_due{account="on"}')).toBe(50)
+  expect(await sample('spidra_sync_results_complete_timestamp_seconds{account="on"}')).toBe(5)
+  expect(await sample('spidra_sync_results_due{account="off"}')).toBeUndefined()
+  metrics.showResults('on', { due: 60, completeAsOf: null })
+  expect(await sample('spidra_sync_results_complete_timestamp_seconds{account="on"}')).toBeUndefined()
+  metrics.forgetAccount('on')
+  expect(await sample('spidra_sync_results_due{account="on"}')).toBeUndefined()
+})
+
+test('without names of accounts, results are as old as those of the account that is worst off', async () => {
+  const { metrics, sample } = observed(['one', 'two'], false)
+  metrics.showResults('one', { due: 50, completeAsOf: new Date(5_000) })
+  metrics.showResults('two', { due: 7, completeAsOf: new Date(9_000) })
+
+  expect(await sample('spidra_sync_results_due')).toBe(57)
+  expect(await sample('spidra_sync_results_complete_timestamp_seconds')).toBe(5)
+})

@@ -13,6 +13,7 @@ const FRESH: DashboardData['freshness'] = {
   listed_jobs: 100,
   stored_jobs: 100,
   open_rejections: 0,
+  results_due: null,
   status: 'complete',
   reason: null,
   error_message: null,

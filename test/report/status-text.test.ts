@@ -74,6 +74,25 @@ Started (UTC)    Mode        Status    Took Read New Changed Removed
   )
 })
 
+const RESULTS = {
+  ...{ asOf: '2026-03-01T12:04:00.000Z', mode: 'items', endedJobs: 5_000, dueJobs: 50, completeAsOf: null },
+  doneAt: '2026-03-01T14:30:00.000Z',
+}
+
+test('says how far the results are where they are kept', () => {
+  expect(toStatusText({ ...REPORT, results: RESULTS })).toContain(
+    '\nResults: 4,950 of 5,000 ended batches read, 50 due, done about 14:30 UTC.\nAccount default: 50 jobs stored.\n',
+  )
+})
+
+test('of several accounts, it says so of those that have batches to read', () => {
+  const reports = [REPORT, { ...REPORT, account: 'a', results: { ...RESULTS, dueJobs: 0 } }]
+  expect(toStatusLines(reports)).not.toContain('Results')
+  expect(toStatusLines([...reports, { ...REPORT, account: 'b', results: RESULTS }])).toContain(
+    '\n\nResults of b: 4,950 of 5,000 ended batches read, 50 due, done about 14:30 UTC.\n`spidra-sync status',
+  )
+})
+
 test('without any run it says so', () => {
   expect(toStatusText(EMPTY)).toBe('No run yet.\nAccount default: 0 jobs stored.\n')
 })

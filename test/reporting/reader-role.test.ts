@@ -12,6 +12,7 @@ import { createTestDatabase, type TestDatabase } from '../support/test-database.
 const VIEWS = [
   'batch_items',
   'batch_jobs',
+  'batch_reads',
   'daily_batch_jobs',
   'daily_credits',
   'failing_hosts',
@@ -50,7 +51,10 @@ test('a reader sees in every view what its owner sees, without a right on schema
 
   const rights = await grantReader(database.url, reader.name)
 
-  expect(rights).toEqual({ views: VIEWS, database: database.name, mayConnect: true, readsTables: false })
+  expect(rights).toEqual({
+    ...{ views: VIEWS, database: database.name, mayConnect: true },
+    ...{ readsResults: false, readsTables: false },
+  })
   // Seconds pass between the two: only what does not depend on now.
   const stable = `SELECT (SELECT count(*) FROM spidra_reporting.batch_jobs)::integer AS jobs,
     (SELECT json_agg(d) FROM (SELECT * FROM spidra_reporting.daily_batch_jobs WHERE jobs > 0 ORDER BY day) d) AS days,
@@ -101,6 +105,37 @@ test('a reader can neither write, nor read or call anything in schema spidra, no
     [reader.name],
   )
   expect(rights).toEqual({ writable: 0, seesTables: false })
+})
+
+test('a reader with results reads them too, joined to the view of items, and no other table', async () => {
+  await using database = await createTestDatabase()
+  await fill(database)
+  await database.sql(`
+    INSERT INTO spidra.batch_items (uuid, batch_uuid, account, position, url, status)
+    VALUES ('${uuidOf(5)}', '${uuidOf(1)}', 'default', 0, 'https://a.example/', 'completed');
+    INSERT INTO spidra.batch_results (item_uuid, result, bytes) VALUES ('${uuidOf(5)}', '{"title":"A"}', 13)`)
+  await using reader = await createReader(database)
+  const asked = `SELECT i.url, r.result FROM spidra_reporting.batch_items i JOIN spidra.batch_results r ON r.item_uuid = i.uuid`
+  await grantReader(database.url, reader.name)
+  await expect(reader.query(asked)).rejects.toMatchObject({ code: '42501' })
+
+  const rights = await grantReader(database.url, reader.name, { withResults: true })
+
+  expect(rights).toMatchObject({ views: VIEWS, readsResults: true, readsTables: false })
+  expect(await reader.query(asked)).toEqual([{ url: 'https://a.example/', result: { title: 'A' } }])
+  const relations = await database.sql<{ name: string }>(
+    `SELECT relname AS name FROM pg_class
+     WHERE relnamespace = 'spidra'::regnamespace AND relkind IN ('r', 'v') AND relname <> 'batch_results'`,
+  )
+  const forbidden = [
+    ...relations.map(({ name }) => `SELECT FROM spidra.${name}`),
+    `SELECT spidra.keep_stale_days('default')`,
+    'DELETE FROM spidra.batch_results',
+    'CREATE TABLE spidra.mine ()',
+  ]
+  for (const text of forbidden) await expect(reader.query(text), text).rejects.toMatchObject({ code: '42501' })
+  // Granting the views again takes nothing away.
+  expect(await grantReader(database.url, reader.name)).toMatchObject({ readsResults: true })
 })
 
 test('before the grant a role sees nothing, and after it others still see nothing', async () => {
@@ -157,7 +192,7 @@ test('refuses where our role owns the views but may not grant the schema: Postgr
   await expect(grantReader(database.url, reader.name)).rejects.toMatchObject({
     name: 'DatabaseError',
     code: 'permission',
-    message: expect.stringContaining('batch_jobs, daily_batch_jobs'),
+    message: expect.stringContaining('batch_jobs, batch_reads, daily_batch_jobs'),
   })
 
   const rights = `SELECT has_table_privilege($1, 'spidra_reporting.batch_jobs', 'SELECT') AS granted`

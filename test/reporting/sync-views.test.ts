@@ -22,6 +22,8 @@ const UNKNOWN = {
   listed_jobs: null,
   stored_jobs: null,
   open_rejections: '0',
+  results_due: null,
+  results_complete_as_of: null,
 }
 
 const freshness = () => sql('SELECT * FROM spidra_reporting.sync_freshness ORDER BY account')

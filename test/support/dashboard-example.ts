@@ -63,3 +63,28 @@ export async function fillDashboard({ sql, db }: TestDatabase): Promise<void> {
   )
   await db.$queryRaw`SELECT spidra.keep_stale_days('default')`
 }
+
+/** The results of these jobs, as far as they have been read: the oldest are still due. One URL has a hostile host and error. */
+export async function fillResults({ sql }: TestDatabase): Promise<void> {
+  await sql(`
+    INSERT INTO spidra.results_due (uuid, account, created_at)
+    SELECT uuid, account, created_at FROM spidra.batch_jobs
+    WHERE account = 'default' AND finished_at IS NOT NULL AND created_at < now() - interval '20 days';
+    INSERT INTO spidra.batch_reads (uuid, account, status, completed_count, failed_count, finished_at, outcome, has_results, items, credits)
+    SELECT uuid, account, status, completed_count, failed_count, finished_at, 'complete', false, total_urls, 1.25 * completed_count
+    FROM spidra.batch_jobs j
+    WHERE account = 'default' AND finished_at IS NOT NULL AND NOT EXISTS (SELECT FROM spidra.results_due d WHERE d.uuid = j.uuid);
+    INSERT INTO spidra.batch_items (uuid, batch_uuid, account, position, url, status, error, credits_used, finished_at)
+    SELECT md5(j.uuid || '.' || n)::uuid, j.uuid, 'default', n,
+      'https://' || (ARRAY['slow.example.com', 'guarded.example.org', 'gone.example.net', 'catalogue.northern-branch.example.co.uk'])[1 + h % 4] || '/' || n,
+      'failed', (ARRAY['Navigation timeout of 30000 ms exceeded', 'HTTP 403 Forbidden', 'net::ERR_NAME_NOT_RESOLVED', 'Captcha could not be solved'])[1 + h % 4],
+      0, j.finished_at
+    FROM spidra.batch_jobs j JOIN spidra.batch_reads r USING (uuid)
+    CROSS JOIN LATERAL generate_series(1, j.failed_count) n CROSS JOIN LATERAL (SELECT ('x' || substr(md5(j.uuid || '.' || n), 1, 4))::bit(16)::integer AS h) x;
+    UPDATE spidra.sync_state SET results_mode = 'items', results_per_run = 50, results_noted_to = '-infinity' WHERE account = 'default'`)
+  await sql(
+    `INSERT INTO spidra.batch_items (uuid, batch_uuid, account, position, url, status, error, finished_at)
+     SELECT md5('hostile')::uuid, uuid, 'default', 0, 'https://' || $1, 'failed', $1, now() FROM spidra.batch_reads LIMIT 1`,
+    [HOSTILE],
+  )
+}

@@ -53,6 +53,46 @@ export async function insertExamples(ask: Ask): Promise<void> {
       ('default', 'a', '{"uuid":7}', 'uuid: must be a uuid', 1, NULL), ('default', 'b', '[]', 'no object', 1, now())`)
 }
 
+/** Adds items, results and readings to the jobs of `insertExamples`, as with SYNC_RESULTS=full; one batch is still due. */
+export async function insertExampleResults(ask: Ask): Promise<void> {
+  const items = [
+    [3, 0, 'https://shop.example/a', 'completed', null, 1],
+    [3, 1, 'https://shop.example/b', 'completed', null, 1],
+    [4, 0, 'https://slow.example/1', 'failed', 'Navigation timeout of 30000 ms exceeded', 0.5],
+    [4, 1, 'https://slow.example/2', 'failed', 'Navigation timeout of 30000 ms exceeded', 0.5],
+    [4, 2, 'https://guarded.example/', 'failed', 'HTTP 403 Forbidden', 0],
+    [5, 0, 'https://shop.example/c', 'failed', 'HTTP 404 Not Found', 0],
+    ...['list', 'object', 'number', 'text'].map((kind, i) => [
+      1,
+      i,
+      `https://shop.example/${kind}`,
+      'completed',
+      null,
+      2,
+    ]),
+  ] as const
+  const literal = (value: string | number | null) => (typeof value === 'string' ? `'${value}'` : String(value))
+  for (const [i, [batch, position, url, status, error, credits]] of items.entries()) {
+    await ask(`
+      INSERT INTO spidra.batch_items (uuid, batch_uuid, account, position, url, status, error, credits_used, finished_at)
+      VALUES ('${uuidOf(100 + i)}', '${uuidOf(Number(batch))}', 'default', ${position}, ${literal(url)}, ${literal(status)},
+        ${literal(error)}, ${credits}, now() - interval '${10 + i} hours')`)
+  }
+  await ask(`
+    INSERT INTO spidra.batch_results (item_uuid, result, result_text, bytes) VALUES
+      ('${uuidOf(106)}', '[{"title":"A","price":1.5,"currency":"EUR"},{"title":"B","price":null},7]', NULL, 70),
+      ('${uuidOf(107)}', '{"title":"C","price":3,"currency":"USD","more":[]}', NULL, 50),
+      ('${uuidOf(108)}', '17', NULL, 2), ('${uuidOf(109)}', NULL, 'a text', 6);
+    INSERT INTO spidra.batch_reads (uuid, account, status, completed_count, failed_count, outcome, has_results, items, credits)
+    SELECT batch_uuid, 'default', 'completed', 0, 0, 'complete', true, count(*), sum(credits_used)
+    FROM spidra.batch_items GROUP BY batch_uuid;
+    UPDATE spidra.batch_reads SET outcome = 'incomplete', reason = '1 items, where 4 are counted', read_at = now() - interval '1 day'
+    WHERE uuid = '${uuidOf(5)}';
+    INSERT INTO spidra.results_due (uuid, account, created_at) VALUES ('${uuidOf(6)}', 'default', now() - interval '3 days');
+    UPDATE spidra.sync_state SET results_mode = 'full', results_per_run = 50, results_noted_to = '-infinity',
+      results_complete_at = now() - interval '1 hour'`)
+}
+
 /** Formats a table as text that does not depend on the time: days count from today, other instants from now. */
 export function toStableText(rows: readonly QueryResultRow[], now: Date): string {
   return rows

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { costOf, fullPass, incrementalRun, type StartingBudget } from '../../src/sync/cost.js'
+import { costOf, fullPass, incrementalRun, resultsCost, type StartingBudget } from '../../src/sync/cost.js'
 
 const FRESH: StartingBudget = { limit: 300, remaining: 299, resetInMs: 900_000, windowMs: 900_000, reserve: 0.5 }
 
@@ -136,3 +136,37 @@ function walkThrough(
   }
   return { windows, requests: sent, durationMs: now }
 }
+
+describe('reading the items of batches', () => {
+  const facts = { perRun: 50, intervalMs: 300_000, listRequests: 1, budget: FRESH, latencyMs: 100 }
+
+  test("is limited by the half of our share that is not the list's: 72 of 75 requests in 15 minutes, beside three of the list", () => {
+    expect(resultsCost(7_200, facts)).toEqual({ requests: 7_200, perRun: 24, durationMs: 299 * 300_000 + 25 * 100 })
+  })
+
+  test.each([
+    ['by RESULTS_PER_RUN where there is no limit', { budget: null }, 50],
+    ['by half of the time between two runs', { budget: null, latencyMs: 10_000 }, 14],
+    ['to one where a request takes longer than that', { budget: null, latencyMs: 600_000 }, 1],
+    ['by the share of one window where runs are rarer than windows', { intervalMs: 3_600_000 }, 50],
+    ['by that share also with more a run', { intervalMs: 3_600_000, perRun: 500 }, 74],
+    ['by what the list needs', { listRequests: 10 }, 15],
+    ['by the requests of other accounts for their lists', { accounts: 10 }, 15],
+    ['by other accounts that read', { accounts: 10, readers: 5 }, 3],
+  ])('is limited %s', (_, change, perRun) => {
+    expect(resultsCost(1_000, { ...facts, ...change }).perRun).toBe(perRun)
+  })
+
+  test('never ends where the lists need all of it, and takes no time where nothing is due', () => {
+    expect(resultsCost(10, { ...facts, listRequests: 40 })).toEqual({ requests: 10, perRun: 0, durationMs: null })
+    expect(resultsCost(0, facts)).toEqual({ requests: 0, perRun: 24, durationMs: 0 })
+  })
+
+  test('that is less than one a run goes on in some of the runs', () => {
+    expect(resultsCost(10, { ...facts, accounts: 25, readers: 2 })).toMatchObject({ perRun: 0, durationMs: null })
+    expect(resultsCost(10, { ...facts, accounts: 24, readers: 2 })).toMatchObject({
+      perRun: 0.5,
+      durationMs: 19 * 300_000 + 150,
+    })
+  })
+})

@@ -112,6 +112,58 @@ test('switched on later, all stored jobs are read; from items to full, all are r
   await expectAllStored(api, database, true)
 })
 
+test('sync_freshness says how many batches are due, and as of when all of them had been read', async () => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ jobs: 30, ...MANUAL })
+  const freshness = async () => {
+    const [row] = await database.sql<{ due: number | null; all: Date | null; complete: Date }>(
+      `SELECT results_due::integer AS due, results_complete_as_of AS all, complete_as_of AS complete
+       FROM spidra_reporting.sync_freshness`,
+    )
+    return row ?? { due: -1, all: null, complete: new Date(0) }
+  }
+  const twenty = { results: { ...ITEMS, perRun: 20 } }
+  const none = { results: { ...ITEMS, mayRead: () => false } }
+  await runAgainst(api, database)
+  expect(await freshness()).toMatchObject({ due: null, all: null })
+
+  // Switched on, and not one request allowed: no stored job has been compared.
+  await runAgainst(api, database, none)
+  expect(await freshness()).toMatchObject({ due: 30, all: null })
+  await runAgainst(api, database, twenty)
+  expect(await freshness()).toMatchObject({ due: 10, all: null })
+  await runAgainst(api, database, twenty)
+  const first = await freshness()
+  expect(first).toMatchObject({ due: 0, all: first.complete })
+
+  // A job that has not ended is not due.
+  const { uuid } = api.account.addJob({ status: 'running', totalUrls: 10 })
+  await runAgainst(api, database, none)
+  const second = await freshness()
+  expect(second).toMatchObject({ due: 0, all: second.complete })
+  expect(second.complete.getTime()).toBeGreaterThan(first.complete.getTime())
+  api.account.updateJob(uuid, { status: 'completed', completedCount: 10 })
+  await runAgainst(api, database, none)
+  await runAgainst(api, database, none)
+  expect(await freshness()).toMatchObject({ due: 1, all: second.complete })
+
+  // A run that fails before it stores anything leaves nothing to be compared.
+  api.faults.next('http402')
+  expect((await runAgainst(api, database, none)).summary.status).toBe('failed')
+  expect(await freshness()).toMatchObject({ due: 1, all: second.complete })
+
+  // While it is off, nothing is said of results, and what had been said is still true afterwards.
+  await runAgainst(api, database)
+  expect(await freshness()).toMatchObject({ due: null, all: null })
+  await runAgainst(api, database, none)
+  expect(await freshness()).toMatchObject({ due: 31, all: second.complete })
+  await runAgainst(api, database, { results: { ...none.results, mode: 'full' } })
+  expect(await freshness()).toMatchObject({ due: 31, all: null })
+  await runAgainst(api, database, { results: FULL })
+  const last = await freshness()
+  expect(last).toMatchObject({ due: 0, all: last.complete })
+})
+
 test('the newest are read first, at most so many a run, and nothing is read twice after a death', async () => {
   await using database = await createTestDatabase()
   await using api = await startSimulator({ jobs: 50, ...MANUAL })

@@ -26,6 +26,9 @@ import {
 /** A new job every three seconds, which finishes after about a minute, so that there is something to watch. */
 const DEMO_ACCOUNT = { jobs: 2_000, arrivalsPerMinute: 20, speed: 10, latencyMs: 25, rateLimit: 'off' } as const
 
+/** The items of all batches are read within a few minutes, so that one can watch that too. */
+const DEMO_RESULTS = { results: 'items', resultsPerRun: 200 } as const
+
 /** `spidra-sync demo`: runs the real service on an embedded Postgres, against the bundled simulator. Returns the exit code. */
 export async function runDemoCommand(
   context: CommandContext,
@@ -49,9 +52,8 @@ export async function runDemoCommand(
       return exitCode
     }
     const onRun = (summary: RunSummary) => stdout.write(runLine(summary, new Date()))
-    await using service = await startOnFreePort(withSimulator(context, simulator), flags, (free) =>
-      startService(free, database, { onRun }),
-    )
+    const served = withSimulator({ ...context, config: { ...context.config, ...DEMO_RESULTS } }, simulator)
+    await using service = await startOnFreePort(served, flags, (free) => startService(free, database, { onRun }))
     stdout.write(instructions(context.self, readerUrl(embedded.url, state.readerPassword), service.http?.url ?? null))
     if (!signal.aborted) await once(signal, 'abort')
     stdout.write('\nStopping.\n')
@@ -106,7 +108,7 @@ function isFrame(line: number, rows: number): boolean {
 function instructions(self: string, reader: string, httpUrl: string | null): string {
   return `
 From now on jobs arrive, progress, finish and are retried; a run follows every
-10 seconds.
+10 seconds. It also reads which URLs of up to ${DEMO_RESULTS.resultsPerRun} batches failed, and why.
 ${howToQuery(self, reader, httpUrl)}
 `
 }
