@@ -1,7 +1,7 @@
 import { PAGE_LIMIT } from '../config/scale.js'
 import { countOpenPages } from '../db/batch-jobs-read.js'
 import { toDatabaseError } from '../db/connection-error.js'
-import { counted, formatNumber, wrapSentence } from '../logging/printable.js'
+import { counted, formatDuration, formatNumber, wrapSentence } from '../logging/printable.js'
 import { eachAccount } from '../service/accounts.js'
 import { type CommandContext, EXIT_CODES } from '../service/context.js'
 import { hasDatabase, mustLookUpName, openConfiguredDatabase, openDatabaseForAccounts } from '../service/database.js'
@@ -150,7 +150,7 @@ function toPlanText(report: PlanReport): string {
 function toBudgetText({ budget, source, now }: PlanReport): string {
   if (budget === null) return 'Budget: no limit (the API reports none, and RATE_LIMIT_REQUESTS=off).'
   const { limit, remaining, resetInMs, windowMs, reserve } = budget
-  const window = `Budget: ${counted(limit, 'request')} every ${formatNumber(windowMs / 1000)} s`
+  const window = `Budget: ${counted(limit, 'request')} every ${formatDuration(windowMs / 1000)}`
   const share = `spidra-sync leaves ${toShare(reserve)} of them to others (RATE_LIMIT_RESERVE).`
   if (source === 'configured') return `${window}, as configured: the API reports none; ${share}`
   return `${window}; ${formatNumber(remaining)} are left until ${toInstant(now, resetInMs)} UTC; ${share}`

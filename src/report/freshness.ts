@@ -1,7 +1,7 @@
 import { TIMING } from '../config/scale.js'
 import { counted } from '../logging/printable.js'
 import type { DashboardData } from './dashboard-data.js'
-import { toClock, toCount, toRoughDuration } from './format.js'
+import { toClock, toCount, toDuration } from './format.js'
 import { toProgressText } from './load-progress.js'
 
 /** The age of the last verdict up to which a table counts as fresh: the larger of both limits. */
@@ -97,7 +97,7 @@ export function toFreshness({ account, freshness, budget, alerts: firing, progre
   }
 
   const isStale = lag > freshFor(freshness) || isLate
-  const headline = `Complete as of ${toClock(completeAsOf, now)}, ${toRoughDuration(lag)} ago${outlook === '' ? '' : `; ${outlook}`}`
+  const headline = `Complete as of ${toClock(completeAsOf, now)}, ${toDuration(lag)} ago${outlook === '' ? '' : `; ${outlook}`}`
   const staleness = isStale ? ['This is older than it should be: what came later is missing here.'] : []
   const tone = status === 'failed' ? 'bad' : isStale || trouble.length + alerts.length > 0 ? 'warning' : 'good'
   return {
@@ -119,7 +119,7 @@ function toOutlook(next: Date | null, now: Date, { isRunning = false, isLate = f
   if (next === null) return 'no next run is scheduled'
   if (isLate) return `the next run was due at ${toClock(next, now)}: is the service running?`
   const seconds = (next.getTime() - now.getTime()) / 1000
-  return seconds <= 0 ? 'next run now' : `next run in ${toRoughDuration(seconds)}`
+  return seconds <= 0 ? 'next run now' : `next run in ${toDuration(seconds)}`
 }
 
 /** The end of the last run. An error message that an alert contains is not repeated. */

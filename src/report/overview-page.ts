@@ -2,7 +2,7 @@ import { counted } from '../logging/printable.js'
 import type { OverviewData } from './dashboard-data.js'
 import type { FleetReport, WorkerReport } from './fleet.js'
 import { NO_WORKERS, toLetterSentence, toQueueSentence, toWorkerName, WORKER_HEADINGS } from './fleet-text.js'
-import { toCount, toInstant, toRoughDuration } from './format.js'
+import { toCount, toDuration, toInstant } from './format.js'
 import { type Freshness, toFreshness } from './freshness.js'
 import { html, type Markup } from './html.js'
 import { toProgressText } from './load-progress.js'
@@ -80,7 +80,7 @@ const BADGES = { good: ['succeeded', 'fresh'], warning: ['partly', 'warning'], b
 function freshnessCell({ complete_as_of: completeAsOf, lag_seconds: lag, progress }: Row, tone: Entry['tone']): Cell {
   const [color, word] = BADGES[tone]
   const rest = progress === null ? '' : `: ${toProgressText(progress)}`
-  const age = lag === null ? `not complete yet${rest}` : `complete ${toRoughDuration(lag)} ago`
+  const age = lag === null ? `not complete yet${rest}` : `complete ${toDuration(lag)} ago`
   const shown = html`<span class="badge ${color}">${word}</span> ${age}`
   return { shown, value: completeAsOf?.toISOString() ?? age, isLong: true }
 }
@@ -98,7 +98,7 @@ function alarming(count: number): Cell {
 
 function lastRunCell({ status, reason, started_at: startedAt }: Row, readAt: Date): Cell {
   if (status === null || startedAt === null) return '–'
-  const age = toRoughDuration(Math.max(0, (readAt.getTime() - startedAt.getTime()) / 1000))
+  const age = toDuration(Math.max(0, (readAt.getTime() - startedAt.getTime()) / 1000))
   return longCell(html`${statusBadge(status)} ${reason === null ? null : `${reason}, `}started ${age} ago`)
 }
 
@@ -122,7 +122,7 @@ function workerCells(worker: WorkerReport): Cell[] {
     worker.role === 'scheduler' || !isAlive ? '–' : `${worker.running} of ${worker.runsInParallel}`,
     `${left}${pause}`,
     isAlive
-      ? `${toRoughDuration(silentSeconds)} ago`
-      : html`<span class="badge failed">gone</span> ${toRoughDuration(silentSeconds)} ago`,
+      ? `${toDuration(silentSeconds)} ago`
+      : html`<span class="badge failed">gone</span> ${toDuration(silentSeconds)} ago`,
   ]
 }

@@ -4,7 +4,7 @@ import { BROWSER_SCRIPT } from './browser-script.js'
 import { type Charts, drawCharts, OUTCOMES, RUN_STATUSES } from './charts.js'
 import type { DashboardData } from './dashboard-data.js'
 import type { QUERIES } from './dashboard-queries.js'
-import { toCompactCount, toCount, toDuration, toPercent, toRoughDuration } from './format.js'
+import { toCompactCount, toCount, toDuration, toPercent } from './format.js'
 import { toFreshness } from './freshness.js'
 import { html, type Markup, trusted } from './html.js'
 import {
@@ -208,7 +208,7 @@ function jobsTable(data: DashboardData, which: 'open' | 'stuck'): Markup {
     uuidCell(job.uuid),
     progressCell(job),
     longCell(html`<span class="clamp" title="${job.status}">${job.status}</span>`),
-    toAge(which === 'open' ? job.age_seconds : job.seconds_without_progress),
+    secondsCell(which === 'open' ? job.age_seconds : job.seconds_without_progress),
   ])
   const headings = ['Job', 'URLs finished', 'Status', which === 'open' ? 'Age' : 'Idle']
   return card(
@@ -268,8 +268,4 @@ function runsTable({ runs, freshness }: DashboardData): Markup {
 
 function countOf(all: number, shown: number): string {
   return all > shown ? `${toCount(all)}, ${shown} shown` : toCount(all)
-}
-
-function toAge(seconds: number | null): Cell {
-  return seconds === null ? '' : { shown: toRoughDuration(seconds), value: Math.round(seconds) }
 }

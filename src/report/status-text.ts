@@ -1,5 +1,5 @@
 import { counted, toSentence, wrapSentence } from '../logging/printable.js'
-import { toAge, toCount, toInstant, toMinute, toShortDuration } from './format.js'
+import { toCount, toDuration, toInstant, toTimeLabels } from './format.js'
 import { toProgressText } from './load-progress.js'
 import type { AlertReport, RunReport, StatusReport } from './status.js'
 import { joinBlocks, toPlainTable } from './terminal.js'
@@ -29,7 +29,7 @@ export function toStatusText(report: StatusReport, paint: Paint = (_colour, text
     summary.map(wrapSentence),
     // Painted line by line, because a colour must end in the line in which it begins.
     alerts.flatMap((alert) => wrapSentence(toAlarm(alert)).split('\n')).map((line) => paint('red', line)),
-    runs.length > 0 ? toTable(runs, paint) : [],
+    runs.length > 0 ? toTable(report, paint) : [],
     toTrouble(report).map(wrapSentence),
   ]
   return joinBlocks(blocks)
@@ -44,7 +44,11 @@ export function toStatusLines(reports: readonly StatusReport[], paint: Paint = (
   const rows = reports.map(({ account, runs: [last], lagSeconds, progress, liveJobs, alerts }) => [
     account.length > MAX_NAME ? `${account.slice(0, MAX_NAME - 1)}…` : account,
     last === undefined ? 'no run yet' : paintStatus(last, paint),
-    lagSeconds !== null ? toAge(lagSeconds) : progress?.percent == null ? 'never' : `${progress.percent} % loaded`,
+    lagSeconds !== null
+      ? `${toDuration(lagSeconds)} ago`
+      : progress?.percent == null
+        ? 'never'
+        : `${progress.percent} % loaded`,
     liveJobs,
     alerts.length === 0 ? 0 : paint('red', String(alerts.length)),
   ])
@@ -54,7 +58,7 @@ export function toStatusLines(reports: readonly StatusReport[], paint: Paint = (
 
 function toCompleteness({ lastCompleteAt, lagSeconds, runs }: StatusReport): string {
   if (lastCompleteAt !== null && lagSeconds !== null) {
-    return `Complete as of ${toAge(lagSeconds)} (${toInstant(lastCompleteAt)}).`
+    return `Complete as of ${toDuration(lagSeconds)} ago (${toInstant(lastCompleteAt)}).`
   }
   return runs.length === 0 ? 'No run yet.' : 'No complete run yet.'
 }
@@ -99,7 +103,7 @@ function toOutlook({ nextRunAt, rateLimit }: StatusReport): string[] {
 /** The requests of the day. */
 function toSpending({ today }: StatusReport): string[] {
   if (today.runs === 0) return []
-  const waited = today.waitedMs < 1000 ? '' : `, ${toShortDuration(today.waitedMs)} waited`
+  const waited = today.waitedMs < 1000 ? '' : `, ${toDuration(today.waitedMs / 1000)} waited`
   const runs = counted(today.runs, 'run')
   return [`Requests today (UTC): ${toCount(today.requests)} in ${runs}${waited}.`]
 }
@@ -108,12 +112,16 @@ function toAlarm({ kind, since, summary }: AlertReport): string {
   return `Alert ${kind} since ${toInstant(since)}: ${toSentence(summary)}`
 }
 
-function toTable(runs: readonly RunReport[], paint: Paint): string[] {
-  const rows = runs.map((run) => [
-    toMinute(new Date(run.startedAt)),
+function toTable({ runs, asOf }: StatusReport, paint: Paint): string[] {
+  const times = toTimeLabels(
+    runs.map((run) => new Date(run.startedAt)),
+    new Date(asOf),
+  )
+  const rows = runs.map((run, i) => [
+    times[i] ?? '',
     run.mode,
     paintStatus(run, paint),
-    toShortDuration(run.durationMs),
+    toDuration(run.durationMs / 1000),
     ...toCounts(run),
   ])
   return toPlainTable([HEADINGS, ...rows], { left: 3 })

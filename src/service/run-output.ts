@@ -1,7 +1,7 @@
 import type { Database } from '../db/client.js'
 import { type OpenRejections, readOpenRejections } from '../db/rejected-jobs.js'
 import { errorCodeOf } from '../logging/error-code.js'
-import { counted, formatNumber } from '../logging/printable.js'
+import { counted, formatDuration, formatNumber } from '../logging/printable.js'
 import type { WaitEvent } from '../spidra/client.js'
 import type { RequestBudget } from '../spidra/request-budget.js'
 import type { Page } from '../sync/page.js'
@@ -97,12 +97,9 @@ export function openProgress(
   }
 }
 
-/** 59 s, 12 min, 2 h 5 min. */
+/** In whole seconds, rounded up, so that a wait is not over before its end. */
 function toTimeLeft(ms: number): string {
-  const seconds = Math.max(0, Math.ceil(ms / 1000))
-  if (seconds < 120) return `${seconds} s`
-  const minutes = Math.ceil(seconds / 60)
-  return minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`
+  return formatDuration(Math.max(0, Math.ceil(ms / 1000)))
 }
 
 const NO_REJECTIONS: OpenRejections = { unstored: 0, outdated: 0 }
@@ -122,7 +119,7 @@ export function toRunText(summary: RunSummary, rejections: OpenRejections, error
   const { inserted, updated, unchanged, removed, restored, rejected, requests, durationMs } = summary
   const done = { inserted, updated, unchanged, removed, restored, rejected }
   const counts = Object.entries(done).flatMap(([name, count]) => (count > 0 ? [`${formatNumber(count)} ${name}`] : []))
-  const cost = `${counted(requests, 'request')}, ${(durationMs / 1000).toFixed(1)} s`
+  const cost = `${counted(requests, 'request')}, ${formatDuration(durationMs / 1000)}`
   const lines = [
     verdictOf(summary, rejections, error),
     ...toOutdated(summary, rejections),

@@ -179,7 +179,7 @@ test('items in quarantine are reported as missing in the numbers', () => {
 
 test('a time of another day is shown with its date', () => {
   expect(words({ complete_as_of: new Date('2026-02-28T23:59:00Z'), lag_seconds: 43_455 }).headline).toContain(
-    '2026-02-28 23:59:00 UTC, 12 h ago',
+    '2026-02-28 23:59:00 UTC, 12 h 4 min ago',
   )
 })
 

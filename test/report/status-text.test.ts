@@ -31,6 +31,7 @@ const RUN: RunReport = {
 }
 const REPORT: StatusReport = {
   account: 'default',
+  asOf: '2026-03-01T12:04:01.300Z',
   lastCompleteAt: '2026-03-01T12:00:01.300Z',
   rereadSince: '2026-03-01T03:00:00.000Z',
   lagSeconds: 240,
@@ -61,15 +62,15 @@ const firstLine = (report: StatusReport) => toStatusText(report).split('\n')[0]
 
 test('shows freshness, stored jobs, next run and the last runs, in this order', () => {
   expect(toStatusText(REPORT)).toBe(
-    `Complete as of 4 minutes ago (2026-03-01 12:00:01 UTC).
+    `Complete as of 4 min ago (2026-03-01 12:00:01 UTC).
 Every job read again since 2026-03-01 03:00:00 UTC.
 Account default: 50 jobs stored.
 Next run: 2026-03-01 12:05:00 UTC.
 Requests left: 240 of 300 until 2026-03-01 12:15:00 UTC.
-Requests today (UTC): 1,234 in 145 runs, 1m 1s waited.
+Requests today (UTC): 1,234 in 145 runs, 1 min 1 s waited.
 
-Started (UTC)    Mode        Status    Took Read New Changed Removed
-2026-03-01 12:00 incremental complete 1.2 s   50   3       2       0
+Started (UTC) Mode        Status    Took Read New Changed Removed
+12:00         incremental complete 1.2 s   50   3       2       0
 `,
   )
 })
@@ -80,12 +81,12 @@ test('without any run it says so', () => {
 
 describe('the first line says how fresh the table is', () => {
   test.each([
-    [0, '0 seconds ago'],
-    [1, '1 second ago'],
-    [89, '89 seconds ago'],
-    [90, '2 minutes ago'],
-    [5400, '2 hours ago'],
-    [172_800, '2 days ago'],
+    [0, '0 s ago'],
+    [1, '1 s ago'],
+    [89, '1 min 29 s ago'],
+    [90, '1 min 30 s ago'],
+    [5400, '1 h 30 min ago'],
+    [172_800, '2 d ago'],
   ])('%i seconds after the last complete run', (lagSeconds, words) => {
     expect(firstLine({ ...REPORT, lagSeconds })).toBe(`Complete as of ${words} (2026-03-01 12:00:01 UTC).`)
   })
@@ -129,7 +130,7 @@ describe('an error message is shown once', () => {
 
 describe('a run under way', () => {
   const running = { ...RUN, status: 'running', finishedAt: null }
-  const rowOf = (run: RunReport) => toStatusText({ ...REPORT, runs: [run] }).match(/^2026-03-01 12:00 .*$/m)?.[0]
+  const rowOf = (run: RunReport) => toStatusText({ ...REPORT, runs: [run] }).match(/^12:00 .*$/m)?.[0]
 
   test('shows no counters before its first heartbeat', () => {
     expect(rowOf({ ...running, heartbeatAt: running.startedAt })).toMatch(/ s +- +- +- +-$/)
@@ -240,7 +241,7 @@ test('fits 80 columns with millions of jobs, and shows no control character of a
   const many = { liveJobs: 9_999_999, stuckJobs: 9_999_999, openRejections: 9_999_999, outdatedJobs: 4_999_999 }
   const text = toStatusText({ ...REPORT, ...many, runs, alerts })
 
-  expect(text).toContain('12h 34m')
+  expect(text).toContain('12 h 34 min')
   expect(text).not.toContain('\u001b')
   expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80)
 })
