@@ -1,5 +1,6 @@
 import { TIMING } from '../config/scale.js'
 import { counted } from '../logging/printable.js'
+import { explainReason } from '../sync/reasons.js'
 import type { DashboardData } from './dashboard-data.js'
 import { toClock, toCount, toDuration } from './format.js'
 import { toProgressText } from './load-progress.js'
@@ -35,26 +36,7 @@ export interface Freshness {
 const FRESH_WITHOUT_SCHEDULE_SECONDS = 60 * 60
 
 /** A run that has not started this long after it was due counts as missing, in seconds. */
-const LATE_SECONDS = 120
-
-/** What to do after a run with this reason or error code, unless its error message says it. See docs/operations.md. */
-const ADVICE: Readonly<Record<string, string>> = {
-  rate_limited: 'Wait: the next run tries again.',
-  server_error: 'Wait: the next run tries again.',
-  timeout: 'Wait: the next run tries again.',
-  unreachable: 'Check the database; the next run tries again.',
-  busy: 'Wait: the next run tries again.',
-  list_moving: 'Wait: the list changes faster than it can be read.',
-  page_faulty: 'Report it to Spidra: a page contradicted itself; the log names it.',
-  fewer_stored_than_listed: 'Check the rejections; the next full run tries again.',
-  more_stored_than_listed: 'The next full run tries again.',
-  mass_removal:
-    "Check the key of the account: it may be another account's. If it is right, run sync --full --accept-removals.",
-  assumption_broken:
-    'Read the log: the list breaks an assumption, or its pages cannot overlap. If it stays so, see docs/operations.md.',
-  two_lists: 'Check SPIDRA_API_URL and the proxies before it: it answers with the lists of two accounts in turn.',
-  first_pass_unfinished: 'The next run goes on from there.',
-}
+export const LATE_SECONDS = 120
 
 /** What the freshness of an account is judged by. */
 export interface FreshnessFacts extends Pick<DashboardData, 'freshness' | 'budget' | 'alerts' | 'progress'> {
@@ -128,14 +110,26 @@ function toTrouble(
   alerts: DashboardData['alerts'],
 ): string[] {
   if (status === null || status === 'running' || status === 'complete') return []
-  const message = error !== null && alerts.some(({ summary }) => summary.includes(error)) ? null : error
-  const advice = reason === null ? undefined : ADVICE[reason]
-  const words = [
-    `The last run ${status === 'failed' ? '' : 'was '}${status}${reason === null ? '' : ` (${reason})`}.`,
-    message,
-    advice,
-  ]
-  return [words.filter((word) => word != null && word !== '').join(' ')]
+  const isSaid = error !== null && alerts.some(({ summary }) => summary.includes(error))
+  return [toEnding({ status, reason, message: isSaid ? null : error })]
+}
+
+/**
+ * Says how a run ended that is not complete, what its reason means, and what to do.
+ *
+ * @param run `message`: of its error, in place of the meaning of its reason; null: there is none, or it is shown elsewhere
+ */
+export function toEnding(run: {
+  readonly status: string
+  readonly reason: string | null
+  readonly message: string | null
+}): string {
+  const { status, reason } = run
+  const { meaning, advice } = reason === null ? { meaning: null, advice: null } : explainReason(reason)
+  const code = reason === null ? '' : ` (${reason})`
+  const why = run.message ? `. ${run.message.replace(/\.$/, '')}` : meaning === null ? '' : `: ${meaning}`
+  const end = `The last run ${status === 'failed' ? '' : 'was '}${status}${code}${why}.`
+  return advice === null ? end : `${end} ${advice}`
 }
 
 /** The items in quarantine, which a verdict counts and the numbers on the page do not. */

@@ -1,5 +1,8 @@
+import { TIMING } from '../config/scale.js'
 import { counted, toSentence, wrapSentence } from '../logging/printable.js'
+import { explainReason } from '../sync/reasons.js'
 import { toCount, toDuration, toInstant, toTimeLabels } from './format.js'
+import { LATE_SECONDS, toEnding } from './freshness.js'
 import { toProgressText } from './load-progress.js'
 import type { AlertReport, RunReport, StatusReport } from './status.js'
 import { joinBlocks, toPlainTable } from './terminal.js'
@@ -23,7 +26,7 @@ export function toStatusText(report: StatusReport, paint: Paint = (_colour, text
   const { alerts, runs } = report
   const summary = [
     ...[toCompleteness(report), ...toAgeOfRest(report), ...toLastEnding(report), ...toLoad(report)],
-    ...[...toStock(report), ...toOutlook(report), ...toSpending(report)],
+    ...[...toStock(report), ...toNextRun(report), ...toBudget(report), ...toSpending(report)],
   ]
   const blocks = [
     summary.map(wrapSentence),
@@ -67,12 +70,17 @@ function toAgeOfRest({ rereadSince }: StatusReport): string[] {
   return rereadSince === null ? [] : [`Every job read again since ${toInstant(rereadSince)}.`]
 }
 
-function toLastEnding({ runs }: StatusReport): string[] {
+function toLastEnding({ runs, asOf }: StatusReport): string[] {
   const last = runs[0]
   if (last === undefined || last.status === 'complete') return []
-  if (last.status === 'running') return ['A run is under way.']
+  if (last.status === 'running') {
+    const silentMs = Date.parse(asOf) - Date.parse(last.heartbeatAt)
+    if (silentMs <= TIMING.deadAfterMs) return ['A run is under way.']
+    return [`The last run has sent no heartbeat for ${toDuration(silentMs / 1000)}: the next run continues it.`]
+  }
   if (hasYielded(last)) return ['The last run yielded its account: any worker continues it.']
-  return [`The last run: ${last.status}${last.reason === null ? '' : ` (${last.reason})`}.`]
+  // The message of an error is shown below the runs.
+  return [toSentence(toEnding({ ...last, message: null }))]
 }
 
 function toLoad({ progress }: StatusReport): string[] {
@@ -93,11 +101,21 @@ function toStock({ account, liveJobs, stuckJobs, openRejections, outdatedJobs }:
   return kept.length === 0 ? [stock] : [stock, `In quarantine (spidra.rejected_jobs): ${kept.join(', ')}.`]
 }
 
-function toOutlook({ nextRunAt, rateLimit }: StatusReport): string[] {
-  const next = nextRunAt === null ? [] : [`Next run: ${toInstant(nextRunAt)}.`]
-  if (rateLimit === null || rateLimit.remaining === null) return next
-  const until = rateLimit.resetAt === null ? '' : ` until ${toInstant(rateLimit.resetAt)}`
-  return [...next, `Requests left: ${rateLimit.remaining} of ${rateLimit.limit}${until}.`]
+function toNextRun({ nextRunAt, asOf, runs }: StatusReport): string[] {
+  if (nextRunAt === null) return []
+  const lateBy = (Date.parse(asOf) - Date.parse(nextRunAt)) / 1000
+  if (lateBy <= 0) return [`Next run: ${toInstant(nextRunAt)}.`]
+  if (runs[0]?.status === 'running') return []
+  if (lateBy <= LATE_SECONDS) return [`The next run is due since ${toInstant(nextRunAt)}.`]
+  return [`No next run is known: one was due at ${toInstant(nextRunAt)}. Is the service running?`]
+}
+
+function toBudget({ rateLimit, asOf }: StatusReport): string[] {
+  if (rateLimit === null || rateLimit.remaining === null) return []
+  const { limit, remaining, resetAt } = rateLimit
+  if (resetAt === null) return [`Requests left: ${remaining} of ${limit}.`]
+  if (resetAt > asOf) return [`Requests left: ${remaining} of ${limit} until ${toInstant(resetAt)}.`]
+  return [`Requests left: all ${limit}, since ${toInstant(resetAt)}.`]
 }
 
 /** The requests of the day. */
@@ -153,11 +171,13 @@ function toTrouble({ alerts, runs }: StatusReport): string[] {
   for (const run of runs) {
     const { id, status, reason, errorMessage } = run
     if (hasYielded(run)) continue
+    if (reason === null && errorMessage === null) continue
     const isSaid = errorMessage !== null && alerts.some(({ summary }) => summary.includes(errorMessage))
-    const details = [reason, isSaid ? null : errorMessage].filter((detail) => detail !== null)
-    if (details.length === 0) continue
+    // The meaning of the last run's reason stands above the runs.
+    const meaning = reason === null || reason === runs[0]?.reason ? null : explainReason(reason).meaning
+    const words = isSaid ? null : (errorMessage ?? meaning)
     // A message may quote a server, whose control characters the terminal would obey.
-    const ending = `${status}: ${toSentence(details.join(': '))}`
+    const ending = toSentence(`${status}${reason === null ? '' : ` (${reason})`}${words === null ? '' : `: ${words}`}`)
     idsByEnding.set(ending, [...(idsByEnding.get(ending) ?? []), id])
   }
   const list = new Intl.ListFormat('en-GB')

@@ -96,7 +96,7 @@ test('a first pass that was cut off announces that the next run goes on', () => 
     tone: 'warning',
     headline: 'Not complete yet; next run in 4 min',
     details: expect.stringContaining(
-      'The last run was partial (first_pass_unfinished). The next run goes on from there.',
+      'The last run was partial (first_pass_unfinished): the list has not been read to its end yet. Run sync again, or leave the service running: each run continues where the last one ended.',
     ),
   })
 })

@@ -101,9 +101,43 @@ test('a last run that is not complete is shown with its reason', () => {
 
   const text = toStatusText({ ...REPORT, runs: [failed, RUN] })
 
-  expect(text).toContain('\nThe last run: failed (unauthorized).\n')
-  expect(text).toMatch(/\n\nRun 12 failed: unauthorized: Check SPIDRA_API_KEY\n$/)
-  expect(toStatusText({ ...REPORT, runs: [{ ...RUN, status: 'running' }] })).toContain('\nA run is under way.\n')
+  expect(text).toContain('\nThe last run failed (unauthorized).\n')
+  expect(text).toMatch(/\n\nRun 12 failed \(unauthorized\): Check SPIDRA_API_KEY\n$/)
+  expect(toStatusText({ ...REPORT, runs: [{ ...RUN, status: 'running', heartbeatAt: REPORT.asOf }] })).toContain(
+    '\nA run is under way.\n',
+  )
+})
+
+test('a last run that is partial says what its reason means, and what to do', () => {
+  const text = toStatusText({ ...REPORT, runs: [{ ...RUN, status: 'partial', reason: 'mass_removal' }] })
+
+  expect(text.replaceAll('\n', ' ')).toContain(
+    'The last run was partial (mass_removal): most stored jobs are no longer listed, so nothing was marked as removed. Check the key: ',
+  )
+  expect(text).toMatch(/\n\nRun 12 partial \(mass_removal\)\n$/)
+})
+
+describe('after the service was stopped', () => {
+  const later = (asOf: string) => toStatusText({ ...REPORT, asOf }).replaceAll('\n', ' ')
+
+  test('a next run in the past is none, and says so', () => {
+    expect(later('2026-03-01T12:05:30.000Z')).toContain(' The next run is due since 2026-03-01 12:05:00 UTC. ')
+    expect(later('2026-03-01T12:07:01.000Z')).toContain(
+      ' No next run is known: one was due at 2026-03-01 12:05:00 UTC. Is the service running? ',
+    )
+  })
+
+  test('a window of the request budget that is over leaves all requests', () => {
+    expect(later('2026-03-01T12:15:00.000Z')).toContain(' Requests left: all 300, since 2026-03-01 12:15:00 UTC. ')
+  })
+
+  test('a run without a recent heartbeat is not under way', () => {
+    const runs = [{ ...RUN, status: 'running', finishedAt: null, heartbeatAt: RUN.startedAt }]
+    const text = toStatusText({ ...REPORT, asOf: '2026-03-01T12:10:00.123Z', runs })
+
+    expect(text).toContain('\nThe last run has sent no heartbeat for 10 min: the next run continues it.\n')
+    expect(text).not.toContain('under way')
+  })
 })
 
 describe('an error message is shown once', () => {
@@ -114,7 +148,9 @@ describe('an error message is shown once', () => {
 
     const text = toStatusText({ ...REPORT, runs: [failed, { ...failed, id: '11' }, other, { ...failed, id: '9' }] })
 
-    expect(text).toMatch(/\n\nRuns 12, 11 and 9 failed: forbidden: Spidra answered 403\nRun 10 partial: list_moving\n$/)
+    expect(text).toMatch(
+      /\n\nRuns 12, 11 and 9 failed \(forbidden\): Spidra answered 403\nRun 10 partial \(list_moving\): the list changed faster than it could be read\n$/,
+    )
   })
 
   test('if an alert contains it already', () => {
@@ -124,7 +160,7 @@ describe('an error message is shown once', () => {
     const text = toStatusText({ ...REPORT, alerts, runs: [failed] })
 
     expect(text.match(/Spidra\sanswered\s403/g)).toHaveLength(1)
-    expect(text).toMatch(/\nRun 12 failed: forbidden\n$/)
+    expect(text).toMatch(/\nRun 12 failed \(forbidden\)\n$/)
   })
 })
 
@@ -153,7 +189,11 @@ test('shows how far a first load is, and when it will be done', () => {
     waitsUntil: '2026-03-01T20:40:00.000Z',
     doneAt: '2026-03-01T23:09:01.000Z',
   }
-  const report = { ...EMPTY, progress, runs: [{ ...RUN, status: 'running', finishedAt: null }] }
+  const report = {
+    ...EMPTY,
+    progress,
+    runs: [{ ...RUN, status: 'running', finishedAt: null, heartbeatAt: REPORT.asOf }],
+  }
 
   expect(toStatusText(report)).toMatch(`No complete run yet.
 A run is under way.
