@@ -1,7 +1,9 @@
 import { PAGE_LIMIT } from '../config/scale.js'
 import { countOpenPages } from '../db/batch-jobs-read.js'
+import { readDatabaseTime } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
 import { counted, formatDuration, formatNumber, wrapSentence } from '../logging/printable.js'
+import { type LoadProgress, readLoadProgress, toLoadSentence } from '../report/load-progress.js'
 import { eachAccount } from '../service/accounts.js'
 import { type CommandContext, EXIT_CODES } from '../service/context.js'
 import { hasDatabase, mustLookUpName, openConfiguredDatabase, openDatabaseForAccounts } from '../service/database.js'
@@ -36,7 +38,7 @@ async function planOne(context: CommandContext, { json }: { readonly json: boole
   const { answer, event } = await askOnce(context)
   const now = new Date()
   const { total, limit } = answer.pagination
-  const { openPages, unknownWhy } = await readOpenPages(context, limit)
+  const { openPages, progress, unknownWhy } = await readStored(context, limit)
   const budget = toStartingBudget(event.rateLimit, config.rateLimit)
   const requestMs = Math.ceil(event.durationMs)
   const cost = (reading: Reading) => ({ ...reading, ...costOf(reading, budget, requestMs) })
@@ -53,6 +55,8 @@ async function planOne(context: CommandContext, { json }: { readonly json: boole
     requestMs,
     openPages: unknownWhy === null ? openPages : null,
     unknownWhy,
+    progress,
+    rest: progress && cost(fullPass(Math.max(0, total - progress.doneJobs), limit, openPages)),
     full: cost(fullPass(total, limit, openPages)),
     incremental: cost(incrementalRun(total, limit, { ...recent, isSweepDue: false })),
     withSweep: cost(incrementalRun(total, limit, { ...recent, isSweepDue: true })),
@@ -87,22 +91,32 @@ async function askOnce({ config, signal }: CommandContext): Promise<{ answer: Li
   }
 }
 
-/** Counts the pages below the first on which the table has open jobs. */
-async function readOpenPages(
-  context: CommandContext,
-  limit: number,
-): Promise<{ readonly openPages: number; readonly unknownWhy: string | null }> {
+/** What the database says of the account. */
+interface Stored {
+  /** Pages below the first on which the table has open jobs. */
+  readonly openPages: number
+  readonly progress: LoadProgress | null
+  /** Why nothing could be read; null: it could. */
+  readonly unknownWhy: string | null
+}
+
+const NOTHING_READ = { openPages: 0, progress: null }
+
+async function readStored(context: CommandContext, limit: number): Promise<Stored> {
+  const { account, config } = context
   if (!(await hasDatabase(context))) {
     const unknownWhy = 'DATABASE_URL is not set and there is no embedded Postgres yet, so there is no table to read.'
-    return { openPages: 0, unknownWhy }
+    return { ...NOTHING_READ, unknownWhy }
   }
-  const { db, databaseUrl, close } = await openConfiguredDatabase(context.config, { ...context, mustExist: true })
+  const { db, databaseUrl, close } = await openConfiguredDatabase(config, { ...context, mustExist: true })
   try {
-    return { openPages: await countOpenPages(db, context.account, limit), unknownWhy: null }
+    const openPages = await countOpenPages(db, account, limit)
+    const options = { account, now: await readDatabaseTime(db), rateLimit: config.rateLimit }
+    return { openPages, progress: await readLoadProgress(db, options), unknownWhy: null }
   } catch (error) {
     const failure = toDatabaseError(error, databaseUrl)
     if (failure === null) throw error
-    return { openPages: 0, unknownWhy: failure.message }
+    return { ...NOTHING_READ, unknownWhy: failure.message }
   } finally {
     await close()
   }
@@ -127,6 +141,9 @@ interface PlanReport {
   readonly openPages: number | null
   /** Why it is unknown, in a sentence. */
   readonly unknownWhy: string | null
+  /** Of an unfinished first load or full pass, and what the rest of it would cost. */
+  readonly progress: LoadProgress | null
+  readonly rest: (Reading & Cost) | null
   readonly full: Reading & Cost
   readonly incremental: Reading & Cost
   /** The first incremental run of an hour. */
@@ -140,11 +157,22 @@ function toPlanText(report: PlanReport): string {
   const found = [
     `Account ${account} lists ${counted(total, 'job')} on ${pages}.`,
     ...(fault === null ? [] : [`The answer proves nothing (${fault}): the figures may be wrong.`]),
+    ...toRestText(report),
     toBudgetText(report),
   ]
   const remarks = [...toOpenText(report), `Finished: if started now, at ${report.requestMs} ms a request.`]
   const blocks = [found.map(wrapSentence), toTable(report), remarks.map(wrapSentence)]
   return blocks.map((lines) => lines.map((line) => `${line}\n`).join('')).join('\n')
+}
+
+function toRestText({ progress, rest, total }: PlanReport): string[] {
+  if (progress === null || rest === null) return []
+  const left = counted(Math.max(0, total - progress.doneJobs), 'job')
+  const windows = rest.windows === null ? '' : ` in ${counted(rest.windows, 'window')}`
+  return [
+    toLoadSentence(progress),
+    `Left of it: ${left} on ${counted(rest.pages, 'page')}, ${counted(rest.requests, 'request')}${windows}.`,
+  ]
 }
 
 function toBudgetText({ budget, source, now }: PlanReport): string {

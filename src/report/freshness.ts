@@ -3,7 +3,7 @@ import { counted } from '../logging/printable.js'
 import { explainReason } from '../sync/reasons.js'
 import type { DashboardData } from './dashboard-data.js'
 import { toClock, toCount, toDuration } from './format.js'
-import { toProgressText } from './load-progress.js'
+import { toLoadSentence, toProgressText } from './load-progress.js'
 
 /** The age of the last verdict up to which a table counts as fresh: the larger of both limits. */
 export interface FreshLimits {
@@ -53,7 +53,7 @@ export function toFreshness({ account, freshness, budget, alerts: firing, progre
   const trouble = toTrouble(freshness, firing)
   // The progress says how long a run waits.
   const wait = isRunning && load === null ? toWait(budget, now) : []
-  const pass = load?.kind === 'reread' ? [`Full pass: ${toProgressText(load)}.`] : []
+  const pass = load?.kind === 'reread' ? [toLoadSentence(load)] : []
   const reread = freshness.every_job_reread_since
   const rereadDetail = reread === null ? [] : [`Every job read again since ${toClock(reread, now)}.`]
   const quarantine = toQuarantine(freshness)

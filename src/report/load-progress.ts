@@ -189,6 +189,11 @@ function toIso(instant: number): string | null {
   return Number.isNaN(date.getTime()) ? null : date.toISOString()
 }
 
+/** The progress as a sentence of its own. */
+export function toLoadSentence(progress: LoadProgress): string {
+  return `${progress.kind === 'first_load' ? 'First load' : 'Full pass'}: ${toProgressText(progress)}.`
+}
+
 /** 4,998 of 20,000 jobs (25 %), waiting for the request budget until 20:40, done about 23:10 UTC */
 export function toProgressText(progress: LoadProgress): string {
   const { asOf, kind, doneJobs, listedJobs, percent, waitsFor, waitsUntil, doneAt } = progress

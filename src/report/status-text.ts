@@ -3,7 +3,7 @@ import { counted, toSentence, wrapSentence } from '../logging/printable.js'
 import { explainReason } from '../sync/reasons.js'
 import { toCount, toDuration, toInstant, toTimeLabels } from './format.js'
 import { LATE_SECONDS, toEnding } from './freshness.js'
-import { toProgressText } from './load-progress.js'
+import { toLoadSentence } from './load-progress.js'
 import type { AlertReport, RunReport, StatusReport } from './status.js'
 import { joinBlocks, toPlainTable } from './terminal.js'
 
@@ -84,8 +84,7 @@ function toLastEnding({ runs, asOf }: StatusReport): string[] {
 }
 
 function toLoad({ progress }: StatusReport): string[] {
-  if (progress === null) return []
-  return [`${progress.kind === 'first_load' ? 'First load' : 'Full pass'}: ${toProgressText(progress)}.`]
+  return progress === null ? [] : [toLoadSentence(progress)]
 }
 
 function toStock({ account, liveJobs, stuckJobs, openRejections, outdatedJobs }: StatusReport): string[] {

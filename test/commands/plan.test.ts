@@ -146,6 +146,20 @@ test('does not try again: not a refused key, not a server that fails', async () 
   expect([closed.requestCount, failing.requestCount]).toEqual([1, 1])
 })
 
+test('during a first load, says what is stored already and what is left', async () => {
+  await using database = await createTestDatabase()
+  await database.sql(`
+    INSERT INTO spidra.batch_jobs (uuid, account, status, total_urls, completed_count, failed_count, created_at)
+    SELECT gen_random_uuid(), 'default', 'completed', 1, 1, 0, now() - n * interval '1 minute' FROM generate_series(1, 500) n;
+    INSERT INTO spidra.sync_state (account, full_started_at, pass_total) VALUES ('default', now(), 2000)`)
+
+  const { text, lines } = await planOf({ jobs: 2000 }, { DATABASE_URL: database.url })
+
+  expect(text).toContain('\nFirst load: 500 of 2,000 jobs (25 %), waiting for the next run.\n')
+  expect(text).toContain('\nLeft of it: 1,500 jobs on 30 pages, 31 requests in 1 window.\n')
+  expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80)
+})
+
 describe('open jobs', () => {
   test('are read from the table, where nothing may be written', async () => {
     await using database = await createTestDatabase()
