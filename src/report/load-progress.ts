@@ -196,14 +196,21 @@ export function toLoadSentence(progress: LoadProgress): string {
 
 /** 4,998 of 20,000 jobs (25 %), waiting for the request budget until 20:40, done about 23:10 UTC */
 export function toProgressText(progress: LoadProgress): string {
-  const { asOf, kind, doneJobs, listedJobs, percent, waitsFor, waitsUntil, doneAt } = progress
-  const now = new Date(asOf)
-  const until = waitsUntil === null ? '' : ` until ${toTime(new Date(waitsUntil), now)}`
+  const { kind, doneJobs, listedJobs, percent } = progress
   const verb = kind === 'reread' ? ' read again' : ''
-  const parts = [
+  const done =
     listedJobs === null
       ? `${counted(doneJobs, 'job')}${verb}`
-      : `${toCount(doneJobs)} of ${counted(listedJobs, 'job')}${verb} (${percent} %)`,
+      : `${toCount(doneJobs)} of ${counted(listedJobs, 'job')}${verb} (${percent} %)`
+  const outlook = toOutlookText(progress)
+  return outlook === '' ? done : `${done}, ${outlook}`
+}
+
+/** waiting for the request budget until 20:40, done about 23:10 UTC; empty if nothing is known. */
+export function toOutlookText({ asOf, waitsFor, waitsUntil, doneAt }: LoadProgress): string {
+  const now = new Date(asOf)
+  const until = waitsUntil === null ? '' : ` until ${toTime(new Date(waitsUntil), now)}`
+  const parts = [
     waitsFor === null ? null : `${WAITS[waitsFor]}${until}`,
     doneAt === null ? null : `done about ${toTime(new Date(doneAt), now)}`,
   ].filter(isKnown)

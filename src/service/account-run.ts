@@ -73,6 +73,8 @@ interface AccountRunOptions {
   readonly onRequest?: (event: RequestEvent) => void
   /** Called before a wait begins. */
   readonly onWait?: (wait: Pick<WaitEvent, 'reason' | 'waitMs'>) => void
+  /** Called soon after a long wait for the request budget has begun, if a first load or a full pass waits. */
+  readonly onLoadWait?: (progress: LoadProgress) => void
 }
 
 /** Runs once for the account, with a client made from the configuration, and logs one summary. */
@@ -149,7 +151,7 @@ function mayReadResults(budget: RequestBudget): boolean {
  * wait at once, and adds how far the first load or the full pass is.
  */
 async function logWait(
-  { db, account, config }: AccountRunOptions,
+  { db, account, config, onLoadWait }: AccountRunOptions,
   { waitMs, resumeAt }: BudgetWait,
   log: Logger,
   beat: () => Promise<void>,
@@ -163,6 +165,7 @@ async function logWait(
   }
   // A database that is away also fails the merges, which report it; so does a record that another worker has closed.
   const progress = await readProgress().catch(() => null)
+  if (progress !== null) onLoadWait?.(progress)
   const { kind: load, doneJobs, listedJobs, percent, doneAt } = progress ?? {}
   const fields = progress === null ? {} : { load, doneJobs, listedJobs, percent, doneAt }
   log.info({ waitMs, resumeAt, ...fields }, 'waiting for the request budget')

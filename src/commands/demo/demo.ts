@@ -83,7 +83,7 @@ async function runFirst(context: CommandContext, database: OpenDatabase, jobs: n
     trigger: 'startup',
     sharedBudget,
     isSummaryShown: true,
-    ...(progress ? { onPage: progress.onPage, onWait: progress.onWait } : {}),
+    ...(progress ? { onPage: progress.onPage, onWait: progress.onWait, onLoadWait: progress.onLoadWait } : {}),
   }).finally(() => progress?.stop())
   stdout.write(wrapFor(stdout, await describeRun(database.db, summary, error)))
   return summary.status === 'complete' || context.signal.aborted ? EXIT_CODES.complete : EXIT_CODES.failed
