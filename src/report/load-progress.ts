@@ -202,19 +202,22 @@ export function toProgressText(progress: LoadProgress): string {
     listedJobs === null
       ? `${counted(doneJobs, 'job')}${verb}`
       : `${toCount(doneJobs)} of ${counted(listedJobs, 'job')}${verb} (${percent} %)`
-  const outlook = toOutlookText(progress)
-  return outlook === '' ? done : `${done}, ${outlook}`
+  return [done, ...toOutlook(progress)].join(', ')
 }
 
-/** waiting for the request budget until 20:40, done about 23:10 UTC; empty if nothing is known. */
-export function toOutlookText({ asOf, waitsFor, waitsUntil, doneAt }: LoadProgress): string {
+/** 25 %, waiting for the request budget until 20:40, done about 23:10 UTC: for one line of a terminal. */
+export function toOutlookText(progress: LoadProgress): string {
+  return [...(progress.percent === null ? [] : [`${progress.percent} %`]), ...toOutlook(progress)].join(', ')
+}
+
+function toOutlook({ asOf, waitsFor, waitsUntil, doneAt }: LoadProgress): string[] {
   const now = new Date(asOf)
   const until = waitsUntil === null ? '' : ` until ${toTime(new Date(waitsUntil), now)}`
   const parts = [
     waitsFor === null ? null : `${WAITS[waitsFor]}${until}`,
     doneAt === null ? null : `done about ${toTime(new Date(doneAt), now)}`,
   ].filter(isKnown)
-  return `${parts.join(', ')}${waitsUntil === null && doneAt === null ? '' : ' UTC'}`
+  return parts.map((part, i) => (i === parts.length - 1 && (waitsUntil ?? doneAt) !== null ? `${part} UTC` : part))
 }
 
 /** Instants that are nearer than this are shown with seconds, in milliseconds. */

@@ -2,7 +2,6 @@ import type { Database } from '../db/client.js'
 import { type OpenRejections, readOpenRejections } from '../db/rejected-jobs.js'
 import { errorCodeOf } from '../logging/error-code.js'
 import { counted, formatDuration, formatNumber } from '../logging/printable.js'
-import { type LoadProgress, toOutlookText } from '../report/load-progress.js'
 import type { WaitEvent } from '../spidra/client.js'
 import type { RequestBudget } from '../spidra/request-budget.js'
 import type { Page } from '../sync/page.js'
@@ -13,8 +12,8 @@ import type { RunSummary } from '../sync/run-summary.js'
 interface Progress {
   onPage(page: Pick<Page, 'number' | 'totalPages' | 'jobs'>): void
   onWait(wait: Pick<WaitEvent, 'reason' | 'waitMs'>): void
-  /** Adds to the wait how far the load is, and when it will be done. */
-  onLoadWait(progress: LoadProgress): void
+  /** Shows this text in place of the wait for the request budget, as long as it lasts. */
+  onLoadWait(outlook: string): void
   stop(): void
 }
 
@@ -42,7 +41,7 @@ export function openProgress(
   let pagesRead = 0
   let jobs = 0
   let wait: { readonly reason: WaitEvent['reason']; readonly endsAt: number; readonly until: Date } | null = null
-  let load: LoadProgress | null = null
+  let load: string | null = null
   let timer: NodeJS.Timeout | undefined
 
   function outlook(): string {
@@ -62,10 +61,7 @@ export function openProgress(
 
   function draw(): void {
     const { page, pages } = reached
-    const text =
-      load === null
-        ? `page ${page}/${pages}, ${formatNumber(jobs)} jobs, ${outlook()}`
-        : `${load.percent === null ? '' : `${load.percent} %, `}${toOutlookText(load)}`
+    const text = load ?? `page ${page}/${pages}, ${formatNumber(jobs)} jobs, ${outlook()}`
     // A terminal without a size has 0 columns, as in some containers. Ctrl-C shows as `^C` behind the line, and must not wrap.
     const room = (stream.columns || 80) - 3
     const width = Math.max(0, Math.min(BAR_WIDTH, room - text.length - 1))
@@ -97,8 +93,8 @@ export function openProgress(
       wait = { reason, endsAt: performance.now() + waitMs, until: new Date(Date.now() + waitMs) }
       show()
     },
-    onLoadWait(progress) {
-      if (wait?.reason === 'rate_limited') load = progress
+    onLoadWait(text) {
+      if (wait?.reason === 'rate_limited') load = text
     },
     stop() {
       if (timer === undefined) return

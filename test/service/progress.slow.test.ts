@@ -77,11 +77,7 @@ describe('the bar', () => {
 
     progress.onPage(page(150, 400))
     progress.onWait({ reason: 'rate_limited', waitMs: 600_000 })
-    progress.onLoadWait({
-      ...{ asOf: '2026-03-01T20:30:00.000Z', kind: 'first_load', doneJobs: 7_500, listedJobs: 20_000, percent: 37 },
-      ...{ isRunning: true, waitsFor: 'request_budget', waitsUntil: '2026-03-01T20:40:00.000Z' },
-      doneAt: '2026-03-02T01:09:30.000Z',
-    })
+    progress.onLoadWait('37 %, waiting for the request budget until 20:40, done about 2 Mar 01:10 UTC')
     vi.advanceTimersByTime(1_000)
     expect(screen()).toEqual([
       expect.stringMatching(/^\S* ?37 %, waiting for the request budget until 20:40, done about 2 Mar 01:10 UTC$/),
