@@ -121,6 +121,7 @@ describe('beside a running demo', () => {
       const doctor = await runCli(['doctor', '--demo'], { cwd: folder.path, env })
       expect(doctor).toMatchObject({ code: 0, stderr: '' })
       expect(doctor.stdout).toMatch(/^ok {4}database {8}Postgres \d/m)
+      expect(doctor.stdout).not.toMatch(/^warn/m)
 
       const psql = await runCli(['psql', '--demo', '--url'], { cwd: folder.path, env })
       expect(psql.stdout).toMatch(/^postgresql:\/\/spidra_reader:/)
