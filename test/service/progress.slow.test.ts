@@ -135,7 +135,7 @@ describe('on a real terminal', () => {
     expect(stdout).toMatch(/page \d\/14/)
     expect(toScreen(stdout, 80)).toEqual([
       'Complete: the table holds all 700 jobs that the API lists.',
-      expect.stringMatching(/^700 inserted, .*\d requests, \d+\.\d s$/),
+      expect.stringMatching(/^700 inserted, .*\d requests, [\d.]+ s$/),
     ])
     expect(json.stdout).toMatch(/^\{\P{Cc}*\}\r\n$/u)
   })
