@@ -79,7 +79,7 @@ export function toFreshness({ account, freshness, budget, alerts: firing, progre
   }
 
   const isStale = lag > freshFor(freshness) || isLate
-  const headline = `Complete as of ${toClock(completeAsOf, now)}, ${toDuration(lag)} ago${outlook === '' ? '' : `; ${outlook}`}`
+  const headline = `Complete as of ${toClock(completeAsOf, now)}, ${toDuration(Math.floor(lag))} ago${outlook === '' ? '' : `; ${outlook}`}`
   const staleness = isStale ? ['This is older than it should be: what came later is missing here.'] : []
   const tone = status === 'failed' ? 'bad' : isStale || trouble.length + alerts.length > 0 ? 'warning' : 'good'
   return {
@@ -101,7 +101,7 @@ function toOutlook(next: Date | null, now: Date, { isRunning = false, isLate = f
   if (next === null) return 'no next run is scheduled'
   if (isLate) return `the next run was due at ${toClock(next, now)}: is the service running?`
   const seconds = (next.getTime() - now.getTime()) / 1000
-  return seconds <= 0 ? 'next run now' : `next run in ${toDuration(seconds)}`
+  return seconds <= 0 ? 'next run now' : `next run in ${toDuration(Math.ceil(seconds))}`
 }
 
 /** The end of the last run. An error message that an alert contains is not repeated. */

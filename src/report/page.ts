@@ -8,6 +8,7 @@ import { toCompactCount, toCount, toDuration, toPercent } from './format.js'
 import { toFreshness } from './freshness.js'
 import { html, type Markup, trusted } from './html.js'
 import {
+  ageCell,
   type Cell,
   card,
   countCell,
@@ -31,7 +32,7 @@ export function toDashboardPage(data: DashboardData, surroundings: Surroundings)
   const charts = drawCharts(data)
   const sections = html`${freshnessBlock(data)}${tiles(data)}
 <div class="grid">${jobsChart(data, charts)}${successChart(data, charts)}${durationChart(data, charts)}${requestChart(data, charts)}${timelineChart(data, charts)}</div>
-<div class="columns">${jobsTable(data, 'open')}${jobsTable(data, 'stuck')}${changesTable(data)}${rejectionsTable(data)}</div>
+${lists(data)}
 ${runsTable(data)}`
   return toPage(
     { ...surroundings, controls: surroundings.controls ?? scope(data) },
@@ -198,6 +199,14 @@ function toRows(runs: readonly Run[], now: Date, cells: (run: Run) => Cell[]): C
   )
 }
 
+/** The lists of the account, laid out so that a short one stands beside short ones. */
+function lists(data: DashboardData): Markup {
+  const short = html`${jobsTable(data, 'open')}${jobsTable(data, 'stuck')}${rejectionsTable(data)}`
+  const isQuiet = [data.open, data.stuck, data.rejections].every((rows) => rows.length === 0)
+  if (isQuiet && data.changes.length > 0) return html`<div class="row">${short}</div>${changesTable(data)}`
+  return html`<div class="${isQuiet ? 'row' : 'columns'}">${short}${changesTable(data)}</div>`
+}
+
 /** The name of the query that a number comes from. */
 type SqlLink = keyof typeof QUERIES
 
@@ -208,7 +217,7 @@ function jobsTable(data: DashboardData, which: 'open' | 'stuck'): Markup {
     uuidCell(job.uuid),
     progressCell(job),
     longCell(html`<span class="clamp" title="${job.status}">${job.status}</span>`),
-    secondsCell(which === 'open' ? job.age_seconds : job.seconds_without_progress),
+    ageCell(which === 'open' ? job.age_seconds : job.seconds_without_progress),
   ])
   const headings = ['Job', 'URLs finished', 'Status', which === 'open' ? 'Age' : 'Idle']
   return card(
