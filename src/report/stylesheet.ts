@@ -105,7 +105,7 @@ h3:target + pre { outline: 2px solid var(--link); }
 footer { font-size: 13px; padding-bottom: 24px; }
 @media (min-width: 1200px) { .queries:has(:nth-child(2 of .query)) { columns: 2; column-gap: 24px; } }
 @media (min-width: 1600px) { .grid { grid-template-columns: 1fr 1fr 1fr; } }
-@media (min-width: 1800px) { .columns { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); align-items: start; gap: 0 16px; } .columns td progress { width: 56px; } }
+@media (min-width: 1800px) { .columns { columns: 3; } }
 @media (max-width: 1000px) { .tiles { grid-template-columns: repeat(3, 1fr); } .broad .wide { display: none; } .broad .medium { display: block; } }
 @media (max-width: 820px) { .grid { grid-template-columns: 1fr; } .broad { grid-column: auto; } .columns { columns: 1; } }
 @media (max-width: 860px) {
