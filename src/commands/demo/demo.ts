@@ -20,6 +20,7 @@ import {
   READER_ROLE,
   readerUrl,
   SAMPLE_QUERY,
+  saveDemoApi,
   startOnFreePort,
 } from './setup.js'
 
@@ -39,6 +40,7 @@ export async function runDemoCommand(
   try {
     const state = await openDemoState(demoStateFile(directory), Date.now())
     await using simulator = await startSimulator({ ...DEMO_ACCOUNT, epoch: state.epoch, seed: state.seed })
+    await saveDemoApi(demoStateFile(directory), simulator.url)
     if (state.isNewAccount) await dropSchemas(embedded.url)
     await migrate(embedded.url, { log, signal })
     await ensureReaderRole(embedded.url, READER_ROLE, state.readerPassword)

@@ -25,6 +25,7 @@ import {
   type PortChoice,
   READER_ROLE,
   readerUrl,
+  saveDemoApi,
   startOnFreePort,
 } from './setup.js'
 
@@ -69,6 +70,7 @@ export async function runDemoFleet(
     const { readerPassword } = await openDemoState(demoStateFile(directory), Date.now())
     await ensureReaderRole(embedded.url, READER_ROLE, readerPassword)
     await using simulator = await startSimulator({ ...SIMULATED, accounts: flags.accounts, rateLimit: RATE_LIMIT })
+    await saveDemoApi(demoStateFile(directory), simulator.url)
     const accounts = toAccounts(simulator)
     const file = join(directory, ACCOUNTS_FILE)
     const entries = accounts.map(({ name, apiKey }) => ({ name, apiKey }))

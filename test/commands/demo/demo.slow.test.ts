@@ -123,6 +123,10 @@ describe('beside a running demo', () => {
       expect(doctor.stdout).toMatch(/^ok {4}database {8}Postgres \d/m)
       expect(doctor.stdout).not.toMatch(/^warn/m)
 
+      const plan = await runCli(['plan', '--demo', '--json'], { cwd: folder.path, env })
+      expect(plan).toMatchObject({ code: 0, stderr: '' })
+      expect(plan.stdout).toMatch(new RegExp(`"account":"${accounts[0]}",`))
+
       const psql = await runCli(['psql', '--demo', '--url'], { cwd: folder.path, env })
       expect(psql.stdout).toMatch(/^postgresql:\/\/spidra_reader:/)
       expect(await query(psql.stdout.trim(), sample.replace('spidra_reporting.', ''))).not.toEqual([])
