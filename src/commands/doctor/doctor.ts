@@ -83,7 +83,7 @@ async function* examineAll(
   const areAccountsUnusable = config.accountsFile !== null && context.accounts.length === 0
   // Runs while the first results are shown. The `await` below handles its error.
   const api = isDemo
-    ? Promise.resolve(skipApi(DEMO_API))
+    ? Promise.resolve(skipApi('The demo simulates the API in its own process.'))
     : isUnusable('SPIDRA_API_URL')
       ? Promise.resolve(skipApi('SPIDRA_API_URL cannot be used.'))
       : areAccountsUnusable
@@ -99,11 +99,8 @@ async function* examineAll(
     yield* examineDatabase(
       context,
       apiChecks.map(({ detail }) => detail),
-      isDemo,
     )
 }
-
-const DEMO_API = 'The demo simulates the API in its own process.'
 
 /** The checks that do not depend on the account. */
 const GENERAL_CHECKS: ReadonlySet<string> = new Set([
@@ -119,7 +116,7 @@ function skipAll(names: readonly string[], why: string): readonly Check[] {
 }
 
 /** @param said details of the checks before: `runs` does not repeat them */
-async function* examineDatabase(context: Context, said: readonly string[], isDemo: boolean): AsyncGenerator<Check> {
+async function* examineDatabase(context: Context, said: readonly string[]): AsyncGenerator<Check> {
   const { config, signal } = context
   const isEmbedded = config.databaseUrl === null
   if (!(await hasDatabase(context))) {
@@ -156,9 +153,7 @@ async function* examineDatabase(context: Context, said: readonly string[], isDem
       yield* skipAll(TABLE_CHECKS, 'The migrations must be applied first.')
       return
     }
-    // The demo knows the address of its simulator; this process has the default one of the API.
-    if (isDemo) yield { name: 'list source', ...skip(DEMO_API) }
-    else yield await check('list source', () => checkSource(connection, account, config.spidra))
+    yield await check('list source', () => checkSource(connection, account, config.spidra))
     yield await check('lock', () => checkLease(connection, account))
     yield await check('runs', () => checkRuns(connection, account, said))
     yield await check('freshness', () =>
