@@ -124,7 +124,7 @@ const commandLine = createCommandLine(manifest.version, stderr, {
 
   plan: action(async (flags) => {
     const { runPlanCommand } = await import('./commands/plan.js')
-    return runPlanCommand(await contextOf(needs('sync', FOR_PEOPLE)), flags)
+    return runPlanCommand(await contextOf(needs('sync', { ...FOR_PEOPLE, ...(await placeOf(flags.demo)) })), flags)
   }),
 
   status: action(async (flags) => {

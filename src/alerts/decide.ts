@@ -1,5 +1,5 @@
 import type { AlertDetails, AlertFacts, AlertFinding, AlertKind, AlertState } from '../db/alerts.js'
-import { counted } from '../logging/printable.js'
+import { counted, formatDuration } from '../logging/printable.js'
 import type { Notification } from './message.js'
 
 /** The thresholds from which an alert fires. */
@@ -64,14 +64,14 @@ function decideStale({ lastCompleteAt, lagSeconds }: AlertFacts, { staleMinutes 
   if (lagSeconds === null) return resolved('stale', 'The table has not been complete yet.')
   if (lagSeconds <= staleMinutes * 60) return resolved('stale', `The table is complete as of ${lastCompleteAt}.`)
   const lagMinutes = Math.floor(lagSeconds / 60)
-  const summary = `The table was last complete ${counted(lagMinutes, 'minute')} ago, at ${lastCompleteAt}.`
+  const summary = `The table was last complete ${formatDuration(lagSeconds)} ago, at ${lastCompleteAt}.`
   return firing('stale', summary, { lastCompleteAt, lagMinutes, staleMinutes })
 }
 
 function decideStuck({ stuckJobs, stuckUuids, stuckAfterHours }: AlertFacts): AlertFinding {
   if (stuckJobs === 0) return resolved('stuck_jobs', 'No job is stuck.')
   const named = `${stuckUuids.join(', ')}${stuckJobs > stuckUuids.length ? ', ...' : ''}`
-  const summary = `${counted(stuckJobs, 'job')} made no progress for over ${counted(stuckAfterHours, 'hour')}: ${named}`
+  const summary = `${counted(stuckJobs, 'job')} made no progress for over ${formatDuration(stuckAfterHours * 3600)}: ${named}`
   return firing('stuck_jobs', summary, { stuckJobs, stuckAfterHours, uuids: stuckUuids })
 }
 

@@ -19,7 +19,7 @@ interface Json {
 interface Handlers {
   readonly start: (flags: { readonly role?: FleetRole }) => Promise<void>
   readonly sync: (flags: SyncFlags) => Promise<void>
-  readonly plan: (flags: Json) => Promise<void>
+  readonly plan: (flags: Json & { readonly demo: boolean }) => Promise<void>
   readonly status: (flags: Json & { readonly demo: boolean }) => Promise<void>
   readonly report: (flags: ReportFlags & { readonly demo: boolean }) => Promise<void>
   readonly doctor: (flags: Json & { readonly demo: boolean }) => Promise<void>
@@ -83,9 +83,10 @@ export function createCommandLine(version: string, stderr: TextOutput, handlers:
     .option(...JSON_LINE)
     .action(handlers.sync)
 
-  add('plan', ['plan', 'plan --json'])
+  add('plan', ['plan', 'plan --json', 'plan --demo'])
     .description('one request; shows what a full pass and an incremental run would cost')
     .option(...JSON_LINE)
+    .option(...DEMO)
     .action(handlers.plan)
 
   add('status', ['status', "status --json | jq '.accounts[0].lagSeconds'", 'status --demo'])

@@ -1,8 +1,10 @@
 import { PAGE_LIMIT } from '../config/scale.js'
 import { countUnread } from '../db/batch-items.js'
 import { countOpenPages } from '../db/batch-jobs-read.js'
+import { readDatabaseTime } from '../db/client.js'
 import { toDatabaseError } from '../db/connection-error.js'
-import { counted, formatNumber, wrapSentence } from '../logging/printable.js'
+import { counted, formatDuration, formatNumber, wrapSentence } from '../logging/printable.js'
+import { type LoadProgress, readLoadProgress, toLoadSentence } from '../report/load-progress.js'
 import { intervalMsOf } from '../service/account-run.js'
 import { eachAccount } from '../service/accounts.js'
 import { type CommandContext, EXIT_CODES } from '../service/context.js'
@@ -45,7 +47,7 @@ async function planOne(
   const { answer, event } = await askOnce(context)
   const now = new Date()
   const { total, limit } = answer.pagination
-  const { openPages, stored, unread, unknownWhy } = await readTable(context, limit)
+  const { openPages, progress, stored, unread, unknownWhy } = await readTable(context, limit)
   const budget = toStartingBudget(event.rateLimit, config.rateLimit)
   const requestMs = Math.ceil(event.durationMs)
   const cost = (reading: Reading) => ({ ...reading, ...costOf(reading, budget, requestMs) })
@@ -68,6 +70,8 @@ async function planOne(
     requestMs,
     openPages: unknownWhy === null ? openPages : null,
     unknownWhy,
+    progress,
+    rest: progress && cost(fullPass(Math.max(0, total - progress.doneJobs), limit, openPages)),
     full: cost(fullPass(total, limit, openPages)),
     incremental,
     withSweep: cost(incrementalRun(total, limit, { ...recent, isSweepDue: true })),
@@ -110,29 +114,33 @@ async function askOnce({ config, signal }: CommandContext): Promise<{ answer: Li
 interface TableFacts {
   /** Pages below the first on which it has open jobs. */
   readonly openPages: number
+  readonly progress: LoadProgress | null
   /** Listed jobs that it has, and those of them whose items are to be read. Counted only where results are on. */
   readonly stored: number
   readonly unread: number
-  /** Why nothing is known, in a sentence. */
+  /** Why nothing could be read, in a sentence; null: it could. */
   readonly unknownWhy: string | null
 }
 
+const NOTHING_READ = { openPages: 0, progress: null, stored: 0, unread: 0 }
+
 async function readTable(context: CommandContext, limit: number): Promise<TableFacts> {
-  const nothing = { openPages: 0, stored: 0, unread: 0 }
   if (!(await hasDatabase(context))) {
     const unknownWhy = 'DATABASE_URL is not set and there is no embedded Postgres yet, so there is no table to read.'
-    return { ...nothing, unknownWhy }
+    return { ...NOTHING_READ, unknownWhy }
   }
   const { config, account } = context
   const { db, databaseUrl, close } = await openConfiguredDatabase(config, { ...context, mustExist: true })
   try {
     const openPages = await countOpenPages(db, account, limit)
-    const counts = config.results === null ? nothing : await countUnread(db, account)
-    return { ...counts, openPages, unknownWhy: null }
+    const options = { account, now: await readDatabaseTime(db), rateLimit: config.rateLimit }
+    const progress = await readLoadProgress(db, options)
+    const counts = config.results === null ? NOTHING_READ : await countUnread(db, account)
+    return { ...counts, openPages, progress, unknownWhy: null }
   } catch (error) {
     const failure = toDatabaseError(error, databaseUrl)
     if (failure === null) throw error
-    return { ...nothing, unknownWhy: failure.message }
+    return { ...NOTHING_READ, unknownWhy: failure.message }
   } finally {
     await close()
   }
@@ -157,6 +165,9 @@ interface PlanReport {
   readonly openPages: number | null
   /** Why it is unknown, in a sentence. */
   readonly unknownWhy: string | null
+  /** Of an unfinished first load or full pass, and what the rest of it would cost. */
+  readonly progress: LoadProgress | null
+  readonly rest: (Reading & Cost) | null
   readonly full: Reading & Cost
   readonly incremental: Reading & Cost
   /** The first incremental run of an hour. */
@@ -172,6 +183,7 @@ function toPlanText(report: PlanReport): string {
   const found = [
     `Account ${account} lists ${counted(total, 'job')} on ${pages}.`,
     ...(fault === null ? [] : [`The answer proves nothing (${fault}): the figures may be wrong.`]),
+    ...toRestText(report),
     toBudgetText(report),
   ]
   const remarks = [
@@ -183,10 +195,20 @@ function toPlanText(report: PlanReport): string {
   return blocks.map((lines) => lines.map((line) => `${line}\n`).join('')).join('\n')
 }
 
+function toRestText({ progress, rest, total }: PlanReport): string[] {
+  if (progress === null || rest === null) return []
+  const left = counted(Math.max(0, total - progress.doneJobs), 'job')
+  const windows = rest.windows === null ? '' : ` in ${counted(rest.windows, 'window')}`
+  return [
+    toLoadSentence(progress),
+    `Left of it: ${left} on ${counted(rest.pages, 'page')}, ${counted(rest.requests, 'request')}${windows}.`,
+  ]
+}
+
 function toBudgetText({ budget, source, now }: PlanReport): string {
   if (budget === null) return 'Budget: no limit (the API reports none, and RATE_LIMIT_REQUESTS=off).'
   const { limit, remaining, resetInMs, windowMs, reserve } = budget
-  const window = `Budget: ${counted(limit, 'request')} every ${formatNumber(windowMs / 1000)} s`
+  const window = `Budget: ${counted(limit, 'request')} every ${formatDuration(windowMs / 1000)}`
   const share = `spidra-sync leaves ${toShare(reserve)} of them to others (RATE_LIMIT_RESERVE).`
   if (source === 'configured') return `${window}, as configured: the API reports none; ${share}`
   return `${window}; ${formatNumber(remaining)} are left until ${toInstant(now, resetInMs)} UTC; ${share}`

@@ -38,7 +38,7 @@ export async function runReportCommand(context: CommandContext<string | null>, f
     const accounts = accountsToShow(context)
     for (const [index, account] of accounts.entries()) {
       if (accounts.length > 1 && !flags.json) stdout.write(toHeading(account, index))
-      await reportOne(database.db, account, flags, stdout)
+      await reportOne(database.db, account, flags, context)
     }
     return EXIT_CODES.complete
   } catch (error) {
@@ -52,9 +52,9 @@ async function reportOne(
   db: Database,
   account: string,
   { days, json, html }: ReportFlags,
-  stdout: CommandContext['stdout'],
+  { stdout, config: { rateLimit } }: CommandContext<string | null>,
 ): Promise<void> {
-  const data = await readDashboard(db, { account, channel: null, days }, { isExact: true })
+  const data = await readDashboard(db, { account, channel: null, days }, { isExact: true, rateLimit })
   if (html !== undefined) {
     // It brings the chart library along.
     const { toReportFile } = await import('../report/page.js')

@@ -49,7 +49,7 @@ async function syncOne(
       acceptRemovals: flags.acceptRemovals,
       sharedBudget,
       isSummaryShown: stdout.isTTY === true && !flags.json,
-      ...(progress ? { onPage: progress.onPage, onWait: progress.onWait } : {}),
+      ...(progress ? { onPage: progress.onPage, onWait: progress.onWait, onLoadWait: progress.onLoadWait } : {}),
     })
     progress?.stop()
     const text = flags.json ? `${JSON.stringify(summary)}\n` : await describeRun(database.db, summary, error)

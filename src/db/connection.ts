@@ -2,6 +2,7 @@ import type { EventEmitter } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { Client, type ClientConfig, Pool, type PoolConfig } from 'pg'
 import { errorCodeOf } from '../logging/error-code.js'
+import { formatDuration } from '../logging/printable.js'
 
 /** Default time in which the server must answer a statement, in milliseconds. */
 export const STATEMENT_DEADLINE_MS = 30_000
@@ -162,7 +163,7 @@ export class Connection extends Client {
     const timer = this.isUnhurried
       ? undefined
       : setTimeout(
-          () => this.cutOff(new NoAnswerError(`no answer to a statement within ${deadlineMs / 1000} s`)),
+          () => this.cutOff(new NoAnswerError(`no answer to a statement within ${formatDuration(deadlineMs / 1000)}`)),
           deadlineMs,
         )
     if (this.unanswered === 0) this.sentAt = performance.now()

@@ -1,6 +1,6 @@
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino'
 import { isPrismaError, messageOf } from './error-code.js'
-import { isPrintable, toPrintable, toPrintableLines, toSentence, wrapWords } from './printable.js'
+import { formatDuration, isPrintable, toPrintable, toPrintableLines, toSentence, wrapWords } from './printable.js'
 import { createSecrets, type Secrets } from './redact.js'
 
 export type { Logger } from 'pino'
@@ -79,7 +79,7 @@ async function prettyTo(output: DestinationStream, colorize: boolean): Promise<D
 
 function detailLines({ level: _level, time: _time, msg: _msg, err, ...fields }: Record<string, unknown>): string[] {
   const shown = Object.entries(fields).filter(([, value]) => value !== null)
-  return [...indent(shown.map(([key, value]) => `${toPrintable(key)}=${toText(value)}`)), ...errorLines(err)]
+  return [...indent(shown.map(toField)), ...errorLines(err)]
 }
 
 function errorLines(err: unknown): string[] {
@@ -88,6 +88,12 @@ function errorLines(err: unknown): string[] {
   const head = code === null ? `${type}:` : `${type} (${code}):`
   const frames = String(stack).split('\n').slice(1)
   return [...indent(toSentence(`${head} ${message}`).split(' ')), ...frames.map((frame) => INDENT + toSentence(frame))]
+}
+
+/** Formats a field as key=value. A duration in milliseconds gets units in place of the suffix of its key. */
+function toField([key, value]: [string, unknown]): string {
+  if (typeof value !== 'number' || !key.endsWith('Ms')) return `${toPrintable(key)}=${toText(value)}`
+  return `${toPrintable(key.slice(0, -2))}=${toText(formatDuration(value / 1000))}`
 }
 
 /** Writes a simple string as it is, and everything else as JSON. */

@@ -37,6 +37,22 @@ export function counted(count: number, noun: string): string {
   return `${formatNumber(count)} ${noun}${count === 1 ? '' : 's'}`
 }
 
+/** Formats a duration for people, in its two largest units: 4.2 s, 3 min 20 s, 2 h 5 min, 3 d 4 h. */
+export function formatDuration(seconds: number): string {
+  if (seconds < 9.95) return `${Math.round(seconds * 10) / 10} s`
+  const whole = Math.round(seconds)
+  if (whole < 60) return `${whole} s`
+  if (whole < 3600) return inUnits(whole, 60, 'min', 's')
+  // Rounded down: 23 h 59 min 50 s is not 24 h.
+  if (whole < 86_400) return inUnits(Math.floor(whole / 60), 60, 'h', 'min')
+  return inUnits(Math.floor(whole / 3600), 24, 'd', 'h')
+}
+
+function inUnits(amount: number, base: number, large: string, small: string): string {
+  const rest = amount % base
+  return `${formatNumber(Math.floor(amount / base))} ${large}${rest === 0 ? '' : ` ${rest} ${small}`}`
+}
+
 /** Breaks a sentence between words, into lines for a terminal of 80 columns. A longer word stays whole. */
 export function wrapSentence(text: string): string {
   return wrapWords(text.split(' '), 80).join('\n')

@@ -131,13 +131,15 @@ function bar(color: string) {
 }
 
 function line(color: string, data: readonly (number | null)[]) {
+  const known = data.filter((value) => value !== null).length
   return {
     ...{
       type: 'line',
       data,
       symbol: 'circle',
-      symbolSize: 4,
-      showSymbol: data.filter((value) => value !== null).length <= 31,
+      // A single point has no line, and is all that there is to see.
+      symbolSize: known === 1 ? 9 : 4,
+      showSymbol: known <= 31,
       itemStyle: fill(color),
     },
     lineStyle: { ...fill(color), width: 2 },

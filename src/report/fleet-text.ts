@@ -1,6 +1,6 @@
 import { counted, toSentence, wrapSentence } from '../logging/printable.js'
 import type { DeadLetterReport, FleetReport, WorkerReport } from './fleet.js'
-import { toInstant } from './format.js'
+import { toDuration, toInstant } from './format.js'
 import { joinBlocks, toPlainTable } from './terminal.js'
 
 export const WORKER_HEADINGS = ['Worker', 'Role', 'Runs', 'Requests left', 'Last seen']
@@ -20,7 +20,8 @@ export function toFleetText(fleet: FleetReport): string {
 /** 3 of 4 processes alive; 1 run under way, 2 waiting, the oldest for 4 s. */
 export function toQueueSentence({ workers, waitingRuns, activeRuns, oldestWaitSeconds }: FleetReport): string {
   const alive = workers.filter(({ isAlive }) => isAlive).length
-  const waiting = waitingRuns === 0 ? 'none waiting' : `${waitingRuns} waiting, the oldest for ${oldestWaitSeconds} s`
+  const waiting =
+    waitingRuns === 0 ? 'none waiting' : `${waitingRuns} waiting, the oldest for ${toDuration(oldestWaitSeconds)}`
   const processes = `${workers.length} process${workers.length === 1 ? '' : 'es'}`
   return `${alive} of ${processes} alive; ${counted(activeRuns, 'run')} under way, ${waiting}.`
 }
@@ -31,7 +32,7 @@ function toTable(workers: readonly WorkerReport[]): string[] {
     worker.role,
     worker.role === 'scheduler' || !worker.isAlive ? '-' : `${worker.running} of ${worker.runsInParallel}`,
     worker.budget === null ? '-' : `${worker.budget.remaining ?? '?'} of ${worker.budget.limit}`,
-    worker.isAlive ? `${worker.silentSeconds} s ago` : `GONE ${worker.silentSeconds} s`,
+    worker.isAlive ? `${toDuration(worker.silentSeconds)} ago` : `GONE ${toDuration(worker.silentSeconds)}`,
   ])
   return toPlainTable([WORKER_HEADINGS, ...rows], { left: WORKER_HEADINGS.length, firstWidth: 34 })
 }

@@ -1,4 +1,5 @@
 /** Formats numbers and times for people. All times are UTC. */
+import { formatDuration } from '../logging/printable.js'
 
 const NOTHING = '–'
 
@@ -30,50 +31,9 @@ export function toShortPercent(share: number): string {
   return `${Math.round(share * 100)} %`
 }
 
-/** The two largest units: 4 s, 3 min 20 s, 2 h 5 min, 3 d 4 h. */
+/** 3 min 20 s; a dash for null. */
 export function toDuration(seconds: number | null): string {
-  if (seconds === null) return NOTHING
-  if (seconds < 9.95) return `${Math.round(seconds * 10) / 10} s`
-  const whole = Math.round(seconds)
-  if (whole < 60) return `${whole} s`
-  if (whole < 3600) return pair(whole, 60, 'min', 's')
-  if (whole < 86_400) return pair(Math.round(whole / 60), 60, 'h', 'min')
-  return pair(Math.round(whole / 3600), 24, 'd', 'h')
-}
-
-function pair(amount: number, base: number, large: string, small: string): string {
-  const rest = amount % base
-  return `${Math.floor(amount / base)} ${large}${rest === 0 ? '' : ` ${rest} ${small}`}`
-}
-
-/** 4.2 s, 3m 20s, 2h 5m: for the narrow columns of a terminal. */
-export function toShortDuration(ms: number): string {
-  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`
-  const minutes = Math.floor(ms / 60_000)
-  return minutes < 60
-    ? `${minutes}m ${Math.floor((ms % 60_000) / 1000)}s`
-    : `${Math.floor(minutes / 60)}h ${minutes % 60}m`
-}
-
-const UNIT_SYMBOLS = { second: 's', minute: 'min', hour: 'h', day: 'd' } as const
-
-/** One unit: 4 s, 12 min, 3 h, 5 d. */
-export function toRoughDuration(seconds: number): string {
-  const { amount, unit } = inOneUnit(seconds)
-  return `${amount} ${UNIT_SYMBOLS[unit]}`
-}
-
-/** 4 seconds ago, 12 minutes ago, 3 hours ago, 5 days ago. */
-export function toAge(seconds: number): string {
-  const { amount, unit } = inOneUnit(seconds)
-  return new Intl.RelativeTimeFormat('en').format(-amount, unit)
-}
-
-function inOneUnit(seconds: number): { readonly amount: number; readonly unit: keyof typeof UNIT_SYMBOLS } {
-  if (seconds < 90) return { amount: Math.floor(seconds), unit: 'second' }
-  if (seconds < 90 * 60) return { amount: Math.round(seconds / 60), unit: 'minute' }
-  if (seconds < 48 * 3600) return { amount: Math.round(seconds / 3600), unit: 'hour' }
-  return { amount: Math.round(seconds / 86_400), unit: 'day' }
+  return seconds === null ? NOTHING : formatDuration(seconds)
 }
 
 /** 12:03:11 UTC, with the day if it is not that of `now`. */
@@ -102,11 +62,6 @@ export function toShortTime(instant: Date, now: Date, length: 5 | 8 = 5): string
 /** 2026-03-01 12:03:11 UTC, from ISO 8601. */
 export function toInstant(iso: string): string {
   return `${iso.slice(0, 19).replace('T', ' ')} UTC`
-}
-
-/** 2026-03-01 12:03 */
-export function toMinute(instant: Date): string {
-  return instant.toISOString().slice(0, 16).replace('T', ' ')
 }
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']

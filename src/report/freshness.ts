@@ -1,8 +1,9 @@
 import { TIMING } from '../config/scale.js'
 import { counted } from '../logging/printable.js'
+import { explainReason } from '../sync/reasons.js'
 import type { DashboardData } from './dashboard-data.js'
-import { toClock, toCount, toRoughDuration } from './format.js'
-import { toProgressText } from './load-progress.js'
+import { toClock, toCount, toDuration } from './format.js'
+import { toLoadSentence, toProgressText } from './load-progress.js'
 import { toResultsText } from './results.js'
 
 /** The age of the last verdict up to which a table counts as fresh: the larger of both limits. */
@@ -36,26 +37,7 @@ export interface Freshness {
 const FRESH_WITHOUT_SCHEDULE_SECONDS = 60 * 60
 
 /** A run that has not started this long after it was due counts as missing, in seconds. */
-const LATE_SECONDS = 120
-
-/** What to do after a run with this reason or error code, unless its error message says it. See docs/operations.md. */
-const ADVICE: Readonly<Record<string, string>> = {
-  rate_limited: 'Wait: the next run tries again.',
-  server_error: 'Wait: the next run tries again.',
-  timeout: 'Wait: the next run tries again.',
-  unreachable: 'Check the database; the next run tries again.',
-  busy: 'Wait: the next run tries again.',
-  list_moving: 'Wait: the list changes faster than it can be read.',
-  page_faulty: 'Report it to Spidra: a page contradicted itself; the log names it.',
-  fewer_stored_than_listed: 'Check the rejections; the next full run tries again.',
-  more_stored_than_listed: 'The next full run tries again.',
-  mass_removal:
-    "Check the key of the account: it may be another account's. If it is right, run sync --full --accept-removals.",
-  assumption_broken:
-    'Read the log: the list breaks an assumption, or its pages cannot overlap. If it stays so, see docs/operations.md.',
-  two_lists: 'Check SPIDRA_API_URL and the proxies before it: it answers with the lists of two accounts in turn.',
-  first_pass_unfinished: 'The next run goes on from there.',
-}
+export const LATE_SECONDS = 120
 
 /** What the freshness of an account is judged by. */
 export interface FreshnessFacts
@@ -74,7 +56,7 @@ export function toFreshness(facts: FreshnessFacts): Freshness {
   const trouble = toTrouble(freshness, firing)
   // The progress says how long a run waits.
   const wait = isRunning && load === null ? toWait(budget, now) : []
-  const pass = load?.kind === 'reread' ? [`Full pass: ${toProgressText(load)}.`] : []
+  const pass = load?.kind === 'reread' ? [toLoadSentence(load)] : []
   const reread = freshness.every_job_reread_since
   const rereadDetail = reread === null ? [] : [`Every job read again since ${toClock(reread, now)}.`]
   const ofResults = results === undefined ? [] : [`Results: ${toResultsText(results.progress)}.`]
@@ -101,7 +83,7 @@ export function toFreshness(facts: FreshnessFacts): Freshness {
   }
 
   const isStale = lag > freshFor(freshness) || isLate
-  const headline = `Complete as of ${toClock(completeAsOf, now)}, ${toRoughDuration(lag)} ago${outlook === '' ? '' : `; ${outlook}`}`
+  const headline = `Complete as of ${toClock(completeAsOf, now)}, ${toDuration(Math.floor(lag))} ago${outlook === '' ? '' : `; ${outlook}`}`
   const staleness = isStale ? ['This is older than it should be: what came later is missing here.'] : []
   const tone = status === 'failed' ? 'bad' : isStale || trouble.length + alerts.length > 0 ? 'warning' : 'good'
   return {
@@ -123,7 +105,7 @@ function toOutlook(next: Date | null, now: Date, { isRunning = false, isLate = f
   if (next === null) return 'no next run is scheduled'
   if (isLate) return `the next run was due at ${toClock(next, now)}: is the service running?`
   const seconds = (next.getTime() - now.getTime()) / 1000
-  return seconds <= 0 ? 'next run now' : `next run in ${toRoughDuration(seconds)}`
+  return seconds <= 0 ? 'next run now' : `next run in ${toDuration(Math.ceil(seconds))}`
 }
 
 /** The end of the last run. An error message that an alert contains is not repeated. */
@@ -132,14 +114,26 @@ function toTrouble(
   alerts: DashboardData['alerts'],
 ): string[] {
   if (status === null || status === 'running' || status === 'complete') return []
-  const message = error !== null && alerts.some(({ summary }) => summary.includes(error)) ? null : error
-  const advice = reason === null ? undefined : ADVICE[reason]
-  const words = [
-    `The last run ${status === 'failed' ? '' : 'was '}${status}${reason === null ? '' : ` (${reason})`}.`,
-    message,
-    advice,
-  ]
-  return [words.filter((word) => word != null && word !== '').join(' ')]
+  const isSaid = error !== null && alerts.some(({ summary }) => summary.includes(error))
+  return [toEnding({ status, reason, message: isSaid ? null : error })]
+}
+
+/**
+ * Says how a run ended that is not complete, what its reason means, and what to do.
+ *
+ * @param run `message`: of its error, in place of the meaning of its reason; null: there is none, or it is shown elsewhere
+ */
+export function toEnding(run: {
+  readonly status: string
+  readonly reason: string | null
+  readonly message: string | null
+}): string {
+  const { status, reason } = run
+  const { meaning, advice } = reason === null ? { meaning: null, advice: null } : explainReason(reason)
+  const code = reason === null ? '' : ` (${reason})`
+  const why = run.message ? `. ${run.message.replace(/\.$/, '')}` : meaning === null ? '' : `: ${meaning}`
+  const end = `The last run ${status === 'failed' ? '' : 'was '}${status}${code}${why}.`
+  return advice === null ? end : `${end} ${advice}`
 }
 
 /** The items in quarantine, which a verdict counts and the numbers on the page do not. */

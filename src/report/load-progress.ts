@@ -196,20 +196,35 @@ export function toIso(instant: number): string | null {
   return Number.isNaN(date.getTime()) ? null : date.toISOString()
 }
 
+/** The progress as a sentence of its own. */
+export function toLoadSentence(progress: LoadProgress): string {
+  return `${progress.kind === 'first_load' ? 'First load' : 'Full pass'}: ${toProgressText(progress)}.`
+}
+
 /** 4,998 of 20,000 jobs (25 %), waiting for the request budget until 20:40, done about 23:10 UTC */
 export function toProgressText(progress: LoadProgress): string {
-  const { asOf, kind, doneJobs, listedJobs, percent, waitsFor, waitsUntil, doneAt } = progress
-  const now = new Date(asOf)
-  const until = waitsUntil === null ? '' : ` until ${toTime(new Date(waitsUntil), now)}`
+  const { kind, doneJobs, listedJobs, percent } = progress
   const verb = kind === 'reread' ? ' read again' : ''
-  const parts = [
+  const done =
     listedJobs === null
       ? `${counted(doneJobs, 'job')}${verb}`
-      : `${toCount(doneJobs)} of ${counted(listedJobs, 'job')}${verb} (${percent} %)`,
+      : `${toCount(doneJobs)} of ${counted(listedJobs, 'job')}${verb} (${percent} %)`
+  return [done, ...toOutlook(progress)].join(', ')
+}
+
+/** 25 %, waiting for the request budget until 20:40, done about 23:10 UTC: for one line of a terminal. */
+export function toOutlookText(progress: LoadProgress): string {
+  return [...(progress.percent === null ? [] : [`${progress.percent} %`]), ...toOutlook(progress)].join(', ')
+}
+
+function toOutlook({ asOf, waitsFor, waitsUntil, doneAt }: LoadProgress): string[] {
+  const now = new Date(asOf)
+  const until = waitsUntil === null ? '' : ` until ${toTime(new Date(waitsUntil), now)}`
+  const parts = [
     waitsFor === null ? null : `${WAITS[waitsFor]}${until}`,
     doneAt === null ? null : `done about ${toTime(new Date(doneAt), now)}`,
   ].filter(isKnown)
-  return `${parts.join(', ')}${waitsUntil === null && doneAt === null ? '' : ' UTC'}`
+  return parts.map((part, i) => (i === parts.length - 1 && (waitsUntil ?? doneAt) !== null ? `${part} UTC` : part))
 }
 
 /** Instants that are nearer than this are shown with seconds, in milliseconds. */

@@ -2,11 +2,21 @@ import { counted } from '../logging/printable.js'
 import type { OverviewData } from './dashboard-data.js'
 import type { FleetReport, WorkerReport } from './fleet.js'
 import { NO_WORKERS, toLetterSentence, toQueueSentence, toWorkerName, WORKER_HEADINGS } from './fleet-text.js'
-import { toCount, toInstant, toRoughDuration } from './format.js'
+import { toCount, toDuration, toInstant } from './format.js'
 import { type Freshness, toFreshness } from './freshness.js'
 import { html, type Markup } from './html.js'
 import { toProgressText } from './load-progress.js'
-import { type Cell, card, countCell, longCell, type Surroundings, statusBadge, tableOf, toPage } from './page-parts.js'
+import {
+  type Cell,
+  card,
+  countCell,
+  longCell,
+  type Surroundings,
+  statusBadge,
+  tableOf,
+  toPage,
+  unbroken,
+} from './page-parts.js'
 
 type Row = OverviewData['accounts'][number]
 
@@ -85,7 +95,7 @@ const BADGES = { good: ['succeeded', 'fresh'], warning: ['partly', 'warning'], b
 function freshnessCell({ complete_as_of: completeAsOf, lag_seconds: lag, progress }: Row, tone: Entry['tone']): Cell {
   const [color, word] = BADGES[tone]
   const rest = progress === null ? '' : `: ${toProgressText(progress)}`
-  const age = lag === null ? `not complete yet${rest}` : `complete ${toRoughDuration(lag)} ago`
+  const age = lag === null ? `not complete yet${rest}` : unbroken(`complete ${toDuration(Math.floor(lag))} ago`)
   const shown = html`<span class="badge ${color}">${word}</span> ${age}`
   return { shown, value: completeAsOf?.toISOString() ?? age, isLong: true }
 }
@@ -103,8 +113,9 @@ function alarming(count: number): Cell {
 
 function lastRunCell({ status, reason, started_at: startedAt }: Row, readAt: Date): Cell {
   if (status === null || startedAt === null) return '–'
-  const age = toRoughDuration(Math.max(0, (readAt.getTime() - startedAt.getTime()) / 1000))
-  return longCell(html`${statusBadge(status)} ${reason === null ? null : `${reason}, `}started ${age} ago`)
+  const age = toDuration(Math.max(0, Math.floor((readAt.getTime() - startedAt.getTime()) / 1000)))
+  const started = html`<span class="nowrap">started ${age} ago</span>`
+  return longCell(html`${statusBadge(status)} ${reason === null ? null : `${reason}, `}${started}`)
 }
 
 function fleetCards(fleet: FleetReport): Markup {
@@ -127,7 +138,7 @@ function workerCells(worker: WorkerReport): Cell[] {
     worker.role === 'scheduler' || !isAlive ? '–' : `${worker.running} of ${worker.runsInParallel}`,
     `${left}${pause}`,
     isAlive
-      ? `${toRoughDuration(silentSeconds)} ago`
-      : html`<span class="badge failed">gone</span> ${toRoughDuration(silentSeconds)} ago`,
+      ? `${toDuration(silentSeconds)} ago`
+      : html`<span class="badge failed">gone</span> ${toDuration(silentSeconds)} ago`,
   ]
 }

@@ -58,6 +58,11 @@ export function secondsCell(seconds: number | null): Cell {
   return { shown: toDuration(seconds), value: seconds }
 }
 
+/** The time since something, in whole seconds. */
+export function ageCell(seconds: number | null): Cell {
+  return secondsCell(seconds === null ? null : Math.floor(seconds))
+}
+
 /** A share of 1. */
 export function shareCell(share: number | null): Cell {
   return { shown: toPercent(share), value: share }
@@ -103,10 +108,20 @@ export function toTime(instant: Date, text: string): Markup {
   return html`<time datetime="${instant.toISOString()}">${text}</time>`
 }
 
-/** A sentence whose times of day in UTC, unless they have another day than `now`'s, the script can show in local time too. */
+/**
+ * A sentence that does not break inside a duration, and whose times of day in UTC, unless they have another day than `now`'s,
+ * the script can show in local time too.
+ */
 export function withTimes(sentence: string, now: Date): Markup {
   const parts = sentence.split(/((?:\d{4}-\d\d-\d\d )?\b(?<![A-Z][a-z]{2} )\d\d:\d\d(?::\d\d)? UTC)/)
-  return html`${parts.map((part, i) => (i % 2 === 0 ? part : toTimeOf(part, now)))}`
+  return html`${parts.map((part, i) => (i % 2 === 0 ? unbroken(part) : toTimeOf(part, now)))}`
+}
+
+/** Joins the parts of each duration, as of 3 min 20 s, by spaces that do not break. */
+export function unbroken(text: string): string {
+  return text.replace(/\b\d[\d,.]* (?:s|min|h|d)\b(?: \d+ (?:s|min|h)\b)?/g, (duration) =>
+    duration.replaceAll(' ', '\u00a0'),
+  )
 }
 
 /** A text that a server wrote may look like a time and be none. */

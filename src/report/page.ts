@@ -4,10 +4,11 @@ import { BROWSER_SCRIPT } from './browser-script.js'
 import { type Charts, drawCharts, OUTCOMES, RUN_STATUSES } from './charts.js'
 import type { DashboardData } from './dashboard-data.js'
 import type { QUERIES, RESULT_QUERIES } from './dashboard-queries.js'
-import { toCompactCount, toCount, toDuration, toPercent, toRoughDuration } from './format.js'
+import { toCompactCount, toCount, toDuration, toPercent } from './format.js'
 import { toFreshness } from './freshness.js'
 import { html, type Markup, trusted } from './html.js'
 import {
+  ageCell,
   type Cell,
   card,
   countCell,
@@ -31,7 +32,7 @@ export function toDashboardPage(data: DashboardData, surroundings: Surroundings)
   const charts = drawCharts(data)
   const sections = html`${freshnessBlock(data)}${tiles(data)}
 <div class="grid">${jobsChart(data, charts)}${successChart(data, charts)}${durationChart(data, charts)}${requestChart(data, charts)}${timelineChart(data, charts)}${resultsCards(data, charts)}</div>
-<div class="columns">${jobsTable(data, 'open')}${jobsTable(data, 'stuck')}${changesTable(data)}${rejectionsTable(data)}</div>
+${lists(data)}
 ${runsTable(data)}`
   return toPage(
     { ...surroundings, controls: surroundings.controls ?? scope(data) },
@@ -249,6 +250,14 @@ function toRows(runs: readonly Run[], now: Date, cells: (run: Run) => Cell[]): C
   )
 }
 
+/** The lists of the account, laid out so that a short one stands beside short ones. */
+function lists(data: DashboardData): Markup {
+  const short = html`${jobsTable(data, 'open')}${jobsTable(data, 'stuck')}${rejectionsTable(data)}`
+  const isQuiet = [data.open, data.stuck, data.rejections].every((rows) => rows.length === 0)
+  if (isQuiet && data.changes.length > 0) return html`<div class="row">${short}</div>${changesTable(data)}`
+  return html`<div class="${isQuiet ? 'row' : 'columns'}">${short}${changesTable(data)}</div>`
+}
+
 /** The name of the query that a number comes from. */
 type SqlLink = keyof typeof QUERIES | keyof typeof RESULT_QUERIES
 
@@ -259,7 +268,7 @@ function jobsTable(data: DashboardData, which: 'open' | 'stuck'): Markup {
     uuidCell(job.uuid),
     progressCell(job),
     longCell(html`<span class="clamp" title="${job.status}">${job.status}</span>`),
-    toAge(which === 'open' ? job.age_seconds : job.seconds_without_progress),
+    ageCell(which === 'open' ? job.age_seconds : job.seconds_without_progress),
   ])
   const headings = ['Job', 'URLs finished', 'Status', which === 'open' ? 'Age' : 'Idle']
   return card(
@@ -319,8 +328,4 @@ function runsTable({ runs, freshness }: DashboardData): Markup {
 
 function countOf(all: number, shown: number): string {
   return all > shown ? `${toCount(all)}, ${shown} shown` : toCount(all)
-}
-
-function toAge(seconds: number | null): Cell {
-  return seconds === null ? '' : { shown: toRoughDuration(seconds), value: Math.round(seconds) }
 }

@@ -1,6 +1,6 @@
 import { counted, toSentence, wrapSentence } from '../logging/printable.js'
 import type { DashboardData } from './dashboard-data.js'
-import { toCount, toDuration, toMinute, toPercent } from './format.js'
+import { toCount, toDuration, toPercent, toTimeLabels } from './format.js'
 import { toFreshness } from './freshness.js'
 import { joinBlocks, toPlainTable } from './terminal.js'
 
@@ -81,18 +81,21 @@ function openTable({ open, stuck }: DashboardData): string[] {
   return [title, ...toLines(['Job', 'Progress', 'URLs', 'Age', ''], rows, 2)]
 }
 
-function runsTable({ runs }: DashboardData): string[] {
-  const rows = runs
-    .slice(0, 10)
-    .map((run) => [
-      toMinute(run.started_at),
-      run.mode,
-      run.status,
-      toDuration(run.duration_seconds),
-      toCount(run.requests),
-      toCount(run.inserted),
-      toCount(run.updated),
-    ])
+function runsTable({ runs, freshness }: DashboardData): string[] {
+  const last = runs.slice(0, 10)
+  const times = toTimeLabels(
+    last.map((run) => run.started_at),
+    freshness.read_at,
+  )
+  const rows = last.map((run, i) => [
+    times[i] ?? '',
+    run.mode,
+    run.status,
+    toDuration(run.duration_seconds),
+    toCount(run.requests),
+    toCount(run.inserted),
+    toCount(run.updated),
+  ])
   return toLines(['Started (UTC)', 'Mode', 'Status', 'Took', 'Requests', 'New', 'Changed'], rows, 3)
 }
 

@@ -1,6 +1,9 @@
+import { TIMING } from '../config/scale.js'
 import { counted, toSentence, wrapSentence } from '../logging/printable.js'
-import { toAge, toCount, toInstant, toMinute, toShortDuration } from './format.js'
-import { toProgressText } from './load-progress.js'
+import { explainReason } from '../sync/reasons.js'
+import { toCount, toDuration, toInstant, toTimeLabels } from './format.js'
+import { LATE_SECONDS, toEnding } from './freshness.js'
+import { toLoadSentence } from './load-progress.js'
 import { toResultsText } from './results.js'
 import type { AlertReport, RunReport, StatusReport } from './status.js'
 import { joinBlocks, toPlainTable } from './terminal.js'
@@ -25,13 +28,13 @@ export function toStatusText(report: StatusReport, paint: Paint = (_colour, text
   const summary = [
     ...[toCompleteness(report), ...toAgeOfRest(report), ...toLastEnding(report), ...toLoad(report)],
     ...toResults(report),
-    ...[...toStock(report), ...toOutlook(report), ...toSpending(report)],
+    ...[...toStock(report), ...toNextRun(report), ...toBudget(report), ...toSpending(report)],
   ]
   const blocks = [
     summary.map(wrapSentence),
     // Painted line by line, because a colour must end in the line in which it begins.
     alerts.flatMap((alert) => wrapSentence(toAlarm(alert)).split('\n')).map((line) => paint('red', line)),
-    runs.length > 0 ? toTable(runs, paint) : [],
+    runs.length > 0 ? toTable(report, paint) : [],
     toTrouble(report).map(wrapSentence),
   ]
   return joinBlocks(blocks)
@@ -46,7 +49,11 @@ export function toStatusLines(reports: readonly StatusReport[], paint: Paint = (
   const rows = reports.map(({ account, runs: [last], lagSeconds, progress, liveJobs, alerts }) => [
     account.length > MAX_NAME ? `${account.slice(0, MAX_NAME - 1)}…` : account,
     last === undefined ? 'no run yet' : paintStatus(last, paint),
-    lagSeconds !== null ? toAge(lagSeconds) : progress?.percent == null ? 'never' : `${progress.percent} % loaded`,
+    lagSeconds !== null
+      ? `${toDuration(lagSeconds)} ago`
+      : progress?.percent == null
+        ? 'never'
+        : `${progress.percent} % loaded`,
     liveJobs,
     alerts.length === 0 ? 0 : paint('red', String(alerts.length)),
   ])
@@ -61,7 +68,7 @@ export function toStatusLines(reports: readonly StatusReport[], paint: Paint = (
 
 function toCompleteness({ lastCompleteAt, lagSeconds, runs }: StatusReport): string {
   if (lastCompleteAt !== null && lagSeconds !== null) {
-    return `Complete as of ${toAge(lagSeconds)} (${toInstant(lastCompleteAt)}).`
+    return `Complete as of ${toDuration(lagSeconds)} ago (${toInstant(lastCompleteAt)}).`
   }
   return runs.length === 0 ? 'No run yet.' : 'No complete run yet.'
 }
@@ -70,17 +77,21 @@ function toAgeOfRest({ rereadSince }: StatusReport): string[] {
   return rereadSince === null ? [] : [`Every job read again since ${toInstant(rereadSince)}.`]
 }
 
-function toLastEnding({ runs }: StatusReport): string[] {
+function toLastEnding({ runs, asOf }: StatusReport): string[] {
   const last = runs[0]
   if (last === undefined || last.status === 'complete') return []
-  if (last.status === 'running') return ['A run is under way.']
+  if (last.status === 'running') {
+    const silentMs = Date.parse(asOf) - Date.parse(last.heartbeatAt)
+    if (silentMs <= TIMING.deadAfterMs) return ['A run is under way.']
+    return [`The last run has sent no heartbeat for ${toDuration(silentMs / 1000)}: the next run continues it.`]
+  }
   if (hasYielded(last)) return ['The last run yielded its account: any worker continues it.']
-  return [`The last run: ${last.status}${last.reason === null ? '' : ` (${last.reason})`}.`]
+  // The message of an error is shown below the runs.
+  return [toSentence(toEnding({ ...last, message: null }))]
 }
 
 function toLoad({ progress }: StatusReport): string[] {
-  if (progress === null) return []
-  return [`${progress.kind === 'first_load' ? 'First load' : 'Full pass'}: ${toProgressText(progress)}.`]
+  return progress === null ? [] : [toLoadSentence(progress)]
 }
 
 function toResults({ results }: StatusReport): string[] {
@@ -100,17 +111,27 @@ function toStock({ account, liveJobs, stuckJobs, openRejections, outdatedJobs }:
   return kept.length === 0 ? [stock] : [stock, `In quarantine (spidra.rejected_jobs): ${kept.join(', ')}.`]
 }
 
-function toOutlook({ nextRunAt, rateLimit }: StatusReport): string[] {
-  const next = nextRunAt === null ? [] : [`Next run: ${toInstant(nextRunAt)}.`]
-  if (rateLimit === null || rateLimit.remaining === null) return next
-  const until = rateLimit.resetAt === null ? '' : ` until ${toInstant(rateLimit.resetAt)}`
-  return [...next, `Requests left: ${rateLimit.remaining} of ${rateLimit.limit}${until}.`]
+function toNextRun({ nextRunAt, asOf, runs }: StatusReport): string[] {
+  if (nextRunAt === null) return []
+  const lateBy = (Date.parse(asOf) - Date.parse(nextRunAt)) / 1000
+  if (lateBy <= 0) return [`Next run: ${toInstant(nextRunAt)}.`]
+  if (runs[0]?.status === 'running') return []
+  if (lateBy <= LATE_SECONDS) return [`The next run is due since ${toInstant(nextRunAt)}.`]
+  return [`No next run is known: one was due at ${toInstant(nextRunAt)}. Is the service running?`]
+}
+
+function toBudget({ rateLimit, asOf }: StatusReport): string[] {
+  if (rateLimit === null || rateLimit.remaining === null) return []
+  const { limit, remaining, resetAt } = rateLimit
+  if (resetAt === null) return [`Requests left: ${remaining} of ${limit}.`]
+  if (resetAt > asOf) return [`Requests left: ${remaining} of ${limit} until ${toInstant(resetAt)}.`]
+  return [`Requests left: all ${limit}, since ${toInstant(resetAt)}.`]
 }
 
 /** The requests of the day. */
 function toSpending({ today }: StatusReport): string[] {
   if (today.runs === 0) return []
-  const waited = today.waitedMs < 1000 ? '' : `, ${toShortDuration(today.waitedMs)} waited`
+  const waited = today.waitedMs < 1000 ? '' : `, ${toDuration(today.waitedMs / 1000)} waited`
   const runs = counted(today.runs, 'run')
   return [`Requests today (UTC): ${toCount(today.requests)} in ${runs}${waited}.`]
 }
@@ -119,12 +140,16 @@ function toAlarm({ kind, since, summary }: AlertReport): string {
   return `Alert ${kind} since ${toInstant(since)}: ${toSentence(summary)}`
 }
 
-function toTable(runs: readonly RunReport[], paint: Paint): string[] {
-  const rows = runs.map((run) => [
-    toMinute(new Date(run.startedAt)),
+function toTable({ runs, asOf }: StatusReport, paint: Paint): string[] {
+  const times = toTimeLabels(
+    runs.map((run) => new Date(run.startedAt)),
+    new Date(asOf),
+  )
+  const rows = runs.map((run, i) => [
+    times[i] ?? '',
     run.mode,
     paintStatus(run, paint),
-    toShortDuration(run.durationMs),
+    toDuration(run.durationMs / 1000),
     ...toCounts(run),
   ])
   return toPlainTable([HEADINGS, ...rows], { left: 3 })
@@ -156,11 +181,13 @@ function toTrouble({ alerts, runs }: StatusReport): string[] {
   for (const run of runs) {
     const { id, status, reason, errorMessage } = run
     if (hasYielded(run)) continue
+    if (reason === null && errorMessage === null) continue
     const isSaid = errorMessage !== null && alerts.some(({ summary }) => summary.includes(errorMessage))
-    const details = [reason, isSaid ? null : errorMessage].filter((detail) => detail !== null)
-    if (details.length === 0) continue
+    // The meaning of the last run's reason stands above the runs.
+    const meaning = reason === null || reason === runs[0]?.reason ? null : explainReason(reason).meaning
+    const words = isSaid ? null : (errorMessage ?? meaning)
     // A message may quote a server, whose control characters the terminal would obey.
-    const ending = `${status}: ${toSentence(details.join(': '))}`
+    const ending = toSentence(`${status}${reason === null ? '' : ` (${reason})`}${words === null ? '' : `: ${words}`}`)
     idsByEnding.set(ending, [...(idsByEnding.get(ending) ?? []), id])
   }
   const list = new Intl.ListFormat('en-GB')

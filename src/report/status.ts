@@ -47,6 +47,8 @@ export interface DayReport {
 /** Freshness and last runs of an account, as in `status --json` and `/api/status`. */
 export interface StatusReport {
   readonly account: string
+  /** When it was read, by the clock of the database. */
+  readonly asOf: string
   /** When the database was last proved to hold all listed items, as jobs or as rejected items; null before that. */
   readonly lastCompleteAt: string | null
   readonly lagSeconds: number | null
@@ -107,6 +109,7 @@ export async function readStatus(
   const results = state?.resultsMode == null ? null : await readResultsProgress(db, options)
   return {
     account,
+    asOf: now.toISOString(),
     lastCompleteAt: toText(lastCompleteAt),
     // Never negative, although another machine's clock may be ahead of ours.
     lagSeconds: lastCompleteAt && Math.max(0, Math.round((now.getTime() - lastCompleteAt.getTime()) / 1000)),

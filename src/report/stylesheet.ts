@@ -52,6 +52,7 @@ button { cursor: pointer; margin-left: 0; }
 .grid { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; margin-bottom: 16px; }
 .broad { grid-column: span 2; }
 .columns { columns: 2; column-gap: 16px; } .columns .card { display: inline-block; width: 100%; }
+.row { display: grid; grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); column-gap: 16px; }
 .card { padding: 16px 20px 12px; position: relative; margin-bottom: 16px; }
 .grid .card { margin-bottom: 0; }
 h2, .card h1 { margin: 0 80px 6px 0; font-size: 15px; font-weight: 650; overflow-wrap: anywhere; }
@@ -99,12 +100,12 @@ progress { appearance: none; width: 84px; height: 8px; border: 0; border-radius:
 progress::-webkit-progress-bar { background: var(--line); } progress::-webkit-progress-value { background: var(--open); } progress::-moz-progress-bar { background: var(--open); }
 .query { break-inside: avoid; padding-top: 10px; }
 .sql h3 { font-size: 13px; font-weight: 600; margin: 0 0 4px; scroll-margin-top: 12px; }
-pre { margin: 0; padding: 10px 12px; overflow-x: auto; background: var(--ground); border-radius: 8px; }
+pre { margin: 0; padding: 10px 12px; white-space: pre-wrap; overflow-wrap: anywhere; background: var(--ground); border-radius: 8px; }
 h3:target + pre { outline: 2px solid var(--link); }
 footer { font-size: 13px; padding-bottom: 24px; }
 @media (min-width: 1200px) { .queries:has(:nth-child(2 of .query)) { columns: 2; column-gap: 24px; } }
 @media (min-width: 1600px) { .grid { grid-template-columns: 1fr 1fr 1fr; } .filling { grid-column: span 2; } }
-@media (min-width: 1800px) { .columns { display: grid; grid-template-columns: repeat(4, minmax(0, 1fr)); align-items: start; gap: 0 16px; } }
+@media (min-width: 1800px) { .columns { columns: 3; } }
 @media (max-width: 1000px) { .tiles { grid-template-columns: repeat(3, 1fr); } .seventh:nth-child(7) { grid-column: 1 / -1; } .broad .wide { display: none; } .broad .medium { display: block; } }
 @media (max-width: 820px) { .grid { grid-template-columns: 1fr; } .broad { grid-column: auto; } .columns { columns: 1; } }
 @media (max-width: 860px) {

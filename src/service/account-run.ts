@@ -74,6 +74,11 @@ interface AccountRunOptions {
   readonly onRequest?: (event: RequestEvent) => void
   /** Called before a wait begins. */
   readonly onWait?: (wait: Pick<WaitEvent, 'reason' | 'waitMs'>) => void
+  /**
+   * Called soon after a long wait for the request budget has begun, if a first load or a full pass waits, with a text that
+   * says when it will be done.
+   */
+  readonly onLoadWait?: (outlook: string) => void
 }
 
 /** Runs once for the account, with a client made from the configuration, and logs one summary. */
@@ -155,7 +160,7 @@ function mayReadResults(budget: RequestBudget): boolean {
  * wait at once, and adds how far the first load or the full pass is.
  */
 async function logWait(
-  { db, account, config }: AccountRunOptions,
+  { db, account, config, onLoadWait }: AccountRunOptions,
   { waitMs, resumeAt }: BudgetWait,
   log: Logger,
   beat: () => Promise<void>,
@@ -164,8 +169,11 @@ async function logWait(
     if (waitMs < config.timing.longWaitMs) return null
     await beat()
     // Most runs wait for nothing, and a command starts faster without what shows it.
-    const { readLoadProgress } = await import('../report/load-progress.js')
-    return readLoadProgress(db, { account, now: await readDatabaseTime(db), rateLimit: config.rateLimit })
+    const { readLoadProgress, toOutlookText } = await import('../report/load-progress.js')
+    const options = { account, now: await readDatabaseTime(db), rateLimit: config.rateLimit }
+    const progress = await readLoadProgress(db, options)
+    if (progress !== null) onLoadWait?.(toOutlookText(progress))
+    return progress
   }
   // A database that is away also fails the merges, which report it; so does a record that another worker has closed.
   const progress = await readProgress().catch(() => null)

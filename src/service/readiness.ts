@@ -4,6 +4,7 @@ import { databaseErrorCode } from '../db/connection-error.js'
 import { MigrationError, pendingMigrations } from '../db/migrate.js'
 import { type FreshnessFacts, readFreshnessFacts } from '../db/sync-runs.js'
 import type { Readiness } from '../http/server.js'
+import { formatDuration } from '../logging/printable.js'
 import { FRESH_LIMITS, type FreshLimits, toFreshLimitMs } from '../report/freshness.js'
 
 /** The rule that decides whether a table is fresh. */
@@ -66,7 +67,7 @@ export function decideFreshness(
   if (hasStalled) return { ok: false, detail: `${verdict}, and the last run no longer advanced` }
   if (lastCompleteAt !== null && intervalMs !== null) {
     const isFresh = now.getTime() - lastCompleteAt.getTime() <= limitMs
-    return { ok: isFresh, detail: isFresh ? verdict : `${verdict}, more than ${limitMs / 1000} s ago` }
+    return { ok: isFresh, detail: isFresh ? verdict : `${verdict}, more than ${formatDuration(limitMs / 1000)} ago` }
   }
   if (failingSince === null || running?.isAdvancing) return { ok: true, detail: verdict }
   // A run can reach a verdict and fail after it.

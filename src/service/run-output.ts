@@ -1,7 +1,7 @@
 import type { Database } from '../db/client.js'
 import { type OpenRejections, readOpenRejections } from '../db/rejected-jobs.js'
 import { errorCodeOf } from '../logging/error-code.js'
-import { counted, formatNumber } from '../logging/printable.js'
+import { counted, formatDuration, formatNumber } from '../logging/printable.js'
 import type { WaitEvent } from '../spidra/client.js'
 import type { RequestBudget } from '../spidra/request-budget.js'
 import type { Page } from '../sync/page.js'
@@ -12,6 +12,8 @@ import type { RunSummary } from '../sync/run-summary.js'
 interface Progress {
   onPage(page: Pick<Page, 'number' | 'totalPages' | 'jobs'>): void
   onWait(wait: Pick<WaitEvent, 'reason' | 'waitMs'>): void
+  /** Shows this text in place of the wait for the request budget, as long as it lasts. */
+  onLoadWait(outlook: string): void
   stop(): void
 }
 
@@ -39,6 +41,7 @@ export function openProgress(
   let pagesRead = 0
   let jobs = 0
   let wait: { readonly reason: WaitEvent['reason']; readonly endsAt: number; readonly until: Date } | null = null
+  let load: string | null = null
   let timer: NodeJS.Timeout | undefined
 
   function outlook(): string {
@@ -58,7 +61,7 @@ export function openProgress(
 
   function draw(): void {
     const { page, pages } = reached
-    const text = `page ${page}/${pages}, ${formatNumber(jobs)} jobs, ${outlook()}`
+    const text = load ?? `page ${page}/${pages}, ${formatNumber(jobs)} jobs, ${outlook()}`
     // A terminal without a size has 0 columns, as in some containers. Ctrl-C shows as `^C` behind the line, and must not wrap.
     const room = (stream.columns || 80) - 3
     const width = Math.max(0, Math.min(BAR_WIDTH, room - text.length - 1))
@@ -76,6 +79,7 @@ export function openProgress(
   return {
     onPage(page) {
       wait = null
+      load = null
       pagesRead += 1
       // A pass reads the head again at its end. The bar only goes forward, and counts each job once.
       if (page.number > reached.page) jobs += page.jobs.length
@@ -85,8 +89,12 @@ export function openProgress(
     },
     onWait({ waitMs, reason }) {
       if (waitMs < NOTICEABLE_WAIT_MS) return
+      load = null
       wait = { reason, endsAt: performance.now() + waitMs, until: new Date(Date.now() + waitMs) }
       show()
+    },
+    onLoadWait(text) {
+      if (wait?.reason === 'rate_limited') load = text
     },
     stop() {
       if (timer === undefined) return
@@ -97,12 +105,9 @@ export function openProgress(
   }
 }
 
-/** 59 s, 12 min, 2 h 5 min. */
+/** In whole seconds, rounded up, so that a wait is not over before its end. */
 function toTimeLeft(ms: number): string {
-  const seconds = Math.max(0, Math.ceil(ms / 1000))
-  if (seconds < 120) return `${seconds} s`
-  const minutes = Math.ceil(seconds / 60)
-  return minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`
+  return formatDuration(Math.max(0, Math.ceil(ms / 1000)))
 }
 
 const NO_REJECTIONS: OpenRejections = { unstored: 0, outdated: 0 }
@@ -122,7 +127,7 @@ export function toRunText(summary: RunSummary, rejections: OpenRejections, error
   const { inserted, updated, unchanged, removed, restored, rejected, requests, durationMs } = summary
   const done = { inserted, updated, unchanged, removed, restored, rejected }
   const counts = Object.entries(done).flatMap(([name, count]) => (count > 0 ? [`${formatNumber(count)} ${name}`] : []))
-  const cost = `${counted(requests, 'request')}, ${(durationMs / 1000).toFixed(1)} s`
+  const cost = `${counted(requests, 'request')}, ${formatDuration(durationMs / 1000)}`
   const lines = [
     verdictOf(summary, rejections, error),
     ...toOutdated(summary, rejections),

@@ -1,6 +1,7 @@
 import { errors } from 'undici'
 import { z } from 'zod'
 import { errorCodeOf } from '../logging/error-code.js'
+import { formatDuration } from '../logging/printable.js'
 import { createRedact } from '../logging/redact.js'
 import { type HeaderReader, readRetryAfterMs } from './rate-limit-headers.js'
 
@@ -122,7 +123,7 @@ function adviceOn(
     case 'payment_required':
       return ': pay the open invoice at Spidra, then the sync continues by itself'
     case 'rate_limited':
-      return retryAfterMs === null ? '' : `: it asks for a wait of ${Math.ceil(retryAfterMs / 1000)} s`
+      return retryAfterMs === null ? '' : `: it asks for a wait of ${formatDuration(Math.ceil(retryAfterMs / 1000))}`
     case 'rejected':
       if (status === 404 || (status !== null && status < 400))
         return ': there is no job list at this address. Check SPIDRA_API_URL'

@@ -12,6 +12,7 @@ import { beatRun, type RunReported, startRun } from '../db/run-lease.js'
 import { finishRun, RunClosedError, type RunEnd, type RunKey, saveRunMode } from '../db/sync-runs.js'
 import { openSyncState } from '../db/sync-state.js'
 import { errorCodeOf, messageOf } from '../logging/error-code.js'
+import { formatDuration } from '../logging/printable.js'
 import type { Redact } from '../logging/redact.js'
 import type { SpidraClient } from '../spidra/client.js'
 import { SpidraError } from '../spidra/errors.js'
@@ -76,7 +77,7 @@ class StalledError extends Error {
 
   constructor(run: RunKey, silenceMs: number) {
     super(
-      `Run ${run.id} of account ${run.account} did nothing for ${silenceMs / 1000} s and was given up; the next run continues ` +
+      `Run ${run.id} of account ${run.account} did nothing for ${formatDuration(silenceMs / 1000)} and was given up; the next run continues ` +
         'from the stored position. That is a fault of spidra-sync: please report it with the log of this run',
     )
   }

@@ -128,7 +128,7 @@ describe('age', () => {
     expect(firing({ lagSeconds: 3601 })).toEqual([
       {
         ...{ kind: 'stale', state: 'firing' },
-        summary: 'The table was last complete 60 minutes ago, at 2026-03-01T11:58:00.000Z.',
+        summary: 'The table was last complete 1 h ago, at 2026-03-01T11:58:00.000Z.',
         details: { lagMinutes: 60, staleMinutes: 60, lastCompleteAt: CALM.lastCompleteAt },
       },
     ])
@@ -149,7 +149,7 @@ test('stuck jobs fire, and the alert names some of them', () => {
   const [stuck] = firing({ stuckJobs: 1200, stuckUuids: ['a', 'b'] })
 
   expect(stuck?.kind).toBe('stuck_jobs')
-  expect(stuck?.summary).toBe('1,200 jobs made no progress for over 6 hours: a, b, ...')
+  expect(stuck?.summary).toBe('1,200 jobs made no progress for over 6 h: a, b, ...')
   expect(stuck?.details).toEqual({ stuckJobs: 1200, stuckAfterHours: 6, uuids: ['a', 'b'] })
   expect(firing({ stuckJobs: 1, stuckUuids: ['a'] })[0]?.summary).toMatch(/^1 job .*: a$/)
 })

@@ -80,6 +80,38 @@ describe.skipIf(!isThere)(title, async () => {
     },
   )
 
+  test('short lists stand side by side, above the only long one', async () => {
+    await database.sql(`
+      INSERT INTO spidra.sync_state (account, is_whole, last_complete_at) VALUES ('quiet', true, now()), ('bare', true, now());
+      INSERT INTO spidra.batch_job_events (uuid, account, run_id, observed_at, kind, from_status, to_status)
+      SELECT md5('quiet' || i)::uuid, 'quiet', 1, now() - make_interval(mins => i), 'status_changed', 'running', 'completed'
+      FROM generate_series(1, 15) i`)
+    const topsOf = async ({ page }: { page: Page }, titles: readonly string[]) => {
+      const boxes = titles.map((title) => page.locator('section.card > h2', { hasText: title }))
+      return Promise.all(boxes.map(async (box) => Math.round((await box.boundingBox())?.y ?? 0)))
+    }
+    const titles = ['Open jobs', 'Stuck jobs', 'Rejections', 'Latest changes']
+    const viewport = { width: 1440, height: 900 }
+    await using quiet = await opened(`${server.url}/?account=quiet`, { viewport })
+    await using empty = await opened(`${server.url}/?account=bare`, { viewport })
+
+    const [open, stuck, rejections, changes = 0] = await topsOf(quiet, titles)
+    expect([stuck, rejections]).toEqual([open, open])
+    expect(changes).toBeGreaterThan(open ?? 0)
+    expect(new Set(await topsOf(empty, titles)).size).toBe(1)
+  })
+
+  test('on a phone no duration breaks, and no SQL is cut off', async () => {
+    await using view = await opened(server.url, { viewport: { width: 390, height: 844 } })
+
+    expect(await view.page.locator('h1').innerText()).toMatch(/\d\u00a0s ago; next run in \d+\u00a0min/)
+    expect(
+      await view.page.evaluate(
+        "[...document.querySelectorAll('pre')].filter((block) => block.scrollWidth > block.clientWidth).length",
+      ),
+    ).toBe(0)
+  })
+
   const PAGES = ['/', '/overview', '/jobs', '/?account=nobody'] as const
 
   test.each(PAGES)(

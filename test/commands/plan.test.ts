@@ -46,13 +46,13 @@ async function planOf(options: SimulatorOptions, env: Readonly<Record<string, st
 const epochOf = (cell: string | undefined) => Date.parse(`${cell?.replace(' ', 'T')}Z`)
 
 describe('the figures, from one request', () => {
-  test('of 100,000 jobs with 300 requests every 900 s', async () => {
+  test('of 100,000 jobs with 300 requests every 15 min', async () => {
     const startedAt = Date.now()
     const { exitCode, text, figures } = await planOf({ jobs: 100_000 })
 
     expect(exitCode).toBe(0)
     expect(text).toContain('Account default lists 100,000 jobs on 2,000 pages of 50.')
-    expect(text).toMatch(/Budget: 300 requests every 900 s; 299 are left until .* UTC/)
+    expect(text).toMatch(/Budget: 300 requests every 15 min; 299 are left until .* UTC/)
     expect(figures).toMatchObject({
       Pages: ['2,000', '1', '21'],
       // The pages, page 1 at the end, and after each of 13 waits the head and the page of the position.
@@ -81,7 +81,7 @@ describe('the figures, from one request', () => {
     const env = { RATE_LIMIT_REQUESTS: '100', RATE_LIMIT_WINDOW_SECONDS: '60', RATE_LIMIT_RESERVE: '0' }
     const { text, figures } = await planOf({ jobs: 5_000, rateLimit: 'off' }, env)
 
-    expect(text).toContain('Budget: 100 requests every 60 s, as configured')
+    expect(text).toContain('Budget: 100 requests every 1 min, as configured')
     // 101 requests: 100 in the first window, then the head, the position, and the last one.
     expect(figures).toMatchObject({ Requests: ['103', '1', '21'], Windows: ['2', '1', '1'] })
   })
@@ -189,6 +189,20 @@ test('does not try again: not a refused key, not a server that fails', async () 
   await expect(plan(failing)).rejects.toMatchObject({ name: 'SpidraError', code: 'server_error' })
 
   expect([closed.requestCount, failing.requestCount]).toEqual([1, 1])
+})
+
+test('during a first load, says what is stored already and what is left', async () => {
+  await using database = await createTestDatabase()
+  await database.sql(`
+    INSERT INTO spidra.batch_jobs (uuid, account, status, total_urls, completed_count, failed_count, created_at)
+    SELECT gen_random_uuid(), 'default', 'completed', 1, 1, 0, now() - n * interval '1 minute' FROM generate_series(1, 500) n;
+    INSERT INTO spidra.sync_state (account, full_started_at, pass_total) VALUES ('default', now(), 2000)`)
+
+  const { text, lines } = await planOf({ jobs: 2000 }, { DATABASE_URL: database.url })
+
+  expect(text).toContain('\nFirst load: 500 of 2,000 jobs (25 %), waiting for the next run.\n')
+  expect(text).toContain('\nLeft of it: 1,500 jobs on 30 pages, 31 requests in 1 window.\n')
+  expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80)
 })
 
 describe('open jobs', () => {

@@ -53,6 +53,21 @@ test('shows how far results are, credits a day and failing hosts, where they are
   expect(await json(off.env)).not.toHaveProperty('results')
 })
 
+test('shows how far a first load is', async () => {
+  await using database = await filled()
+  await database.sql(`
+    UPDATE spidra.sync_state SET is_whole = false, last_complete_at = NULL, full_started_at = now(), pass_total = 20000,
+      next_run_at = NULL;
+    UPDATE spidra.sync_runs SET status = 'partial', status_reason = 'first_pass_unfinished', error_code = NULL,
+      error_message = NULL, listed_total = NULL, stored_total = NULL`)
+
+  const { stdout } = await runCli(['report'], { env: database.env })
+
+  expect(stdout.replaceAll('\n', ' ')).toMatch(
+    /^Not complete yet: [\d,]+ of 20,000 jobs \(\d+ %\), waiting for the next run\. /,
+  )
+})
+
 test('--json is one line with the numbers of the views, for the days asked, and all their jobs', async () => {
   await using database = await filled()
   // More than the dashboard would sort.

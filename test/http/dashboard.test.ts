@@ -226,9 +226,9 @@ describe('the page of all accounts', () => {
       /<section class="freshness bad".*<h1>2 of 4 accounts need attention<.*Alerts fire for 1 account\./,
     )
     expect(rowOf(page, 'failing')).toMatch(
-      /failing +not complete yet +0 \/ \? +0 +0 +0 +key_refused +failed +unauthorized, started 0 s ago/,
+      /failing +not complete yet +0 \/ \? +0 +0 +0 +key_refused +failed +unauthorized, +started 0 s ago/,
     )
-    expect(rowOf(page, 'a &lt;b&gt;')).toMatch(/fresh +complete 14 s ago +7 \/ 7 +0 +0 +0 +0 +complete/)
+    expect(rowOf(page, 'a &lt;b&gt;')).toMatch(/fresh +complete 14\ss ago +7 \/ 7 +0 +0 +0 +0 +complete/)
     expect(rowOf(page, 'default')).toMatch(/fresh +complete .* ago +1,800 \/ 1,800 +10 +2 +2 /)
     expect(rowOf(page, 'not yet begun')).toMatch(/no run yet/)
     const order = [...page.matchAll(/<th scope="row"[^>]*><a href="[^"]*">([^<]*)</g)].map(([, name]) => name)

@@ -170,6 +170,14 @@ describe('pretty', () => {
     expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80)
   })
 
+  test('shows a duration with its units', async () => {
+    const { log, lines } = await logging({ format: 'pretty' })
+
+    log.info({ durationMs: 200_400, waitedMs: 0 }, 'run finished')
+
+    expect(lines.join('')).toMatch(/ {4}duration="3 min 20 s" waited="0 s"\n$/)
+  })
+
   test('shows an error with type and code, and no control characters', async () => {
     const { log, lines } = await logging({ format: 'pretty' })
 

@@ -97,7 +97,7 @@ test('a first pass that was cut off announces that the next run goes on', () => 
     tone: 'warning',
     headline: 'Not complete yet; next run in 4 min',
     details: expect.stringContaining(
-      'The last run was partial (first_pass_unfinished). The next run goes on from there.',
+      'The last run was partial (first_pass_unfinished): the list has not been read to its end yet. Run sync again, or leave the service running: each run continues where the last one ended.',
     ),
   })
 })
@@ -180,7 +180,7 @@ test('items in quarantine are reported as missing in the numbers', () => {
 
 test('a time of another day is shown with its date', () => {
   expect(words({ complete_as_of: new Date('2026-02-28T23:59:00Z'), lag_seconds: 43_455 }).headline).toContain(
-    '2026-02-28 23:59:00 UTC, 12 h ago',
+    '2026-02-28 23:59:00 UTC, 12 h 4 min ago',
   )
 })
 

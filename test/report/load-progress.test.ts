@@ -4,6 +4,7 @@ import {
   type LoadProgress,
   readLoadProgress,
   toLoadProgress,
+  toOutlookText,
   toProgressText,
 } from '../../src/report/load-progress.js'
 import { costOf, fullPass, toStartingBudget } from '../../src/sync/cost.js'
@@ -64,6 +65,7 @@ describe('a first load', () => {
       ...{ kind: 'first_load', doneJobs: 5_000, listedJobs: 20_000, percent: 25, isRunning: true },
       ...{ waitsFor: null, waitsUntil: null, doneAt: planned(15_000, NOW) },
     })
+    expect(toOutlookText(progress)).toBe('25 %, done about 21:01 UTC')
     expect(toProgressText(progress)).toBe('5,000 of 20,000 jobs (25 %), done about 21:01 UTC')
   })
 

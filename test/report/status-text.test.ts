@@ -31,6 +31,7 @@ const RUN: RunReport = {
 }
 const REPORT: StatusReport = {
   account: 'default',
+  asOf: '2026-03-01T12:04:01.300Z',
   lastCompleteAt: '2026-03-01T12:00:01.300Z',
   rereadSince: '2026-03-01T03:00:00.000Z',
   lagSeconds: 240,
@@ -61,15 +62,15 @@ const firstLine = (report: StatusReport) => toStatusText(report).split('\n')[0]
 
 test('shows freshness, stored jobs, next run and the last runs, in this order', () => {
   expect(toStatusText(REPORT)).toBe(
-    `Complete as of 4 minutes ago (2026-03-01 12:00:01 UTC).
+    `Complete as of 4 min ago (2026-03-01 12:00:01 UTC).
 Every job read again since 2026-03-01 03:00:00 UTC.
 Account default: 50 jobs stored.
 Next run: 2026-03-01 12:05:00 UTC.
 Requests left: 240 of 300 until 2026-03-01 12:15:00 UTC.
-Requests today (UTC): 1,234 in 145 runs, 1m 1s waited.
+Requests today (UTC): 1,234 in 145 runs, 1 min 1 s waited.
 
-Started (UTC)    Mode        Status    Took Read New Changed Removed
-2026-03-01 12:00 incremental complete 1.2 s   50   3       2       0
+Started (UTC) Mode        Status    Took Read New Changed Removed
+12:00         incremental complete 1.2 s   50   3       2       0
 `,
   )
 })
@@ -99,12 +100,12 @@ test('without any run it says so', () => {
 
 describe('the first line says how fresh the table is', () => {
   test.each([
-    [0, '0 seconds ago'],
-    [1, '1 second ago'],
-    [89, '89 seconds ago'],
-    [90, '2 minutes ago'],
-    [5400, '2 hours ago'],
-    [172_800, '2 days ago'],
+    [0, '0 s ago'],
+    [1, '1 s ago'],
+    [89, '1 min 29 s ago'],
+    [90, '1 min 30 s ago'],
+    [5400, '1 h 30 min ago'],
+    [172_800, '2 d ago'],
   ])('%i seconds after the last complete run', (lagSeconds, words) => {
     expect(firstLine({ ...REPORT, lagSeconds })).toBe(`Complete as of ${words} (2026-03-01 12:00:01 UTC).`)
   })
@@ -119,9 +120,43 @@ test('a last run that is not complete is shown with its reason', () => {
 
   const text = toStatusText({ ...REPORT, runs: [failed, RUN] })
 
-  expect(text).toContain('\nThe last run: failed (unauthorized).\n')
-  expect(text).toMatch(/\n\nRun 12 failed: unauthorized: Check SPIDRA_API_KEY\n$/)
-  expect(toStatusText({ ...REPORT, runs: [{ ...RUN, status: 'running' }] })).toContain('\nA run is under way.\n')
+  expect(text).toContain('\nThe last run failed (unauthorized).\n')
+  expect(text).toMatch(/\n\nRun 12 failed \(unauthorized\): Check SPIDRA_API_KEY\n$/)
+  expect(toStatusText({ ...REPORT, runs: [{ ...RUN, status: 'running', heartbeatAt: REPORT.asOf }] })).toContain(
+    '\nA run is under way.\n',
+  )
+})
+
+test('a last run that is partial says what its reason means, and what to do', () => {
+  const text = toStatusText({ ...REPORT, runs: [{ ...RUN, status: 'partial', reason: 'mass_removal' }] })
+
+  expect(text.replaceAll('\n', ' ')).toContain(
+    'The last run was partial (mass_removal): most stored jobs are no longer listed, so nothing was marked as removed. Check the key: ',
+  )
+  expect(text).toMatch(/\n\nRun 12 partial \(mass_removal\)\n$/)
+})
+
+describe('after the service was stopped', () => {
+  const later = (asOf: string) => toStatusText({ ...REPORT, asOf }).replaceAll('\n', ' ')
+
+  test('a next run in the past is none, and says so', () => {
+    expect(later('2026-03-01T12:05:30.000Z')).toContain(' The next run is due since 2026-03-01 12:05:00 UTC. ')
+    expect(later('2026-03-01T12:07:01.000Z')).toContain(
+      ' No next run is known: one was due at 2026-03-01 12:05:00 UTC. Is the service running? ',
+    )
+  })
+
+  test('a window of the request budget that is over leaves all requests', () => {
+    expect(later('2026-03-01T12:15:00.000Z')).toContain(' Requests left: all 300, since 2026-03-01 12:15:00 UTC. ')
+  })
+
+  test('a run without a recent heartbeat is not under way', () => {
+    const runs = [{ ...RUN, status: 'running', finishedAt: null, heartbeatAt: RUN.startedAt }]
+    const text = toStatusText({ ...REPORT, asOf: '2026-03-01T12:10:00.123Z', runs })
+
+    expect(text).toContain('\nThe last run has sent no heartbeat for 10 min: the next run continues it.\n')
+    expect(text).not.toContain('under way')
+  })
 })
 
 describe('an error message is shown once', () => {
@@ -132,7 +167,9 @@ describe('an error message is shown once', () => {
 
     const text = toStatusText({ ...REPORT, runs: [failed, { ...failed, id: '11' }, other, { ...failed, id: '9' }] })
 
-    expect(text).toMatch(/\n\nRuns 12, 11 and 9 failed: forbidden: Spidra answered 403\nRun 10 partial: list_moving\n$/)
+    expect(text).toMatch(
+      /\n\nRuns 12, 11 and 9 failed \(forbidden\): Spidra answered 403\nRun 10 partial \(list_moving\): the list changed faster than it could be read\n$/,
+    )
   })
 
   test('if an alert contains it already', () => {
@@ -142,13 +179,13 @@ describe('an error message is shown once', () => {
     const text = toStatusText({ ...REPORT, alerts, runs: [failed] })
 
     expect(text.match(/Spidra\sanswered\s403/g)).toHaveLength(1)
-    expect(text).toMatch(/\nRun 12 failed: forbidden\n$/)
+    expect(text).toMatch(/\nRun 12 failed \(forbidden\)\n$/)
   })
 })
 
 describe('a run under way', () => {
   const running = { ...RUN, status: 'running', finishedAt: null }
-  const rowOf = (run: RunReport) => toStatusText({ ...REPORT, runs: [run] }).match(/^2026-03-01 12:00 .*$/m)?.[0]
+  const rowOf = (run: RunReport) => toStatusText({ ...REPORT, runs: [run] }).match(/^12:00 .*$/m)?.[0]
 
   test('shows no counters before its first heartbeat', () => {
     expect(rowOf({ ...running, heartbeatAt: running.startedAt })).toMatch(/ s +- +- +- +-$/)
@@ -171,7 +208,11 @@ test('shows how far a first load is, and when it will be done', () => {
     waitsUntil: '2026-03-01T20:40:00.000Z',
     doneAt: '2026-03-01T23:09:01.000Z',
   }
-  const report = { ...EMPTY, progress, runs: [{ ...RUN, status: 'running', finishedAt: null }] }
+  const report = {
+    ...EMPTY,
+    progress,
+    runs: [{ ...RUN, status: 'running', finishedAt: null, heartbeatAt: REPORT.asOf }],
+  }
 
   expect(toStatusText(report)).toMatch(`No complete run yet.
 A run is under way.
@@ -259,7 +300,7 @@ test('fits 80 columns with millions of jobs, and shows no control character of a
   const many = { liveJobs: 9_999_999, stuckJobs: 9_999_999, openRejections: 9_999_999, outdatedJobs: 4_999_999 }
   const text = toStatusText({ ...REPORT, ...many, runs, alerts })
 
-  expect(text).toContain('12h 34m')
+  expect(text).toContain('12 h 34 min')
   expect(text).not.toContain('\u001b')
   expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80)
 })

@@ -7,6 +7,7 @@ const RATE_LIMIT = { requests: 300, windowSeconds: 900, reserve: 0.5 }
 const OPTIONS = { account: 'default', now: NOW, rateLimit: RATE_LIMIT }
 const NOTHING = {
   account: 'default',
+  asOf: NOW.toISOString(),
   lastCompleteAt: null,
   rereadSince: null,
   lagSeconds: null,

@@ -63,7 +63,7 @@ test('a verdict in the middle of a run shows at once, on every page and in every
   // A page is shared among its readers for a second.
   await expect
     .poll(async () => (await ask(service, '/?refresh=off')).body, PATIENCE)
-    .toMatch(/Complete as of [^,]+, \d s ago/)
+    .toMatch(/Complete as of [^,]+, \d+\ss ago/)
   const fresh = {
     readyz: await ask(service, '/readyz'),
     metrics: await ask(service, '/metrics'),
@@ -84,7 +84,7 @@ test('a verdict in the middle of a run shows at once, on every page and in every
   expect(gaugeIn(old.metrics.body, gauge)).toBeCloseTo(at - 7_200, -2)
   expect(gaugeIn(old.metrics.body, 'spidra_sync_listed_jobs')).toBe(120)
   expect(JSON.parse(old.status.body).accounts[0].lagSeconds).toBeGreaterThanOrEqual(7_200)
-  expect(old.page.body).toMatch(/Complete as of [^,]+, 2 h ago/)
+  expect(old.page.body).toMatch(/Complete as of [^,]+, 2\sh ago/)
   expect(old.view).toEqual([{ isOld: true, last_run_status: 'running' }])
   expect(fresh.readyz.status).toBe(200)
   expect(gaugeIn(fresh.metrics.body, gauge)).toBeCloseTo(at, 2)

@@ -62,12 +62,29 @@ describe('the bar', () => {
 
     progress.onWait({ reason: 'rate_limited', waitMs: 600_000 })
     vi.advanceTimersByTime(1_000)
-    expect(screen()).toEqual([expect.stringMatching(/request budget: waiting until 20:40 UTC, 10 min$/)])
+    expect(screen()).toEqual([expect.stringMatching(/request budget: waiting until 20:40 UTC, 9 min 59 s$/)])
     vi.advanceTimersByTime(300_000)
-    expect(screen()).toEqual([expect.stringMatching(/request budget: waiting until 20:40 UTC, 5 min$/)])
+    expect(screen()).toEqual([expect.stringMatching(/request budget: waiting until 20:40 UTC, 4 min 59 s$/)])
     progress.onPage(page(1, 2))
     vi.advanceTimersByTime(1_000)
     expect(screen()).toEqual([expect.stringMatching(/page 1\/2, 50 jobs, /)])
+    progress.stop()
+  })
+
+  test('says when a load that waits will be done', () => {
+    vi.setSystemTime('2026-03-01T20:30:00Z')
+    const { progress, screen } = opened()
+
+    progress.onPage(page(150, 400))
+    progress.onWait({ reason: 'rate_limited', waitMs: 600_000 })
+    progress.onLoadWait('37 %, waiting for the request budget until 20:40, done about 2 Mar 01:10 UTC')
+    vi.advanceTimersByTime(1_000)
+    expect(screen()).toEqual([
+      expect.stringMatching(/^\S* ?37 %, waiting for the request budget until 20:40, done about 2 Mar 01:10 UTC$/),
+    ])
+    progress.onPage(page(151, 400))
+    vi.advanceTimersByTime(1_000)
+    expect(screen()).toEqual([expect.stringMatching(/page 151\/400, /)])
     progress.stop()
   })
 
@@ -118,7 +135,7 @@ describe('on a real terminal', () => {
     expect(stdout).toMatch(/page \d\/14/)
     expect(toScreen(stdout, 80)).toEqual([
       'Complete: the table holds all 700 jobs that the API lists.',
-      expect.stringMatching(/^700 inserted, .*\d requests, \d+\.\d s$/),
+      expect.stringMatching(/^700 inserted, .*\d requests, [\d.]+ s$/),
     ])
     expect(json.stdout).toMatch(/^\{\P{Cc}*\}\r\n$/u)
   })

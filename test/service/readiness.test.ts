@@ -87,17 +87,17 @@ test('a run that hung makes a fresh table not ready, until a good one', async ()
 
 describe('the table of an account', () => {
   test.each([
-    ['every minute: 15 minutes', MINUTE_MS, 15],
-    ['every five minutes: 15 minutes', 5 * MINUTE_MS, 15],
-    ['every six minutes: three intervals', 6 * MINUTE_MS, 18],
-    ['once a day: three days', 1_440 * MINUTE_MS, 4_320],
-  ])('is fresh for the limit and not a millisecond longer, %s', (_, intervalMs, minutes) => {
+    ['every minute: 15 minutes', MINUTE_MS, 15, '15 min'],
+    ['every five minutes: 15 minutes', 5 * MINUTE_MS, 15, '15 min'],
+    ['every six minutes: three intervals', 6 * MINUTE_MS, 18, '18 min'],
+    ['once a day: three days', 1_440 * MINUTE_MS, 4_320, '3 d'],
+  ])('is fresh for the limit and not a millisecond longer, %s', (_, intervalMs, minutes, limit) => {
     const at = (instant: Date) => decideFreshness({ ...NOTHING, lastCompleteAt: instant }, { intervalMs }, NOW)
 
     expect(at(ago(minutes))).toEqual({ ok: true, detail: `complete as of ${ago(minutes).toISOString()}` })
     expect(at(ago(minutes, 1))).toEqual({
       ok: false,
-      detail: `complete as of ${ago(minutes, 1).toISOString()}, more than ${minutes * 60} s ago`,
+      detail: `complete as of ${ago(minutes, 1).toISOString()}, more than ${limit} ago`,
     })
   })
 

@@ -16,7 +16,7 @@ test.each<[string, Partial<RunSummary>]>([
     {},
   ],
   [
-    'Partial: the API counts more jobs than it lists (2,001 listed, 2,000 stored). The next full run tries again. Look into spidra.rejected_jobs if it stays.\n3 removed, 1 rejected, 1 request, 0.0 s\n',
+    'Partial: the API counts more jobs than it lists (2,001 listed, 2,000 stored). The next full run tries again. Look into spidra.rejected_jobs if it stays.\n3 removed, 1 rejected, 1 request, 0 s\n',
     {
       ...{ status: 'partial', reason: 'fewer_stored_than_listed', listedTotal: 2_001, requests: 1, durationMs: 9 },
       ...{ inserted: 0, unchanged: 0, removed: 3, rejected: 1 },

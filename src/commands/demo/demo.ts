@@ -20,6 +20,7 @@ import {
   READER_ROLE,
   readerUrl,
   SAMPLE_QUERY,
+  saveDemoApi,
   startOnFreePort,
 } from './setup.js'
 
@@ -42,6 +43,7 @@ export async function runDemoCommand(
   try {
     const state = await openDemoState(demoStateFile(directory), Date.now())
     await using simulator = await startSimulator({ ...DEMO_ACCOUNT, epoch: state.epoch, seed: state.seed })
+    await saveDemoApi(demoStateFile(directory), simulator.url)
     if (state.isNewAccount) await dropSchemas(embedded.url)
     await migrate(embedded.url, { log, signal })
     await ensureReaderRole(embedded.url, READER_ROLE, state.readerPassword)
@@ -85,7 +87,7 @@ async function runFirst(context: CommandContext, database: OpenDatabase, jobs: n
     trigger: 'startup',
     sharedBudget,
     isSummaryShown: true,
-    ...(progress ? { onPage: progress.onPage, onWait: progress.onWait } : {}),
+    ...(progress ? { onPage: progress.onPage, onWait: progress.onWait, onLoadWait: progress.onLoadWait } : {}),
   }).finally(() => progress?.stop())
   stdout.write(wrapFor(stdout, await describeRun(database.db, summary, error)))
   return summary.status === 'complete' || context.signal.aborted ? EXIT_CODES.complete : EXIT_CODES.failed

@@ -10,7 +10,7 @@ import { openEmbeddedPostgres } from '../../db/embedded/postgres.js'
 import { dropSchemas, migrate } from '../../db/migrate.js'
 import { ensureReaderRole } from '../../db/reader-role.js'
 import { startFleet } from '../../fleet/fleet.js'
-import { counted } from '../../logging/printable.js'
+import { counted, formatDuration } from '../../logging/printable.js'
 import { type FleetReport, readFleet } from '../../report/fleet.js'
 import { toFleetText } from '../../report/fleet-text.js'
 import { readProgress } from '../../report/status.js'
@@ -25,6 +25,7 @@ import {
   type PortChoice,
   READER_ROLE,
   readerUrl,
+  saveDemoApi,
   startOnFreePort,
 } from './setup.js'
 
@@ -69,6 +70,7 @@ export async function runDemoFleet(
     const { readerPassword } = await openDemoState(demoStateFile(directory), Date.now())
     await ensureReaderRole(embedded.url, READER_ROLE, readerPassword)
     await using simulator = await startSimulator({ ...SIMULATED, accounts: flags.accounts, rateLimit: RATE_LIMIT })
+    await saveDemoApi(demoStateFile(directory), simulator.url)
     const accounts = toAccounts(simulator)
     const file = join(directory, ACCOUNTS_FILE)
     const entries = accounts.map(({ name, apiKey }) => ({ name, apiKey }))
@@ -147,7 +149,7 @@ function greeting(accounts: number, workers: number): string {
   const own = workers === 1 ? 'a process of its own' : 'each a process of its own'
   const invitation = workers === 1 ? '' : ` Kill a worker (kill -9), or stop it:\n${othersContinue(workers - 1)}.`
   return `${counted(accounts, 'simulated account')}, ${counted(workers, 'worker')}, ${own}, and one Postgres.
-An address has ${RATE_LIMIT.limit} requests in ${RATE_LIMIT.windowMs / 1000} s.${invitation}
+An address has ${RATE_LIMIT.limit} requests in ${formatDuration(RATE_LIMIT.windowMs / 1000)}.${invitation}
 `
 }
 

@@ -35,11 +35,15 @@ export async function findDemo(folder: string): Promise<Pick<ContextNeeds, 'choo
   if (single == null && fleet == null) {
     throw new UsageError(`There is no demo in ${folder}: start one there with "spidra-sync demo".`)
   }
-  if ((single ?? -1) > (fleet ?? -1)) return { chooseVariables: demoVariables, embeddedDirectory: demo }
-  const accounts = { SPIDRA_API_KEY: undefined, SPIDRA_ACCOUNTS_FILE: join(folder, demoFleet, ACCOUNTS_FILE) }
+  const isSingle = (single ?? -1) > (fleet ?? -1)
+  const embeddedDirectory = isSingle ? demo : demoFleet
+  const state = await readState(demoStateFile(join(folder, embeddedDirectory)))
+  const accounts = isSingle
+    ? {}
+    : { SPIDRA_API_KEY: undefined, SPIDRA_ACCOUNTS_FILE: join(folder, demoFleet, ACCOUNTS_FILE) }
   return {
-    chooseVariables: (env) => ({ ...demoVariables(env), ...accounts }),
-    embeddedDirectory: demoFleet,
+    chooseVariables: (env) => ({ ...demoVariables(env), SPIDRA_API_URL: state?.apiUrl, ...accounts }),
+    embeddedDirectory,
   }
 }
 
@@ -55,6 +59,8 @@ const demoState = z.object({
   seed: z.int(),
   /** Password of the read-only role. It is kept, so that connections of BI tools still work after a restart. */
   readerPassword: z.string().min(1),
+  /** Address of the simulator in the last start. */
+  apiUrl: z.string().optional(),
 })
 
 /** The file of its state, in the directory of a demo. */
@@ -82,6 +88,11 @@ export async function openDemoState(path: string, now: number): Promise<DemoStat
   await mkdir(dirname(path), { recursive: true })
   await writeFile(path, `${JSON.stringify(state)}\n`, { mode: 0o600 })
   return { ...state, isNewAccount: true }
+}
+
+/** Stores the address of the simulator, for commands beside the running demo. */
+export async function saveDemoApi(path: string, apiUrl: string): Promise<void> {
+  await writeFile(path, `${JSON.stringify({ ...(await readState(path)), apiUrl })}\n`, { mode: 0o600 })
 }
 
 async function readState(path: string): Promise<z.infer<typeof demoState> | null> {

@@ -2,7 +2,7 @@ import { toListSource } from '../../config/accounts.js'
 import type { Config } from '../../config/config.js'
 import { TIMING } from '../../config/scale.js'
 import type { ReadOnlyConnection } from '../../db/read-only.js'
-import { formatNumber } from '../../logging/printable.js'
+import { formatDuration, formatNumber } from '../../logging/printable.js'
 import { toInstant } from '../../report/format.js'
 import { usedFor, userOf } from '../../sync/foreign-list.js'
 import { explainReason } from '../../sync/reasons.js'
@@ -50,9 +50,9 @@ export async function checkLease(connection: ReadOnlyConnection, account: string
   if (run === undefined) return ok(`Nobody is running account ${account}.`)
   const held = `Account ${account} is being run by ${run.worker} since ${toInstant(run.startedAt.toISOString())}`
   const silent = Math.round(run.silentSeconds)
-  if (silent <= TIMING.deadAfterMs / 1000) return ok(`${held}; last heartbeat ${silent} s ago.`)
+  if (silent <= TIMING.deadAfterMs / 1000) return ok(`${held}; last heartbeat ${formatDuration(silent)} ago.`)
   return warn(
-    `${held}; no heartbeat for ${silent} s.`,
+    `${held}; no heartbeat for ${formatDuration(silent)}.`,
     'Nothing: the next run closes that one and takes over. If this does not change, check that the service is running.',
   )
 }
@@ -108,10 +108,10 @@ export async function checkFreshness(
       'Wait for the first pass to end; `spidra-sync status` shows its progress.',
     )
   }
-  const found = `Complete as of ${toInstant(completeAt.toISOString())}, ${formatNumber(Math.round(lagSeconds / 60))} min ago.`
+  const found = `Complete as of ${toInstant(completeAt.toISOString())}, ${formatDuration(lagSeconds)} ago.`
   if (lagSeconds <= staleMinutes * 60) return ok(found)
   return fail(
-    `${found} More than ${staleMinutes} min (ALERT_STALE_MINUTES).`,
+    `${found} More than ${formatDuration(staleMinutes * 60)} (ALERT_STALE_MINUTES).`,
     'Start the service, or check why its runs do not end complete.',
   )
 }

@@ -1,7 +1,7 @@
 import type { Config } from '../../config/config.js'
 import { PAGE_LIMIT } from '../../config/scale.js'
 import { errorCodeOf } from '../../logging/error-code.js'
-import { formatNumber } from '../../logging/printable.js'
+import { counted, formatDuration, formatNumber } from '../../logging/printable.js'
 import { openConnection, type Received } from '../../spidra/connection.js'
 import { SpidraError } from '../../spidra/errors.js'
 import { type Check, compareClocks, type Finding, fail, ok, skip, warn } from './check.js'
@@ -83,11 +83,12 @@ function budget({ answer: list, rateLimit }: Received, configured: ApiConfig['ra
   if (rateLimit === null) {
     if (list instanceof SpidraError && list.code === 'rate_limited') return warn(`${list.message}.`, WAIT)
     if (list instanceof SpidraError) return skip('No answer reported it.')
-    const assumed = requests === null ? 'none' : `${requests} in ${windowSeconds} s`
+    const assumed =
+      requests === null ? 'none' : `${counted(requests, 'request')} every ${formatDuration(windowSeconds)}`
     return ok(`The API reports none; assumed: ${assumed} (RATE_LIMIT_REQUESTS).`)
   }
   const { limit, remaining, resetInMs } = rateLimit
-  const until = resetInMs === null ? '' : ` for the next ${Math.ceil(resetInMs / 1000)} s`
+  const until = resetInMs === null ? '' : ` for the next ${formatDuration(Math.ceil(resetInMs / 1000))}`
   const left = `${remaining} of ${limit} requests are left${until}`
   if (remaining > limit * reserve) return ok(`${left}.`)
   return warn(`${left}, and ${Math.floor(limit * reserve)} are reserved for your other calls.`, WAIT)

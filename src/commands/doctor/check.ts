@@ -1,4 +1,4 @@
-import { formatNumber, toSentence, wrapWords } from '../../logging/printable.js'
+import { formatDuration, toSentence, wrapWords } from '../../logging/printable.js'
 
 /** `skip`: the check could not be made, or there is nothing to check yet. */
 type CheckStatus = 'ok' | 'warn' | 'fail' | 'skip'
@@ -78,11 +78,9 @@ export function compareClocks(
   const behind = theirs - answeredAt
   const fix =
     'Let NTP set both clocks. This one decides schedules and freshness; budgets follow the API, changes Postgres.'
-  if (ahead > MAX_SKEW_MS) return warn(`This machine is at least ${inSeconds(ahead)} ahead of ${whose}.`, fix)
-  if (behind > MAX_SKEW_MS) return warn(`This machine is at least ${inSeconds(behind)} behind ${whose}.`, fix)
-  return ok(`Within ${MAX_SKEW_MS / 1000} s of ${whose}.`)
-}
-
-function inSeconds(ms: number): string {
-  return `${formatNumber(Math.round(ms / 1000))} s`
+  if (ahead > MAX_SKEW_MS)
+    return warn(`This machine is at least ${formatDuration(ahead / 1000)} ahead of ${whose}.`, fix)
+  if (behind > MAX_SKEW_MS)
+    return warn(`This machine is at least ${formatDuration(behind / 1000)} behind ${whose}.`, fix)
+  return ok(`Within ${formatDuration(MAX_SKEW_MS / 1000)} of ${whose}.`)
 }

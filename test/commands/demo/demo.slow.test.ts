@@ -121,6 +121,13 @@ describe('beside a running demo', () => {
       const doctor = await runCli(['doctor', '--demo'], { cwd: folder.path, env })
       expect(doctor).toMatchObject({ code: 0, stderr: '' })
       expect(doctor.stdout).toMatch(/^ok {4}database {8}Postgres \d/m)
+      expect(doctor.stdout).toMatch(/^ok {4}list source {5}(Key and URL are those of the last|No) run/m)
+      // A run may still be the first one.
+      expect(doctor.stdout).not.toMatch(/^(warn|fail) +list source/m)
+
+      const plan = await runCli(['plan', '--demo', '--json'], { cwd: folder.path, env })
+      expect(plan).toMatchObject({ code: 0, stderr: '' })
+      expect(plan.stdout).toMatch(new RegExp(`"account":"${accounts[0]}",`))
 
       const psql = await runCli(['psql', '--demo', '--url'], { cwd: folder.path, env })
       expect(psql.stdout).toMatch(/^postgresql:\/\/spidra_reader:/)

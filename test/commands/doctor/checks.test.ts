@@ -53,7 +53,7 @@ test('lock: warns of a run without heartbeat', async () => {
 
   expect(await checkLease(connection, ACCOUNT)).toMatchObject({
     status: 'warn',
-    detail: expect.stringContaining('for 300 s'),
+    detail: expect.stringContaining('for 5 min'),
   })
 
   expect(await checkRuns(connection, 'other', [])).toMatchObject({ status: 'warn', detail: 'No run yet.' })
@@ -206,7 +206,7 @@ test('rate limit: enough requests are ok, a reserved or spent budget warns', asy
   expect((await ask(withRemaining(150)))['rate limit']).toMatchObject({ status: 'warn' })
   expect((await ask(emptyList()))['rate limit']).toMatchObject({
     status: 'ok',
-    detail: expect.stringContaining('300 in 900 s'),
+    detail: expect.stringContaining('300 requests every 15 min'),
   })
   const spent = await ask(reply(429, { message: 'slow down' }, { 'Retry-After': '9' }))
   expect(spent).toMatchObject({ api: { status: 'ok' }, key: { status: 'skip' }, 'rate limit': { status: 'warn' } })
