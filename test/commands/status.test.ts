@@ -19,7 +19,7 @@ async function shown(options: { json: boolean; accounts?: readonly string[] }) {
 }
 
 test('writes freshness first', async () => {
-  expect(await shown({ json: false })).toMatch(/^Complete as of 4 min ago/)
+  expect(await shown({ json: false })).toMatch(/^Complete as of 4 min( \d+ s)? ago/)
 })
 
 test.each([[['default']], [['default', 'other']]])(
