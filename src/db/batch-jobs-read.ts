@@ -31,11 +31,20 @@ export async function hasMoreLiveJobs(db: Database, account: string, than: numbe
 
 /** When the newest live job of the account was created, as ISO 8601 text with microseconds; null when there is none. */
 export async function readNewestCreatedAt(db: Database, account: string): Promise<string | null> {
+  return readCreatedAt(db, account, isoText('max(b.created_at)'))
+}
+
+/** When the oldest live job of the account was created, as ISO 8601 text; null: none is stored. */
+export async function readOldestCreatedAt(db: Database, account: string): Promise<string | null> {
+  return readCreatedAt(db, account, isoText('min(b.created_at)'))
+}
+
+async function readCreatedAt(db: Database, account: string, which: Prisma.Sql): Promise<string | null> {
   // Raw SQL: a Date would drop the microseconds.
-  const [row] = await db.$queryRaw<{ newest: string | null }[]>`
-    SELECT ${isoText('max(b.created_at)')} AS newest
+  const [row] = await db.$queryRaw<{ createdAt: string | null }[]>`
+    SELECT ${which} AS "createdAt"
     FROM spidra.batch_jobs b WHERE b.account = ${account} AND b.removed_at IS NULL`
-  return row?.newest ?? null
+  return row?.createdAt ?? null
 }
 
 /**

@@ -1,5 +1,5 @@
-import { countLiveJobs, hasFreshJobAbove, hasStored } from '../db/batch-jobs-read.js'
-import { toTimestamp } from './instant.js'
+import { countLiveJobs, hasFreshJobAbove, hasStored, readOldestCreatedAt } from '../db/batch-jobs-read.js'
+import { type Micros, toMicros, toTimestamp } from './instant.js'
 import { listsTheSame, type Page, type PageAsked } from './page.js'
 import type { Pass } from './pass.js'
 import { highestPage, isSoundSeam, pageAt } from './seam.js'
@@ -80,47 +80,55 @@ async function isOlderThanStored(pass: Pass, { newest, uuids }: Page): Promise<b
 }
 
 /**
- * Whether the list is that of the stored jobs: page 1, or the place where they must begin, lists one of them. With the key
- * of another account it does not.
+ * Whether the list is that of the stored jobs: page 1, or the place where they must begin or end, lists one of them. With the
+ * key of another account it does not.
+ *
+ * A first pass that has begun anew may have stored a few jobs with others between them, of which the newest has left the list.
  */
 export async function isOurList(pass: Pass, head: Page): Promise<boolean> {
   if (pass.newestStored === null) return true
   const isKnown = (page: Page) => hasStored(pass.db, pass.run.account, [...page.uuids], null)
-  return (await isKnown(head)) || (await findBelow(pass, head, isKnown)) !== 'foreign'
+  if (await isKnown(head)) return true
+  if ((await findBelow(pass, head, isKnown)) !== 'foreign') return true
+  const oldest = await readOldestCreatedAt(pass.db, pass.run.account)
+  return oldest !== null && (await findBelow(pass, head, isKnown, toMicros(oldest))) !== 'foreign'
 }
 
 /**
  * The page on which the ground begins below the new jobs; `foreign` where the list holds none of it, and `broken` where an
  * answer is faulty, or the list moves so much that the search may have missed the stored jobs.
+ *
+ * @param top the `createdAt` to look for. Default: that of the newest stored job.
  */
 async function findBelow(
   pass: Pass,
   head: Page,
   isGround: (page: Page) => Promise<boolean>,
+  top: Micros | null = pass.list.groundTop,
 ): Promise<Page | 'broken' | 'foreign'> {
   const seen = new Set(head.uuids)
   const isGroundOn = (page: Page) => {
     for (const uuid of page.uuids) seen.add(uuid)
     return isGround(page)
   }
-  let top = head
+  let latest = head
   for (let tries = 1; tries <= MAX_TRIES; tries += 1) {
     const faultyBefore = pass.reader.faultyPages
-    const { found, drift } = await search(pass, top, isGroundOn)
+    const { found, drift } = await search(pass, latest, isGroundOn, top)
     if (found !== null) return found
     if (pass.reader.faultyPages > faultyBefore) return 'broken'
     const again = await pass.reader.ask(1)
     if (await isGroundOn(again)) return again
-    if (drift < pass.limit && listsTheSame(top, again)) {
+    if (drift < pass.limit && listsTheSame(latest, again)) {
       return (await hasStored(pass.db, pass.run.account, [...seen], null)) ? 'broken' : 'foreign'
     }
-    top = again
+    latest = again
   }
   return 'broken'
 }
 
 /**
- * Searches below `head` for the page that lists the newest stored job, or would list it if it is gone: the first guess
+ * Searches below `head` for the page that lists the stored job created at `top`, or would list it if it is gone: the first guess
  * comes from the totals, then the step doubles until a page lies below, then the interval is halved. An unsorted list is
  * searched page by page.
  *
@@ -131,15 +139,15 @@ async function search(
   pass: Pass,
   head: Page,
   isGround: (page: Page) => Promise<boolean>,
+  top: Micros | null,
 ): Promise<{ readonly found: Page | null; readonly drift: number }> {
-  const top = pass.list.groundTop
   const isSorted = !pass.list.doubts.has('unsorted')
   let found: Page | null = null
   // The ground begins below `from`, and above `to`.
   let from = head.end
   let to = head.total
   let isBounded = false
-  // Jobs that tie with the newest stored one may be the ground or stand on either side of it.
+  // Jobs that tie with the one looked for may be the ground or stand on either side of it.
   let isTied = false
   let place = isSorted ? await guessNewcomers(pass, head) : from
   let step = 0

@@ -138,6 +138,29 @@ const NO_OVERLAP = {
   ],
 }
 
+/** Of the two jobs that a pass has stored when it begins anew, the newer one has left the list: it is ours all the same. */
+const NEWEST_GONE = {
+  losses: 'any' as const,
+  lag: 0 as const,
+  ...{ size: 46, ties: [true, false], limit: 1 as const },
+  sizes: { ...SYNC_SIZES, windowAnswers: 1, chunkPages: 1, minSlicePages: 1, smallPages: 2 },
+  runs: [
+    plain(
+      [
+        come,
+        ...[47, 102].map((index): Move => ({ kind: 'go', index })),
+        { ...come, tie: true },
+        { kind: 'progress', index: 153 },
+        come,
+        { kind: 'progress', index: 160 },
+      ],
+      [1, 0, 1, 1, 3],
+      null,
+    ),
+    { ...plain([], [0], null), mode: 'full' as const },
+  ],
+}
+
 async function runOnce(
   list: MovingList,
   account: string,
@@ -287,7 +310,7 @@ test('what says complete is complete, nothing listed is marked removed, and what
     {
       numRuns: HISTORIES,
       ...SEED,
-      examples: [[ALL_TIED], [ALL_REPLACED], [NO_OVERLAP]],
+      examples: [[ALL_TIED], [ALL_REPLACED], [NO_OVERLAP], [NEWEST_GONE]],
       endOnFailure: process.env.CHURN_SHRINK === undefined,
     },
   )
