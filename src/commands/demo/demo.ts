@@ -117,9 +117,12 @@ ${howToQuery(self, reader, httpUrl)}
 
 /** Formats a run as one line of at most 80 columns. */
 function runLine(summary: RunSummary, now: Date): string {
-  const { status, listedTotal, inserted, updated, restored, removed, requests } = summary
+  const { status, listedTotal, inserted, updated, restored, removed, requests, retries, pagesRead } = summary
   const time = now.toISOString().slice(11, 19)
   const listed = listedTotal === null ? '' : `${counted(listedTotal, 'job')} listed, `
   const changed = updated + restored + removed
-  return `${time} ${status}: ${listed}${inserted} new, ${changed} changed, ${counted(requests, 'request')}\n`
+  const batches = requests - retries - pagesRead
+  const ofBatches = batches === 0 ? '' : batches === 1 ? ', 1 batch' : `, ${batches} batches`
+  const read = `${counted(pagesRead, 'page')}${ofBatches} read`
+  return `${time} ${status}: ${listed}${inserted} new, ${changed} changed, ${read}\n`
 }

@@ -73,7 +73,9 @@ test('lives until Ctrl-C: a read-only URL that survives a restart, and the same 
     accounts: [{ account: 'default' }],
   })
   await expect.poll(() => query(url, sample), { timeout: 25_000, interval: 200 }).not.toEqual(answer)
-  await first.says(/^\d\d:\d\d:\d\d complete: 2,\d{3} jobs listed, \d+ new, \d+ changed, \d+ requests?$/m)
+  await first.says(
+    /^\d\d:\d\d:\d\d complete: 2,\d{3} jobs listed, \d+ new, \d+ changed, \d+ pages?(, \d+ batch(es)?)? read$/m,
+  )
 
   expect(await interrupt(first)).toMatchObject({
     code: 0,
