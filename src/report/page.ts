@@ -255,7 +255,8 @@ function lists(data: DashboardData): Markup {
   const short = html`${jobsTable(data, 'open')}${jobsTable(data, 'stuck')}${rejectionsTable(data)}`
   const isQuiet = [data.open, data.stuck, data.rejections].every((rows) => rows.length === 0)
   if (isQuiet && data.changes.length > 0) return html`<div class="row">${short}</div>${changesTable(data)}`
-  return html`<div class="${isQuiet ? 'row' : 'columns'}">${short}${changesTable(data)}</div>`
+  if (isQuiet) return html`<div class="row">${short}${changesTable(data)}</div>`
+  return html`<div class="columns"><div class="short">${short}</div>${changesTable(data)}</div>`
 }
 
 /** The name of the query that a number comes from. */

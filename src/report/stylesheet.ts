@@ -51,7 +51,7 @@ button { cursor: pointer; margin-left: 0; }
 .tile dd span { color: var(--muted); font-size: 13px; }
 .grid { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; margin-bottom: 16px; }
 .broad { grid-column: span 2; }
-.columns { columns: 2; column-gap: 16px; } .columns .card { display: inline-block; width: 100%; }
+.columns { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); column-gap: 16px; align-items: start; }
 .row { display: grid; grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); column-gap: 16px; }
 .card { padding: 16px 20px 12px; position: relative; margin-bottom: 16px; }
 .grid .card { margin-bottom: 0; }
@@ -105,9 +105,9 @@ h3:target + pre { outline: 2px solid var(--link); }
 footer { font-size: 13px; padding-bottom: 24px; }
 @media (min-width: 1200px) { .queries:has(:nth-child(2 of .query)) { columns: 2; column-gap: 24px; } }
 @media (min-width: 1600px) { .grid { grid-template-columns: 1fr 1fr 1fr; } .filling { grid-column: span 2; } }
-@media (min-width: 1800px) { .columns { columns: 3; } }
+@media (min-width: 1800px) { .columns { grid-template-columns: minmax(0, 2fr) minmax(0, 1fr); } .short { columns: 2; column-gap: 16px; } .short .card { display: inline-block; width: 100%; } }
 @media (max-width: 1000px) { .tiles { grid-template-columns: repeat(3, 1fr); } .seventh:nth-child(7) { grid-column: 1 / -1; } .broad .wide { display: none; } .broad .medium { display: block; } }
-@media (max-width: 820px) { .grid { grid-template-columns: 1fr; } .broad { grid-column: auto; } .columns { columns: 1; } }
+@media (max-width: 820px) { .grid { grid-template-columns: 1fr; } .broad { grid-column: auto; } .columns { grid-template-columns: minmax(0, 1fr); } }
 @media (max-width: 860px) {
   .stacked thead { display: none; } .stacked, .stacked tbody { display: block; }
   .stacked tr { display: flex; flex-wrap: wrap; gap: 1px 12px; padding: 6px 0; border-bottom: 1px solid var(--line); }

@@ -128,11 +128,14 @@ async function readOne(
   }
 }
 
-/** Finds the batches for this run. Stored jobs are compared only as long as too few are due. */
+/**
+ * Finds the batches for this run. While stored jobs remain to be compared, each run compares at least some, so that the count of
+ * due batches comes true; more only as long as too few are due.
+ */
 async function findDue({ db, run, mode, perRun, isComparing }: ReadResultsOptions): Promise<readonly DueBatch[]> {
   let due = await readDue(db, run.account, perRun)
   let isLast = !isComparing
-  for (let rounds = 0; !isLast && due.length < perRun && rounds < MAX_COMPARISONS; rounds += 1) {
+  for (let rounds = 0; !isLast && (rounds === 0 || due.length < perRun) && rounds < MAX_COMPARISONS; rounds += 1) {
     const compared = await noteStored(db, run, mode)
     isLast = compared.isLast
     if (compared.noted > 0) due = await readDue(db, run.account, perRun)

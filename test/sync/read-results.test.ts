@@ -164,6 +164,17 @@ test('sync_freshness says how many batches are due, and as of when all of them h
   expect(last).toMatchObject({ due: 0, all: last.complete })
 })
 
+test('switched off and on while most are due, the next run knows how many are due', async () => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ jobs: 60, ...MANUAL })
+  const some: ResultsOptions = { ...ITEMS, perRun: 20 }
+
+  for (const results of [some, null, some]) await runAgainst(api, database, { results })
+  const freshness = await database.sql('SELECT results_due::integer AS due FROM spidra_reporting.sync_freshness')
+
+  expect([batchRequests(api), freshness]).toEqual([40, [{ due: 20 }]])
+})
+
 test('the newest are read first, at most so many a run, and nothing is read twice after a death', async () => {
   await using database = await createTestDatabase()
   await using api = await startSimulator({ jobs: 50, ...MANUAL })
