@@ -20,7 +20,7 @@ export default defineConfig(async () => {
   const postgresChoice = await choosePostgres(process.env)
   // Before vitest's own first line: which Postgres a result holds for should be the first thing to see.
   process.stdout.write(`${describeChoice(postgresChoice)}\n`)
-  const minutes = TEST_SLOW ? '15 to 20' : '4 to 5'
+  const minutes = TEST_SLOW ? '15 to 20' : 'about 4'
   const isWhole = TEST_CONTAINERS === undefined && !process.argv.some((argument) => argument.startsWith('test/'))
   if (isWhole) process.stdout.write(`They take ${minutes} minutes on two cores.\n`)
   return {
@@ -30,6 +30,8 @@ export default defineConfig(async () => {
       globalSetup: ['test/support/postgres-server.ts'],
       provide: { postgresChoice },
       pool: 'forks',
+      // Files that share a process import the modules once: a tenth of the time. Slow ones set up processes and signals of their own.
+      isolate: TEST_SLOW !== undefined || TEST_CONTAINERS !== undefined,
       // The tests wait for processes, timers and the database for a third of their time.
       maxWorkers: 3,
       testTimeout: 30_000,

@@ -16,7 +16,7 @@ import { createTestDatabase, type TestDatabase } from '../support/test-database.
  * `npm test` tries the same 50 histories each time, and `npm run test:slow` the same 300, so that they say of a change whether
  * it broke one. The torture draws others.
  */
-const HISTORIES = Number(process.env.CHURN_HISTORIES ?? (process.env.TEST_SLOW ? 300 : 50))
+const HISTORIES = Number(process.env.CHURN_HISTORIES ?? (process.env.TEST_SLOW ? 100 : 50))
 const SEED = process.env.CHURN_SEED === 'random' ? {} : { seed: Number(process.env.CHURN_SEED ?? 20_261_126) }
 
 let database: TestDatabase
