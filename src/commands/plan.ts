@@ -34,16 +34,11 @@ export async function runPlanCommand(
   flags: { readonly json: boolean },
 ): Promise<number> {
   if (mustLookUpName(context)) await (await openDatabaseForAccounts(context, { mustExist: true })).close()
-  const readers = context.accounts.filter(({ results }) => results !== null).length
-  return eachAccount(context, { isHeaded: !flags.json }, (one) => planOne(one, { ...flags, readers }))
+  return eachAccount(context, { isHeaded: !flags.json }, (one) => planOne(one, flags))
 }
 
-/** @param flags `readers`: accounts that read the results of batches, with the same budget. */
-async function planOne(
-  context: CommandContext,
-  { json, readers }: { readonly json: boolean; readonly readers: number },
-): Promise<number> {
-  const { config, account, stdout } = context
+async function planOne(context: CommandContext, { json }: { readonly json: boolean }): Promise<number> {
+  const { config, account, configured, readers, stdout } = context
   const { answer, event } = await askOnce(context)
   const now = new Date()
   const { total, limit } = answer.pagination
@@ -56,8 +51,11 @@ async function planOne(
   const ofResults = {
     ...{ perRun: config.resultsPerRun, listRequests: incremental.requests, budget, latencyMs: requestMs },
     intervalMs: intervalMsOf(config),
-    ...{ accounts: Math.max(1, context.configured.length), readers },
+    ...{ accounts: Math.max(1, configured.length), readers },
   }
+
+  // Without a schedule nobody knows when the next run comes.
+  const untimed = config.schedule.sync === null ? { durationMs: null } : {}
 
   const report: PlanReport = {
     account,
@@ -78,7 +76,13 @@ async function planOne(
     // Jobs that are not stored yet may have ended too.
     ...(config.results === null
       ? {}
-      : { results: { mode: config.results, ...resultsCost(unread + Math.max(0, total - stored), ofResults) } }),
+      : {
+          results: {
+            mode: config.results,
+            ...resultsCost(unread + Math.max(0, total - stored), ofResults),
+            ...untimed,
+          },
+        }),
   }
   stdout.write(json ? `${JSON.stringify(report)}\n` : toPlanText(report))
   return EXIT_CODES.complete
@@ -135,7 +139,7 @@ async function readTable(context: CommandContext, limit: number): Promise<TableF
     const openPages = await countOpenPages(db, account, limit)
     const options = { account, now: await readDatabaseTime(db), rateLimit: config.rateLimit }
     const progress = await readLoadProgress(db, options)
-    const counts = config.results === null ? NOTHING_READ : await countUnread(db, account)
+    const counts = config.results === null ? NOTHING_READ : await countUnread(db, account, config.results)
     return { ...counts, openPages, progress, unknownWhy: null }
   } catch (error) {
     const failure = toDatabaseError(error, databaseUrl)
@@ -226,9 +230,9 @@ function toResultsText({ results, now }: PlanReport): string[] {
   const subject = `Results (SYNC_RESULTS=${mode})`
   if (requests === 0) return [`${subject}: no ended job is to be read.`]
   const number = `${subject}: up to ${counted(requests, 'request')}, one for each ended job that is to be read`
-  if (durationMs === null) return [`${number}. The list needs all of the budget: none is read.`]
+  if (perRun === 0) return [`${number}. The list needs over half of the budget, so when they are read is not known.`]
   const pace = `at most ${counted(perRun < 1 ? 1 : Math.floor(perRun), 'request')} a run`
-  return [`${number}; ${pace}, the last at ${toInstant(now, durationMs)} UTC.`]
+  return [`${number}; ${pace}${durationMs === null ? '' : `, the last at ${toInstant(now, durationMs)} UTC`}.`]
 }
 
 function toTable({ full, incremental, withSweep, now }: PlanReport): string[] {

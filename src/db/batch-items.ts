@@ -55,6 +55,11 @@ export interface ItemCounts {
 /** Stored jobs that one statement compares with `batch_reads`. */
 const COMPARED_AT_ONCE = 5_000
 
+/** The due batches of the account of `s`: not those whose job is gone or open again, which are dropped when their turn comes. */
+const dueJobs = Prisma.sql`
+  SELECT FROM spidra.results_due d JOIN spidra.batch_jobs j ON j.uuid = d.uuid
+  WHERE d.account = s.account AND j.account = s.account AND j.removed_at IS NULL AND j.status IN ${TERMINAL}`
+
 /**
  * Records that the run notes ended jobs, and since when all of them had been read. If the run before did not note them,
  * because results were off, or kept less, all stored jobs have to be compared again.
@@ -64,18 +69,19 @@ const COMPARED_AT_ONCE = 5_000
 export async function beginResults(
   db: Database,
   run: RunKey,
-  { mode, perRun }: { readonly mode: ResultsMode; readonly perRun: number },
+  { mode, perRun, intervalMs }: { readonly mode: ResultsMode; readonly perRun: number; readonly intervalMs: number },
 ): Promise<boolean> {
   // Raw SQL: no model compares two rows in an update.
   const [row] = await db.$queryRaw<{ isCompared: boolean }[]>`
     UPDATE spidra.sync_state s
     SET results_run_id = ${run.id}, results_mode = ${mode}, results_per_run = ${perRun},
+      results_interval_ms = ${intervalMs},
       results_noted_to = CASE WHEN b.is_anew THEN NULL ELSE s.results_noted_to END,
       results_noted_uuid = CASE WHEN b.is_anew THEN NULL ELSE s.results_noted_uuid END,
       results_complete_at = CASE
         WHEN b.keeps_more THEN NULL
         WHEN NOT b.is_anew AND s.results_noted_to = '-infinity'
-          AND NOT EXISTS (SELECT FROM spidra.results_due d WHERE d.account = s.account) THEN s.last_complete_at
+          AND NOT EXISTS (${dueJobs}) THEN s.last_complete_at
         ELSE s.results_complete_at
       END
     FROM (
@@ -91,6 +97,16 @@ export async function beginResults(
     WHERE s.account = ${run.account}
     RETURNING coalesce(s.results_noted_to = '-infinity', false) AS "isCompared"`
   return row?.isCompared !== true
+}
+
+/** Keeps the last verdict as that of which all was read, if nothing is due: later in the same pass something may be. */
+export async function noteComplete(db: Database, account: string): Promise<void> {
+  // Raw SQL: no model compares two columns in an update.
+  await db.$executeRaw`
+    UPDATE spidra.sync_state s SET results_complete_at = s.last_complete_at
+    WHERE s.account = ${account} AND s.results_noted_to = '-infinity'
+      AND s.results_complete_at IS DISTINCT FROM s.last_complete_at
+      AND NOT EXISTS (${dueJobs})`
 }
 
 /** Records that results are off, so that nothing shows them any more. What is stored stays. */
@@ -150,13 +166,15 @@ export async function noteStored(
 export async function countUnread(
   db: Database,
   account: string,
+  mode: ResultsMode,
 ): Promise<{ readonly stored: number; readonly unread: number }> {
   // Raw SQL: sums over views. By way of JSON, because a database that is not up to date lacks the column.
   const [row] = await db.$queryRaw<{ stored: number; ended: number; due: number | null }[]>`
     SELECT coalesce(sum(d.jobs), 0)::double precision AS stored,
       coalesce(sum(d.jobs - d.open_jobs), 0)::double precision AS ended,
       (SELECT (to_jsonb(f) ->> 'results_due')::double precision FROM spidra_reporting.sync_freshness f
-       WHERE f.account = ${account}) AS due
+       WHERE f.account = ${account} AND (${mode} = 'items' OR EXISTS (SELECT FROM spidra.sync_state s
+         WHERE s.account = f.account AND to_jsonb(s) ->> 'results_mode' = 'full'))) AS due
     FROM spidra_reporting.daily_batch_jobs d WHERE d.account = ${account}`
   return { stored: row?.stored ?? 0, unread: row?.due ?? row?.ended ?? 0 }
 }

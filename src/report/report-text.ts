@@ -39,10 +39,15 @@ function daysTable({ days, durations, results }: DashboardData): string[] {
     toCount(row.urls),
     toPercent(row.success_rate),
     toDuration(byDay.get(row.day)?.p95_seconds ?? null),
-    ...(results === undefined ? [] : [toCount(Math.round(creditsOf.get(row.day) ?? 0))]),
+    ...(results === undefined ? [] : [toCredits(creditsOf.get(row.day))]),
   ])
   const headings = ['Day', '', 'Jobs', 'Failed', 'URLs', 'Success', 'p95']
   return toLines(results === undefined ? headings : [...headings, 'Credits'], rows, 2)
+}
+
+/** Without a batch that was read, nothing is known of the day. */
+function toCredits(credits: number | undefined): string {
+  return credits === undefined ? '–' : toCount(Math.round(credits))
 }
 
 /** The hosts of which URLs failed; nothing where results are off. */

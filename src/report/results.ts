@@ -20,7 +20,7 @@ export interface ResultsProgress {
   readonly completeAsOf: string | null
   /**
    * When all will be read, as `plan` computes it, if no job ends meanwhile and no other client uses the budget. Null: none is
-   * due, or it is unknown, because no next run is scheduled, or the list needs all of the budget.
+   * due, or it is unknown, because no next run is scheduled, or the list needs over half of the budget.
    */
   readonly doneAt: string | null
 }
@@ -34,8 +34,8 @@ interface Row {
   readonly limit: number | null
   /** Until the next run begins; 0: it is due. */
   readonly startsInMs: number | null
-  /** From the start of the last run to that of the next one. */
-  readonly untilNextMs: number | null
+  /** Between two runs of the schedule, as of the last run. */
+  readonly intervalMs: number | null
 }
 
 /**
@@ -57,8 +57,8 @@ export async function readResultsProgress(
       f.results_complete_as_of AS "completeAsOf", s.rate_limit AS limit,
       (SELECT coalesce(sum(d.jobs - d.open_jobs), 0)::double precision FROM spidra_reporting.daily_batch_jobs d
        WHERE d.account = s.account) AS "endedJobs",
-      extract(epoch FROM greatest(s.next_run_at - now(), interval '0'))::double precision * 1000 AS "startsInMs",
-      extract(epoch FROM s.next_run_at - f.last_run_started_at)::double precision * 1000 AS "untilNextMs"
+      CASE WHEN s.next_run_at IS NOT NULL THEN extract(epoch FROM greatest(s.next_run_at - now(), interval '0'))::double precision * 1000 END AS "startsInMs",
+      s.results_interval_ms AS "intervalMs"
     FROM spidra.sync_state s JOIN spidra_reporting.sync_freshness f USING (account)
     WHERE s.account = ${account} AND s.results_mode IS NOT NULL`
   if (row === undefined) return null
@@ -78,16 +78,12 @@ export async function readResultsProgress(
 /** The time until all due batches are read, in milliseconds; null: unknown. */
 async function estimate(
   db: Database,
-  { perRun, dueJobs, endedJobs, limit, startsInMs, untilNextMs }: Row,
+  { perRun, dueJobs, endedJobs, limit, startsInMs, intervalMs }: Row,
   { account, rateLimit }: { readonly account: string; readonly rateLimit: Config['rateLimit'] },
 ): Promise<number | null> {
-  if (startsInMs === null) return null
   const runs = await readLastRuns(db, account)
-  const [last, before] = runs
-  // While a run is under way, the next one may not be known yet: then as far as the last two are apart.
-  const betweenLast = last && before ? last.startedAt.getTime() - before.startedAt.getTime() : null
-  const intervalMs = startsInMs > 0 ? untilNextMs : betweenLast
-  if (intervalMs === null || intervalMs <= 0) return null
+  // As for a load: a run that was due and has not started says nothing of the next one.
+  if (startsInMs === null || intervalMs === null || (startsInMs === 0 && runs[0]?.status !== 'running')) return null
   const latencyMs = runs.map(toRequestMs).find((requestMs) => requestMs !== null)
   if (latencyMs === undefined) return null
   const openPages = await countOpenPages(db, account, PAGE_LIMIT)

@@ -40,6 +40,8 @@ export interface CommandContext<Key extends string | null = string> {
   readonly named: string | null
   /** Names of all configured accounts, also of those that `--account` excludes. */
   readonly configured: readonly string[]
+  /** How many of them read the results of batches. */
+  readonly readers: number
   /** The accounts to act on: the one that `--account` names, or all. Empty when there is no key and none is needed. */
   readonly accounts: readonly Account[]
   /**
@@ -137,7 +139,7 @@ export async function createContext(edge: Edge, needs: ContextNeeds): Promise<Co
       hasFile: config.accountsFile !== null,
       read: () => readAccounts({ config, file: config.accountsFile === null ? null : file, env }),
     })
-  const { accounts, configured, warnings } = choose(sources)
+  const { accounts, configured, readers, warnings } = choose(sources)
 
   const level = isQuiet && stream.isTTY && !env.LOG_LEVEL ? 'warn' : config.log.level
   // A progress bar may be on the line.
@@ -156,6 +158,7 @@ export async function createContext(edge: Edge, needs: ContextNeeds): Promise<Co
     account: edge.account ?? (accounts.length === 1 ? accounts[0]?.name : null) ?? DEFAULT_ACCOUNT,
     named: edge.account,
     configured,
+    readers,
     accounts,
     reloadAccounts() {
       const reloaded = choose(readSources())
@@ -190,9 +193,11 @@ type ReadAccounts = ReturnType<typeof readAccounts>
 interface ChosenAccounts extends ReadAccounts {
   /** Names of all configured accounts. */
   readonly configured: readonly string[]
+  /** How many of them read the results of batches. */
+  readonly readers: number
 }
 
-const NO_ACCOUNTS: ChosenAccounts = { accounts: [], configured: [], warnings: [] }
+const NO_ACCOUNTS: ChosenAccounts = { accounts: [], configured: [], readers: 0, warnings: [] }
 
 /**
  * Chooses the accounts to act on. Without an accounts file, the key of the environment may belong to a stored account with
@@ -208,17 +213,18 @@ function chooseAccounts(
 ): ChosenAccounts {
   if (rule === 'none' && named === null) return NO_ACCOUNTS
   const all = rule === 'usable' || rule === 'none' ? readIfUsable(read) : read()
+  const readers = all.accounts.filter(({ results }) => results !== null).length
   const configured = hasFile ? all.accounts.map(({ name }) => name) : [DEFAULT_ACCOUNT]
-  if (named === null) return { ...all, configured }
+  if (named === null) return { ...all, configured, readers }
   const accounts = hasFile
     ? all.accounts.filter(({ name }) => name === named)
     : all.accounts.map((account) => Object.freeze({ ...account, name: named }))
   const isRefused = rule === 'configured' || (rule === 'usable' && all.accounts.length > 0)
   if (hasFile && accounts.length === 0 && isRefused) throw unknownAccount(named, configured)
-  return { ...all, accounts, configured }
+  return { ...all, accounts, configured, readers }
 }
 
-function readIfUsable(read: () => ReadAccounts): ReadAccounts {
+function readIfUsable(read: () => ReadAccounts): Pick<ReadAccounts, 'accounts' | 'warnings'> {
   try {
     return read()
   } catch (error) {

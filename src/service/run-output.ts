@@ -105,9 +105,11 @@ export function openProgress(
   }
 }
 
-/** In whole seconds, rounded up, so that a wait is not over before its end. */
+/** Rounded up to what is shown, so that a wait is not over before its end. */
 function toTimeLeft(ms: number): string {
-  return formatDuration(Math.max(0, Math.ceil(ms / 1000)))
+  const seconds = Math.max(0, Math.ceil(ms / 1000))
+  const shown = seconds < 3_600 ? 1 : seconds < 86_400 ? 60 : 3_600
+  return formatDuration(Math.ceil(seconds / shown) * shown)
 }
 
 const NO_REJECTIONS: OpenRejections = { unstored: 0, outdated: 0 }

@@ -163,9 +163,9 @@ export interface ResultsFacts {
 export interface ResultsCost {
   /** One for each batch. */
   readonly requests: number
-  /** Batches that a run reads, on average; 0: the list needs all of the budget. */
+  /** Batches that a run reads, on average; 0: the list needs over half of the budget. */
   readonly perRun: number
-  /** From the start of the next run to the last answer; null: never, at this pace. */
+  /** From the start of the first of these runs to the last answer; null: never, at this pace. */
   readonly durationMs: number | null
 }
 

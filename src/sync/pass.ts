@@ -41,8 +41,8 @@ export interface SyncOptions {
   readonly mustYield: () => boolean
   /** Whether a merge notes ended jobs whose items are to be read. */
   readonly notesDue: boolean
-  /** Called when a verdict in the middle of a full pass is `complete`, with the instant at which its head was asked for. */
-  readonly onVerdict: (startedAt: number) => Promise<void>
+  /** Called when a verdict in the middle of a full pass is `complete`. `at`: when its head was asked for; `requests`: what that took. */
+  readonly onVerdict: (head: { readonly at: number; readonly requests: number }) => Promise<void>
   readonly counters: Counters
   readonly signal: AbortSignal
   readonly log: Logger

@@ -12,13 +12,20 @@ import { judge, type SyncResult, settle, withoutCounts } from './verdict.js'
 import { askAbove, type WalkEnd, walkDown } from './walk.js'
 
 /** Requests that reading the head again costs at least: page 1, the page to go on from, and the one below it. */
-const LEAST_REFRESH_REQUESTS = 3
+export const LEAST_REFRESH_REQUESTS = 3
 
 /** What a search for removed jobs adds where they left the end of the list: page 1 twice more, and the last page. */
 const LEAST_SEARCH_REQUESTS = 3
 
+/** `dueInMs`: until the next re-read of page 1 is due; `everyMs`: between two; `requests`: what each costs. */
+interface DueRefresh {
+  readonly dueInMs: number
+  readonly everyMs: number
+  readonly requests: number
+}
+
 /** When the head was last read, on the clock of `performance.now()`, and how many requests that took. */
-interface Refresh {
+export interface Refresh {
   at: number
   requests: number
 }
@@ -120,7 +127,8 @@ async function readSlice(pass: Pass, position: FullPosition, head: Page, refresh
     if (pass.list.isUnproven) return 'loss'
     if (pass.list.coverage.kind === 'whole') {
       const { status } = await refreshVerdict(pass, reached.page)
-      if (status === 'complete' && position.at !== null) await pass.onVerdict(refresh.at)
+      const requests = pass.counters.pagesRead - pagesBefore + 1
+      if (status === 'complete' && position.at !== null) await pass.onVerdict({ at: refresh.at, requests })
     }
     // The walk skips what the climb has merged, unless a window must enclose it.
     start = pass.list.losesJobs ? reached.page : reached.ground
@@ -197,7 +205,7 @@ async function leaveRestOfWindow(pass: Pass, refresh: Refresh): Promise<void> {
   await sleep(waitMs, undefined, { signal })
 }
 
-function toDue({ timing }: Pass, { at, requests }: Refresh): Parameters<typeof mayReadOn>[1] {
+function toDue({ timing }: Pass, { at, requests }: Refresh): DueRefresh {
   const everyMs = timing.refreshMs
   return { dueInMs: Math.max(0, at + everyMs - performance.now()), everyMs, requests }
 }
@@ -205,14 +213,12 @@ function toDue({ timing }: Pass, { at, requests }: Refresh): Parameters<typeof m
 /**
  * Decides whether a full pass over stored jobs may read on, or saves the remaining requests for the re-reads of page 1 that are
  * due in this window. Freshness must not wait for the next window. At most half of a window is saved.
- *
- * @param refresh `dueInMs`: until the next re-read is due; `everyMs`: between two; `requests`: what each costs.
  */
-export function mayReadOn(
-  rest: WindowRest | null,
-  { dueInMs, everyMs, requests }: { readonly dueInMs: number; readonly everyMs: number; readonly requests: number },
-): boolean {
-  if (rest === null) return true
-  const headReads = dueInMs >= rest.endsInMs ? 0 : 1 + Math.floor((rest.endsInMs - dueInMs) / everyMs)
-  return rest.requests > Math.min(headReads * requests, rest.share / 2)
+export function mayReadOn(rest: WindowRest | null, refresh: DueRefresh): boolean {
+  return rest === null || rest.requests > Math.min(requestsDue(rest, refresh), rest.share / 2)
+}
+
+/** How many requests the re-reads of page 1 take that are due before the window ends. */
+export function requestsDue({ endsInMs }: WindowRest, { dueInMs, everyMs, requests }: DueRefresh): number {
+  return dueInMs >= endsInMs ? 0 : (1 + Math.floor((endsInMs - dueInMs) / everyMs)) * requests
 }

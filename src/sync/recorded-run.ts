@@ -2,7 +2,7 @@ import { setMaxListeners } from 'node:events'
 import type { Logger } from 'pino'
 import type { ListSource } from '../config/accounts.js'
 import type { SyncSizes, Timing } from '../config/scale.js'
-import { beginResults, endResults } from '../db/batch-items.js'
+import { beginResults, endResults, noteComplete } from '../db/batch-items.js'
 import type { Database } from '../db/client.js'
 import { STATEMENT_DEADLINE_MS } from '../db/connection.js'
 import { toDatabaseError } from '../db/connection-error.js'
@@ -20,6 +20,7 @@ import { assertOwnList } from './foreign-list.js'
 import { YieldError } from './interruptions.js'
 import type { Page } from './page.js'
 import type { WindowRest } from './pass.js'
+import { LEAST_REFRESH_REQUESTS, requestsDue } from './read-all.js'
 import { type ResultsOptions, readResults } from './read-results.js'
 import { modeOf } from './run-mode.js'
 import { type Counters, createCounters, type RunMode, type RunSummary, type RunTrigger } from './run-summary.js'
@@ -144,16 +145,24 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
     log.info({ mode, trigger: options.trigger }, 'run started')
     const { pagesPerRun, timing, sizes, results = null } = options
     // First of all: a run that fails before this has noted nothing, and all stored jobs are compared again.
-    const isComparing = results !== null && (await beginResults(db, run, results))
+    const isComparing = results !== null && (await beginResults(db, run, { ...results, intervalMs: timing.refreshMs }))
     if (results === null && state.resultsMode !== null) await endResults(db, run.account)
     await assertOwnList({ db, client, account: run.account, source: options.source, signal })
 
-    /** Reads items, after the table is known to hold the list. `since`: when the part of the run began that came first. */
-    async function readItems(since: number): Promise<void> {
+    /**
+     * Reads items, after the table is known to hold the list. `at`: when the part of the run began that came first; `requests`: what
+     * it took, and the runs until the end of the window will take again.
+     */
+    async function readItems({ at, requests }: { readonly at: number; readonly requests: number }): Promise<void> {
       if (results === null) return
+      const isListSafe = () => {
+        const rest = options.windowRest?.() ?? null
+        const dueInMs = Math.max(0, at + timing.refreshMs - performance.now())
+        return rest === null || rest.requests > requestsDue(rest, { dueInMs, everyMs: timing.refreshMs, requests })
+      }
       // A full pass that has to yield the worker to other accounts leaves items to a later run.
-      const mayRead = () => results.mayRead() && !(options.mustYield?.() ?? false)
-      const given = { db, client, run, startedAt: since, isComparing, timing, signal, log }
+      const mayRead = () => results.mayRead() && isListSafe() && !(options.mustYield?.() ?? false)
+      const given = { db, client, run, startedAt: at, isComparing, timing, signal, log }
       await readResults({ ...results, ...given, mayRead }).catch(endReading)
     }
 
@@ -170,7 +179,10 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
       windowRest: options.windowRest ?? (() => null),
       mustYield: options.mustYield ?? (() => false),
       notesDue: results !== null,
-      onVerdict: readItems,
+      async onVerdict(head) {
+        await readItems(head)
+        if (results !== null) await noteComplete(db, run.account)
+      },
       counters,
       signal,
       log,
@@ -179,7 +191,9 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
         options.onPage?.(page)
       },
     })
-    if (result.status === 'complete') await readItems(startedAt)
+    if (result.status === 'complete') {
+      await readItems({ at: startedAt, requests: mode === 'full' ? LEAST_REFRESH_REQUESTS : counters.requests })
+    }
     return result
   }
 

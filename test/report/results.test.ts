@@ -9,8 +9,8 @@ const RATE_LIMIT = { requests: 300, windowSeconds: 900, reserve: 0.5 }
 /** Inserts an account whose last run began 100 seconds ago and whose next one begins in 200, with 100 ended jobs of which 50 are due. */
 async function insertAccount({ sql }: TestDatabase, account: string, worker = 'here:1'): Promise<void> {
   await sql(`
-    INSERT INTO spidra.sync_state (account, results_mode, results_per_run, results_noted_to, results_complete_at, last_complete_at, next_run_at)
-    VALUES ('${account}', 'items', 50, '-infinity', '2026-03-01T12:00:00Z', '2026-03-01T13:00:00Z', now() + interval '200 seconds');
+    INSERT INTO spidra.sync_state (account, results_mode, results_per_run, results_interval_ms, results_noted_to, results_complete_at, last_complete_at, next_run_at)
+    VALUES ('${account}', 'items', 50, 300000, '-infinity', '2026-03-01T12:00:00Z', '2026-03-01T13:00:00Z', now() + interval '200 seconds');
     INSERT INTO spidra.sync_runs (account, mode, trigger, status, worker, started_at, finished_at, requests, waited_ms)
     VALUES ('${account}', 'incremental', 'schedule', 'complete', '${worker}', now() - interval '100 seconds', now() - interval '89 seconds', 10, 10000);
     INSERT INTO spidra.batch_jobs (uuid, account, status, total_urls, completed_count, failed_count, created_at)
@@ -54,7 +54,7 @@ test('accounts of one machine share its budget', async () => {
   expect(await read(database)).toMatchObject({ doneInSeconds: 200 + 5 * 300 })
 })
 
-test('while a run is under way, the estimate goes by the time between the last two', async () => {
+test('while a run is under way, the estimate begins with it', async () => {
   await using database = await createTestDatabase()
   await insertAccount(database, 'default')
   await database.sql(`

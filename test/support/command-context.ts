@@ -20,6 +20,7 @@ export function commandContext(
     account: 'default',
     named: null,
     configured: accounts.map(({ name }) => name),
+    readers: accounts.filter(({ results }) => results !== null).length,
     accounts,
     reloadAccounts: () => accounts,
     onHangup: () => () => undefined,

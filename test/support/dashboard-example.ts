@@ -81,7 +81,7 @@ export async function fillResults({ sql }: TestDatabase): Promise<void> {
       0, j.finished_at
     FROM spidra.batch_jobs j JOIN spidra.batch_reads r USING (uuid)
     CROSS JOIN LATERAL generate_series(1, j.failed_count) n CROSS JOIN LATERAL (SELECT ('x' || substr(md5(j.uuid || '.' || n), 1, 4))::bit(16)::integer AS h) x;
-    UPDATE spidra.sync_state SET results_mode = 'items', results_per_run = 50, results_noted_to = '-infinity' WHERE account = 'default'`)
+    UPDATE spidra.sync_state SET results_mode = 'items', results_per_run = 50, results_interval_ms = 300000, results_noted_to = '-infinity' WHERE account = 'default'`)
   await sql(
     `INSERT INTO spidra.batch_items (uuid, batch_uuid, account, position, url, status, error, finished_at)
      SELECT md5('hostile')::uuid, uuid, 'default', 0, 'https://' || $1, 'failed', $1, now() FROM spidra.batch_reads LIMIT 1`,

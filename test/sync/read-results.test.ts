@@ -164,6 +164,34 @@ test('sync_freshness says how many batches are due, and as of when all of them h
   expect(last).toMatchObject({ due: 0, all: last.complete })
 })
 
+test('no item is read where the runs until the end of the window need the requests', async () => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ jobs: 60, ...MANUAL })
+  const windowRest = () => ({ requests: 15, share: 20, endsInMs: 10_000 })
+  await runAgainst(api, database)
+
+  await runAgainst(api, database, { results: ITEMS, windowRest, timing: { refreshMs: 1_000 } })
+  expect(batchRequests(api)).toBe(0)
+  await runAgainst(api, database, { results: ITEMS, windowRest, timing: { refreshMs: 5_000 } })
+  expect(batchRequests(api)).toBe(60)
+})
+
+test('a job that has left the list, or runs again, does not count as due', async () => {
+  await using database = await createTestDatabase()
+  await using api = await startSimulator({ jobs: 30, ...MANUAL })
+  await runAgainst(api, database, { results: { ...ITEMS, perRun: 1 } })
+  const [, , gone = '', again = ''] = [...api.account.allUuids()]
+  api.account.removeJob(gone)
+  api.account.updateJob(again, { status: 'running', finishedAt: null })
+
+  await runAgainst(api, database, { mode: 'full', results: { ...ITEMS, mayRead: () => false } })
+
+  expect(await dueCount(database)).toBe(29)
+  expect(await database.sql('SELECT results_due::integer AS due FROM spidra_reporting.sync_freshness')).toEqual([
+    { due: 27 },
+  ])
+})
+
 test('switched off and on while most are due, the next run knows how many are due', async () => {
   await using database = await createTestDatabase()
   await using api = await startSimulator({ jobs: 60, ...MANUAL })

@@ -2,14 +2,15 @@
 
 ALTER TABLE spidra.sync_state
   ADD COLUMN results_per_run integer,
+  ADD COLUMN results_interval_ms double precision,
   ADD COLUMN results_complete_at timestamptz(6);
 COMMENT ON COLUMN spidra.sync_state.results_mode IS 'SYNC_RESULTS of the last run: items or full. Null: off.';
 COMMENT ON COLUMN spidra.sync_state.results_per_run IS 'RESULTS_PER_RUN of the last run that noted ended jobs.';
+COMMENT ON COLUMN spidra.sync_state.results_interval_ms IS 'Time between two runs of the schedule, in milliseconds, as of that run.';
 COMMENT ON COLUMN spidra.sync_state.results_complete_at IS
   'last_complete_at of the last run that began while no ended job was due. Null: none has, since results are kept as now.';
 
--- Ended jobs that have not yet been compared with batch_reads (older than results_noted_to) count as due. Each count is answered
--- by an index alone.
+-- Ended jobs that have not yet been compared with batch_reads (older than results_noted_to) count as due.
 CREATE OR REPLACE VIEW spidra_reporting.sync_freshness AS
 SELECT
   s.account,
@@ -25,21 +26,16 @@ SELECT
   judged.stored_total AS stored_jobs,
   (SELECT coalesce(sum(r.copies), 0)::bigint FROM spidra.rejected_jobs r
    WHERE r.account = s.account AND r.resolved_at IS NULL) AS open_rejections,
-  CASE
-    WHEN s.results_mode IS NULL THEN NULL
-    WHEN s.results_noted_to = '-infinity' THEN (SELECT count(*) FROM spidra.results_due d WHERE d.account = s.account)
-    ELSE (SELECT count(*) FROM spidra.results_due d
-        WHERE d.account = s.account AND d.created_at >= coalesce(s.results_noted_to, 'infinity'))
-      + (SELECT count(*) FROM spidra.batch_jobs j
-        WHERE j.account = s.account AND j.removed_at IS NULL AND j.created_at < coalesce(s.results_noted_to, 'infinity'))
-      - (SELECT count(*) FROM spidra.batch_jobs j
-        WHERE j.account = s.account AND j.removed_at IS NULL AND j.created_at < coalesce(s.results_noted_to, 'infinity')
-          AND j.status NOT IN ('completed', 'failed', 'cancelled'))
+  CASE WHEN s.results_mode IS NOT NULL THEN due.jobs
+    + (SELECT count(*) FROM spidra.batch_jobs j
+      WHERE j.account = s.account AND j.removed_at IS NULL AND j.created_at < coalesce(s.results_noted_to, 'infinity'))
+    - (SELECT count(*) FROM spidra.batch_jobs j
+      WHERE j.account = s.account AND j.removed_at IS NULL AND j.created_at < coalesce(s.results_noted_to, 'infinity')
+        AND j.status NOT IN ('completed', 'failed', 'cancelled'))
   END AS results_due,
   CASE
     WHEN s.results_mode IS NULL THEN NULL
-    WHEN s.results_noted_to = '-infinity' AND NOT EXISTS (SELECT FROM spidra.results_due d WHERE d.account = s.account)
-      THEN s.last_complete_at
+    WHEN s.results_noted_to = '-infinity' AND due.jobs = 0 THEN s.last_complete_at
     ELSE s.results_complete_at
   END AS results_complete_as_of
 FROM spidra.sync_state s
@@ -50,7 +46,13 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
   SELECT r.listed_total, r.stored_total FROM spidra.sync_runs r
   WHERE r.account = s.account AND r.listed_total IS NOT NULL ORDER BY r.started_at DESC, r.id DESC LIMIT 1
-) judged ON true;
+) judged ON true
+-- A job that was removed or opened again since it was noted is dropped only when its turn comes.
+LEFT JOIN LATERAL (
+  SELECT count(*) AS jobs FROM spidra.results_due d JOIN spidra.batch_jobs j ON j.uuid = d.uuid
+  WHERE s.results_mode IS NOT NULL AND d.account = s.account AND d.created_at >= coalesce(s.results_noted_to, 'infinity')
+    AND j.account = s.account AND j.removed_at IS NULL AND j.status IN ('completed', 'failed', 'cancelled')
+) due ON true;
 
 COMMENT ON COLUMN spidra_reporting.sync_freshness.results_due IS 'Number of ended batch jobs whose items are still to be read. After results were switched on, it counts all stored ones until they have been compared. Null: SYNC_RESULTS is off.';
 COMMENT ON COLUMN spidra_reporting.sync_freshness.results_complete_as_of IS 'The latest complete_as_of at which no ended batch job was due: the items of all had been read as the jobs then were, or could not be read for good. Equal to complete_as_of while none is due. Null: not yet, or SYNC_RESULTS is off.';

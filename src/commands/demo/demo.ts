@@ -13,6 +13,7 @@ import { startService } from '../../service/service.js'
 import { type Simulator, startSimulator } from '../../simulator/server.js'
 import type { RunSummary } from '../../sync/run-summary.js'
 import {
+  DEMO_RESULTS,
   demoStateFile,
   howToQuery,
   openDemoState,
@@ -26,9 +27,6 @@ import {
 
 /** A new job every three seconds, which finishes after about a minute, so that there is something to watch. */
 const DEMO_ACCOUNT = { jobs: 2_000, arrivalsPerMinute: 20, speed: 10, latencyMs: 25, rateLimit: 'off' } as const
-
-/** The items of all batches are read within a few minutes, so that one can watch that too. */
-const DEMO_RESULTS = { results: 'items', resultsPerRun: 200 } as const
 
 /** `spidra-sync demo`: runs the real service on an embedded Postgres, against the bundled simulator. Returns the exit code. */
 export async function runDemoCommand(
@@ -110,7 +108,7 @@ function isFrame(line: number, rows: number): boolean {
 function instructions(self: string, reader: string, httpUrl: string | null): string {
   return `
 From now on jobs arrive, progress, finish and are retried; a run follows every
-10 seconds. It also reads which URLs of up to ${DEMO_RESULTS.resultsPerRun} batches failed, and why.
+10 seconds. Each also reads which URLs of up to ${DEMO_RESULTS.resultsPerRun} batches failed.
 ${howToQuery(self, reader, httpUrl)}
 `
 }

@@ -24,6 +24,9 @@ export function demoVariables({ HTTP_HOST, HTTP_PORT, LOG_FORMAT, LOG_LEVEL }: E
   return { HTTP_HOST, HTTP_PORT, LOG_FORMAT, LOG_LEVEL: LOG_LEVEL || 'warn', ...DEMO_VARIABLES }
 }
 
+/** The items of all batches are read within a few minutes, so that one can watch that too. */
+export const DEMO_RESULTS = { results: 'items', resultsPerRun: 200 } as const
+
 /**
  * Finds the demo in the folder, for a command that reads its database. Where both demos have been started, it is the last one.
  *
@@ -39,7 +42,7 @@ export async function findDemo(folder: string): Promise<Pick<ContextNeeds, 'choo
   const embeddedDirectory = isSingle ? demo : demoFleet
   const state = await readState(demoStateFile(join(folder, embeddedDirectory)))
   const accounts = isSingle
-    ? {}
+    ? { SYNC_RESULTS: DEMO_RESULTS.results, RESULTS_PER_RUN: String(DEMO_RESULTS.resultsPerRun) }
     : { SPIDRA_API_KEY: undefined, SPIDRA_ACCOUNTS_FILE: join(folder, demoFleet, ACCOUNTS_FILE) }
   return {
     chooseVariables: (env) => ({ ...demoVariables(env), SPIDRA_API_URL: state?.apiUrl, ...accounts }),
