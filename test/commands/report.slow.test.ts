@@ -41,7 +41,7 @@ test('shows how far results are, credits a day and failing hosts, where they are
   const json = async (env: Readonly<Record<string, string>>) =>
     JSON.parse((await runCli(['report', '--json'], { env })).stdout)
 
-  expect(stdout).toMatch(/\nResults: [\d,]+ of [\d,]+ ended batches read, \d+ due\.\n/)
+  expect(stdout).toMatch(/\nResults: [\d,]+ of [\d,]+ ended batches read, \d+ due, done about [^\n]+ UTC\.\n/)
   expect(stdout).toMatch(/\nDay .* p95 +Credits\n/)
   expect(stdout).toMatch(/\nFailing hosts in the last 30 days:\nHost +Error +URLs\n/)
   expect(stdout).toMatch(/\nslow\.example\.com +Navigation timeout of 30000 ms exceeded +\d+\n/)
