@@ -71,7 +71,7 @@ interface Load {
   /** Jobs of the account's history. */
   readonly stored: number
   readonly losesJobs: boolean
-  /** Down to where the list is read, epoch seconds. */
+  /** Down to where the list is read, epoch seconds; null: nothing of it. */
   readonly bottom: number | null
 }
 
@@ -100,6 +100,7 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
   let lastRun = 0
   let window = { endsAt: 0, starts: 0, ours: 0, total: 0, since: 0, idle: 0 }
   let load: Load = { stored: 0, losesJobs: false, bottom: null }
+  let hasBegunAnew = false
   /** Of the last verdict that was seen. */
   let completeAt: number | null = null
   let comparedAt = 0
@@ -167,10 +168,14 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
     onViolation(`the first load did not advance in a window of ${total} requests: ${stored}`)
   }
 
-  /** A list that is found to lose jobs is read once more from its top, over jobs that are stored. */
+  /** A list that is found to lose jobs is read once more from its top, over jobs that are stored: once, and further down in each window. */
   function hasAdvanced(before: Load, after: Load): boolean {
     if (after.stored > before.stored || after.losesJobs !== before.losesJobs) return true
-    return after.losesJobs && (after.bottom ?? 0) < (before.bottom ?? 0)
+    if (!after.losesJobs || after.bottom === before.bottom) return false
+    const isAnew = toHeight(after) > toHeight(before)
+    const isFirstTime = !hasBegunAnew
+    hasBegunAnew ||= isAnew
+    return !isAnew || isFirstTime
   }
 
   async function judgeRuns(): Promise<void> {
@@ -323,6 +328,11 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
     },
     ...{ endDay, judgeRequests, judgeRuns, judgeFreshness, judgeSet, judgeReadiness, judgeAlert },
   }
+}
+
+/** Where a load stands: the lower, the more is read. */
+function toHeight({ bottom }: Load): number {
+  return bottom ?? Number.POSITIVE_INFINITY
 }
 
 function toClock(instant: number): string {
