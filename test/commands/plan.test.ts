@@ -128,6 +128,11 @@ describe('of results', () => {
     expect(at - startedAt).toBeLessThan(299 * 300_000 + 60_000)
   })
 
+  test('promises no time where no run is scheduled', async () => {
+    const { text } = await planOf({ jobs: 7_200 }, { SYNC_RESULTS: 'items', SYNC_SCHEDULE: 'off' })
+    expect(text.replaceAll(/\s+/g, ' ')).toMatch(/Results \(SYNC_RESULTS=items\): [^.]*; at most \d+ requests a run\. /)
+  })
+
   test('counts what is due in the table, and all ended jobs before they are switched on', async () => {
     await using database = await createTestDatabase()
     await using api = await startSimulator({ jobs: 6 })
@@ -141,6 +146,9 @@ describe('of results', () => {
     }
 
     expect(await requests()).toMatchObject({ mode: 'full', requests: 5 })
+    // What was read with items has no results.
+    await database.sql(`UPDATE spidra.sync_state SET results_mode = 'items', results_noted_to = '-infinity'`)
+    expect(await requests()).toMatchObject({ requests: 5 })
     await database.sql(`UPDATE spidra.sync_state SET results_mode = 'full', results_noted_to = '-infinity'`)
     expect(await requests()).toMatchObject({ requests: 0 })
     expect((await plan(api, { SYNC_RESULTS: 'full', DATABASE_URL: database.url })).text).toContain(

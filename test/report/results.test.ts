@@ -70,8 +70,10 @@ test('the end is unknown where no next run is scheduled, or the budget leaves no
   await insertAccount(database, 'default')
   await database.sql('UPDATE spidra.sync_state SET rate_limit = 10')
   expect(await read(database)).toMatchObject({ dueJobs: 50, doneAt: null })
-  await database.sql('UPDATE spidra.sync_state SET rate_limit = NULL, next_run_at = NULL')
-  expect(await read(database)).toMatchObject({ dueJobs: 50, doneAt: null })
+  for (const next of ['NULL', "now() - interval '10 minutes'"]) {
+    await database.sql(`UPDATE spidra.sync_state SET rate_limit = NULL, next_run_at = ${next}`)
+    expect(await read(database)).toMatchObject({ dueJobs: 50, doneAt: null })
+  }
 })
 
 test('are absent from the status of an account whose results are off', async () => {
