@@ -25,7 +25,7 @@ interface DueRefresh {
 }
 
 /** When the head was last read, on the clock of `performance.now()`, and how many requests that took. */
-export interface Refresh {
+interface Refresh {
   at: number
   requests: number
 }
