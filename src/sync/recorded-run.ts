@@ -181,7 +181,7 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
       notesDue: results !== null,
       async onVerdict(head) {
         await readItems(head)
-        if (results !== null) await noteComplete(db, run.account)
+        if (results !== null) await noteComplete(db, run.account).catch(endReading)
       },
       counters,
       signal,
