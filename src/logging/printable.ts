@@ -32,9 +32,9 @@ export function formatNumber(value: number): string {
   return value.toLocaleString('en')
 }
 
-/** Formats a number with its noun: 1 run, 2,000 runs. */
-export function counted(count: number, noun: string): string {
-  return `${formatNumber(count)} ${noun}${count === 1 ? '' : 's'}`
+/** Formats a number with its noun: 1 run, 2,000 runs. `plural`: default the noun with an s. */
+export function counted(count: number, noun: string, plural = `${noun}s`): string {
+  return `${formatNumber(count)} ${count === 1 ? noun : plural}`
 }
 
 /** Formats a duration for people, in its two largest units: 4.2 s, 3 min 20 s, 2 h 5 min, 3 d 4 h. */

@@ -71,9 +71,9 @@ function tiles(data: DashboardData): Markup {
   const duration = durations.find(({ day }) => day === today)
   const period = filters.days === 1 ? 'today' : `in ${filters.days} days`
   const about = minutes === 1 ? '' : '≈ '
-  const tile = (sql: SqlLink, name: string, label: string, value: number | string, below: Markup, isLast = false) => {
+  const tile = (sql: SqlLink, name: string, label: string, value: number | string, below: Markup) => {
     const [shown, full] = typeof value === 'number' ? [toCompactCount(value), toCount(value)] : [value, value]
-    return html`<div class="tile${isLast ? ' seventh' : ''}"><dt>${label}</dt><dd><a href="#sql-${sql}" title="${full}" data-number="${name}">${shown}</a><span>${below}</span></dd></div>
+    return html`<div class="tile"><dt>${label}</dt><dd><a href="#sql-${sql}" title="${full}" data-number="${name}">${shown}</a><span>${below}</span></dd></div>
 `
   }
   const small = (value = 0) => html`<span title="${toCount(value)}">${toCompactCount(value)}</span>`
@@ -97,7 +97,6 @@ ${tile('stock', 'stored', 'Jobs stored', stock.jobs, html`all days; ${small(stoc
     : tile(
         ...(['freshness', 'results-due', 'Results due', results.progress.dueJobs] as const),
         html`of ${small(results.progress.endedJobs)} ended`,
-        true,
       )
 }</dl>
 `

@@ -2,7 +2,7 @@ import { counted, toSentence, wrapSentence } from '../logging/printable.js'
 import type { DashboardData } from './dashboard-data.js'
 import { toCount, toDuration, toPercent, toTimeLabels } from './format.js'
 import { toFreshness } from './freshness.js'
-import { joinBlocks, toPlainTable } from './terminal.js'
+import { cut, joinBlocks, toPlainTable } from './terminal.js'
 
 const BAR_WIDTH = 16
 
@@ -61,11 +61,6 @@ function hostsTable({ results }: DashboardData): string[] {
     toCount(urls),
   ])
   return ['Failing hosts in the last 30 days:', ...toLines(['Host', 'Error', 'URLs'], rows, 2)]
-}
-
-/** Cuts a text off, so that a line fits into 80 columns. */
-function cut(text: string, length: number): string {
-  return text.length > length ? `${text.slice(0, length - 1)}…` : text
 }
 
 function openTable({ open, stuck }: DashboardData): string[] {

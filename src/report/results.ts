@@ -2,6 +2,7 @@ import type { Config } from '../config/config.js'
 import { PAGE_LIMIT } from '../config/scale.js'
 import { countOpenPages } from '../db/batch-jobs-read.js'
 import type { Database } from '../db/client.js'
+import { counted } from '../logging/printable.js'
 import { incrementalRun, type ResultsFacts, resultsCost, toStartingBudget } from '../sync/cost.js'
 import { toCount } from './format.js'
 import { readLastRuns, toIso, toRequestMs, toTime } from './load-progress.js'
@@ -117,7 +118,7 @@ async function countSharers(db: Database, worker: string): Promise<Pick<ResultsF
 /** 4,950 of 5,000 ended batches read, 50 due, done about 14:30 UTC */
 export function toResultsText({ asOf, endedJobs, dueJobs, doneAt }: ResultsProgress): string {
   if (endedJobs === 0) return 'no batch has ended yet'
-  const ended = `${toCount(endedJobs)} ended batch${endedJobs === 1 ? '' : 'es'}`
+  const ended = counted(endedJobs, 'ended batch', 'ended batches')
   if (dueJobs === 0) return `all of ${ended} read`
   const end = doneAt === null ? '' : `, done about ${toTime(new Date(doneAt), new Date(asOf))} UTC`
   return `${toCount(endedJobs - dueJobs)} of ${ended} read, ${toCount(dueJobs)} due${end}`

@@ -6,7 +6,7 @@ import { LATE_SECONDS, toEnding } from './freshness.js'
 import { toLoadSentence } from './load-progress.js'
 import { toResultsText } from './results.js'
 import type { AlertReport, RunReport, StatusReport } from './status.js'
-import { joinBlocks, toPlainTable } from './terminal.js'
+import { cut, joinBlocks, toPlainTable } from './terminal.js'
 
 const HEADINGS = ['Started (UTC)', 'Mode', 'Status', 'Took', 'Read', 'New', 'Changed', 'Removed']
 
@@ -47,7 +47,7 @@ export function toStatusText(report: StatusReport, paint: Paint = (_colour, text
  */
 export function toStatusLines(reports: readonly StatusReport[], paint: Paint = (_colour, text) => text): string {
   const rows = reports.map(({ account, runs: [last], lagSeconds, progress, liveJobs, alerts }) => [
-    account.length > MAX_NAME ? `${account.slice(0, MAX_NAME - 1)}…` : account,
+    cut(account, MAX_NAME),
     last === undefined ? 'no run yet' : paintStatus(last, paint),
     lagSeconds !== null
       ? `${toDuration(lagSeconds)} ago`

@@ -106,7 +106,7 @@ footer { font-size: 13px; padding-bottom: 24px; }
 @media (min-width: 1200px) { .queries:has(:nth-child(2 of .query)) { columns: 2; column-gap: 24px; } }
 @media (min-width: 1600px) { .grid { grid-template-columns: 1fr 1fr 1fr; } .filling { grid-column: span 2; } }
 @media (min-width: 1800px) { .columns { grid-template-columns: minmax(0, 2fr) minmax(0, 1fr); } .short { columns: 2; column-gap: 16px; } .short .card { display: inline-block; width: 100%; } }
-@media (max-width: 1000px) { .tiles { grid-template-columns: repeat(3, 1fr); } .seventh:nth-child(7) { grid-column: 1 / -1; } .broad .wide { display: none; } .broad .medium { display: block; } }
+@media (max-width: 1000px) { .tiles { grid-template-columns: repeat(3, 1fr); } .tile:nth-child(7):last-child { grid-column: 1 / -1; } .broad .wide { display: none; } .broad .medium { display: block; } }
 @media (max-width: 820px) { .grid { grid-template-columns: 1fr; } .broad { grid-column: auto; } .columns { grid-template-columns: minmax(0, 1fr); } }
 @media (max-width: 860px) {
   .stacked thead { display: none; } .stacked, .stacked tbody { display: block; }

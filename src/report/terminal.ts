@@ -1,5 +1,10 @@
 import { getBorderCharacters, table } from 'table'
 
+/** Cuts a text off that is longer, so that a line fits into 80 columns. */
+export function cut(text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length - 1)}…` : text
+}
+
 /** Joins blocks of lines for a terminal, with an empty line between two blocks. Leaves out empty blocks. */
 export function joinBlocks(blocks: readonly (readonly string[])[]): string {
   return blocks

@@ -21,6 +21,12 @@ export interface WindowRest {
   readonly endsInMs: number
 }
 
+/** When reading the head began, on the clock of `performance.now()`, and how many requests it took. */
+export interface HeadRead {
+  at: number
+  requests: number
+}
+
 /** What a run is given. */
 export interface SyncOptions {
   readonly db: Database
@@ -41,8 +47,8 @@ export interface SyncOptions {
   readonly mustYield: () => boolean
   /** Whether a merge notes ended jobs whose items are to be read. */
   readonly notesDue: boolean
-  /** Called when a verdict in the middle of a full pass is `complete`. `at`: when its head was asked for; `requests`: what that took. */
-  readonly onVerdict: (head: { readonly at: number; readonly requests: number }) => Promise<void>
+  /** Called when a verdict in the middle of a full pass is `complete`, with what its head took. */
+  readonly onVerdict: (head: Readonly<HeadRead>) => Promise<void>
   readonly counters: Counters
   readonly signal: AbortSignal
   readonly log: Logger

@@ -7,7 +7,7 @@ import type { Micros } from './instant.js'
 import { YieldError } from './interruptions.js'
 import { openAllowance, rereadOpenJobs } from './open-jobs.js'
 import type { Page } from './page.js'
-import type { Pass, WindowRest } from './pass.js'
+import type { HeadRead, Pass, WindowRest } from './pass.js'
 import { judge, type SyncResult, settle, withoutCounts } from './verdict.js'
 import { askAbove, type WalkEnd, walkDown } from './walk.js'
 
@@ -24,12 +24,6 @@ interface DueRefresh {
   readonly requests: number
 }
 
-/** When the head was last read, on the clock of `performance.now()`, and how many requests that took. */
-interface Refresh {
-  at: number
-  requests: number
-}
-
 /**
  * Reads every page, to the end of the list, and takes the verdict; a pass that was cut off goes on from where it was.
  *
@@ -40,7 +34,7 @@ interface Refresh {
  * @throws YieldError when `mustYield` asks the pass to stop, so that another worker continues it.
  */
 export async function readEverything(pass: Pass, first: Page): Promise<SyncResult> {
-  const refresh: Refresh = { requests: leastRefreshRequests(pass), at: performance.now() }
+  const refresh: HeadRead = { requests: leastRefreshRequests(pass), at: performance.now() }
   const position = openFullPosition(pass)
   const isRereading = pass.list.coverage.kind === 'whole'
   const hasReadAll = position.at === null
@@ -98,7 +92,7 @@ async function searchSurplus(
 }
 
 /** Goes on from the position until the list ends, or the head is due again. */
-async function readSlice(pass: Pass, position: FullPosition, head: Page, refresh: Refresh): Promise<WalkEnd> {
+async function readSlice(pass: Pass, position: FullPosition, head: Page, refresh: HeadRead): Promise<WalkEnd> {
   const pagesBefore = pass.counters.pagesRead
   const waitedBefore = pass.counters.waitedMs
   let start = head
@@ -175,7 +169,7 @@ async function refreshVerdict(pass: Pass, first: Page): Promise<SyncResult> {
  *
  * @param waitedBefore what the run had waited when the slice began, its head included, in milliseconds.
  */
-function sliceEnd(pass: Pass, from: Micros | null, refresh: Refresh, waitedBefore: number): (page: Page) => boolean {
+function sliceEnd(pass: Pass, from: Micros | null, refresh: HeadRead, waitedBefore: number): (page: Page) => boolean {
   const { counters, timing, sizes, list, mustYield } = pass
   const { pagesRead } = counters
   return ({ oldest }) => {
@@ -191,7 +185,7 @@ function sliceEnd(pass: Pass, from: Micros | null, refresh: Refresh, waitedBefor
 }
 
 /** Waits until the head is due again, or a new window begins, where the rest of the window is kept for such heads. */
-async function leaveRestOfWindow(pass: Pass, refresh: Refresh): Promise<void> {
+async function leaveRestOfWindow(pass: Pass, refresh: HeadRead): Promise<void> {
   const { counters, log, signal } = pass
   const rest = pass.windowRest()
   const due = toDue(pass, refresh)
@@ -205,7 +199,7 @@ async function leaveRestOfWindow(pass: Pass, refresh: Refresh): Promise<void> {
   await sleep(waitMs, undefined, { signal })
 }
 
-function toDue({ timing }: Pass, { at, requests }: Refresh): DueRefresh {
+export function toDue({ timing }: Pick<Pass, 'timing'>, { at, requests }: HeadRead): DueRefresh {
   const everyMs = timing.refreshMs
   return { dueInMs: Math.max(0, at + everyMs - performance.now()), everyMs, requests }
 }

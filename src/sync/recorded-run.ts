@@ -19,8 +19,8 @@ import { SpidraError } from '../spidra/errors.js'
 import { assertOwnList } from './foreign-list.js'
 import { YieldError } from './interruptions.js'
 import type { Page } from './page.js'
-import type { WindowRest } from './pass.js'
-import { LEAST_REFRESH_REQUESTS, requestsDue } from './read-all.js'
+import type { HeadRead, WindowRest } from './pass.js'
+import { LEAST_REFRESH_REQUESTS, requestsDue, toDue } from './read-all.js'
 import { type ResultsOptions, readResults } from './read-results.js'
 import { modeOf } from './run-mode.js'
 import { type Counters, createCounters, type RunMode, type RunSummary, type RunTrigger } from './run-summary.js'
@@ -149,20 +149,16 @@ async function runAndClose(options: RecordedRunOptions, run: RunKey, startedAt: 
     if (results === null && state.resultsMode !== null) await endResults(db, run.account)
     await assertOwnList({ db, client, account: run.account, source: options.source, signal })
 
-    /**
-     * Reads items, after the table is known to hold the list. `at`: when the part of the run began that came first; `requests`: what
-     * it took, and the runs until the end of the window will take again.
-     */
-    async function readItems({ at, requests }: { readonly at: number; readonly requests: number }): Promise<void> {
+    /** Reads items, after the table is known to hold the list. Until the window ends, the list will need what its head took now. */
+    async function readItems(head: HeadRead): Promise<void> {
       if (results === null) return
       const isListSafe = () => {
         const rest = options.windowRest?.() ?? null
-        const dueInMs = Math.max(0, at + timing.refreshMs - performance.now())
-        return rest === null || rest.requests > requestsDue(rest, { dueInMs, everyMs: timing.refreshMs, requests })
+        return rest === null || rest.requests > requestsDue(rest, toDue({ timing }, head))
       }
       // A full pass that has to yield the worker to other accounts leaves items to a later run.
       const mayRead = () => results.mayRead() && isListSafe() && !(options.mustYield?.() ?? false)
-      const given = { db, client, run, startedAt: at, isComparing, timing, signal, log }
+      const given = { db, client, run, startedAt: head.at, isComparing, timing, signal, log }
       await readResults({ ...results, ...given, mayRead }).catch(endReading)
     }
 

@@ -120,7 +120,7 @@ function runLine(summary: RunSummary, now: Date): string {
   const listed = listedTotal === null ? '' : `${counted(listedTotal, 'job')} listed, `
   const changed = updated + restored + removed
   const batches = requests - retries - pagesRead
-  const ofBatches = batches === 0 ? '' : batches === 1 ? ', 1 batch' : `, ${batches} batches`
+  const ofBatches = batches === 0 ? '' : `, ${counted(batches, 'batch', 'batches')}`
   const read = `${counted(pagesRead, 'page')}${ofBatches} read`
   return `${time} ${status}: ${listed}${inserted} new, ${changed} changed, ${read}\n`
 }
