@@ -1,4 +1,4 @@
-import { type Database, queryLarge, toColumn } from './client.js'
+import { type Database, PREPARED, queryLarge, toColumn } from './client.js'
 import { readPostgresError } from './connection-error.js'
 import { Prisma } from './generated/client.js'
 import { fenceOf, RunClosedError, type RunKey } from './sync-runs.js'
@@ -204,15 +204,19 @@ export const HAS_CHANGED = Prisma.raw(
 )
 
 /**
- * The part of the merge that notes ended jobs whose items are to be read, as CTEs after `changed` and `merged`. A job that is
+ * The part of the merge that notes ended jobs whose items are to be read, as CTEs after `inserted` and `updated`. A job that is
  * noted already begins anew.
  */
 function noteDue(account: string): Prisma.Sql {
   return Prisma.sql`
+merged AS (
+  SELECT uuid FROM inserted UNION ALL SELECT uuid FROM updated
+),
 due AS (
   INSERT INTO spidra.results_due AS d (uuid, account, created_at)
   SELECT j.uuid, ${account}, j.created_at
-  FROM changed j JOIN merged m ON m.uuid = j.uuid LEFT JOIN spidra.batch_reads r ON r.uuid = j.uuid
+  FROM changed j JOIN merged m ON m.uuid = j.uuid
+  LEFT JOIN LATERAL (SELECT * FROM spidra.batch_reads x WHERE x.uuid = j.uuid LIMIT 1) r ON true
   WHERE j.status IN ${TERMINAL} AND ${HAS_CHANGED}
   ORDER BY j.uuid
   ON CONFLICT (uuid) DO UPDATE SET account = excluded.account, created_at = excluded.created_at, attempts = 0, not_before = NULL
@@ -225,21 +229,28 @@ due AS (
  *
  * `changed` is an anti-join: the IS DISTINCT FROM of ON CONFLICT alone would still lock every unchanged row and write
  * 700 bytes of WAL for it. `fence` locks the run's row against closing, and only where there is something to write,
- * because a row lock is a write too. ORDER BY uuid gives all writers one lock order. `xmax = 0` marks an insert.
+ * because a row lock is a write too. ORDER BY uuid gives all writers one lock order.
  * Listeners on `spidra_batch_job_events` get the number of events, once a statement.
+ *
+ * New rows are inserted without ON CONFLICT, which would look each of them up once more and write 50 bytes of WAL to confirm it.
+ * If another writer stores one of them at the same moment, the statement fails as a whole, `withRetries` repeats it, and it
+ * finds the row.
+ *
+ * The lookups are LATERAL with LIMIT 1, because the plan is kept: it may have been made while the table was empty, and a
+ * join of that plan would scan the whole table for each chunk.
  *
  * @param rows JSON text of an array of `JobRow`, every uuid once.
  * @param notesDue whether ended jobs are noted whose items are to be read. Without it the statement does not name that table.
  */
 export function mergeStatement(rows: string, { account, id: runId }: RunKey, notesDue = false): Prisma.Sql {
-  return Prisma.sql`
+  return Prisma.sql`${PREPARED}
 WITH incoming AS MATERIALIZED (
   SELECT ${RECORD_COLUMNS} FROM json_to_recordset(${rows}::json) AS ${RECORD}
 ),
 changed AS MATERIALIZED (
   SELECT i.*, b.uuid IS NOT NULL AS known, b.account AS from_account, b.removed_at IS NOT NULL AS was_removed, b.created_at AS from_created_at,
          b.status AS from_status, b.completed_count AS from_completed_count, b.failed_count AS from_failed_count
-  FROM incoming i LEFT JOIN spidra.batch_jobs b ON b.uuid = i.uuid
+  FROM incoming i LEFT JOIN LATERAL (SELECT * FROM spidra.batch_jobs x WHERE x.uuid = i.uuid LIMIT 1) b ON true
   WHERE b.uuid IS NULL
      OR b.removed_at IS NOT NULL
      OR (b.account, ${columnsOf('b')}) IS DISTINCT FROM (${account}, ${columnsOf('i')})
@@ -253,16 +264,22 @@ fence AS MATERIALIZED (
   WHERE r.id = ${runId} AND r.status = 'running' AND (EXISTS (SELECT FROM changed) OR EXISTS (SELECT FROM settled))
   FOR SHARE
 ),
-merged AS (
+inserted AS (
+  INSERT INTO spidra.batch_jobs (uuid, account, ${forEachColumn(({ column }) => column)})
+  SELECT c.uuid, ${account}, ${columnsOf('c')}
+  FROM changed c WHERE NOT c.known AND EXISTS (SELECT FROM fence) ORDER BY c.uuid
+  RETURNING uuid
+),
+updated AS (
   INSERT INTO spidra.batch_jobs AS b (uuid, account, ${forEachColumn(({ column }) => column)})
   SELECT c.uuid, ${account}, ${columnsOf('c')}
-  FROM changed c WHERE EXISTS (SELECT FROM fence) ORDER BY c.uuid
+  FROM changed c WHERE c.known AND EXISTS (SELECT FROM fence) ORDER BY c.uuid
   ON CONFLICT (uuid) DO UPDATE SET
     account = excluded.account, ${forEachColumn(({ column }) => `${column} = excluded.${column}`)},
     updated_at = now(), removed_at = NULL
   WHERE b.removed_at IS NOT NULL
      OR (b.account, ${columnsOf('b')}) IS DISTINCT FROM (excluded.account, ${columnsOf('excluded')})
-  RETURNING b.uuid, b.xmax = 0 AS inserted
+  RETURNING b.uuid
 ),
 observed AS (
   SELECT c.*, CASE
@@ -272,8 +289,7 @@ observed AS (
     WHEN c.from_status <> c.status THEN 'status_changed'
     WHEN (c.from_completed_count, c.from_failed_count) <> (c.completed_count, c.failed_count) THEN 'progressed'
   END AS kind
-  FROM changed c JOIN merged m ON m.uuid = c.uuid
-  WHERE c.known
+  FROM changed c JOIN updated u ON u.uuid = c.uuid
 ),
 events AS (
   INSERT INTO spidra.batch_job_events (uuid, account, run_id, kind, from_status, to_status, from_completed_count,
@@ -288,7 +304,7 @@ ${notesDue ? noteDue(account) : Prisma.empty}resolved AS (
   WHERE r.id = s.id AND EXISTS (SELECT FROM fence)
 )
 SELECT
-  (SELECT count(*) FROM merged m WHERE m.inserted)::integer AS inserted,
+  (SELECT count(*) FROM inserted)::integer AS inserted,
   (SELECT count(*) FROM observed o WHERE NOT o.was_removed)::integer AS updated,
   (SELECT count(*) FROM observed o WHERE o.was_removed)::integer AS restored,
   (SELECT count(*) FROM observed o WHERE NOT o.was_removed AND o.from_created_at <> o.created_at)::integer AS redated,

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { setMaxListeners } from 'node:events'
 import { PrismaPg } from '@prisma/adapter-pg'
 import type { QueryResultRow } from 'pg'
@@ -79,12 +80,33 @@ export function openDatabase(databaseUrl: string, options: DatabaseOptions = {})
     setMaxListeners(0, signal)
     signal.addEventListener('abort', () => setTimeout(endStatements, ABORT_GRACE_MS).unref(), { once: true })
   }
-  const db = new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: true }), errorFormat: 'minimal' })
+  const adapter = new PrismaPg(pool, { disposeExternalPool: true, statementNameGenerator: ({ sql }) => nameOf(sql) })
+  const db = new PrismaClient({ adapter, errorFormat: 'minimal' })
   largeQueries.set(
     db,
-    async <Row extends QueryResultRow>({ text, values }: Prisma.Sql) => (await pool.query<Row>(text, values)).rows,
+    async <Row extends QueryResultRow>({ text, values }: Prisma.Sql) =>
+      (await pool.query<Row>({ text, values, name: nameOf(text) })).rows,
   )
   return db
+}
+
+const PREPARED_TEXT = '/* prepared */'
+
+/**
+ * Begins a statement that each connection prepares once, so that Postgres keeps its plan. The plan may have been made while
+ * the tables were empty, and the text must not vary.
+ */
+export const PREPARED = Prisma.raw(PREPARED_TEXT)
+
+/** Names of prepared statements by their text. The same name stands for the same text in every version of this program. */
+const names = new Map<string, string>()
+
+/** The name under which a statement is prepared; empty: it is not. */
+function nameOf(text: string): string {
+  if (!text.startsWith(PREPARED_TEXT)) return ''
+  const name = names.get(text) ?? `spidra_sync_${createHash('sha256').update(text).digest('hex').slice(0, 16)}`
+  names.set(text, name)
+  return name
 }
 
 /** Runs a statement, and returns its rows. */

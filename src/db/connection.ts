@@ -28,6 +28,12 @@ const CANCEL_REQUEST = 80_877_102
 /** SQLSTATE of a connection that the server closed because no statement came within `idle_session_timeout`. */
 const IDLE_TOO_LONG = '57P05'
 
+/**
+ * SQLSTATE of a prepared statement that the connection does not have (invalid_sql_statement_name), or has already
+ * (duplicate_prepared_statement): a pooler gives each transaction another connection to the server.
+ */
+const MISPLACED = ['26000', '42P05']
+
 /** A statement did not end in time, or its process stops. The connection is closed; whether Postgres executed it is unknown. */
 export class NoAnswerError extends Error {
   override readonly name = 'NoAnswerError'
@@ -213,6 +219,8 @@ export class Connection extends Client {
  * Opens a pool of such connections. The server may close idle ones at any time: the pool replaces them. A statement that was
  * sent to one at the same moment is sent again on another, because Postgres closes it before it reads a statement. That does
  * not hold for the statements of a transaction, which have a connection of their own.
+ *
+ * Where a pooler misplaces a prepared statement, that statement and all later ones are sent without a name.
  */
 export function openPool(config: PoolConfig & ConnectionConfig): Pool {
   const pool = new Pool({
@@ -224,12 +232,17 @@ export function openPool(config: PoolConfig & ConnectionConfig): Pool {
   // Without a listener a lost connection that is idle would end the process.
   pool.on('error', () => undefined)
   const query: (...args: unknown[]) => Promise<unknown> = pool.query.bind(pool) as never
-  const ask = async (left: number, args: unknown[]): Promise<unknown> => {
+  let prepares = true
+  const ask = async (left: number, [statement, ...args]: unknown[]): Promise<unknown> => {
+    const isNamed = typeof statement === 'object' && statement !== null && Boolean(Reflect.get(statement, 'name'))
     try {
-      return await query(...args)
+      return await query(isNamed && !prepares ? { ...statement, name: '' } : statement, ...args)
     } catch (error) {
-      if (left === 0 || errorCodeOf(error) !== IDLE_TOO_LONG) throw error
-      return ask(left - 1, args)
+      const code = errorCodeOf(error) ?? ''
+      const isMisplaced = isNamed && prepares && MISPLACED.includes(code)
+      if (isMisplaced) prepares = false
+      else if (left === 0 || code !== IDLE_TOO_LONG) throw error
+      return ask(left - 1, [statement, ...args])
     }
   }
   // Each connection of the pool may have been closed.

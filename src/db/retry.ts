@@ -13,10 +13,10 @@ const BASE_MS = 100
 const MAX_RETRY_TIME_MS = 30_000
 
 /**
- * Errors that pass once another transaction has ended: serialization_failure, deadlock_detected and lock_not_available.
- * Postgres has undone the whole statement.
+ * Errors that pass once another transaction has ended: serialization_failure, deadlock_detected, lock_not_available, and
+ * unique_violation, after which the statement sees the row that the other one inserted. Postgres has undone the whole statement.
  */
-const PASSING: ReadonlySet<string> = new Set(['40001', '40P01', '55P03'])
+const PASSING: ReadonlySet<string> = new Set(['40001', '40P01', '55P03', '23505'])
 
 export interface RetryOptions {
   /** An abort ends the retries; the error of the statement is thrown then. */

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import type { JobRow } from '../../src/db/batch-jobs.js'
-import { markRemoved, mergeJobs } from '../../src/db/batch-jobs.js'
+import { markRemoved, mergeJobs, mergeStatement } from '../../src/db/batch-jobs.js'
 import { openDatabase } from '../../src/db/client.js'
+import { withRetries } from '../../src/db/retry.js'
 import { finishRun, RunClosedError, type RunKey } from '../../src/db/sync-runs.js'
 import { listenForEvents, openTransaction, untilBlocked } from '../support/blocking.js'
 import { closeRun, jobRow, jobRows, openRun, RUN_END, uuidOf } from '../support/job-rows.js'
@@ -181,6 +182,7 @@ test('two merges of the same jobs in opposite order do not deadlock', async () =
   await using rival = { db: openDatabase(database.url), [Symbol.asyncDispose]: () => rival.db.$disconnect() }
   const run = await openRun(db)
   const rows = (completedCount: number) => jobRows(200, () => ({ completedCount }))
+  await mergeJobs(db, run, rows(1))
 
   for (let round = 1; round <= 40; round += 1) {
     const outcomes = await Promise.all([
@@ -192,6 +194,42 @@ test('two merges of the same jobs in opposite order do not deadlock', async () =
 
   expect(await sql('SELECT count(*)::integer AS stored FROM spidra.batch_jobs')).toEqual([{ stored: 200 }])
 })
+
+test('a job that another account stores at the same moment moves to the one that comes later', async () => {
+  const run = await openRun(db)
+  const retrying = withRetries(db, { signal: new AbortController().signal })
+  await using other = await openTransaction(database)
+  const { text, values } = mergeStatement(JSON.stringify([jobRow()]), await openRun(db, 'first'))
+  await other.query(text, values)
+
+  const merging = mergeJobs(retrying, run, jobRows(2))
+  await untilBlocked(database, 1)
+  await other.commit()
+
+  expect(await merging).toEqual({ ...counts, inserted: 1, updated: 1 })
+  expect(await sql('SELECT DISTINCT account FROM spidra.batch_jobs')).toEqual([{ account: 'default' }])
+})
+
+test.each([false, true])(
+  'the plan of a table that was empty looks each job up by its key, notesDue %s',
+  async (notesDue) => {
+    const run = await openRun(db)
+    const rows = jobRows(3_000, () => ({ status: 'completed' }))
+    for (let from = 0; from < rows.length; from += 100) {
+      await mergeJobs(db, run, rows.slice(from, from + 100), { notesDue })
+    }
+
+    const [kept] = await db.$queryRaw<{ call: string; reused: number }[]>`
+    SELECT name || '(' || array_to_string(array_fill('NULL'::text, ARRAY[cardinality(parameter_types)]), ', ') || ')' AS call,
+      generic_plans::integer AS reused
+    FROM pg_prepared_statements WHERE name LIKE 'spidra_sync%' ORDER BY prepare_time DESC LIMIT 1`
+    expect(kept?.reused).toBeGreaterThan(10)
+    const plan = await db.$queryRawUnsafe<{ 'QUERY PLAN': string }[]>(`EXPLAIN EXECUTE ${kept?.call}`)
+    const lines = plan.map((line) => line['QUERY PLAN'])
+    expect(lines.join('\n')).toContain('Index Scan using batch_jobs_pkey')
+    expect(lines.filter((line) => /Seq Scan on batch_(jobs|reads)/.test(line))).toEqual([])
+  },
+)
 
 function eventOf(run: RunKey, kind: string, from: JobRow, to: JobRow) {
   return {
