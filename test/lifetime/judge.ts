@@ -19,7 +19,10 @@ const USED_UP_SHARE = 0.9
 /** However slow the machine, a first load that stands still for this number of windows is stuck. */
 const IDLE_WINDOWS = 4
 
-/** When the first load has reached the end of the list, there is a verdict after this number of windows. */
+/**
+ * When the first load has reached the end of the list, there is a verdict after this number of windows. Each job that left the
+ * list meanwhile may have to be searched for first.
+ */
 const FIRST_VERDICT_WINDOWS = 4
 
 /** How a run may fail where requests fail. */
@@ -100,7 +103,8 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
   let lastRun = 0
   let window = { endsAt: 0, starts: 0, ours: 0, total: 0, since: 0, idle: 0 }
   let load: Load = { stored: 0, losesJobs: false, bottom: null }
-  let hasBegunAnew = false
+  /** When the reading of a list that loses jobs began anew; null: it did not. */
+  let begunAnewAt: number | null = null
   /** Of the last verdict that was seen. */
   let completeAt: number | null = null
   let comparedAt = 0
@@ -173,8 +177,8 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
     if (after.stored > before.stored || after.losesJobs !== before.losesJobs) return true
     if (!after.losesJobs || after.bottom === before.bottom) return false
     const isAnew = toHeight(after) > toHeight(before)
-    const isFirstTime = !hasBegunAnew
-    hasBegunAnew ||= isAnew
+    const isFirstTime = begunAnewAt === null
+    if (isAnew) begunAnewAt ??= Date.now()
     return !isAnew || isFirstTime
   }
 
@@ -226,7 +230,9 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
     if (!isWhole && state.isWhole) wholeAt = Date.now()
     isWhole = state.isWhole === true
     if (state.completeAt === null) {
-      if (!isWhole || isOld || Date.now() - wholeAt <= FIRST_VERDICT_WINDOWS * rules.windowMs) return
+      const searches = (truth.removalsSince(begunAnewAt ?? startedAt) * REQUESTS_A_REMOVAL) / rules.share
+      const excusedMs = (FIRST_VERDICT_WINDOWS + searches) * rules.windowMs + downBetween(wholeAt, Date.now())
+      if (!isWhole || isOld || Date.now() - wholeAt <= excusedMs) return
       isOld = true
       onViolation(`no verdict in ${inMinutes(Date.now() - wholeAt)} since the first load reached the end of the list`)
       return

@@ -73,6 +73,7 @@ export async function runLifetime(options: LifetimeOptions): Promise<LifetimeRes
   const over = new AbortController()
   options.signal.addEventListener('abort', () => over.abort())
   const alerts: Message[] = []
+  const serviceLog: string[] = []
 
   await using postgres = await startOwnPostgres()
   await using simulator = await startSimulator({
@@ -96,6 +97,7 @@ export async function runLifetime(options: LifetimeOptions): Promise<LifetimeRes
       SYNC_RESULTS: options.results,
       ...{ LIFETIME_SPEED: String(speed), LIFETIME_PAGE_LIMIT: String(options.pageLimit) },
     },
+    serviceLog,
     (what) => {
       onViolation(what)
       over.abort()
@@ -115,7 +117,7 @@ export async function runLifetime(options: LifetimeOptions): Promise<LifetimeRes
     const minute = Math.round(((Date.now() - epoch) * speed) / 60_000)
     const at = `day ${1 + Math.floor(minute / MINUTES_OF_A_DAY)}, minute ${minute % MINUTES_OF_A_DAY}`
     if (violations.length <= VIOLATIONS_SAID) say(`VIOLATED at ${at}: ${what}`)
-    if (violations.length === 1) say(seat.log.map((line) => `  log: ${line}`).join('\n'))
+    if (violations.length === 1) say(serviceLog.map((line) => `  log: ${line}`).join('\n'))
   }
 
   const endsAt = Date.now() + days * dayMinutes * 60_000

@@ -25,17 +25,18 @@ export interface ServiceSeat extends AsyncDisposable {
   readonly starts: number
   /** When it was down, from the signal to the moment at which it was ready again. */
   readonly downtimes: readonly Stretch[]
-  /** The last lines of its log. */
-  readonly log: readonly string[]
   restart(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>
 }
 
-/** @param onCrash hears of an end that nobody asked for, and of an exit code that is not 0. */
+/**
+ * @param log receives the last lines of the service's log.
+ * @param onCrash hears of an end that nobody asked for, and of an exit code that is not 0.
+ */
 export async function startServiceSeat(
   env: Readonly<Record<string, string>>,
+  log: string[],
   onCrash: (what: string) => void,
 ): Promise<ServiceSeat> {
-  const log: string[] = []
   const downtimes: { from: number; to: number | null }[] = [{ from: 0, to: null }]
   let opened: string | null = null
   let url: string | null = null
@@ -94,7 +95,6 @@ export async function startServiceSeat(
       return starts
     },
     downtimes,
-    log,
     async restart(signal) {
       downtimes.push({ from: Date.now(), to: null })
       await end(signal)
