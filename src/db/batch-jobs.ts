@@ -51,10 +51,22 @@ const columnsOf = (alias: string) => forEachColumn(({ column }) => `${alias}.${c
 const RECORD = Prisma.sql`i(uuid uuid, ${forEachColumn(({ field, type }) => `"${field}" ${type === 'jsonb' ? 'text' : type}`)})`
 const RECORD_COLUMNS = Prisma.sql`i.uuid, ${forEachColumn(({ field, type, column }) => `i."${field}"::${type} AS ${column}`)}`
 
-const JSON_KEYS = ['uuid', ...Object.keys(FIELD_TYPES)]
-
-/** A row as JSON text. Leaves out other properties that the object has. */
-const toRowText = (row: JobRow) => JSON.stringify(row, JSON_KEYS)
+/** A row as JSON text. Leaves out other properties that the object has, and not by a list of keys, which takes twice as long. */
+function toRowText(row: JobRow): string {
+  const { uuid, status, totalUrls, completedCount, failedCount, outputFormat, scrapingChannel } = row
+  const { createdAt, finishedAt, extra } = row
+  const counts = { totalUrls, completedCount, failedCount }
+  return JSON.stringify({
+    uuid,
+    status,
+    ...counts,
+    outputFormat,
+    scrapingChannel,
+    createdAt,
+    finishedAt,
+    extra,
+  } satisfies JobRow)
+}
 
 /** Default for the most characters of JSON in one statement: what a driver, a proxy and Postgres handle in copies. */
 const STATEMENT_LENGTH = 2 * 1024 * 1024
