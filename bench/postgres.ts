@@ -21,11 +21,10 @@ export interface BenchDatabase {
   drop(): Promise<void>
 }
 
-/** Starts the server in a temporary directory. */
-export async function openServer(): Promise<BenchServer> {
+/** Starts the server in a temporary directory. Without autovacuum only the subject writes while it is measured. */
+export async function openServer({ autovacuum }: { readonly autovacuum: 'on' | 'off' }): Promise<BenchServer> {
   const directory = await mkdtemp(join(tmpdir(), 'spidra-sync-bench-'))
-  // Without autovacuum only the subject writes while it is measured.
-  const server = await openEmbeddedPostgres({ directory, settings: { autovacuum: 'off', max_wal_size: '4GB' } })
+  const server = await openEmbeddedPostgres({ directory, settings: { autovacuum, max_wal_size: '4GB' } })
   const admin = new Client({ connectionString: server.url })
   await admin.connect()
   const { rows } = await admin.query<{ version: string }>("SELECT current_setting('server_version') AS version")

@@ -8,6 +8,15 @@ from dlt.sources.rest_api import rest_api_source
 # Its state and staging files live beside its virtual environment.
 os.environ["DLT_DATA_DIR"] = os.environ["BENCH_DATA"]
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+# It waits as long as a 429 asks. Its backoff, of a factor of 1 s and at most 300 s, is only for answers that ask nothing.
+speed = float(os.environ["BENCH_SPEED"])
+os.environ["RUNTIME__REQUEST_BACKOFF_FACTOR"] = str(1 / speed)
+os.environ["RUNTIME__REQUEST_MAX_RETRY_DELAY"] = str(300 / speed)
+is_remedied = os.environ["BENCH_REMEDY"] == "1"
+if is_remedied:
+    os.environ["RUNTIME__REQUEST_MAX_ATTEMPTS"] = "20"
+# Only its default strategy takes a list that names a job twice, as one does into which jobs arrive while it is read.
+strategy = "delete-insert" if is_remedied else "upsert"
 
 source = rest_api_source(
     {
@@ -20,7 +29,7 @@ source = rest_api_source(
             {
                 "name": "batch_jobs",
                 "primary_key": "uuid",
-                "write_disposition": {"disposition": "merge", "strategy": "upsert"},
+                "write_disposition": {"disposition": "merge", "strategy": strategy},
                 "endpoint": {"path": "batch/scrape", "params": {"limit": 50}, "data_selector": "jobs"},
             }
         ],

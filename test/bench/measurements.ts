@@ -1,3 +1,4 @@
+import type { FreshnessRow, FreshnessWorkload } from '../../bench/freshness/freshness.js'
 import type { Measurement } from '../../bench/measurement.js'
 import type { Row } from '../../bench/run.js'
 import { FIRST } from '../../bench/workloads.js'
@@ -33,5 +34,31 @@ export function row(given: Partial<Row>, ...measurements: Partial<Measurement>[]
     role: 'ours',
     ...given,
     measurements: measurements.map(measurement),
+  }
+}
+
+/** What spidra-sync does by its default schedule, changed by `given`. */
+export function freshnessRow(workload: Partial<FreshnessWorkload>, given: Partial<FreshnessRow> = {}): FreshnessRow {
+  return {
+    workload: { name: 'fresh', jobs: 20_000, speed: 60, arrivals: 10, isShared: false, hours: 6, ...workload },
+    subject: 'ours',
+    role: 'ours',
+    remedy: null,
+    loadMinutes: 45,
+    ages: {
+      samples: 360,
+      listed: 23_600,
+      all: { median: 0, p99: 0 },
+      open: { median: 2, p99: 5 },
+      worst: { median: 5, most: 7.5 },
+    },
+    requestsADay: 1_500,
+    refusedADay: 0,
+    runs: 75,
+    failedRuns: 0,
+    failure: null,
+    truth: { listed: 23_600, missing: 0, stale: 0, extra: 0 },
+    settledMinutes: 12,
+    ...given,
   }
 }
