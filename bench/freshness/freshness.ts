@@ -101,7 +101,11 @@ export async function playFreshness(
   const freshness: FreshnessRow[] = []
   for (const group of groups) {
     const rows = seatsOf(group).map(async ({ workload, contender }) => {
-      const row = await measureFreshness(server, workload, contender)
+      // One that cannot be measured must not cost the others their hour.
+      const row = await measureFreshness(server, workload, contender).catch((error: unknown) => ({
+        ...unmeasured(workload, contender),
+        ...{ runs: 0, failedRuns: 1, failure: String(error) },
+      }))
       const { median = null, most = null } = row.ages?.worst ?? {}
       say(`${workload.name} | ${contender.name} | oldest row: median ${median} min, most ${most} min`)
       return row
@@ -115,8 +119,9 @@ export async function playFreshness(
 async function measureFreshness(
   server: BenchServer,
   workload: FreshnessWorkload,
-  { name, subject, everyMinutes, remedy }: Contender,
+  contender: Contender,
 ): Promise<FreshnessRow> {
+  const { subject, everyMinutes } = contender
   const { speed, hours, arrivals } = workload
   const hoursToMs = (count: number) => (count * 60 * MINUTE_MS) / speed
   await using place = await openPlace(server, workload, subject, true)
@@ -129,11 +134,7 @@ async function measureFreshness(
       : await startService(database, target, { everyMinutes, fullAt: fullPassAt(workload) })
 
   const isLoaded = await until(hoursToMs(hours), async () => (await account.ask('watched', null)).loadMinutes !== null)
-  const row = { workload, subject: name, role: subject.role, remedy }
-  if (!isLoaded) {
-    const never = { loadMinutes: null, ages: null, requestsADay: null, refusedADay: null, settledMinutes: null }
-    return { ...row, ...never, ...(await runner.runs()), truth: null }
-  }
+  if (!isLoaded) return { ...unmeasured(workload, contender), ...(await runner.runs()) }
   await account.ask('recount', null)
   await sleep(hoursToMs(hours))
   const ages = await account.ask('endSpan', null)
@@ -149,12 +150,28 @@ async function measureFreshness(
   const { loadMinutes } = await account.ask('watched', null)
   const days = hours / DAY_HOURS
   const counts = { requestsADay: requests / days, refusedADay: refused / days }
-  return { ...row, loadMinutes, ages, ...counts, ...(await runner.runs()), truth, settledMinutes }
+  return {
+    ...unmeasured(workload, contender),
+    ...{ loadMinutes, ages, ...counts, truth, settledMinutes },
+    ...(await runner.runs()),
+  }
 
   /** Early in the sampled hours, after a first load with half of the limit. */
   function fullPassAt({ jobs }: FreshnessWorkload): Date {
     return new Date(startedAt + hoursToMs(readHours(jobs, LIMIT.requests / 2) + hours / 4))
   }
+}
+
+function unmeasured(workload: FreshnessWorkload, { name, subject, remedy }: Contender) {
+  const nothing = {
+    loadMinutes: null,
+    ages: null,
+    requestsADay: null,
+    refusedADay: null,
+    truth: null,
+    settledMinutes: null,
+  }
+  return { workload, subject: name, role: subject.role, remedy, ...nothing }
 }
 
 /** Runs a subject as it is installed, a few times side by side, each on an account of its own, in real time. */

@@ -1,6 +1,7 @@
 import type { FreshnessRow, FreshnessWorkload } from '../../bench/freshness/freshness.js'
 import type { Measurement } from '../../bench/measurement.js'
 import type { Row } from '../../bench/run.js'
+import type { StandingRow } from '../../bench/standing-still.js'
 import { FIRST } from '../../bench/workloads.js'
 
 /** A successful run of one second, changed by `given`. */
@@ -59,6 +60,22 @@ export function freshnessRow(workload: Partial<FreshnessWorkload>, given: Partia
     failure: null,
     truth: { listed: 23_600, missing: 0, stale: 0, extra: 0 },
     settledMinutes: 12,
+    ...given,
+  }
+}
+
+/** A day of the service without changes, changed by `given`. */
+export function standingRow(given: Partial<StandingRow>): StandingRow {
+  return {
+    workload: { name: 'still', jobs: 20_000, ticks: 288, speed: 288, measuredRuns: 6 },
+    subject: 'ours',
+    role: 'ours',
+    runs: 289,
+    failedRuns: 0,
+    clientCpuSeconds: 12.5,
+    serverCpuSeconds: 4,
+    walBytes: 14e6,
+    requests: 690,
     ...given,
   }
 }
