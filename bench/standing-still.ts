@@ -62,7 +62,7 @@ export async function measureOwnDay(
   })
   const counts = () =>
     database.sql<{ complete: boolean; runs: number }>(
-      `SELECT EXISTS (SELECT FROM spidra.sync_state WHERE complete_as_of IS NOT NULL) AS complete,
+      `SELECT EXISTS (SELECT FROM spidra.sync_state WHERE last_complete_at IS NOT NULL) AS complete,
          (SELECT count(*)::integer FROM spidra.sync_runs) AS runs`,
     )
   while (!(await counts())[0]?.complete) {

@@ -41,7 +41,9 @@ export function toMarkdown(
     '',
     toFreshnessHeadline(results),
     '',
-    toHeadline(rows, sizes),
+    rows.length === 0 ? '' : toHeadline(rows, sizes),
+    toFreshness(results),
+    toStanding(results.standing),
     '## Targets',
     '',
     'The worst round counts where a target is a bound for safety (WAL, rows, requests), the median elsewhere.',
@@ -53,8 +55,6 @@ export function toMarkdown(
       ['left', 'left', 'left'],
     ),
     '',
-    toFreshness(results),
-    toStanding(results.standing),
     ...(chart === null
       ? []
       : [
@@ -66,10 +66,10 @@ export function toMarkdown(
           '',
         ]),
     toFailures(rows),
-    '## All figures',
-    '',
-    toTables(rows),
-  ].join('\n')
+    ...(rows.length === 0 ? [] : ['## All figures', '', toTables(rows)]),
+  ]
+    .join('\n')
+    .replace(/\n{3,}/g, '\n\n')
 }
 
 /** Lists the failed rounds, each with its last line of output, or the line of its exception. Empty without failures. */

@@ -20,7 +20,7 @@ describe('the report of freshness', () => {
   test('has a table for each workload, with ages in minutes and rates for a day', () => {
     const report = toFreshness({ freshness: [freshnessRow({})], installed: [] })
 
-    expect(report).toContain('### fresh\n\nSampled for 6 hours.\n')
+    expect(report).toContain('### fresh\n\nHours sampled: 6.\n')
     expect(report).toContain('| ours | 0.8 | 5.0 | 7.5 | 2.0 | 5.0 | 0.0 | 0.0 | 1,500 | 0 | 75 | 0 | 0 | 12.0 |')
   })
 

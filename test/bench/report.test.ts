@@ -214,9 +214,17 @@ describe('correctness', () => {
   ])('reports the error under the limit: %s', (text, bad) => {
     const other = freshnessRow({}, { ...bad, role: 'peer' })
 
-    expect(faultsOf({ ...NO_RESULTS, freshness: [freshnessRow({}), other, freshnessRow({}, bad)] })).toEqual([
-      expect.stringContaining(text),
-    ])
+    expect(
+      faultsOf({ ...NO_RESULTS, freshness: [freshnessRow({}), other, freshnessRow({ jobs: 1_000 }, bad)] }),
+    ).toEqual([expect.stringContaining(text)])
+  })
+
+  test('excuses stale rows of a list that is too long to be swept, and no missing ones', () => {
+    const stale = { listed: 9, missing: 0, stale: 1, extra: 0 }
+    const faults = (jobs: number, truth: typeof stale) =>
+      faultsOf({ ...NO_RESULTS, freshness: [freshnessRow({ jobs }, { truth })] }).length
+
+    expect([faults(1_000, stale), faults(1_001, stale), faults(1_001, WRONG)]).toEqual([1, 0, 1])
   })
 
   test('reports more than twenty repeated requests', () => {
