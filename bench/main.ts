@@ -2,9 +2,9 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { Command } from 'commander'
+import { Command, InvalidArgumentError } from 'commander'
 import { playFreshness } from './freshness/freshness.js'
-import { FRESHNESS_SIZES, SMOKE, toFreshnessPlan, WHOLE } from './plan.js'
+import { FRESHNESS_SIZES, type FreshnessSizes, SMOKE, toFreshnessPlan, WHOLE } from './plan.js'
 import { type BenchServer, openServer } from './postgres.js'
 import { toFacts, toMarkdown } from './report/document.js'
 import { faultsOf } from './report/goals.js'
@@ -15,6 +15,14 @@ import { playRounds, type Row } from './run.js'
 import { measureOtherDay, measureOwnDay, type StandingRow } from './standing-still.js'
 import { ours } from './subjects/ours.js'
 import type { Subject } from './subjects/subject.js'
+
+function numberUpTo(most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (!(value > 0 && value <= most)) throw new InvalidArgumentError(`It must be a number above 0 and up to ${most}.`)
+    return value
+  }
+}
 
 const options = new Command('npm run bench --')
   .option(
@@ -38,9 +46,16 @@ const options = new Command('npm run bench --')
     '--rest <file>',
     'JSON of an earlier run, whose figures are reported for the workloads that --only leaves out',
   )
-  .option('--fresh-jobs <numbers>', 'lists of the workloads "freshness", such as 20000,100000')
-  .option('--fresh-hours <number>', 'hours for which they are sampled, in the time of the account')
-  .option('--fresh-speed <number>', 'how much faster their time goes: at most 60', String(FRESHNESS_SIZES.speed))
+  .option('--fresh-jobs <numbers>', 'jobs in the lists of the workloads "freshness", such as 20000,100000', (text) =>
+    text.split(',').map(numberUpTo(1_000_000)),
+  )
+  .option('--fresh-hours <number>', 'hours for which they are sampled, in the time of the account', numberUpTo(240))
+  .option(
+    '--fresh-speed <number>',
+    'how much faster their time goes, at most 60',
+    numberUpTo(60),
+    FRESHNESS_SIZES.speed,
+  )
   .option('--json <file>', 'where to write all measurements as JSON; default: nowhere')
   .parse()
   .opts<{
@@ -50,9 +65,9 @@ const options = new Command('npm run bench --')
     peers: boolean
     out: string
     rest?: string
-    freshJobs?: string
-    freshHours?: string
-    freshSpeed: string
+    freshJobs?: number[]
+    freshHours?: number
+    freshSpeed: number
     json?: string
   }>()
 
@@ -72,11 +87,11 @@ const asked = names.filter((name) =>
 const isAsked = ({ workload }: { readonly workload: { readonly name: string } }) => asked.includes(workload.name)
 const isPlaying = (subject: Subject) => options.peers || subject.role !== 'peer'
 
-function freshnessSizes(): typeof FRESHNESS_SIZES {
+function freshnessSizes(): FreshnessSizes {
   const { freshJobs, freshHours, freshSpeed } = options
-  const lists = FRESHNESS_SIZES.lists.map(({ jobs, hours }) => ({ jobs, hours: Number(freshHours ?? hours) }))
-  const given = freshJobs?.split(',').map((jobs) => ({ jobs: Number(jobs), hours: Number(freshHours ?? 6) }))
-  return { speed: Number(freshSpeed), lists: given ?? lists }
+  const [first] = FRESHNESS_SIZES.lists
+  const lists = freshJobs?.map((jobs) => ({ jobs, hours: first?.hours ?? 0 })) ?? FRESHNESS_SIZES.lists
+  return { speed: freshSpeed, lists: lists.map(({ jobs, hours }) => ({ jobs, hours: freshHours ?? hours })) }
 }
 
 /** What `--json` writes. */

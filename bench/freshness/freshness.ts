@@ -112,7 +112,10 @@ export async function playFreshness(
     })
     freshness.push(...(await Promise.all(rows)))
   }
-  return { freshness, installed: await trying }
+  // The subjects in the same order for every workload, whatever group they were in.
+  const names = [...new Set(groups.flatMap(seatsOf).map(({ contender }) => contender.name))]
+  const sorted = freshness.toSorted((one, other) => names.indexOf(one.subject) - names.indexOf(other.subject))
+  return { freshness: sorted, installed: await trying }
 }
 
 /** Lets one contender keep one account's table fresh. */

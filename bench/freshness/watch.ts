@@ -102,10 +102,8 @@ export async function startWatch(account: Account, options: WatchOptions): Promi
   }
 
   async function sample(): Promise<void> {
-    if (loadMinutes === null) {
-      if (!(await hasLoaded())) return
-      loadMinutes = (Date.now() - startedAt) / minuteMs
-    }
+    const loaded = loadMinutes ?? ((await hasLoaded()) ? (Date.now() - startedAt) / minuteMs : null)
+    if (loaded === null) return
     const rows = await read([...doubtful.keys()])
     const now = Date.now()
     let oldest = 0
@@ -122,10 +120,12 @@ export async function startWatch(account: Account, options: WatchOptions): Promi
       all.add(age)
       if (/^(?:pending|running) /.test(status)) open.add(age)
     }
-    if (!isCounting) return
-    all.add(0, listed - asked)
-    worst.add(oldest)
-    samples += 1
+    if (isCounting) {
+      all.add(0, listed - asked)
+      worst.add(oldest)
+      samples += 1
+    }
+    loadMinutes = loaded
   }
 
   const stopping = new AbortController()
