@@ -68,7 +68,7 @@ const SCRIPT = again(transaction, 'a wait for Retry-After added')
 const MOSTLY_IDLE: readonly Contender[] = [
   EVERY_FIVE_MINUTES,
   EVERY_MINUTE,
-  again(dlt, 'strategy delete-insert, its default, because upsert takes no list that names a job twice; 20 attempts'),
+  again(dlt, '20 attempts; it waits as Retry-After says by itself'),
   again(singer, '`backoff_runtime` with Retry-After, 20 tries'),
   again(airbyte, '`WaitTimeFromHeader` with Retry-After, 20 retries'),
 ]

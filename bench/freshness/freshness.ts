@@ -60,6 +60,8 @@ export interface InstalledRow {
   readonly subject: string
   readonly runs: number
   readonly failedRuns: number
+  /** Failed runs whose output names 429. */
+  readonly refusedRuns: number
   /** The output of the first failed run. */
   readonly failure: string | null
 }
@@ -197,7 +199,8 @@ async function tryInstalled(
     }),
   )
   const failed = ended.filter(({ code }) => code !== 0)
-  return { workload, subject: name, runs, failedRuns: failed.length, failure: failed[0]?.output ?? null }
+  const refusedRuns = failed.filter(({ output }) => /\b429\b/.test(output)).length
+  return { workload, subject: name, runs, failedRuns: failed.length, refusedRuns, failure: failed[0]?.output ?? null }
 }
 
 async function openPlace(server: BenchServer, workload: FreshnessWorkload, subject: Subject, isRemedied: boolean) {

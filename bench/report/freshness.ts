@@ -44,7 +44,8 @@ export function toFreshness({ freshness, installed }: Pick<Results, 'freshness' 
     'as old as its job. It is compared once a minute from outside, from the moment on at which the table held all that had been listed at the',
     'start (*first load*). *Oldest row* is how old the table as a whole is. *Open jobs* change every few seconds, so theirs is',
     'the time since they were read. *Rows wrong at the end*: after no job has changed for as long as two readings of the list',
-    'take, or as soon as all rows are right (*all right after*, in minutes). Ages are in minutes. `-`: never in that time.',
+    'take, or as soon as all rows are right (*all right after*, in minutes, of which the last jobs need twelve to end). Ages are in',
+    'minutes. `-`: never in that time.',
     '',
     'Three things favour one or the other. The sampled hours of spidra-sync contain its full pass, which comes once a day: so',
     'its requests a day are overstated, and the age of its oldest row is understated where the hours are fewer than a day. CPU is not scaled: a second of it weighs as a minute, which makes the age of PyAirbyte and of the',
@@ -80,6 +81,7 @@ function toInstalled(installed: readonly InstalledRow[], name: string): string {
   const row = installed.find(({ subject }) => subject === name)
   if (row === undefined) return ''
   if (row.failure === null) return `as installed, none of ${row.runs} runs failed; `
+  if (row.refusedRuns === row.failedRuns) return `as installed, ${row.failedRuns} of ${row.runs} runs ended with 429; `
   return `as installed, ${row.failedRuns} of ${row.runs} runs failed (\`${lastLineOf(row.failure)}\`); `
 }
 

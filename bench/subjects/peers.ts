@@ -16,7 +16,7 @@ export const airbyte = pythonPeer({
   truthSql: truthOf('spidra_airbyte.batch_jobs', ['status', '"totalurls"', '"completedcount"', '"failedcount"']),
 })
 
-/** dlt (https://dlthub.com): its REST API source into Postgres, merged by uuid with its upsert strategy. */
+/** dlt (https://dlthub.com): its REST API source into Postgres, merged by uuid with its default strategy. */
 export const dlt = pythonPeer({
   name: 'dlt',
   packages: ['dlt[postgres]==1.31.0'],

@@ -25,13 +25,29 @@ describe('the report of freshness', () => {
   })
 
   test('says what happened to an alternative as installed, and with what it was measured', () => {
-    const installed = [
-      { workload: freshnessRow({}).workload, subject: 'dlt', runs: 3, failedRuns: 3, failure: 'x\nError: 429\n' },
-    ]
-    const report = toFreshness({ freshness: [freshnessRow({}), freshnessRow({}, { ...dlt, ...NEVER })], installed })
+    const ended = {
+      workload: freshnessRow({}).workload,
+      runs: 3,
+      failedRuns: 3,
+      refusedRuns: 3,
+      failure: 'Error: no\n',
+    }
+    const report = toFreshness({
+      freshness: [
+        freshnessRow({}),
+        ...['dlt', 'Singer', 'script'].map((subject) => freshnessRow({}, { ...dlt, ...NEVER, subject })),
+      ],
+      installed: [
+        { ...ended, subject: 'dlt' },
+        { ...ended, subject: 'Singer', refusedRuns: 2 },
+        { ...ended, subject: 'script', failedRuns: 0, refusedRuns: 0, failure: null },
+      ],
+    })
 
     expect(report).toContain('| dlt | - | - | - | - | - | - | - | - | - | 75 | 0 | - | - |')
-    expect(report).toContain('- dlt: as installed, 3 of 3 runs failed (`Error: 429`); measured with more attempts.')
+    expect(report).toContain('- dlt: as installed, 3 of 3 runs ended with 429; measured with more attempts.')
+    expect(report).toContain('- Singer: as installed, 3 of 3 runs failed (`Error: no`); measured with more attempts.')
+    expect(report).toContain('- script: as installed, none of 3 runs failed; measured with more attempts.')
   })
 
   test('shows in one line of the headline the whole limit and half of it', () => {
