@@ -154,7 +154,7 @@ export const SMOKE: Plan = {
     groups: [
       [
         {
-          workload: freshness({ jobs: 500, speed: 288, arrivals: 2, isShared: false, hours: 1 }),
+          workload: freshness({ jobs: 500, speed: 288, arrivals: 2, isShared: false, hours: 0.75 }),
           contenders: [EVERY_FIVE_MINUTES],
         },
       ],

@@ -69,7 +69,7 @@ export function toQuoted(
     'steady-run': seconds(sizes.large, STEADY),
     'start-up': withUnit(startUp === null ? null : startUp / 1000, 's'),
     'wal-of-a-job': firstWal === null ? null : `${show(firstWal / sizes.huge)} bytes`,
-    'steady-wal': steadyKb.length === 0 ? null : `${show(Math.min(...steadyKb))} to ${show(Math.max(...steadyKb))} kB`,
+    'steady-wal': steadyKb.length === 0 ? null : `${rangeOf(steadyKb)} kB`,
   }
   return Object.fromEntries(Object.entries(known).flatMap(([name, text]) => (text === null ? [] : [[name, text]])))
 }
@@ -78,4 +78,8 @@ export function toQuoted(
 function withUnit(value: number | null, unit: string): string | null {
   if (value === null) return null
   return `${show(value, value < 1 ? 2 : value < 10 ? 1 : 0)} ${unit}`
+}
+
+function rangeOf(values: readonly number[]): string {
+  return [...new Set([Math.min(...values), Math.max(...values)].map((value) => show(value)))].join(' to ')
 }

@@ -98,6 +98,12 @@ describe('quoted figures', () => {
     expect(quoted['speed-and-size']).toContain('| 1,000,000 | 33 s | - | - | - | 200 MB | 405 MB |')
   })
 
+  test('name a range once where its ends are equal', () => {
+    const rows = [row({ step: STEADY }, { walBytes: 34_100 }), row({ jobs: 1_000, step: STEADY }, { walBytes: 34_400 })]
+
+    expect(toQuoted({ ...NO_RESULTS, rows }, { facts: [], sizes })['steady-wal']).toBe('34 kB')
+  })
+
   test('are left out when they were not measured', () => {
     expect(Object.keys(toQuoted(NO_RESULTS, { facts: [], sizes }))).toEqual(['facts'])
   })
