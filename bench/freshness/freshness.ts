@@ -114,10 +114,15 @@ export async function playFreshness(
     })
     freshness.push(...(await Promise.all(rows)))
   }
-  // The subjects in the same order for every workload, whatever group they were in.
-  const names = [...new Set(groups.flatMap(seatsOf).map(({ contender }) => contender.name))]
+  // The subjects in the same order for every workload, whatever group they were in: the service first.
+  const seats = groups.flatMap(seatsOf).toSorted((one, other) => rankOf(one.contender) - rankOf(other.contender))
+  const names = [...new Set(seats.map(({ contender }) => contender.name))]
   const sorted = freshness.toSorted((one, other) => names.indexOf(one.subject) - names.indexOf(other.subject))
   return { freshness: sorted, installed: await trying }
+}
+
+function rankOf({ subject }: Contender): number {
+  return ['ours', 'peer', 'script'].indexOf(subject.role)
 }
 
 /** Lets one contender keep one account's table fresh. */

@@ -48,9 +48,10 @@ export function toFreshness({ freshness, installed }: Pick<Results, 'freshness' 
     'minutes. `-`: never in that time.',
     '',
     'Three things favour one or the other. The sampled hours of spidra-sync contain its full pass, which comes once a day: so',
-    'its requests a day are overstated, and the age of its oldest row is understated where the hours are fewer than a day. CPU is not scaled: a second of it weighs as a minute, which makes the age of PyAirbyte and of the',
-    'script larger than it would be. A second is also the finest Retry-After, which costs the others up to a minute a window, and',
-    'PyAirbyte adds a second of its own. What happens as installed was tried in real time, with 15 minutes a window.',
+    'its requests a day are overstated, and the age of its oldest row is understated where the hours are fewer than a day. CPU is',
+    'not scaled: a second of it weighs as a minute, which makes the age of PyAirbyte and of the script larger than it would be. A',
+    'second is also the finest Retry-After, which costs the others up to a minute a window, and PyAirbyte adds a second of its',
+    'own. What happens as installed was tried in real time, with 15 minutes a window.',
     '',
     ...names.flatMap((name) => [
       `### ${name}`,
