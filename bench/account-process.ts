@@ -1,11 +1,17 @@
 // Runs the simulator in its own process, so that its CPU and memory do not count as a subject's. account.ts sends it calls.
 import { Client } from 'pg'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../src/simulator/server.js'
-import type { AccountCalls, Truth } from './account.js'
+import { spending } from '../test/lifetime/scaled-limit.js'
+import type { AccountCalls, AccountOptions, Truth } from './account.js'
+import { startWatch, type Watch } from './freshness/watch.js'
 
 let simulator: Simulator
+let speed = 1
+let watch: Watch | null = null
 let churning = 0
-let counted = 0
+/** Requests so far that the rate limit did not refuse. */
+let answered = 0
+let counted = { requests: 0, answered: 0 }
 let firstAt: number | null = null
 /** Seed of a linear congruential generator (Numerical Recipes), fixed so that every subject meets the same changes. */
 let state = 20_261_125
@@ -17,19 +23,24 @@ function random(): number {
 const calls: { [Name in keyof AccountCalls]: (argument: AccountCalls[Name][0]) => Promise<AccountCalls[Name][1]> } = {
   async start(options) {
     const beforeAnswer = () => {
+      answered += 1
       firstAt ??= performance.timeOrigin + performance.now() - options.latencyMs
       churn()
     }
     simulator = await startSimulator({ ...toOptions(options), beforeAnswer })
+    speed = options.speed ?? 1
+    // It ends with the process.
+    if (options.isShared === true) spending(simulator, speed)
     return { url: simulator.url, key: simulator.key }
   },
   async recount() {
-    counted = simulator.requestCount
+    counted = { requests: simulator.requestCount, answered }
     firstAt = null
     return null
   },
   async counted() {
-    return { requests: simulator.requestCount - counted, firstAt }
+    const requests = simulator.requestCount - counted.requests
+    return { requests, refused: requests - (answered - counted.answered), firstAt }
   },
   async arrive({ jobs }) {
     for (let job = 0; job < jobs; job += 1) simulator.account.addJob({ status: 'completed' })
@@ -56,13 +67,29 @@ const calls: { [Name in keyof AccountCalls]: (argument: AccountCalls[Name][0]) =
     return null
   },
   compare,
+  async watch(options) {
+    watch = await startWatch(simulator.account, { ...options, speed })
+    return null
+  },
+  async watched() {
+    return watching().state
+  },
+  async endSpan() {
+    return watching().endSpan()
+  },
+}
+
+function watching(): Watch {
+  if (watch === null) throw new Error('nothing is watched')
+  return watch
 }
 
 const STILL = '2026-11-25T00:00:00Z'
 
-/** The account does not change by itself, so that a table can be compared with it. */
-function toOptions({ jobs, latencyMs, rateLimit }: AccountCalls['start'][0]): SimulatorOptions {
-  return { jobs, latencyMs, rateLimit, seed: 1, epoch: Date.parse(STILL), arrivalsPerMinute: 0, ties: 0.05 }
+/** The account does not change by itself, so that a table can be compared with it. Only jobs that arrive progress. */
+function toOptions({ jobs, latencyMs, rateLimit, speed = 1 }: AccountOptions): SimulatorOptions {
+  const fixed = { seed: 1, epoch: Date.parse(STILL), arrivalsPerMinute: 0, ties: 0.05 }
+  return { jobs, latencyMs, rateLimit, speed, ...fixed }
 }
 
 /** Changes the list between two answers: sometimes adds a job at the head, sometimes removes one at a random place. */

@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { RateLimitOptions } from '../src/simulator/rate-limiter.js'
+import type { Ages, Watched, WatchOptions } from './freshness/watch.js'
 
 /** How a table differs from the list: missing rows, rows with other fields (stale), and rows no longer listed (extra). */
 export interface Truth {
@@ -12,11 +13,11 @@ export interface Truth {
 
 /** The calls that the simulator's process answers: argument and result of each. */
 export interface AccountCalls {
-  start: [{ jobs: number; latencyMs: number; rateLimit: RateLimitOptions | 'off' }, { url: string; key: string }]
+  start: [AccountOptions, { url: string; key: string }]
   /** Resets the count of requests. */
   recount: [null, null]
-  /** Requests since `recount`, and when the first one came, as epoch ms with fractions; null: none came. */
-  counted: [null, { requests: number; firstAt: number | null }]
+  /** Requests since `recount`, how many of them the rate limit refused, and when the first one came. */
+  counted: [null, Counted]
   /** Adds jobs at the head. */
   arrive: [{ jobs: number }, null]
   /** Changes a share of the jobs, and returns their number. */
@@ -25,6 +26,28 @@ export interface AccountCalls {
   churn: [{ requests: number }, null]
   /** `sql` selects `uuid` and `fields`: status, total, completed and failed count, separated by spaces. */
   compare: [{ databaseUrl: string; sql: string }, Truth]
+  /** Begins to compare a table with the account, into which jobs arrive from now on. */
+  watch: [Omit<WatchOptions, 'speed'>, null]
+  watched: [null, Watched]
+  /** Ends the arrivals, and returns the ages up to now. */
+  endSpan: [null, Ages]
+}
+
+export interface AccountOptions {
+  readonly jobs: number
+  readonly latencyMs: number
+  readonly rateLimit: RateLimitOptions | 'off'
+  /** Jobs progress this much faster than in reality. Default 1. */
+  readonly speed?: number
+  /** Others use up half of each window of the scaled limit. Default false. */
+  readonly isShared?: boolean
+}
+
+export interface Counted {
+  readonly requests: number
+  readonly refused: number
+  /** Epoch ms with fractions; null: no request came. */
+  readonly firstAt: number | null
 }
 
 /** A simulated account in its own process. */
@@ -35,7 +58,7 @@ export interface BenchAccount extends AsyncDisposable {
 }
 
 /** Starts the account. Equal options give equal jobs. */
-export async function startAccount(options: AccountCalls['start'][0]): Promise<BenchAccount> {
+export async function startAccount(options: AccountOptions): Promise<BenchAccount> {
   const child = fork(fileURLToPath(new URL('account-process.ts', import.meta.url)), {
     execArgv: ['--import', 'tsx'],
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],

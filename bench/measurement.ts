@@ -54,6 +54,8 @@ export async function openBench(server: BenchServer, subject: Subject, condition
     databaseUrl: database.url,
     concurrency,
     isLimited: limit !== null,
+    speed: 1,
+    isRemedied: false,
   }
   await subject.setUp(database, target)
   return {

@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { Client } from 'pg'
+import { Pool } from 'pg'
 import { openEmbeddedPostgres } from '../src/db/embedded/postgres.js'
 import { cpuSecondsOf } from './process-usage.js'
 
@@ -21,13 +21,11 @@ export interface BenchDatabase {
   drop(): Promise<void>
 }
 
-/** Starts the server in a temporary directory. */
-export async function openServer(): Promise<BenchServer> {
+/** Starts the server in a temporary directory. Without autovacuum only the subject writes while it is measured. */
+export async function openServer({ autovacuum }: { readonly autovacuum: 'on' | 'off' }): Promise<BenchServer> {
   const directory = await mkdtemp(join(tmpdir(), 'spidra-sync-bench-'))
-  // Without autovacuum only the subject writes while it is measured.
-  const server = await openEmbeddedPostgres({ directory, settings: { autovacuum: 'off', max_wal_size: '4GB' } })
-  const admin = new Client({ connectionString: server.url })
-  await admin.connect()
+  const server = await openEmbeddedPostgres({ directory, settings: { autovacuum, max_wal_size: '4GB' } })
+  const admin = openConnection(server.url)
   const { rows } = await admin.query<{ version: string }>("SELECT current_setting('server_version') AS version")
   const pid = Number((await readFile(join(server.directory, 'postmaster.pid'), 'utf8')).split('\n', 1)[0])
   return {
@@ -49,10 +47,15 @@ export async function openServer(): Promise<BenchServer> {
   }
 }
 
-async function openDatabase(name: string, url: string, dropIt: () => Promise<unknown>): Promise<BenchDatabase> {
-  const client = new Client({ connectionString: url })
-  client.on('error', () => {})
-  await client.connect()
+/** One connection, for which queries wait. */
+function openConnection(connectionString: string): Pool {
+  const pool = new Pool({ connectionString, max: 1 })
+  pool.on('error', () => {})
+  return pool
+}
+
+function openDatabase(name: string, url: string, dropIt: () => Promise<unknown>): BenchDatabase {
+  const client = openConnection(url)
   const sql = async <Row>(text: string) => (await client.query(text)).rows as Row[]
   return {
     name,
@@ -81,7 +84,7 @@ interface WalReader {
 }
 
 /** @param admin connected to a database that no subject uses, because the extension that reads the log is created there. */
-async function openWalReader(admin: Client): Promise<WalReader> {
+async function openWalReader(admin: Pool): Promise<WalReader> {
   // Postgres lists the blocks of a record from version 16 on.
   const canTell = await admin.query('CREATE EXTENSION IF NOT EXISTS pg_walinspect').then(
     () => true,
@@ -118,7 +121,7 @@ async function filesOf({ sql }: BenchDatabase, table: string): Promise<number[]>
 }
 
 async function bytesOn(
-  admin: Client,
+  admin: Pool,
   { mark, database, files }: { mark: string; database: BenchDatabase; files: readonly number[] },
 ): Promise<number> {
   // A transactional message flushes the log, so that all records before it can be read; hint bits alone do not.

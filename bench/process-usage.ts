@@ -24,29 +24,21 @@ const SAMPLE_MS = 20
 const TICKS_PER_SECOND = 100
 
 /** Runs a command to its end. Once `until` resolves to true, kills it and its children with SIGKILL. */
-export async function measure({ file, args, env }: Command, until?: () => Promise<boolean>): Promise<Usage> {
+export async function measure(command: Command, until?: () => Promise<boolean>): Promise<Usage> {
   const startedAt = performance.now()
-  const { PATH, HOME } = process.env
-  // Its own process group, so that the kill reaches its children too.
-  const child = spawn(file, args, { env: { PATH, HOME, ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
-  let output = ''
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (output = (output + text).slice(-20_000)))
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (output = (output + text).slice(-20_000)))
+  const started = startCommand(command)
 
   let cpuTicks: number | null = null
   let peak: number | null = null
   const timer = setInterval(() => {
-    const sample = sampleTree(child.pid ?? 0)
+    const sample = sampleTree(started.pid ?? 0)
     if (sample === null) return
     cpuTicks = Math.max(cpuTicks ?? 0, sample.ticks)
     peak = Math.max(peak ?? 0, sample.rss)
   }, SAMPLE_MS)
-  const killer = until === undefined ? null : setInterval(async () => (await until()) && killGroup(child.pid), 5)
+  const killer = until === undefined ? null : setInterval(async () => (await until()) && started.kill(), 5)
   try {
-    const code = await new Promise<number | null>((resolve, reject) => {
-      child.on('error', reject)
-      child.on('close', (ended) => resolve(ended))
-    })
+    const { code, output } = await started.ended
     const seconds = (performance.now() - startedAt) / 1000
     const cpuSeconds = cpuTicks === null ? null : cpuTicks / TICKS_PER_SECOND
     return { startedAt: performance.timeOrigin + startedAt, seconds, cpuSeconds, peakRssBytes: peak, code, output }
@@ -56,12 +48,47 @@ export async function measure({ file, args, env }: Command, until?: () => Promis
   }
 }
 
-function killGroup(pid: number | undefined): void {
-  try {
-    if (pid !== undefined) process.kill(-pid, 'SIGKILL')
-  } catch {
-    // The process has ended.
+/** A command that runs. */
+export interface Started {
+  readonly pid: number | undefined
+  /** `code` null: a signal ended it. `output`: the end of what it wrote. */
+  readonly ended: Promise<{ readonly code: number | null; readonly output: string }>
+  /** Kills it and its children with SIGKILL. */
+  kill(): void
+}
+
+/** Commands that run; a benchmark that is interrupted leaves none behind. */
+const running = new Set<Started>()
+process.on('exit', () => {
+  for (const started of running) started.kill()
+})
+
+/** Starts a command in a process group of its own, so that a kill reaches its children too. */
+export function startCommand({ file, args, env }: Command): Started {
+  const { PATH, HOME } = process.env
+  const child = spawn(file, args, { env: { PATH, HOME, ...env }, stdio: ['ignore', 'pipe', 'pipe'], detached: true })
+  let output = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output = (output + text).slice(-20_000)))
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (output = (output + text).slice(-20_000)))
+  const started: Started = {
+    pid: child.pid,
+    ended: new Promise((resolve, reject) => {
+      child.on('error', reject)
+      child.on('close', (code) => {
+        running.delete(started)
+        resolve({ code, output })
+      })
+    }),
+    kill() {
+      try {
+        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+      } catch {
+        // The process has ended.
+      }
+    },
   }
+  running.add(started)
+  return started
 }
 
 /** CPU seconds of a process and of all its children so far, ended ones included. */

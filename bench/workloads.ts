@@ -101,6 +101,7 @@ export function pagesOf(jobs: number): number {
   return Math.ceil(jobs / 50)
 }
 
-function show(jobs: number): string {
+/** Formats a number of jobs. */
+export function show(jobs: number): string {
   return jobs.toLocaleString('en')
 }

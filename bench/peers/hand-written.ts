@@ -1,4 +1,5 @@
-// The script that people write first. Run as `hand-written.ts row|transaction`.
+// The script that people write first. Run as `hand-written.ts row|transaction`. With BENCH_REMEDY=1 it waits as a 429 asks.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { PrismaPg } from '@prisma/adapter-pg'
 import { PrismaClient } from '../../src/db/generated/client.js'
 
@@ -14,7 +15,7 @@ interface Item {
   readonly finishedAt: string | null
 }
 
-const { SPIDRA_API_URL, SPIDRA_API_KEY = '', DATABASE_URL = '' } = process.env
+const { SPIDRA_API_URL, SPIDRA_API_KEY = '', DATABASE_URL = '', BENCH_REMEDY } = process.env
 const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: DATABASE_URL }) })
 
 function upsert({ uuid, ...job }: Item) {
@@ -23,9 +24,16 @@ function upsert({ uuid, ...job }: Item) {
   return prisma.batchJob.upsert({ where: { uuid }, create: { uuid, ...data }, update: data })
 }
 
+async function fetchPage(url: string): Promise<Response> {
+  const response = await fetch(url, { headers: { 'x-api-key': SPIDRA_API_KEY } })
+  if (response.status !== 429 || BENCH_REMEDY !== '1') return response
+  await sleep(Number(response.headers.get('retry-after')) * 1000)
+  return fetchPage(url)
+}
+
 for (let page = 1, totalPages = 1; page <= totalPages; page += 1) {
   const url = `${SPIDRA_API_URL}/batch/scrape?page=${page}&limit=50`
-  const response = await fetch(url, { headers: { 'x-api-key': SPIDRA_API_KEY } })
+  const response = await fetchPage(url)
   if (!response.ok) throw new Error(`HTTP ${response.status}`)
   const body = (await response.json()) as { jobs: Item[]; pagination: { totalPages: number } }
   totalPages = body.pagination.totalPages

@@ -1,16 +1,18 @@
 import { availableParallelism, cpus, totalmem } from 'node:os'
+import type { Results } from '../results.js'
 import type { Row } from '../run.js'
 import type { Subject } from '../subjects/subject.js'
-import { endedWell, toTable } from './figures.js'
-import { toGoals } from './goals.js'
+import { endedWell, lastLineOf, toTable } from './figures.js'
+import { toFreshness, toFreshnessHeadline } from './freshness.js'
+import { LEFT_OUT, toGoals } from './goals.js'
 import { toHeadline } from './headline.js'
-import { toTables } from './tables.js'
+import { toStanding, toTables } from './tables.js'
 
 const verdictOf = (isMet: boolean | null) => (isMet === null ? '-' : isMet ? 'met' : '**missed**')
 
 /** Composes the report as Markdown. `chart` is the file name of the chart beside it; null: there is none. */
 export function toMarkdown(
-  rows: readonly Row[],
+  results: Results,
   {
     facts,
     skipped,
@@ -25,6 +27,7 @@ export function toMarkdown(
     readonly chart: string | null
   },
 ): string {
+  const { rows } = results
   return [
     '# What a sync costs, here and elsewhere',
     '',
@@ -36,14 +39,19 @@ export function toMarkdown(
     ...facts.map((fact) => `- ${fact}`),
     ...skipped.map((line) => `- Not run: ${line}`),
     '',
-    toHeadline(rows, sizes),
+    toFreshnessHeadline(results),
+    '',
+    rows.length === 0 ? '' : toHeadline(rows, sizes),
+    toFreshness(results),
+    toStanding(results.standing),
     '## Targets',
     '',
     'The worst round counts where a target is a bound for safety (WAL, rows, requests), the median elsewhere.',
+    ...LEFT_OUT,
     '',
     toTable(
       ['target', 'measured', ''],
-      toGoals(rows, sizes).map(({ text, figure, isMet }) => [text, figure, verdictOf(isMet)]),
+      toGoals(results, sizes).map(({ text, figure, isMet }) => [text, figure, verdictOf(isMet)]),
       ['left', 'left', 'left'],
     ),
     '',
@@ -58,10 +66,10 @@ export function toMarkdown(
           '',
         ]),
     toFailures(rows),
-    '## All figures',
-    '',
-    toTables(rows),
-  ].join('\n')
+    ...(rows.length === 0 ? [] : ['## All figures', '', toTables(rows)]),
+  ]
+    .join('\n')
+    .replace(/\n{3,}/g, '\n\n')
 }
 
 /** Lists the failed rounds, each with its last line of output, or the line of its exception. Empty without failures. */
@@ -76,13 +84,6 @@ export function toFailures(rows: readonly Row[]): string {
     return [`- ${row.subject}, ${row.workload}, ${row.step}: ${end} in ${rounds}: \`${lastLineOf(first.output)}\``]
   })
   return lines.length === 0 ? '' : ['## Failures', '', ...lines, ''].join('\n')
-}
-
-/** The line without backticks, because the report puts it between backticks. */
-function lastLineOf(output: string): string {
-  const lines = output.split('\n').filter((line) => line.trim() !== '')
-  const exception = lines.findLast((line) => /^[\w.]*(?:Error|Exception)\b/.test(line))
-  return (exception ?? lines.at(-1) ?? 'no output').trim().replaceAll('`', "'").slice(0, 300)
 }
 
 /** The facts that a reader needs to compare figures: date, machine and versions. */

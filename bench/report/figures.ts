@@ -75,6 +75,13 @@ export function showRatio(ratio: number | null): string {
   return show(ratio, ratio < 1 ? 2 : ratio < 20 ? 1 : 0)
 }
 
+/** The last line of a program's output, or the line of its exception, without backticks, to stand between backticks. */
+export function lastLineOf(output: string): string {
+  const lines = output.split('\n').filter((line) => line.trim() !== '')
+  const exception = lines.findLast((line) => /^[\w.]*(?:Error|Exception)\b/.test(line))
+  return (exception ?? lines.at(-1) ?? 'no output').trim().replaceAll('`', "'").slice(0, 300)
+}
+
 /** Composes a Markdown table. By default the first column is aligned left and all others right. */
 export function toTable(
   head: readonly string[],

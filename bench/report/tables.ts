@@ -1,4 +1,5 @@
 import type { Row } from '../run.js'
+import type { StandingRow } from '../standing-still.js'
 import { KILLED } from '../workloads.js'
 import { endedWell, jobsPerSecond, median, peakMb, type Read, repeatedRequests, show, toTable } from './figures.js'
 
@@ -69,4 +70,37 @@ function repeatedOf({ subject, jobs }: Row, rows: readonly Row[]): string {
 export function toFailure(row: Row): string {
   const failed = row.measurements.length - endedWell(row).length
   return failed === 0 ? '' : `, **failed in ${failed} of ${row.measurements.length} rounds**`
+}
+
+/** Composes the section about a day in which nothing changes. Empty if it was not measured. */
+export function toStanding(rows: readonly StandingRow[]): string {
+  const [first] = rows
+  if (first === undefined) return ''
+  const { jobs, ticks, speed } = first.workload
+  return [
+    '## A day in which nothing changes',
+    '',
+    `${show(jobs)} jobs, and ${show(ticks)} runs, one every five minutes. spidra-sync is the service with its default settings, a day of which goes ${speed} times`,
+    'as fast, its full pass included; the server makes a checkpoint after each tick. The others read the whole list in each run: the mean of',
+    `the measured runs, times ${show(ticks)}, without a limit. Under the limit of 28,800 requests a day they could not make so many runs.`,
+    '',
+    toStandingTable(rows),
+    '',
+  ].join('\n')
+}
+
+/** Composes the table of a day in which nothing changes. */
+export function toStandingTable(rows: readonly StandingRow[]): string {
+  return toTable(
+    ['', 'runs measured', 'failed', 'client CPU s a day', 'server CPU s a day', 'WAL MB a day', 'requests a day'],
+    rows.map(({ subject, runs, failedRuns, clientCpuSeconds, serverCpuSeconds, walBytes, requests }) => [
+      subject,
+      show(runs),
+      show(failedRuns),
+      show(clientCpuSeconds, 1),
+      show(serverCpuSeconds, 1),
+      show(walBytes / 1e6, 1),
+      show(requests),
+    ]),
+  )
 }

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import manifest from '../../package.json' with { type: 'json' }
-import { type Subject, truthOf } from './subject.js'
+import { environmentOf, type Subject, truthOf } from './subject.js'
 
 const SCRIPT = fileURLToPath(new URL('../peers/hand-written.ts', import.meta.url))
 
@@ -22,10 +22,10 @@ export function handWritten(kind: 'row' | 'transaction'): Subject {
     versions: `Prisma ${manifest.dependencies['@prisma/client']}`,
     prepare: async () => null,
     setUp: async (database) => void (await database.sql(TABLE)),
-    command: ({ apiUrl, apiKey, databaseUrl }) => ({
+    command: (target) => ({
       file: process.execPath,
       args: ['--import', 'tsx', SCRIPT, kind],
-      env: { SPIDRA_API_URL: apiUrl, SPIDRA_API_KEY: apiKey, DATABASE_URL: databaseUrl },
+      env: environmentOf(target),
     }),
     table: 'spidra.batch_jobs',
     truthSql: truthOf('spidra.batch_jobs', ['status', 'total_urls', 'completed_count', 'failed_count']),

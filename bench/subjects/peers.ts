@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { type Subject, truthOf } from './subject.js'
+import { environmentOf, type Subject, truthOf } from './subject.js'
 
 const run = promisify(execFile)
 const inBench = (path: string) => fileURLToPath(new URL(`../${path}`, import.meta.url))
@@ -16,7 +16,7 @@ export const airbyte = pythonPeer({
   truthSql: truthOf('spidra_airbyte.batch_jobs', ['status', '"totalurls"', '"completedcount"', '"failedcount"']),
 })
 
-/** dlt (https://dlthub.com): its REST API source into Postgres, merged by uuid with its upsert strategy. */
+/** dlt (https://dlthub.com): its REST API source into Postgres, merged by uuid with its default strategy. */
 export const dlt = pythonPeer({
   name: 'dlt',
   packages: ['dlt[postgres]==1.31.0'],
@@ -50,10 +50,10 @@ export const stripeSync: Subject = {
       await run('npm', ['install', '--silent', '--ignore-scripts', ...PACKAGES], { cwd: FOLDER })
     }),
   setUp: async () => {},
-  command: ({ apiUrl, apiKey, databaseUrl }) => ({
+  command: (target) => ({
     file: process.execPath,
     args: [inBench('peers/stripe-sync.mjs')],
-    env: { SPIDRA_API_URL: apiUrl, SPIDRA_API_KEY: apiKey, DATABASE_URL: databaseUrl, BENCH_HOME: FOLDER },
+    env: { ...environmentOf(target), BENCH_HOME: FOLDER },
   }),
   table: 'stripe.products',
   truthSql: 'SELECT id AS uuid, name AS fields FROM stripe.products',
@@ -84,10 +84,10 @@ function pythonPeer(peer: {
       })
     },
     setUp: async () => {},
-    command: ({ apiUrl, apiKey, databaseUrl }) => ({
+    command: (target) => ({
       file: python,
       args: [inBench(`peers/${peer.script}`)],
-      env: { SPIDRA_API_URL: apiUrl, SPIDRA_API_KEY: apiKey, DATABASE_URL: databaseUrl, BENCH_DATA: `${folder}/data` },
+      env: { ...environmentOf(target), BENCH_DATA: `${folder}/data` },
     }),
     table: peer.table,
     truthSql: peer.truthSql,

@@ -9,6 +9,21 @@ export interface Target {
   readonly concurrency: number
   /** Whether the simulator limits requests. */
   readonly isLimited: boolean
+  /** Durations of the subject are divided by this. */
+  readonly speed: number
+  /** Whether the subject does what its documentation says against 429. */
+  readonly isRemedied: boolean
+}
+
+/** The environment of a subject that is not ours. */
+export function environmentOf({ apiUrl, apiKey, databaseUrl, speed, isRemedied }: Target): Record<string, string> {
+  return {
+    SPIDRA_API_URL: apiUrl,
+    SPIDRA_API_KEY: apiKey,
+    DATABASE_URL: databaseUrl,
+    BENCH_SPEED: String(speed),
+    BENCH_REMEDY: isRemedied ? '1' : '0',
+  }
 }
 
 /** What a subject is: spidra-sync, a script as people write it first, an installable alternative, or a theoretical limit. */
@@ -29,7 +44,7 @@ export interface Subject {
   incremental?(target: Target): Command
   /** The table that it fills, by its SQL name. Null: it stores nothing. */
   readonly table: string | null
-  /** Selects `uuid` and `fields`: status, total, completed and failed count, separated by spaces. Null: it stores nothing. */
+  /** Selects `uuid` and `fields`: status, total, completed and failed count, separated by spaces, and ends in a WHERE clause. Null: it stores nothing. */
   readonly truthSql: string | null
 }
 

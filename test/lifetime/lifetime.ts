@@ -1,10 +1,11 @@
 import { createServer } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Simulator, startSimulator } from '../../src/simulator/server.js'
+import { startSimulator } from '../../src/simulator/server.js'
 import { createDice, type Dice } from '../soak/dice.js'
 import { startOwnPostgres } from '../support/own-postgres.js'
 import { type Day, tableRow } from './day.js'
 import { createJudge } from './judge.js'
+import { LIMIT, rateLimitAt, spending, windowMsAt } from './scaled-limit.js'
 import { type ServiceSeat, startServiceSeat } from './service.js'
 import { createTruth, type Truth } from './truth.js'
 
@@ -43,14 +44,11 @@ export interface LifetimeResult {
   readonly violations: readonly string[]
 }
 
-/** The documented rate limit, and the default reserve. */
-const LIMIT = { requests: 300, windowSeconds: 900, reserve: 0.5 }
+/** The default of `RATE_LIMIT_RESERVE`. */
+const RESERVE = 0.5
 const MINUTES_OF_A_DAY = 1_440
 /** Of the default `SYNC_SCHEDULE`. */
 const INTERVAL_SECONDS = 300
-const OTHERS_SHARE = 0.5
-/** Others send in portions, so many a window. */
-const OTHERS_PORTIONS = 10
 const RETRY_AFTER_SECONDS = 60
 /** Answers that are no answer; none takes time of its own but the 503, which asks for some. */
 const FAULTS = ['http500', 'http502', 'http503', 'dropped', 'cutBody', 'notJson'] as const
@@ -65,7 +63,7 @@ const VIOLATIONS_SAID = 30
 export async function runLifetime(options: LifetimeOptions): Promise<LifetimeResult> {
   const { days, dayMinutes, seed, say } = options
   const speed = MINUTES_OF_A_DAY / dayMinutes
-  const windowMs = (LIMIT.windowSeconds * 1000) / speed
+  const windowMs = windowMsAt(speed)
   const intervalSeconds = Math.round(INTERVAL_SECONDS / speed)
   const epoch = Date.now()
   const violations: string[] = []
@@ -79,8 +77,8 @@ export async function runLifetime(options: LifetimeOptions): Promise<LifetimeRes
   await using simulator = await startSimulator({
     ...{ jobs: options.jobs, seed, epoch, speed, key: API_KEY, requestsKept: 5_000 },
     arrivalsPerMinute: options.arrivals * speed,
-    // The reset as exact as the real one is in its time; a 429 says no more than that.
-    rateLimit: { limit: LIMIT.requests, windowMs, reset: 'epochMs', retryAfter: 'none' },
+    // A 429 says no more than when the window ends.
+    rateLimit: rateLimitAt(speed, 'none'),
     faults: {
       rates: Object.fromEntries(FAULTS.map((kind) => [kind, options.faults / FAULTS.length])),
       retryAfterSeconds: RETRY_AFTER_SECONDS / speed,
@@ -106,7 +104,7 @@ export async function runLifetime(options: LifetimeOptions): Promise<LifetimeRes
   const judge = createJudge(
     {
       ...{ speed, epoch, windowMs, intervalMs: intervalSeconds * 1000, toleranceMs: options.toleranceMs },
-      ...{ share: LIMIT.requests * (1 - LIMIT.reserve), hasFaults: options.faults > 0 },
+      ...{ share: LIMIT.requests * (1 - RESERVE), hasFaults: options.faults > 0 },
       retryAfterMs: (RETRY_AFTER_SECONDS * 1000) / speed,
     },
     { postgres, simulator, seat, truth, onViolation },
@@ -132,7 +130,7 @@ export async function runLifetime(options: LifetimeOptions): Promise<LifetimeRes
     every(5 * ROUND_MS, judge.judgeReadiness),
   ]
   using _removals = removing(truth, options.removals * speed)
-  using _others = options.others ? spending(simulator, windowMs) : null
+  using _others = options.others ? spending(simulator, speed) : null
   if (options.restarts) rounds.push(restarting(seat, createDice(seed + 2)))
   for (let number = 1; number <= days && !over.signal.aborted; number += 1) {
     const dayEndsAt = endsAt - (days - number) * dayMinutes * 60_000
@@ -169,12 +167,6 @@ function removing(truth: Truth, perMinute: number): Disposable {
   const timer = setInterval(() => {
     for (; removed < ((Date.now() - startedAt) * perMinute) / 60_000; removed += 1) truth.removeOne()
   }, ROUND_MS)
-  return { [Symbol.dispose]: () => clearInterval(timer) }
-}
-
-function spending(simulator: Simulator, windowMs: number): Disposable {
-  const portion = (LIMIT.requests * OTHERS_SHARE) / OTHERS_PORTIONS
-  const timer = setInterval(() => simulator.spend(portion), windowMs / OTHERS_PORTIONS)
   return { [Symbol.dispose]: () => clearInterval(timer) }
 }
 

@@ -21,6 +21,8 @@ export interface Stretch {
 export interface ServiceSeat extends AsyncDisposable {
   /** Base URL of its HTTP server; null while it is down. */
   readonly url: string | null
+  /** Of its process. */
+  readonly pid: number | undefined
   /** How many times it was started. */
   readonly starts: number
   /** When it was down, from the signal to the moment at which it was ready again. */
@@ -90,6 +92,9 @@ export async function startServiceSeat(
   return {
     get url() {
       return url
+    },
+    get pid() {
+      return child.pid
     },
     get starts() {
       return starts
