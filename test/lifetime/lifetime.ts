@@ -71,7 +71,6 @@ export async function runLifetime(options: LifetimeOptions): Promise<LifetimeRes
   const over = new AbortController()
   options.signal.addEventListener('abort', () => over.abort())
   const alerts: Message[] = []
-  const serviceLog: string[] = []
 
   await using postgres = await startOwnPostgres()
   await using simulator = await startSimulator({
@@ -95,9 +94,8 @@ export async function runLifetime(options: LifetimeOptions): Promise<LifetimeRes
       SYNC_RESULTS: options.results,
       ...{ LIFETIME_SPEED: String(speed), LIFETIME_PAGE_LIMIT: String(options.pageLimit) },
     },
-    serviceLog,
-    (what) => {
-      onViolation(what)
+    (what, log) => {
+      onViolation(what, log)
       over.abort()
     },
   )
@@ -110,12 +108,13 @@ export async function runLifetime(options: LifetimeOptions): Promise<LifetimeRes
     { postgres, simulator, seat, truth, onViolation },
   )
 
-  function onViolation(what: string): void {
+  /** @param log of the service, which may have ended before it was ready. */
+  function onViolation(what: string, log?: readonly string[]): void {
     violations.push(what)
     const minute = Math.round(((Date.now() - epoch) * speed) / 60_000)
     const at = `day ${1 + Math.floor(minute / MINUTES_OF_A_DAY)}, minute ${minute % MINUTES_OF_A_DAY}`
     if (violations.length <= VIOLATIONS_SAID) say(`VIOLATED at ${at}: ${what}`)
-    if (violations.length === 1) say(serviceLog.map((line) => `  log: ${line}`).join('\n'))
+    if (violations.length === 1) say((log ?? seat.log).map((line) => `  log: ${line}`).join('\n'))
   }
 
   const endsAt = Date.now() + days * dayMinutes * 60_000

@@ -27,18 +27,17 @@ export interface ServiceSeat extends AsyncDisposable {
   readonly starts: number
   /** When it was down, from the signal to the moment at which it was ready again. */
   readonly downtimes: readonly Stretch[]
+  /** The last lines of its log. */
+  readonly log: readonly string[]
   restart(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>
 }
 
-/**
- * @param log receives the last lines of the service's log.
- * @param onCrash hears of an end that nobody asked for, and of an exit code that is not 0.
- */
+/** @param onCrash hears of an end that nobody asked for, and of an exit code that is not 0, with the last lines of the log. */
 export async function startServiceSeat(
   env: Readonly<Record<string, string>>,
-  log: string[],
-  onCrash: (what: string) => void,
+  onCrash: (what: string, log: readonly string[]) => void,
 ): Promise<ServiceSeat> {
+  const log: string[] = []
   const downtimes: { from: number; to: number | null }[] = [{ from: 0, to: null }]
   let opened: string | null = null
   let url: string | null = null
@@ -70,7 +69,7 @@ export async function startServiceSeat(
       started.emit('ready')
     })
     started.once('exit', (code, signal) => {
-      if (!isEnding || (signal === null && code !== 0)) onCrash(`the service ended with ${code ?? signal}`)
+      if (!isEnding || (signal === null && code !== 0)) onCrash(`the service ended with ${code ?? signal}`, log)
       url = null
       started.emit('ready')
     })
@@ -100,6 +99,7 @@ export async function startServiceSeat(
       return starts
     },
     downtimes,
+    log,
     async restart(signal) {
       downtimes.push({ from: Date.now(), to: null })
       await end(signal)
