@@ -13,7 +13,7 @@ import { createMovingList, Died, type ListedJob, type Move, type MovingList } fr
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js'
 
 /**
- * `npm test` tries the same 50 histories each time, and `npm run test:slow` the same 300, so that they say of a change whether
+ * `npm test` tries the same 50 histories each time, and `npm run test:slow` the same 100, so that they say of a change whether
  * it broke one. The torture draws others.
  */
 const HISTORIES = Number(process.env.CHURN_HISTORIES ?? (process.env.TEST_SLOW ? 100 : 50))
