@@ -47,6 +47,7 @@ export default defineConfig(async () => {
       include,
       exclude,
       globalSetup: ['test/support/postgres-server.ts'],
+      setupFiles: ['test/support/no-secrets.ts'],
       provide: { postgresChoice },
       pool: 'forks',
       // Files that share a process import the modules once: a tenth of the time. Slow ones set up processes and signals of their own.
