@@ -131,7 +131,7 @@ test(`kill -9 ${KILLS} times (KILL_SEED=${SEED}): the next run is complete, and 
   async function measureRun(of: TestDatabase): Promise<Pace> {
     const startedAt = performance.now()
     const asked = once(events, 'request')
-    const run = runCli(['sync', '--full', '--json'], { env: envOf(of) })
+    const run = runCli(['sync', '--full', '--json'], { env: envOf(of), nodeFlags: [] })
     await Promise.race([asked, run])
     const startUp = performance.now() - startedAt
     const ended = await run
