@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { startSimulator } from '../../src/simulator/server.js'
 import { API_KEY, runCli, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
-import { summaryOf } from '../support/cli-sync.js'
+import { summaryOf, syncInProcess } from '../support/cli-sync.js'
 
 test('a mass removal waits for sync --full --accept-removals, whatever else runs', { timeout: 90_000 }, async () => {
   await using database = await createCliDatabase()
@@ -14,7 +14,7 @@ test('a mass removal waits for sync --full --accept-removals, whatever else runs
     RATE_LIMIT_REQUESTS: 'off',
   }
   const run = (...args: readonly string[]) => runCli(['sync', ...args], { env })
-  expect((await run()).code).toBe(0)
+  expect((await syncInProcess(env)).code).toBe(0)
   for (const uuid of [...api.account.allUuids()].slice(100, 400)) api.account.removeJob(uuid)
 
   const refused = await run('--accept-removals')

@@ -1,9 +1,10 @@
 import { chmod, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { startSimulator } from '../../src/simulator/server.js'
 import { type CliResult, createFolder, type Folder, runCli, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
+import { syncInProcess } from '../support/cli-sync.js'
 import { leaksIn } from '../support/leaks.js'
 import type { TestDatabase } from '../support/test-database.js'
 
@@ -15,6 +16,8 @@ interface Scene extends AsyncDisposable {
   readonly database: TestDatabase
   readonly env: Readonly<Record<string, string>>
   run(args: readonly string[], env?: Readonly<Record<string, string>>): Promise<CliResult>
+  /** `sync` of both accounts in this process, complete. */
+  load(): Promise<void>
   /** Writes the accounts file: these fields over those of the two. */
   list(berlin?: object, ...others: readonly object[]): Promise<void>
   /** Requests so far, to either server. */
@@ -33,6 +36,7 @@ async function openScene(): Promise<Scene> {
     database,
     env,
     run: (args, more = {}) => runCli(args, { env: { ...env, ...more }, cwd: folder.path }),
+    load: async () => expect(await syncInProcess(env)).toMatchObject({ code: 0 }),
     async list(changes = {}, ...others) {
       const both = [
         { name: 'berlin', apiKey: KEYS.berlin, apiUrl: berlin.url, ...changes },
@@ -106,29 +110,51 @@ test('--account picks one: the others see no request', async () => {
   expect(scene.requests()[0]).toBe(0)
 })
 
-test.each(['sync', 'plan', 'verify', 'start', 'doctor', 'status', 'report'])(
-  '%s with a name that nobody knows ends with 2, and tells the known ones',
-  async (command) => {
-    await using scene = await openScene()
-    await scene.run(['sync'])
+describe('with both accounts stored', () => {
+  let scene: Scene
+  beforeAll(async () => {
+    scene = await openScene()
+    await scene.load()
+    return () => scene[Symbol.asyncDispose]()
+  })
 
-    const { code, stdout, stderr } = await scene.run([command, '--account', 'rome'])
+  test.each(['sync', 'plan', 'verify', 'start', 'doctor', 'status', 'report'])(
+    '%s with a name that nobody knows ends with 2, and tells the known ones',
+    async (command) => {
+      const { code, stdout, stderr } = await scene.run([command, '--account', 'rome'])
 
-    expect([code, stdout]).toEqual([2, ''])
-    expect(stderr).toBe('spidra-sync: There is no account "rome". Known: berlin, paris.\n')
-  },
-)
+      expect([code, stdout]).toEqual([2, ''])
+      expect(stderr).toBe('spidra-sync: There is no account "rome". Known: berlin, paris.\n')
+    },
+  )
 
-test('status and report show an account that is stored, though the file has it no more', async () => {
-  await using scene = await openScene()
-  await scene.run(['sync'])
-  await scene.list({ name: 'munich' })
+  test('report and doctor print a JSON line for each account, and status one for all', async () => {
+    expect(linesOf(await scene.run(['status', '--json']))).toMatchObject([
+      { version: 1, accounts: [{ account: 'berlin' }, { account: 'paris' }], fleet: null },
+    ])
+    for (const command of ['report', 'doctor']) {
+      const lines = linesOf(await scene.run([command, '--json']))
+      const names = lines.map(({ account, filters }) => account ?? (filters as { account: string }).account)
+      expect(names, command).toEqual(['berlin', 'paris'])
+    }
+  })
 
-  const status = await scene.run(['status', '--json', '--account', 'berlin'])
-  const report = await scene.run(['report', '--account', 'berlin'])
+  test('report --html of several accounts asks for one', async () => {
+    const { code, stderr } = await scene.run(['report', '--html', 'page.html'])
 
-  expect(linesOf(status)).toMatchObject([{ accounts: [{ account: 'berlin', liveJobs: 60 }] }])
-  expect(report.code).toBe(0)
+    expect(code).toBe(2)
+    expect(stderr).toContain('--html writes one account into a file; name it with --account: berlin, paris.')
+  })
+
+  test('status and report show an account that is stored, though the file has it no more', async () => {
+    await scene.list({ name: 'munich' })
+
+    const status = await scene.run(['status', '--json', '--account', 'berlin'])
+    const report = await scene.run(['report', '--account', 'berlin'])
+
+    expect(linesOf(status)).toMatchObject([{ accounts: [{ account: 'berlin', liveJobs: 60 }] }])
+    expect(report.code).toBe(0)
+  })
 })
 
 test('what is for people has a heading for each account, or a line, and no more than 80 columns', async () => {
@@ -153,32 +179,9 @@ test('what is for people has a heading for each account, or a line, and no more 
   expect(lines.filter((line) => line.length > 80)).toEqual([])
 })
 
-test('report and doctor print a JSON line for each account, and status one for all', async () => {
-  await using scene = await openScene()
-  await scene.run(['sync'])
-
-  expect(linesOf(await scene.run(['status', '--json']))).toMatchObject([
-    { version: 1, accounts: [{ account: 'berlin' }, { account: 'paris' }], fleet: null },
-  ])
-  for (const command of ['report', 'doctor']) {
-    const lines = linesOf(await scene.run([command, '--json']))
-    const names = lines.map(({ account, filters }) => account ?? (filters as { account: string }).account)
-    expect(names, command).toEqual(['berlin', 'paris'])
-  }
-})
-
-test('report --html of several accounts asks for one', async () => {
-  await using scene = await openScene()
-
-  const { code, stderr } = await scene.run(['report', '--html', 'page.html'])
-
-  expect(code).toBe(2)
-  expect(stderr).toContain('--html writes one account into a file; name it with --account: berlin, paris.')
-})
-
 test('a job that the list of another account holds moves there, keeps one row, and has an event', async () => {
   await using scene = await openScene()
-  await scene.run(['sync'])
+  await scene.load()
   await scene.database.sql(`UPDATE spidra.batch_jobs SET account = 'paris' WHERE uuid IN (
     SELECT uuid FROM spidra.batch_jobs WHERE account = 'berlin' ORDER BY created_at LIMIT 2)`)
 

@@ -14,7 +14,7 @@ test('lets an existing role read the views, with the rights of the role that mig
     stdout: '',
     stderr: expect.stringContaining('run `spidra-sync migrate`'),
   })
-  await runCli(['migrate'], { env })
+  await migrate(database.url)
   const granted = `${reader.name} may read the 15 views of spidra_reporting, and those that later versions add.\n`
   expect(await runCli(['grant-reader', reader.name], { env })).toEqual({
     ...{ code: 0, signal: null, stderr: '' },

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { migrate } from '../../src/db/migrate.js'
 import { API_KEY, type CliResult, runCli, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
 import { sync } from '../support/cli-sync.js'
@@ -161,7 +162,7 @@ test.each(['json', 'pretty'])(
       ...{ SPIDRA_API_KEY: API_KEY, SPIDRA_API_URL: api.url, DATABASE_URL: database.url, HTTP_PORT: '0' },
       ...{ SYNC_SCHEDULE: '* * * * * *', FULL_SYNC_SCHEDULE: 'off', LOG_LEVEL: 'trace', LOG_FORMAT: format },
     }
-    await runCli(['migrate'], { env })
+    await migrate(database.url)
     // No accounts file may hold such a name, but a database may.
     await database.sql('INSERT INTO spidra.sync_state (account) VALUES ($1)', [`<b>"x"}\n1</b>`])
     await using service = await startCli(['start', '--account', `<b>"x"}\n1</b>`], { env })

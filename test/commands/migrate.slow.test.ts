@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { readMigrations } from '../../src/db/migrate.js'
+import { migrate, readMigrations } from '../../src/db/migrate.js'
 import { API_KEY, runCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
 
@@ -39,7 +39,7 @@ test('of two at once each migration is applied by one, and both end well', async
 test('a migration that was edited after it was applied is refused by name, and fails', async () => {
   await using database = await createCliDatabase()
   const env = { DATABASE_URL: database.url }
-  await runCli(['migrate'], { env })
+  await migrate(database.url)
   await database.sql(`UPDATE spidra._prisma_migrations SET checksum = 'another'`)
 
   const { code, stdout, stderr } = await runCli(['migrate'], { env })

@@ -5,6 +5,7 @@ import { promisify } from 'node:util'
 import { Client } from 'pg'
 import { expect, test } from 'vitest'
 import { toReadOnlyLibpqUrl } from '../../src/config/database-url.js'
+import { migrate } from '../../src/db/migrate.js'
 import { CLI, createFolder, DATABASE_PASSWORD, type Folder, runCli, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
 import { PGBOUNCER_NOTE, SKIP_PGBOUNCER, startPgBouncer } from '../support/pgbouncer.js'
@@ -49,7 +50,7 @@ test('starts psql with the arguments after --, its exit code is that of psql, an
 
 test('--url prints a URL that reads and does not write, and with which `status` works', async () => {
   await using database = await createCliDatabase()
-  await runCli(['migrate'], { env: { DATABASE_URL: database.url } })
+  await migrate(database.url)
 
   const { stdout, stderr } = await runSecretly(['psql', '--url'], { DATABASE_URL: database.url })
 

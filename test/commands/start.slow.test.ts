@@ -1,5 +1,6 @@
 import { createServer } from 'node:http'
 import { describe, expect, test } from 'vitest'
+import { migrate } from '../../src/db/migrate.js'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/server.js'
 import { hold, untilBlocked } from '../support/blocking.js'
 import { API_KEY, AT_ONCE_MS, type CliProcess, DATABASE_PASSWORD, runCli, startCli } from '../support/cli.js'
@@ -121,7 +122,7 @@ describe('SIGTERM', () => {
   test('waits for the statement in hand; a second one ends the process at once', async () => {
     await using database = await createCliDatabase()
     await using api = await simulate()
-    await runCli(['migrate'], { env: envOf(api, database) })
+    await migrate(database.url)
     await using lock = await hold(database, 'LOCK TABLE spidra.batch_jobs IN ACCESS EXCLUSIVE MODE')
     await using service = await startCli(['start'], { env: envOf(api, database) })
     await untilBlocked(database)

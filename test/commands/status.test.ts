@@ -3,6 +3,7 @@ import { showStatus } from '../../src/commands/status.js'
 import { startSimulator } from '../../src/simulator/server.js'
 import { API_KEY, runCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
+import { syncInProcess } from '../support/cli-sync.js'
 import { startOnTerminal, toScreen } from '../support/terminal.js'
 import { createTestDatabase } from '../support/test-database.js'
 
@@ -41,7 +42,7 @@ test('the command tells what a sync did, and needs no key', async () => {
   const env = { DATABASE_URL: database.url }
 
   const before = await runCli(['status'], { env })
-  await runCli(['sync'], { env: { ...env, SPIDRA_API_KEY: API_KEY, SPIDRA_API_URL: api.url } })
+  await syncInProcess({ ...env, SPIDRA_API_KEY: API_KEY, SPIDRA_API_URL: api.url })
   const after = await runCli(['status', '--json'], { env })
   const other = await runCli(['status', '--account', 'other'], { env })
 
@@ -59,7 +60,7 @@ test('is coloured on a terminal, unless NO_COLOR is set, and nowhere else', asyn
   await using database = await createCliDatabase()
   await using api = await startSimulator({ jobs: 60, key: API_KEY, rateLimit: 'off' })
   const env = { DATABASE_URL: database.url }
-  await runCli(['sync'], { env: { ...env, SPIDRA_API_KEY: API_KEY, SPIDRA_API_URL: api.url } })
+  await syncInProcess({ ...env, SPIDRA_API_KEY: API_KEY, SPIDRA_API_URL: api.url })
   const onTerminal = async (more: Record<string, string>) => {
     await using cli = await startOnTerminal(['status'], { env: { ...env, ...more } })
     return (await cli.ended).stdout

@@ -5,6 +5,7 @@ import { createDice } from '../soak/dice.js'
 import { batchRequests, expectAllStored } from '../support/batch-items.js'
 import { runCli, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
+import { syncInProcess } from '../support/cli-sync.js'
 import { serviceEnv, simulateFor, untilNoLocks } from '../support/service.js'
 
 test('sync reads items with what the list and the reserve leave of a window, and none while it is off', async () => {
@@ -53,7 +54,7 @@ test(`kill -9 ${KILLS} times while items are read (KILL_SEED=${SEED}): no batch 
     const rows = await database.sql<{ uuid: string }>('SELECT uuid::text AS uuid FROM spidra.batch_reads')
     return new Set(rows.map(({ uuid }) => uuid))
   }
-  expect((await runCli(['sync'], { env: { ...env, SYNC_RESULTS: 'off' } })).code).toBe(0)
+  expect((await syncInProcess({ ...env, SYNC_RESULTS: 'off' })).code).toBe(0)
 
   for (let kills = 0; kills < KILLS; kills += 1) {
     const stored = await readUuids()
@@ -71,7 +72,7 @@ test(`kill -9 ${KILLS} times while items are read (KILL_SEED=${SEED}): no batch 
     expect(asked.slice(from).filter((uuid) => stored.has(uuid))).toEqual([])
   }
 
-  const last = await runCli(['sync', '--json'], { env })
+  const last = await syncInProcess(env)
   expect([last.code, JSON.parse(last.stdout).status]).toEqual([0, 'complete'])
   await untilNoLocks(database)
   await expectAllStored(api, database, true)

@@ -1,9 +1,11 @@
 import { createServer, type Socket } from 'node:net'
 import { describe, expect, test } from 'vitest'
+import { migrate } from '../../src/db/migrate.js'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/server.js'
 import { hold, untilBlocked } from '../support/blocking.js'
-import { API_KEY, AT_ONCE_MS, type CliProcess, runCli, startCli } from '../support/cli.js'
+import { API_KEY, AT_ONCE_MS, type CliProcess, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
+import { syncInProcess } from '../support/cli-sync.js'
 import type { TestDatabase } from '../support/test-database.js'
 
 const JOBS = 700
@@ -107,7 +109,7 @@ describe('a signal', () => {
   test('waits for the statement in hand, and a second one does not', async () => {
     await using database = await createCliDatabase()
     await using api = await simulate()
-    await runCli(['migrate'], { env: envOf(api, database) })
+    await migrate(database.url)
     await using lock = await hold(database, 'LOCK TABLE spidra.batch_jobs IN ACCESS EXCLUSIVE MODE')
     await using cli = await startCli(['sync', '--json'], { env: envOf(api, database) })
     await untilBlocked(database)
@@ -123,7 +125,7 @@ describe('a signal', () => {
   test('waits for the statement in hand no longer than SHUTDOWN_GRACE_MS', async () => {
     await using database = await createCliDatabase()
     await using api = await simulate()
-    await runCli(['migrate'], { env: envOf(api, database) })
+    await migrate(database.url)
     await using _lock = await hold(database, 'LOCK TABLE spidra.batch_jobs IN ACCESS EXCLUSIVE MODE')
     await using cli = await startCli(['sync'], { env: { ...envOf(api, database), SHUTDOWN_GRACE_MS: '300' } })
     await untilBlocked(database)
@@ -145,9 +147,9 @@ describe('kill -9', () => {
 
     const killed = await stopAtRequest(n, database, (cli) => cli.kill('SIGKILL'))
     expect(killed.signal).toBe('SIGKILL')
-    const next = await runCli(['sync', '--json'], { env: envOf(api, database) })
+    const next = await syncInProcess(envOf(api, database))
 
-    expect(next.code, next.stderr).toBe(0)
+    expect(next.code, next.stdout).toBe(0)
     expect(JSON.parse(next.stdout)).toMatchObject({ status: 'complete', listedTotal: JOBS, storedTotal: JOBS })
     expect(await runs(database)).toEqual([
       { status: 'aborted', error_code: 'worker_lost' },
@@ -160,7 +162,7 @@ describe('kill -9', () => {
     await using database = await createCliDatabase()
     await using api = await simulate()
     const env = envOf(api, database)
-    await runCli(['migrate'], { env })
+    await migrate(database.url)
     const lock = await hold(database, 'LOCK TABLE spidra.batch_jobs IN ACCESS EXCLUSIVE MODE')
     await using killed = await startCli(['sync'], { env })
     await untilBlocked(database)

@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import { expect, test } from 'vitest'
 import { API_KEY } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
-import { sync } from '../support/cli-sync.js'
+import { sync, syncInProcess } from '../support/cli-sync.js'
 import { item, SAMPLE, servePlainList, uuid } from '../support/plain-list.js'
 import type { TestDatabase } from '../support/test-database.js'
 
@@ -14,6 +14,12 @@ const storedJobs = (database: TestDatabase) =>
        to_char(finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') AS finished_at, extra::text, removed_at
      FROM spidra.batch_jobs ORDER BY uuid`,
   )
+
+/** The code and the summary of a run in this process. */
+async function store(list: { readonly url: string }, { url }: TestDatabase) {
+  const { code, stdout } = await syncInProcess({ SPIDRA_API_KEY: API_KEY, SPIDRA_API_URL: list.url, DATABASE_URL: url })
+  return { code, summary: JSON.parse(stdout) }
+}
 
 /** What changes with any write to a row. */
 const rowVersions = (database: TestDatabase) =>
@@ -125,7 +131,7 @@ test('keeps every item that is no job, with its reason, and the rest of the page
   const items = spoilt.flatMap(([text], index) => [item(index + 1), text])
   await using list = await servePlainList(items, { key: API_KEY })
 
-  const first = await sync(list, database)
+  const first = await store(list, database)
 
   expect(first.code).toBe(0)
   const totals = { rejected: spoilt.length, listedTotal: items.length, storedTotal: items.length }
@@ -140,7 +146,7 @@ test('keeps every item that is no job, with its reason, and the rest of the page
   }
 
   const versions = await rowVersions(database)
-  const second = await sync(list, database)
+  const second = await store(list, database)
 
   expect(second.summary).toMatchObject({ status: 'complete', inserted: 0, updated: 0, ...totals })
   expect(await rowVersions(database)).toEqual(versions)
@@ -177,9 +183,9 @@ test.each([
   const items = Array.from({ length: 130 }, (_unused, index) => item(index + 1)).sort(order)
   await using list = await servePlainList(items, { key: API_KEY, largestPage })
 
-  const first = await sync(list, database)
+  const first = await store(list, database)
   const versions = await rowVersions(database)
-  const second = await sync(list, database)
+  const second = await store(list, database)
 
   const totals = { status: 'complete', listedTotal: 130, storedTotal: 130, removed: 0 }
   expect(first.summary).toMatchObject({ inserted: 130, updated: 0, ...totals })

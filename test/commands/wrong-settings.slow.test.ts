@@ -5,6 +5,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/server.js'
 import { type CliResult, createFolder, runCli, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
+import { syncInProcess } from '../support/cli-sync.js'
 import type { TestDatabase } from '../support/test-database.js'
 
 const KEY = 'spd_canary-of-the-account'
@@ -14,13 +15,21 @@ const EPOCH = Date.UTC(2026, 0, 1)
 const open = (options: SimulatorOptions = {}) =>
   startSimulator({ jobs: 60, seed: 1, key: KEY, epoch: EPOCH, rateLimit: 'off', ...options })
 
+type Accounts = Readonly<Record<string, Simulator>>
+type SyncOptions = Parameters<typeof syncInProcess>[1]
+type Ended = Awaited<ReturnType<typeof syncInProcess>> & { readonly stderr?: string }
+
 interface Scene extends AsyncDisposable {
   readonly database: TestDatabase
   readonly folder: string
   /** A command with the key of the simulator as the only one. */
   run(api: Simulator, ...args: readonly string[]): Promise<CliResult>
   /** A command with an accounts file of these names. */
-  runListed(accounts: Readonly<Record<string, Simulator>>, ...args: readonly string[]): Promise<CliResult>
+  runListed(accounts: Accounts, ...args: readonly string[]): Promise<CliResult>
+  /** `sync` in this process, with the key of the simulator as the only one. */
+  sync(api: Simulator, options?: SyncOptions): Promise<Ended>
+  /** `sync` in this process, with an accounts file of these names. */
+  syncListed(accounts: Accounts, options?: SyncOptions): Promise<Ended>
   /** Jobs, their accounts and events: what a wrong setting must not change. */
   stored(): Promise<unknown>
   /** As a version before the check has left it. */
@@ -32,16 +41,19 @@ async function openScene(): Promise<Scene> {
   const folder = await createFolder()
   const env = { DATABASE_URL: database.url, RATE_LIMIT_REQUESTS: 'off', HTTP_PORT: 'off' }
   const path = join(folder.path, 'accounts.json')
+  const envOf = (api: Simulator) => ({ ...env, SPIDRA_API_KEY: api.key, SPIDRA_API_URL: api.url })
+  const envOfListed = async (accounts: Accounts) => {
+    const entries = Object.entries(accounts).map(([name, { key, url }]) => ({ name, apiKey: key, apiUrl: url }))
+    await writeFile(path, JSON.stringify(entries), { mode: 0o600 })
+    return { ...env, SPIDRA_ACCOUNTS_FILE: path }
+  }
   return {
     database,
     folder: folder.path,
-    run: (api, ...args) =>
-      runCli(args, { cwd: folder.path, env: { ...env, SPIDRA_API_KEY: api.key, SPIDRA_API_URL: api.url } }),
-    async runListed(accounts, ...args) {
-      const entries = Object.entries(accounts).map(([name, { key, url }]) => ({ name, apiKey: key, apiUrl: url }))
-      await writeFile(path, JSON.stringify(entries), { mode: 0o600 })
-      return runCli(args, { cwd: folder.path, env: { ...env, SPIDRA_ACCOUNTS_FILE: path } })
-    },
+    run: (api, ...args) => runCli(args, { cwd: folder.path, env: envOf(api) }),
+    runListed: async (accounts, ...args) => runCli(args, { cwd: folder.path, env: await envOfListed(accounts) }),
+    sync: (api, options) => syncInProcess(envOf(api), options),
+    syncListed: async (accounts, options) => syncInProcess(await envOfListed(accounts), options),
     stored: () =>
       database.sql(`SELECT (SELECT json_agg(b ORDER BY uuid) FROM spidra.batch_jobs b) AS jobs,
         (SELECT json_agg(e ORDER BY id) FROM spidra.batch_job_events e) AS events`),
@@ -59,7 +71,7 @@ const jobsByAccount = ({ database }: Scene) =>
   database.sql(`SELECT account, count(*)::integer AS jobs FROM spidra.batch_jobs WHERE removed_at IS NULL
     GROUP BY 1 ORDER BY 1`)
 
-const complete = (result: CliResult) => expect(result.code, result.stdout + result.stderr).toBe(0)
+const complete = ({ code, stdout, stderr = '' }: Ended | CliResult) => expect(code, stdout + stderr).toBe(0)
 
 const COMMANDS = [
   ...['sync', 'sync --full', 'start', 'plan', 'verify', 'status', 'status --json', 'report', 'doctor', 'migrate'],
@@ -75,7 +87,7 @@ describe('--account with a name that is neither configured nor stored', () => {
     empty = await openScene()
     stored = await openScene()
     api = await open()
-    complete(await stored.run(api, 'sync'))
+    complete(await stored.sync(api))
     return async () => {
       for (const resource of [empty, stored, api]) await resource[Symbol.asyncDispose]()
     }
@@ -122,7 +134,7 @@ describe('--account with a name that is neither configured nor stored', () => {
   test('migrate and grant-reader know the names of the accounts file as well as the stored ones', async () => {
     await using scene = await openScene()
     await using api = await open()
-    complete(await scene.runListed({ berlin: api }, 'sync'))
+    complete(await scene.syncListed({ berlin: api }))
 
     const accounts = { munich: api }
     const unknown = await scene.runListed(accounts, 'migrate', '--account', 'nope')
@@ -141,7 +153,7 @@ describe('a single key', () => {
     await using scene = await openScene()
     await using berlin = await open()
     await using other = await open({ seed: 2, jobs: 30, key: 'spd_canary-of-another' })
-    complete(await scene.runListed({ berlin, other }, 'sync'))
+    complete(await scene.syncListed({ berlin, other }))
     const before = await scene.stored()
 
     const named = await scene.run(berlin, 'sync', '--json', '--account', 'berlin')
@@ -171,12 +183,12 @@ describe('a single key', () => {
     {
       await using before = await open()
       port = before.port
-      complete(await scene.run(before, 'sync'))
+      complete(await scene.sync(before))
     }
     await using rotated = await open({ port, key: 'spd_canary-of-a-new-key' })
 
-    const first = await scene.run(rotated, 'sync', '--json')
-    const second = await scene.run(rotated, 'sync', '--json')
+    const first = await scene.sync(rotated)
+    const second = await scene.sync(rotated)
 
     expect(JSON.parse(first.stdout)).toMatchObject({
       status: 'complete',
@@ -193,7 +205,7 @@ describe('a single key', () => {
   test('is found to be the own one below hundreds of new jobs, while the first pass is unfinished', async () => {
     await using scene = await openScene()
     await using api = await open({ jobs: 2_000 })
-    complete(await scene.run(api, 'sync'))
+    complete(await scene.sync(api))
     // As a first load leaves it that was killed: what is new since, and the lower half, is not stored.
     await scene.database.sql(`
       DELETE FROM spidra.batch_jobs WHERE uuid NOT IN (
@@ -201,7 +213,7 @@ describe('a single key', () => {
       UPDATE spidra.sync_state SET is_whole = false, last_complete_at = NULL, source_fingerprint = 'of another key',
         bottom_created_at = (SELECT min(created_at) FROM spidra.batch_jobs)`)
 
-    const { code, stdout } = await scene.run(api, 'sync', '--json')
+    const { code, stdout } = await scene.sync(api)
 
     expect([code, JSON.parse(stdout)]).toMatchObject([0, { status: 'complete', storedTotal: 2_000 }])
   })
@@ -217,12 +229,12 @@ describe('a list that holds none of the stored jobs', () => {
   ])('fails the run and changes nothing: $why', async ({ stored, listed }) => {
     await using scene = await openScene()
     await using own = await open({ jobs: stored })
-    complete(await scene.run(own, 'sync'))
+    complete(await scene.sync(own))
     const before = await scene.stored()
     await using foreign = await open({ jobs: listed, seed: 2 })
 
-    for (const flags of [[], ['--full'], ['--full']]) {
-      const { code, stdout } = await scene.run(foreign, 'sync', ...flags)
+    for (const full of [false, true, true]) {
+      const { code, stdout } = await scene.sync(foreign, { full, json: false })
       expect(code).toBe(1)
       expect(stdout).toMatch(
         `Failed: The list of account "default" holds none of the ${stored.toLocaleString('en')} jobs`,
@@ -233,13 +245,13 @@ describe('a list that holds none of the stored jobs', () => {
     expect(await scene.stored()).toEqual(before)
     const runs = await scene.database.sql('SELECT DISTINCT status, error_code FROM spidra.sync_runs WHERE id > 1')
     expect(runs).toEqual([{ status: 'failed', error_code: 'foreign_list' }])
-    complete(await scene.run(own, 'sync'))
+    complete(await scene.sync(own))
   })
 
   test('is refused for the key alone, while a first pass has stored a little and noted no position', async () => {
     await using scene = await openScene()
     await using api = await open({ jobs: 120, accounts: 2 })
-    complete(await scene.run(api, 'sync'))
+    complete(await scene.sync(api))
     await scene.database.sql(`
       DELETE FROM spidra.batch_jobs WHERE uuid NOT IN (
         SELECT uuid FROM spidra.batch_jobs ORDER BY created_at DESC LIMIT 10);
@@ -256,7 +268,7 @@ describe('a list that holds none of the stored jobs', () => {
   test('is refused in the database of another installation, and where no run has noted its key yet', async () => {
     await using scene = await openScene()
     await using theirs = await open()
-    complete(await scene.run(theirs, 'sync'))
+    complete(await scene.sync(theirs))
     await scene.forgetSources()
     const before = await scene.stored()
     await using ours = await open({ seed: 2, jobs: 200, key: 'spd_canary-of-ours' })
@@ -266,14 +278,14 @@ describe('a list that holds none of the stored jobs', () => {
     expect([code, stdout]).toEqual([1, expect.stringContaining('Check the key, the URL of the API and DATABASE_URL.')])
     expect(await scene.stored()).toEqual(before)
     // The right key is noted, and its list is read.
-    complete(await scene.run(theirs, 'sync'))
+    complete(await scene.sync(theirs))
   })
 
   test('doctor says whose key it is, or that it is another one', async () => {
     await using scene = await openScene()
     await using berlin = await open()
     await using other = await open({ seed: 2, key: 'spd_canary-of-another' })
-    complete(await scene.runListed({ berlin }, 'sync'))
+    complete(await scene.syncListed({ berlin }))
     const finding = async (result: Promise<CliResult>) => {
       const { checks } = JSON.parse((await result).stdout) as { checks: { name: string; status: string }[] }
       return checks.find(({ name }) => name === 'list source')
@@ -292,7 +304,7 @@ describe('an accounts file', () => {
   test('with a renamed entry is refused, and nothing moves', async () => {
     await using scene = await openScene()
     await using berlin = await open()
-    complete(await scene.runListed({ berlin }, 'sync'))
+    complete(await scene.syncListed({ berlin }))
     const before = await scene.stored()
 
     const sync = await scene.runListed({ munich: berlin }, 'sync')
@@ -310,7 +322,7 @@ describe('an accounts file', () => {
     await using scene = await openScene()
     await using one = await open()
     await using two = await open({ seed: 2, key: 'spd_canary-of-two' })
-    complete(await scene.runListed({ berlin: one, paris: two }, 'sync'))
+    complete(await scene.syncListed({ berlin: one, paris: two }))
     const before = await scene.stored()
 
     const { code, stderr } = await scene.runListed({ berlin: two, paris: one }, 'sync')
@@ -327,7 +339,7 @@ describe('an accounts file', () => {
     await using scene = await openScene()
     await using one = await open()
     await using two = await open({ seed: 2, jobs: 130, key: 'spd_canary-of-two' })
-    complete(await scene.runListed({ berlin: one, paris: two }, 'sync'))
+    complete(await scene.syncListed({ berlin: one, paris: two }))
     await scene.forgetSources()
     const before = await scene.stored()
 
@@ -343,7 +355,7 @@ describe('an accounts file', () => {
   test('with a second key of a stored account under a new name fails that run alone', async () => {
     await using scene = await openScene()
     await using berlin = await open()
-    complete(await scene.runListed({ berlin }, 'sync'))
+    complete(await scene.syncListed({ berlin }))
     const before = await scene.stored()
     await using again = await open({ key: 'spd_canary-of-a-second-key' })
 
@@ -368,7 +380,7 @@ describe('an accounts file', () => {
     await using scene = await openScene()
     await using one = await open()
     await using two = await open({ seed: 2, key: 'spd_canary-of-two' })
-    complete(await scene.runListed({ berlin: one, paris: two }, 'sync'))
+    complete(await scene.syncListed({ berlin: one, paris: two }))
     const before = await scene.stored()
     const path = join(scene.folder, 'accounts.json')
     await using service = await startCli(['start'], {
@@ -424,13 +436,13 @@ describe('an account that is renamed as the documentation says', () => {
   test('keeps its jobs, its events and its position under the new name, after a refused run too', async () => {
     await using scene = await openScene()
     await using berlin = await open()
-    complete(await scene.runListed({ berlin }, 'sync'))
+    complete(await scene.syncListed({ berlin }))
     // A run that began under the new name and was refused has a record and a state.
     await scene.forgetSources()
-    expect((await scene.runListed({ munich: berlin }, 'sync')).code).toBe(1)
+    expect((await scene.syncListed({ munich: berlin })).code).toBe(1)
 
     await scene.database.sql(sqlOfOperations('Renaming an account'))
-    const result = await scene.runListed({ munich: berlin }, 'sync', '--json')
+    const result = await scene.syncListed({ munich: berlin })
 
     complete(result)
     expect(JSON.parse(result.stdout)).toMatchObject({ status: 'complete', inserted: 0, updated: 0, removed: 0 })
@@ -448,13 +460,13 @@ describe('an account that is renamed as the documentation says', () => {
   test('makes room for another list under the old name', async () => {
     await using scene = await openScene()
     await using before = await open()
-    complete(await scene.run(before, 'sync'))
+    complete(await scene.sync(before))
     await using after = await open({ seed: 2, jobs: 30, key: 'spd_canary-of-the-new-account' })
-    expect((await scene.run(after, 'sync')).code).toBe(1)
+    expect((await scene.sync(after)).code).toBe(1)
 
     await scene.database.sql(sqlOfOperations('Renaming an account', { berlin: 'default', munich: 'old' }))
 
-    complete(await scene.run(after, 'sync'))
+    complete(await scene.sync(after))
     expect(await jobsByAccount(scene)).toEqual([
       { account: 'default', jobs: 30 },
       { account: 'old', jobs: 60 },
@@ -465,7 +477,7 @@ describe('an account that is renamed as the documentation says', () => {
     await using scene = await openScene()
     await using berlin = await open()
     await using munich = await open({ seed: 2, key: 'spd_canary-of-munich' })
-    complete(await scene.runListed({ berlin, munich }, 'sync'))
+    complete(await scene.syncListed({ berlin, munich }))
     const before = await scene.stored()
 
     await expect(scene.database.sql(sqlOfOperations('Renaming an account'))).rejects.toMatchObject({ code: '23505' })

@@ -5,8 +5,9 @@ import { createMetrics } from '../../src/http/metrics.js'
 import { createLogger } from '../../src/logging/logger.js'
 import { createScrape } from '../../src/service/scrape.js'
 import { hold } from '../support/blocking.js'
-import { type CliProcess, runCli, startCli } from '../support/cli.js'
+import { type CliProcess, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
+import { syncInProcess } from '../support/cli-sync.js'
 import { PATIENCE, runsOf, serviceEnv, simulateFor } from '../support/service.js'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js'
 
@@ -43,7 +44,7 @@ test('a verdict in the middle of a run shows at once, on every page and in every
     ...{ ...serviceEnv(api, database), HTTP_PORT: '0', SYNC_ON_START: 'false' },
     ...{ SYNC_SCHEDULE: '*/10 * * * *', FULL_SYNC_SCHEDULE: '* * * * * *' },
   }
-  await runCli(['sync', '--full'], { env })
+  await syncInProcess(env, { full: true })
   await noteVerdict(database, '2 hours')
   isHeld = true
   const isReached = once(reached, 'page')

@@ -4,6 +4,7 @@ import { Client } from 'pg'
 import { describe, expect, test } from 'vitest'
 import { startSimulator } from '../../src/simulator/server.js'
 import { API_KEY, DATABASE_PASSWORD, runCli, startCli } from '../support/cli.js'
+import { syncInProcess } from '../support/cli-sync.js'
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js'
 
 /** The SQL of the documentation: the worker's role first, then a reader's. */
@@ -119,7 +120,7 @@ test('the reader of the documentation reads every view, later ones too, and noth
   await using database = await createBareDatabase()
   await database.follow(WORKER_SQL)
   await using api = await simulate()
-  await runCli(['sync', '--full'], { env: envOf(api, database) })
+  await syncInProcess(envOf(api, database), { full: true })
   await database.follow(READER_SQL)
   await database.as(
     'spidra_sync',

@@ -4,7 +4,7 @@ import { databaseErrorCode } from '../../src/db/connection-error.js'
 import { hold } from '../support/blocking.js'
 import { runCli, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
-import { summaryOf } from '../support/cli-sync.js'
+import { summaryOf, syncInProcess } from '../support/cli-sync.js'
 import { completeAccounts, createFleet, overlaps } from '../support/fleet.js'
 import {
   PGBOUNCER_NOTE,
@@ -16,10 +16,16 @@ import {
 import { PATIENCE, runsOf, serviceEnv, simulateFor } from '../support/service.js'
 import { createTestDatabase } from '../support/test-database.js'
 
+/** The strictest: two statements in a row meet the same connection at most by chance. */
+const IN_TURN: readonly [string, PgBouncerOptions] = [
+  'pools by transaction, its connections in turn',
+  { mode: 'transaction', poolSize: 5, isRoundRobin: true },
+]
+
 const PROXIES: readonly (readonly [string, PgBouncerOptions])[] = [
   ['pools by session', { mode: 'session', poolSize: 40 }],
   ['pools by transaction', { mode: 'transaction', poolSize: 3 }],
-  ['pools by transaction, its connections in turn', { mode: 'transaction', poolSize: 5, isRoundRobin: true }],
+  IN_TURN,
 ]
 
 describe.skipIf(SKIP_PGBOUNCER).each(PROXIES)(`behind PgBouncer that %s${PGBOUNCER_NOTE}`, (_, options) => {
@@ -32,17 +38,13 @@ describe.skipIf(SKIP_PGBOUNCER).each(PROXIES)(`behind PgBouncer that %s${PGBOUNC
     await using api = await simulateFor({ jobs: 600, latencyMs: 30 })
     const env = serviceEnv(api, proxy)
 
-    const first = await runCli(['sync', '--json', '--full'], { env })
-    expect(summaryOf(first), first.stderr).toMatchObject({ status: 'complete', inserted: 600 })
+    const first = await syncInProcess(env, { full: true })
+    expect(JSON.parse(first.stdout)).toMatchObject({ status: 'complete', inserted: 600 })
     const five = await Promise.all(Array.from({ length: 5 }, () => runCli(['sync', '--json', '--full'], { env })))
     expect(five.map(summaryOf).filter(({ status }) => status === 'complete').length).toBeGreaterThanOrEqual(1)
     expect(await overlaps(database)).toEqual([])
-    const last = await runCli(['sync', '--json', '--full'], { env })
-    expect(summaryOf(last), last.stderr).toMatchObject({ status: 'complete', inserted: 0, updated: 0 })
-    for (const command of ['verify', 'status', 'doctor', 'report']) {
-      const result = await runCli([command], { env })
-      expect(result.code, `${command}: ${result.stdout}${result.stderr}`).toBe(0)
-    }
+    const last = await syncInProcess(env, { full: true })
+    expect(JSON.parse(last.stdout)).toMatchObject({ status: 'complete', inserted: 0, updated: 0 })
   })
 
   test('a killed worker loses its account at once, a stopped one is aborted', { timeout: 120_000 }, async () => {
@@ -70,8 +72,8 @@ describe.skipIf(SKIP_PGBOUNCER).each(PROXIES)(`behind PgBouncer that %s${PGBOUNC
     stopped.kill('SIGTERM')
     expect(await stopped.ended).toMatchObject({ code: 0 })
     expect((await runsOf(database)).map(({ error_code }) => error_code)).toEqual(['worker_lost', 'stopped'])
-    const next = await runCli(['sync', '--json'], { env })
-    expect(summaryOf(next), next.stderr).toMatchObject({ status: 'complete', storedTotal: 2_000 })
+    const next = await syncInProcess(env)
+    expect(JSON.parse(next.stdout)).toMatchObject({ status: 'complete', storedTotal: 2_000 })
   })
 
   test('a statement that waits for a lock is cancelled on the server, and PgBouncer lives on', async () => {
@@ -113,5 +115,21 @@ describe.skipIf(SKIP_PGBOUNCER).each(PROXIES)(`behind PgBouncer that %s${PGBOUNC
     expect(await overlaps(database)).toEqual([])
     for (const started of fleet.processes) started.kill('SIGTERM')
     expect((await Promise.all(fleet.processes.map(({ ended }) => ended))).map(({ code }) => code)).toEqual([0, 0, 0])
+  })
+})
+
+describe.skipIf(SKIP_PGBOUNCER)(`behind PgBouncer that ${IN_TURN[0]}${PGBOUNCER_NOTE}`, () => {
+  test('verify, status, doctor and report work', async () => {
+    await using database = await createCliDatabase()
+    await using proxy = await startPgBouncer(database.url, IN_TURN[1])
+    await using _traffic = await startTraffic(proxy.url, 3)
+    await using api = await simulateFor()
+    const env = serviceEnv(api, proxy)
+    await syncInProcess(env, { full: true })
+
+    for (const command of ['verify', 'status', 'doctor', 'report']) {
+      const result = await runCli([command], { env })
+      expect(result.code, `${command}: ${result.stdout}${result.stderr}`).toBe(0)
+    }
   })
 })

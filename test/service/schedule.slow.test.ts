@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import { loadConfig } from '../../src/config/config.js'
 import { runCli, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
+import { syncInProcess } from '../support/cli-sync.js'
 import { crookedRuns, PATIENCE, runsOf, serviceEnv, simulateFor } from '../support/service.js'
 import type { TestDatabase } from '../support/test-database.js'
 
@@ -33,7 +35,7 @@ test('a run longer than its interval: its ticks are skipped, each with a log lin
     beforeAnswer: ({ number }) => (number === 2 ? held.opened : undefined),
   })
   const env = { ...serviceEnv(api, database), SYNC_SCHEDULE: '* * * * * *', FULL_SYNC_SCHEDULE: '*/2 * * * * *' }
-  expect((await runCli(['sync'], { env })).code).toBe(0)
+  expect((await syncInProcess(env)).code).toBe(0)
   await using service = await startCli(['start'], { env })
   const count = (pattern: RegExp) => service.stdout.match(pattern)?.length ?? 0
   await expect.poll(() => count(SKIPPED_INCREMENTAL), PATIENCE).toBeGreaterThanOrEqual(3)
@@ -94,14 +96,25 @@ describe('a schedule that cannot be used', () => {
     // Valid, field by field; but the first of January is never a second Monday.
     ['FULL_SYNC_SCHEDULE', '0 0 1 1 MON#2'],
     ['SCHEDULE_TIMEZONE', 'Europe/Atlantis'],
-  ])('%s=%s is refused at the start, by name, with 2 and before anything is asked or written', async (name, value) => {
+  ])('%s=%s is refused, by name', (name, value) => {
+    const env = {
+      ...serviceEnv({ url: 'http://127.0.0.1:9/api' }, { url: 'postgres://u@127.0.0.1:9/d' }),
+      [name]: value,
+    }
+
+    expect(() => loadConfig(env, { needs: 'service' })).toThrow(new RegExp(`^ *${name} must be `, 'm'))
+  })
+
+  test('ends start with 2, before anything is asked or written', async () => {
     await using database = await createCliDatabase()
     await using api = await simulateFor()
+    const names = ['SYNC_SCHEDULE', 'FULL_SYNC_SCHEDULE', 'SCHEDULE_TIMEZONE']
+    const env = { ...serviceEnv(api, database), ...Object.fromEntries(names.map((name) => [name, 'sometimes'])) }
 
-    const { code, stdout, stderr } = await runCli(['start'], { env: { ...serviceEnv(api, database), [name]: value } })
+    const { code, stdout, stderr } = await runCli(['start'], { env })
 
     expect([code, stdout]).toEqual([2, ''])
-    expect(stderr).toMatch(new RegExp(`^ *${name} must be `, 'm'))
+    for (const name of names) expect(stderr).toMatch(new RegExp(`^ *${name} must be `, 'm'))
     expect(api.requestCount).toBe(0)
     expect(await database.sql("SELECT to_regnamespace('spidra') AS schema")).toEqual([{ schema: null }])
   })

@@ -1,10 +1,12 @@
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { describe, expect, test } from 'vitest'
+import { migrate } from '../../src/db/migrate.js'
 import type { Simulator } from '../../src/simulator/server.js'
 import { openTransaction, untilBlocked } from '../support/blocking.js'
-import { AT_ONCE_MS, type CliProcess, runCli, startCli } from '../support/cli.js'
+import { AT_ONCE_MS, type CliProcess, startCli } from '../support/cli.js'
 import { createCliDatabase } from '../support/cli-database.js'
+import { syncInProcess } from '../support/cli-sync.js'
 import { PATIENCE, runsOf, serviceEnv, simulateFor, untilNoLocks } from '../support/service.js'
 import type { TestDatabase } from '../support/test-database.js'
 
@@ -24,7 +26,7 @@ const untilRequests = ({ api }: Scene, count: number) =>
 
 /** Locks the table in mid-run, so that a merge waits; letting go takes the lock away. */
 const inMerge: Reach = async (scene) => {
-  await runCli(['migrate'], { env: serviceEnv(scene.api, scene.database) })
+  await migrate(scene.database.url)
   const lock = await openTransaction(scene.database)
   // Reads may go on: only what writes waits.
   await lock.query('LOCK TABLE spidra.batch_jobs IN SHARE MODE')
@@ -187,8 +189,8 @@ describe('SIGTERM and SIGINT', () => {
     await untilNoLocks(scene.database)
     // Whatever it was, the next one has nothing to wait for.
     scene.api.faults.clear()
-    const next = await runCli(['sync', '--json'], { env: serviceEnv(scene.api, scene.database) })
-    expect(JSON.parse(next.stdout), next.stderr).toMatchObject({ status: 'complete', storedTotal: 700 })
+    const next = await syncInProcess(serviceEnv(scene.api, scene.database))
+    expect(JSON.parse(next.stdout)).toMatchObject({ status: 'complete', storedTotal: 700 })
   })
 })
 
@@ -252,8 +254,8 @@ test('a migration that was cut off leaves nothing of it, and the next start migr
 
 /** The killed one's record is closed, and its lock is free: the next run is complete. */
 async function closesRecord({ api, database }: Scene): Promise<void> {
-  const next = await runCli(['sync', '--json'], { env: serviceEnv(api, database) })
-  expect(JSON.parse(next.stdout), next.stderr).toMatchObject({ status: 'complete', storedTotal: 700 })
+  const next = await syncInProcess(serviceEnv(api, database))
+  expect(JSON.parse(next.stdout)).toMatchObject({ status: 'complete', storedTotal: 700 })
   expect(await runsOf(database)).toEqual([
     { status: 'aborted', error_code: 'worker_lost' },
     { status: 'complete', error_code: null },

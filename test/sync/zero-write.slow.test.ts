@@ -10,7 +10,7 @@ import { migrate } from '../../src/db/migrate.js'
 import { startSimulator } from '../../src/simulator/server.js'
 import { loadTable, runAgainst } from '../support/sync-runner.js'
 
-const JOBS = 100_000
+const JOBS = 30_000
 
 /** WAL is counted per server, so this test has a server of its own. */
 async function openOwnServer() {
