@@ -52,10 +52,10 @@ export default defineConfig(async () => {
       pool: 'forks',
       // Files that share a process import the modules once: a tenth of the time. Slow ones set up processes and signals of their own.
       isolate: TEST_SLOW !== undefined || TEST_CONTAINERS !== undefined,
-      // The tests wait for processes, timers and the database for a third of their time.
-      maxWorkers: 3,
+      // The tests wait for processes, timers and the database for a third of their time, the slow ones for half of it.
+      maxWorkers: TEST_SLOW === undefined ? 3 : 4,
       ...(TEST_SLOW === undefined ? {} : { sequence: { sequencer: SlowSequencer } }),
-      testTimeout: 30_000,
+      testTimeout: TEST_SLOW === undefined ? 30_000 : 60_000,
       hookTimeout: 30_000,
       teardownTimeout: 30_000,
     },
