@@ -168,7 +168,9 @@ describe('the results of batches', async () => {
     const [row] = await own.sql<{ due: number }>('SELECT count(*)::integer AS due FROM spidra.results_due')
 
     expect(numberIn(page, 'results-due')).toBe(String(row?.due))
-    expect(page).toMatch(/<p>Results: [\d,]+ of [\d,]+ ended batches read, \d+ due, done about (<time|\d{1,2} \w{3} \d\d:)/)
+    expect(page).toMatch(
+      /<p>Results: [\d,]+ of [\d,]+ ended batches read, \d+ due, done about (<time|\d{1,2} \w{3} \d\d:)/,
+    )
     expect(page.match(/<figure>/g)).toHaveLength(6)
     expect(page).toContain('>slow.example.com</th>')
     expect(page).not.toContain('<img')
