@@ -235,13 +235,16 @@ export function openPool(config: PoolConfig & ConnectionConfig): Pool {
   let prepares = true
   const ask = async (left: number, [statement, ...args]: unknown[]): Promise<unknown> => {
     const isNamed = typeof statement === 'object' && statement !== null && Boolean(Reflect.get(statement, 'name'))
+    const isPrepared = isNamed && prepares
     try {
-      return await query(isNamed && !prepares ? { ...statement, name: '' } : statement, ...args)
+      return await query(isNamed && !isPrepared ? { ...statement, name: '' } : statement, ...args)
     } catch (error) {
       const code = errorCodeOf(error) ?? ''
-      const isMisplaced = isNamed && prepares && MISPLACED.includes(code)
-      if (isMisplaced) prepares = false
-      else if (left === 0 || code !== IDLE_TOO_LONG) throw error
+      if (isPrepared && MISPLACED.includes(code)) {
+        prepares = false
+        return ask(left, [statement, ...args])
+      }
+      if (left === 0 || code !== IDLE_TOO_LONG) throw error
       return ask(left - 1, [statement, ...args])
     }
   }

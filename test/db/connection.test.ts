@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import { setTimeout } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { type DatabaseOptions, openDatabase } from '../../src/db/client.js'
+import { type DatabaseOptions, openDatabase, PREPARED } from '../../src/db/client.js'
 import { toDatabaseError } from '../../src/db/connection-error.js'
 import { hold, untilBlocked } from '../support/blocking.js'
 import { openRelay } from '../support/relay.js'
@@ -32,6 +32,21 @@ async function failure(work: Promise<unknown>): Promise<{ code: string | undefin
 async function fillPool({ db }: { db: ReturnType<typeof openDatabase> }): Promise<void> {
   await Promise.all([1, 2, 3, 4].map(() => db.$queryRaw`SELECT pg_sleep(0.1)::text`))
 }
+
+test('statements that a pooler misplaced at the same moment are all sent again, without a name', async () => {
+  await using pool = openPool(database.url)
+  const each = <T>(ask: () => Promise<T>) => Promise.all([1, 2, 3, 4].map(ask))
+  const prepared = () => pool.db.$queryRaw`${PREPARED}SELECT ${7}::integer AS seven, pg_sleep(0.1)::text`
+  const names = () =>
+    pool.db.$queryRaw`SELECT name, pg_sleep(0.1)::text FROM pg_prepared_statements WHERE name LIKE 'spidra%'`
+
+  await each(prepared)
+  expect((await each(names)).map((rows) => (rows as unknown[]).length)).toEqual([1, 1, 1, 1])
+  await each(() => pool.db.$executeRawUnsafe('DEALLOCATE ALL'))
+
+  expect(await each(prepared)).toEqual([1, 2, 3, 4].map(() => [{ seven: 7, pg_sleep: '' }]))
+  expect((await each(names)).flat()).toEqual([])
+})
 
 test('a statement on a connection that became silent fails after its deadline, and the next one is answered at once', async () => {
   await using relay = await openRelay(database.url)
