@@ -53,18 +53,17 @@ const RECORD_COLUMNS = Prisma.sql`i.uuid, ${forEachColumn(({ field, type, column
 
 /** A row as JSON text. Leaves out other properties that the object has, and not by a list of keys, which takes twice as long. */
 function toRowText(row: JobRow): string {
-  const { uuid, status, totalUrls, completedCount, failedCount, outputFormat, scrapingChannel } = row
-  const { createdAt, finishedAt, extra } = row
-  const counts = { totalUrls, completedCount, failedCount }
   return JSON.stringify({
-    uuid,
-    status,
-    ...counts,
-    outputFormat,
-    scrapingChannel,
-    createdAt,
-    finishedAt,
-    extra,
+    uuid: row.uuid,
+    status: row.status,
+    totalUrls: row.totalUrls,
+    completedCount: row.completedCount,
+    failedCount: row.failedCount,
+    outputFormat: row.outputFormat,
+    scrapingChannel: row.scrapingChannel,
+    createdAt: row.createdAt,
+    finishedAt: row.finishedAt,
+    extra: row.extra,
   } satisfies JobRow)
 }
 
