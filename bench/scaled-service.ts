@@ -1,4 +1,4 @@
-import { type ServiceSeat, startServiceSeat } from '../test/lifetime/service.js'
+import { everySeconds, type ServiceSeat, startServiceSeat } from '../test/lifetime/service.js'
 import type { Target } from './subjects/subject.js'
 
 /** The schedule of a service in scaled time. */
@@ -19,12 +19,11 @@ export async function startScaledService(
   { everyMinutes, fullAt }: Schedule,
   onCrash: (what: string) => void,
 ): Promise<ServiceSeat> {
-  const everySeconds = Math.max(1, Math.round((everyMinutes * 60) / speed))
   const seat = await startServiceSeat(
     {
       ...{ SPIDRA_API_KEY: apiKey, SPIDRA_API_URL: apiUrl, DATABASE_URL: databaseUrl },
       ...{ HTTP_PORT: '0', LOG_FORMAT: 'json' },
-      SYNC_SCHEDULE: everySeconds === 1 ? '* * * * * *' : `*/${everySeconds} * * * * *`,
+      SYNC_SCHEDULE: everySeconds(Math.round((everyMinutes * 60) / speed)),
       // Cron knows no day of this length.
       FULL_SYNC_SCHEDULE: `${fullAt.getUTCSeconds()} ${fullAt.getUTCMinutes()} * * * *`,
       ...{ LIFETIME_SPEED: String(speed), LIFETIME_PAGE_LIMIT: '50' },

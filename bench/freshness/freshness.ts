@@ -172,16 +172,18 @@ async function measureFreshness(
   }
 }
 
+/** The figures of a contender that could not be measured. */
+export const NEVER = {
+  loadMinutes: null,
+  ages: null,
+  requestsADay: null,
+  refusedADay: null,
+  truth: null,
+  settledMinutes: null,
+}
+
 function unmeasured(workload: FreshnessWorkload, { name, subject, remedy }: Contender) {
-  const nothing = {
-    loadMinutes: null,
-    ages: null,
-    requestsADay: null,
-    refusedADay: null,
-    truth: null,
-    settledMinutes: null,
-  }
-  return { workload, subject: name, role: subject.role, remedy, ...nothing }
+  return { workload, subject: name, role: subject.role, remedy, ...NEVER }
 }
 
 /** Runs a subject as it is installed, a few times side by side, each on an account of its own, in real time. */

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { NEVER } from '../../bench/freshness/freshness.js'
 import { toFreshness, toFreshnessHeadline } from '../../bench/report/freshness.js'
 import { toQuoted } from '../../bench/report/quoted.js'
 import { toStanding } from '../../bench/report/tables.js'
@@ -6,14 +7,6 @@ import { combine, NO_RESULTS } from '../../bench/results.js'
 import { FIRST, STEADY } from '../../bench/workloads.js'
 import { freshnessRow, row, standingRow } from './measurements.js'
 
-const NEVER = {
-  loadMinutes: null,
-  ages: null,
-  requestsADay: null,
-  refusedADay: null,
-  truth: null,
-  settledMinutes: null,
-}
 const dlt = { subject: 'dlt', role: 'peer', remedy: 'more attempts' } as const
 
 describe('the report of freshness', () => {

@@ -32,6 +32,11 @@ export interface ServiceSeat extends AsyncDisposable {
   restart(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>
 }
 
+/** A cron expression for every so many seconds: a whole number that divides 60. */
+export function everySeconds(seconds: number): string {
+  return seconds > 1 ? `*/${seconds} * * * * *` : '* * * * * *'
+}
+
 /** @param onCrash hears of an end that nobody asked for, and of an exit code that is not 0, with the last lines of the log. */
 export async function startServiceSeat(
   env: Readonly<Record<string, string>>,
