@@ -157,28 +157,21 @@ describe.skipIf(!isThere)(title, async () => {
       await own[Symbol.asyncDispose]()
     })
 
-    // What axe-core finds depends on colours and structure, which are the same at every width.
-    test.each([
-      { width: 1440, schemes: ['light', 'dark'], isChecked: true },
-      { width: 820, schemes: ['dark'], isChecked: false },
-      { width: 390, schemes: ['light'], isChecked: false },
-    ] as const)(
-      'fits $width pixels in $schemes, and axe-core, asked $isChecked, finds nothing',
-      async ({ width, schemes, isChecked }) => {
+    test.each([1440, 820, 390])(
+      'fits %i pixels, and axe-core finds nothing, in light and dark',
+      async (width) => {
         const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-        for (const colorScheme of schemes) {
+        for (const colorScheme of ['light', 'dark'] as const) {
           await using view = await opened(withResults.url, { viewport: { width, height: 900 }, colorScheme })
           await view.page.screenshot({ path: join(SCREENSHOTS, `results-${width}-${colorScheme}.png`), fullPage: true })
           expect(await view.page.locator('svg.chart:visible').count()).toBe(6)
           expect(await overflow(view.page)).toBe(0)
           await view.page.evaluate('for (const details of document.querySelectorAll("details")) details.open = true')
-          expect(await overflow(view.page)).toBe(0)
-          expect(view.faults).toEqual([])
-          if (!isChecked) continue
           await view.page.evaluate(axe)
           const found = await view.page.evaluate(`axe.run().then(({ violations }) =>
           violations.map(({ id, nodes }) => [id, ...nodes.slice(0, 5).map(({ failureSummary, html }) => failureSummary + html)]))`)
           expect([colorScheme, found]).toEqual([colorScheme, []])
+          expect(view.faults).toEqual([])
         }
       },
       120_000,
