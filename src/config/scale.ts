@@ -7,6 +7,8 @@ export interface Timing {
   readonly refreshMs: number
   /** An incremental run reads a slice of the sweep once in each period of this length. */
   readonly sweepEveryMs: number
+  /** A job is young for this long after its creation. A young job that ended with failures is read like an open one: it may be retried. */
+  readonly youngMs: number
   /** What a full pass has read counts as old after a wait of this length. */
   readonly longWaitMs: number
   /** Shortest time between two saves of the position of a full pass over stored jobs: each save is a write. */
@@ -46,6 +48,7 @@ export interface Timing {
 export const TIMING: Timing = Object.freeze({
   refreshMs: 5 * 60_000,
   sweepEveryMs: 60 * 60_000,
+  youngMs: 15 * 60_000,
   longWaitMs: 5_000,
   savePositionMs: 2_000,
   chunkWaitMs: 1_000,

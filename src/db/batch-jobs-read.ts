@@ -1,3 +1,4 @@
+import { TIMING } from '../config/scale.js'
 import { TERMINAL, TERMINAL_STATUSES } from './batch-jobs.js'
 import { type Database, isoText } from './client.js'
 import { Prisma } from './generated/client.js'
@@ -70,16 +71,27 @@ export async function rankOf(
   return row?.rank ?? 0
 }
 
-/** Lists the uuids of the live jobs of the account that can still change. */
-export async function listOpenUuids(db: Database, account: string): Promise<readonly string[]> {
+/**
+ * Lists the uuids of the live jobs of the account that are likely to change: the open ones, and the young ones that failed, were
+ * cancelled or have failures. Failed items may be retried, and items in progress end after their job was cancelled.
+ *
+ * @param youngSince jobs that were created later are young.
+ */
+export async function listOpenUuids(db: Database, account: string, youngSince: Date): Promise<readonly string[]> {
   const jobs = await db.batchJob.findMany({
-    where: { account, removedAt: null, status: { notIn: [...TERMINAL_STATUSES] } },
+    where: {
+      ...{ account, removedAt: null },
+      OR: [
+        { status: { notIn: [...TERMINAL_STATUSES] } },
+        { createdAt: { gt: youngSince }, OR: [{ status: { not: 'completed' } }, { failedCount: { gt: 0 } }] },
+      ],
+    },
     select: { uuid: true },
   })
   return jobs.map(({ uuid }) => uuid)
 }
 
-/** An open job, and its place among the live jobs of the account, newest first; 0 is the newest. */
+/** A job that is likely to change, and its place among the live jobs of the account, newest first; 0 is the newest. */
 export interface OpenJob {
   readonly uuid: string
   readonly createdAt: string
@@ -90,13 +102,14 @@ export interface OpenJob {
  * Lists the same jobs, newest first, with their ranks. The ranks are sums of the counts between one open job and the next, so
  * that all of them together read the index once.
  */
-export async function listOpenJobs(db: Database, account: string): Promise<readonly OpenJob[]> {
+export async function listOpenJobs(db: Database, account: string, youngSince: Date): Promise<readonly OpenJob[]> {
   // Raw SQL: ranks and windows.
   return db.$queryRaw<OpenJob[]>`
     WITH open AS (
       SELECT b.uuid, b.created_at, lag(b.created_at) OVER (ORDER BY b.created_at DESC, b.uuid) AS above
       FROM spidra.batch_jobs b
-      WHERE b.account = ${account} AND b.removed_at IS NULL AND b.status NOT IN ${TERMINAL}
+      WHERE b.account = ${account} AND b.removed_at IS NULL AND (b.status NOT IN ${TERMINAL}
+        OR (b.created_at > ${youngSince} AND (b.status <> 'completed' OR b.failed_count > 0)))
     ), counted AS (
       SELECT o.*, (
         SELECT count(*) FROM spidra.batch_jobs b
@@ -111,9 +124,9 @@ export async function listOpenJobs(db: Database, account: string): Promise<reado
     FROM counted c ORDER BY c.created_at DESC, c.uuid`
 }
 
-/** Counts the pages of `limit` jobs below the first on which the account has open jobs, if the list equals the table. */
+/** Counts the pages of `limit` jobs below the first that hold these jobs, if the list equals the table. */
 export async function countOpenPages(db: Database, account: string, limit: number): Promise<number> {
-  const jobs = await listOpenJobs(db, account)
+  const jobs = await listOpenJobs(db, account, new Date(Date.now() - TIMING.youngMs))
   return new Set(jobs.map(({ rank }) => Math.floor(rank / limit)).filter((page) => page > 0)).size
 }
 

@@ -22,7 +22,8 @@ const HEAD_MARGIN = 0.8
 export async function readOpenJobs(pass: Pass, allowance: number, mayGo = pass.mayGo): Promise<void> {
   const { limit, state } = pass
   // Ranks are counted over the whole account, so they are read only when a job is wanted.
-  const open = pass.list.unreadOpenJobs.size === 0 ? [] : await listOpenJobs(pass.db, pass.run.account)
+  const open =
+    pass.list.unreadOpenJobs.size === 0 ? [] : await listOpenJobs(pass.db, pass.run.account, youngSince(pass))
   const wanted = open.filter((job) => pass.list.unreadOpenJobs.has(job.uuid) && job.rank >= limit * HEAD_MARGIN)
   const isWithin = state.openCreatedAt === null && wanted.length <= allowance
   const due = isWithin ? roomiestFirst(wanted, limit) : inTurn(wanted, state.openCreatedAt)
@@ -59,9 +60,14 @@ export async function rereadOpenJobs(pass: Pass, head: Page, allowance: number):
   for (const uuid of pass.list.unreadOpenJobs) if (!unread.has(uuid)) pass.list.unreadOpenJobs.delete(uuid)
 }
 
-/** Notes which jobs are open, before anything is read. */
+/** Notes which jobs are open, or young with failures, before anything is read. */
 export async function noteOpenJobs(pass: Pass): Promise<void> {
-  for (const uuid of await listOpenUuids(pass.db, pass.run.account)) pass.list.unreadOpenJobs.add(uuid)
+  for (const uuid of await listOpenUuids(pass.db, pass.run.account, youngSince(pass)))
+    pass.list.unreadOpenJobs.add(uuid)
+}
+
+function youngSince({ now, timing }: Pass): Date {
+  return new Date(now().getTime() - timing.youngMs)
 }
 
 /**

@@ -16,6 +16,7 @@ import { shareTestDatabase } from '../support/shared-database.js'
 
 const database = await shareTestDatabase()
 const { db } = database
+const NEVER_YOUNG = new Date('2026-03-01T13:00:00Z')
 
 /** Jobs 1 to 9 are a second apart, 9 the newest; 5 is removed. Account `other` has the job 20, the newest of all. */
 beforeEach(async () => {
@@ -71,7 +72,7 @@ test('lists the open jobs, newest first, with their ranks', async () => {
   await database.sql(`UPDATE spidra.batch_jobs SET status = 'completed' WHERE uuid = ANY($1)`, [ended])
   await database.sql(`UPDATE spidra.batch_jobs SET status = 'odd' WHERE uuid = $1`, [uuidOf(4)])
 
-  const open = await listOpenJobs(db, 'default')
+  const open = await listOpenJobs(db, 'default', NEVER_YOUNG)
 
   expect(open).toEqual(
     [
@@ -82,9 +83,27 @@ test('lists the open jobs, newest first, with their ranks', async () => {
       { number: 1, rank: 7 },
     ].map(({ number, rank }) => ({ uuid: uuidOf(number), createdAt: secondOf(number), rank })),
   )
-  expect((await listOpenUuids(db, 'default')).toSorted()).toEqual(open.map(({ uuid }) => uuid).toSorted())
+  expect((await listOpenUuids(db, 'default', NEVER_YOUNG)).toSorted()).toEqual(open.map(({ uuid }) => uuid).toSorted())
   for (const { createdAt, rank } of open) expect(await rankOf(db, 'default', createdAt)).toBe(rank)
-  expect(await listOpenJobs(db, 'nobody')).toEqual([])
+  expect(await listOpenJobs(db, 'nobody', NEVER_YOUNG)).toEqual([])
+})
+
+test('a young job that failed, was cancelled or has failures is listed with the open ones', async () => {
+  await database.sql(`UPDATE spidra.batch_jobs SET status = 'completed', failed_count = 0`)
+  await database.sql(`UPDATE spidra.batch_jobs SET failed_count = 1 WHERE uuid = ANY($1)`, [[3, 6].map(uuidOf)])
+  await database.sql(`UPDATE spidra.batch_jobs SET status = 'cancelled' WHERE uuid = ANY($1)`, [[2, 8].map(uuidOf)])
+  await database.sql(`UPDATE spidra.batch_jobs SET status = 'failed' WHERE uuid = $1`, [uuidOf(9)])
+  const youngSince = new Date(secondOf(4))
+
+  const young = await listOpenJobs(db, 'default', youngSince)
+
+  expect(young.map(({ uuid, rank }) => [uuid, rank])).toEqual([
+    [uuidOf(9), 0],
+    [uuidOf(8), 1],
+    [uuidOf(6), 3],
+  ])
+  expect((await listOpenUuids(db, 'default', youngSince)).toSorted()).toEqual([6, 8, 9].map(uuidOf).toSorted())
+  expect(await listOpenJobs(db, 'default', NEVER_YOUNG)).toEqual([])
 })
 
 test('jobs that were created at the same instant have the same rank', async () => {
@@ -93,7 +112,7 @@ test('jobs that were created at the same instant have the same rank', async () =
     [6, 7].map(uuidOf),
   ])
 
-  const ranks = (await listOpenJobs(db, 'default')).map(({ uuid, rank }) => [uuid, rank])
+  const ranks = (await listOpenJobs(db, 'default', NEVER_YOUNG)).map(({ uuid, rank }) => [uuid, rank])
 
   expect(ranks.slice(0, 5)).toEqual([
     [uuidOf(9), 0],

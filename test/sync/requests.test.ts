@@ -27,8 +27,11 @@ describe('of 100,000 jobs', () => {
     await database?.[Symbol.asyncDispose]()
   })
 
+  /** Some of the newest jobs have failures. */
+  const NONE_YOUNG = { timing: { youngMs: 0 } }
+
   /** An incremental run in an hour that has had its slice of the sweep. It must end complete. */
-  async function run(options: RunOptions = {}) {
+  async function run(options: RunOptions = NONE_YOUNG) {
     await noteSweep(database)
     const outcome = await runAgainst(simulator, database, options)
     expect(outcome).toMatchObject({ error: null, summary: { mode: 'incremental', status: 'complete', openUnread: 0 } })
@@ -81,6 +84,20 @@ describe('of 100,000 jobs', () => {
     expect((await run()).requests).toBe(1)
   })
 
+  test('a young one with failures is read like an open one, so that its retry is not missed', async () => {
+    const ended = { status: 'completed', totalUrls: 5, completedCount: 4, failedCount: 1 }
+    const { uuid } = simulator.account.addJob(ended)
+    for (let count = 0; count < 100; count += 1) simulator.account.addJob(DONE)
+    await run()
+    simulator.account.updateJob(uuid, { completedCount: 5, failedCount: 0 })
+
+    expect(await run()).toMatchObject({ requests: 1 })
+    expect(await countsOf([uuid])).toEqual([{ uuid, completedCount: 4 }])
+    const { requests } = await run({})
+    expect(requests).toBeLessThanOrEqual(1 + 2)
+    expect(await countsOf([uuid])).toEqual([{ uuid, completedCount: 5 }])
+  })
+
   test('one removed at the tail: the last page and a closing head more', async () => {
     const last = [...simulator.account.allUuids()].at(-1) ?? ''
     simulator.account.removeJob(last)
@@ -122,7 +139,7 @@ describe('of 100,000 jobs', () => {
     const deep = [...simulator.account.allUuids()].at(50_000) ?? ''
     await database.sql(`UPDATE spidra.batch_jobs SET status = 'running' WHERE uuid = $1`, [deep])
 
-    const { requests, summary } = await runAgainst(simulator, database, { mayGo: () => false })
+    const { requests, summary } = await runAgainst(simulator, database, { mayGo: () => false, ...NONE_YOUNG })
 
     expect(requests).toBe(1)
     expect(summary).toMatchObject({ status: 'complete', openUnread: 1 })
@@ -134,7 +151,7 @@ describe('of 100,000 jobs', () => {
     const uuid = [...simulator.account.allUuids()].at(1_234) ?? ''
     simulator.account.removeJob(uuid)
 
-    const { requests, summary } = await runAgainst(simulator, database, { mayGo: () => false })
+    const { requests, summary } = await runAgainst(simulator, database, { mayGo: () => false, ...NONE_YOUNG })
 
     expect(requests).toBeLessThanOrEqual(1 + 20)
     expect(summary).toMatchObject({ status: 'complete', removed: 1 })
