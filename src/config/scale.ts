@@ -7,7 +7,7 @@ export interface Timing {
   readonly refreshMs: number
   /** An incremental run reads a slice of the sweep once in each period of this length. */
   readonly sweepEveryMs: number
-  /** A job is young for this long after its creation. A young job that ended with failures is read like an open one: it may be retried. */
+  /** A job is young for this long after its creation. A young job with failures is read like an open one: it may be retried. */
   readonly youngMs: number
   /** What a full pass has read counts as old after a wait of this length. */
   readonly longWaitMs: number

@@ -1,5 +1,5 @@
 import { TIMING } from '../config/scale.js'
-import { TERMINAL, TERMINAL_STATUSES } from './batch-jobs.js'
+import { TERMINAL_STATUSES } from './batch-jobs.js'
 import { type Database, isoText } from './client.js'
 import { Prisma } from './generated/client.js'
 
@@ -91,32 +91,31 @@ export async function listOpenUuids(db: Database, account: string, youngSince: D
   return jobs.map(({ uuid }) => uuid)
 }
 
-/** A job that is likely to change, and its place among the live jobs of the account, newest first; 0 is the newest. */
-export interface OpenJob {
+/** A job, and its place among the live jobs of the account, newest first; 0 is the newest. */
+export interface RankedJob {
   readonly uuid: string
   readonly createdAt: string
   readonly rank: number
 }
 
 /**
- * Lists the same jobs, newest first, with their ranks. The ranks are sums of the counts between one open job and the next, so
- * that all of them together read the index once.
+ * Ranks the live jobs of the account among `uuids`, newest first. The ranks are sums of the counts between one of them and the
+ * next, so that all of them together read the index once.
  */
-export async function listOpenJobs(db: Database, account: string, youngSince: Date): Promise<readonly OpenJob[]> {
+export async function rankJobs(db: Database, account: string, uuids: readonly string[]): Promise<readonly RankedJob[]> {
   // Raw SQL: ranks and windows.
-  return db.$queryRaw<OpenJob[]>`
-    WITH open AS (
+  return db.$queryRaw<RankedJob[]>`
+    WITH asked AS (
       SELECT b.uuid, b.created_at, lag(b.created_at) OVER (ORDER BY b.created_at DESC, b.uuid) AS above
       FROM spidra.batch_jobs b
-      WHERE b.account = ${account} AND b.removed_at IS NULL AND (b.status NOT IN ${TERMINAL}
-        OR (b.created_at > ${youngSince} AND (b.status <> 'completed' OR b.failed_count > 0)))
+      WHERE b.account = ${account} AND b.removed_at IS NULL AND b.uuid = ANY(${uuids}::uuid[])
     ), counted AS (
-      SELECT o.*, (
+      SELECT a.*, (
         SELECT count(*) FROM spidra.batch_jobs b
-        WHERE b.account = ${account} AND b.removed_at IS NULL AND b.created_at > o.created_at
-          AND b.created_at <= coalesce(o.above, 'infinity')
+        WHERE b.account = ${account} AND b.removed_at IS NULL AND b.created_at > a.created_at
+          AND b.created_at <= coalesce(a.above, 'infinity')
       ) AS between_them
-      FROM open o
+      FROM asked a
     )
     SELECT c.uuid::text AS uuid,
       ${isoText('c.created_at')} AS "createdAt",
@@ -124,9 +123,10 @@ export async function listOpenJobs(db: Database, account: string, youngSince: Da
     FROM counted c ORDER BY c.created_at DESC, c.uuid`
 }
 
-/** Counts the pages of `limit` jobs below the first that hold these jobs, if the list equals the table. */
+/** Counts the pages of `limit` jobs below the first on which the next run would read open jobs, if the list equals the table. */
 export async function countOpenPages(db: Database, account: string, limit: number): Promise<number> {
-  const jobs = await listOpenJobs(db, account, new Date(Date.now() - TIMING.youngMs))
+  const uuids = await listOpenUuids(db, account, new Date(Date.now() - TIMING.youngMs))
+  const jobs = await rankJobs(db, account, uuids)
   return new Set(jobs.map(({ rank }) => Math.floor(rank / limit)).filter((page) => page > 0)).size
 }
 

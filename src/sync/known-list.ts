@@ -49,6 +49,8 @@ export interface KnownList {
   readonly missing: Set<string>
   /** Uuids of open jobs that this pass has not read yet. */
   readonly unreadOpenJobs: Set<string>
+  /** When they were last noted, by the clock of the database; null: not yet in this pass. */
+  openNotedAt: Date | null
   /** Assumptions that an answer showed broken, kept over all passes of the run. Any but `no_overlap` stops removals. */
   readonly doubts: Set<Doubt>
   /** The list has been seen to lose jobs. */
@@ -117,6 +119,7 @@ export function createKnownList(options: KnownListOptions): KnownList {
     groundTotal: null,
     missing: new Set(),
     unreadOpenJobs: new Set(),
+    openNotedAt: null,
     doubts,
     isUnproven: false,
     isOrderChecked: false,

@@ -1,4 +1,4 @@
-import { listOpenJobs, listOpenUuids, type OpenJob } from '../db/batch-jobs-read.js'
+import { listOpenUuids, type RankedJob, rankJobs } from '../db/batch-jobs-read.js'
 import { toMicros } from './instant.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
@@ -21,15 +21,15 @@ const HEAD_MARGIN = 0.8
  */
 export async function readOpenJobs(pass: Pass, allowance: number, mayGo = pass.mayGo): Promise<void> {
   const { limit, state } = pass
+  const unread = [...pass.list.unreadOpenJobs]
   // Ranks are counted over the whole account, so they are read only when a job is wanted.
-  const open =
-    pass.list.unreadOpenJobs.size === 0 ? [] : await listOpenJobs(pass.db, pass.run.account, youngSince(pass))
-  const wanted = open.filter((job) => pass.list.unreadOpenJobs.has(job.uuid) && job.rank >= limit * HEAD_MARGIN)
+  const open = unread.length === 0 ? [] : await rankJobs(pass.db, pass.run.account, unread)
+  const wanted = open.filter((job) => job.rank >= limit * HEAD_MARGIN)
   const isWithin = state.openCreatedAt === null && wanted.length <= allowance
   const due = isWithin ? roomiestFirst(wanted, limit) : inTurn(wanted, state.openCreatedAt)
   const stored = due.length === 0 ? 0 : await countListable(pass)
   const spentBefore = pass.counters.pagesRead
-  let last: OpenJob | null = null
+  let last: RankedJob | null = null
   for (const job of due) {
     if (!pass.list.unreadOpenJobs.has(job.uuid)) continue
     if (pass.counters.pagesRead - spentBefore >= allowance || !mayGo()) break
@@ -60,28 +60,30 @@ export async function rereadOpenJobs(pass: Pass, head: Page, allowance: number):
   for (const uuid of pass.list.unreadOpenJobs) if (!unread.has(uuid)) pass.list.unreadOpenJobs.delete(uuid)
 }
 
-/** Notes which jobs are open, or young with failures, before anything is read. */
-export async function noteOpenJobs(pass: Pass): Promise<void> {
-  for (const uuid of await listOpenUuids(pass.db, pass.run.account, youngSince(pass)))
-    pass.list.unreadOpenJobs.add(uuid)
-}
-
-function youngSince({ now, timing }: Pass): Date {
-  return new Date(now().getTime() - timing.youngMs)
+/**
+ * Notes which jobs are open, or have failures and were young when they were last read, before anything is read. So however
+ * long nothing could be read, each job with failures is read once when it is no longer young.
+ */
+export async function noteOpenJobs({ db, run, list, state, timing, now }: Pass): Promise<void> {
+  const notedAt = now()
+  const lastReadAt = list.openNotedAt ?? state.lastCompleteAt ?? notedAt
+  const youngSince = new Date(lastReadAt.getTime() - timing.youngMs)
+  for (const uuid of await listOpenUuids(db, run.account, youngSince)) list.unreadOpenJobs.add(uuid)
+  list.openNotedAt = notedAt
 }
 
 /**
  * Puts the job with the most room below it on its page first. It is the likeliest to be still on the page that its rank
  * gives, and that page shows how far new jobs have pushed all others down.
  */
-function roomiestFirst(jobs: readonly OpenJob[], limit: number): readonly OpenJob[] {
+function roomiestFirst(jobs: readonly RankedJob[], limit: number): readonly RankedJob[] {
   const rooms = jobs.map(({ rank }) => limit - (rank % limit))
   const roomiest = jobs[rooms.indexOf(Math.max(...rooms))]
   return roomiest === undefined ? jobs : [roomiest, ...jobs.filter((job) => job !== roomiest)]
 }
 
 /** Puts the jobs below the position first, then those above it. */
-function inTurn(jobs: readonly OpenJob[], position: string | null): readonly OpenJob[] {
+function inTurn(jobs: readonly RankedJob[], position: string | null): readonly RankedJob[] {
   if (position === null) return jobs
   const at = toMicros(position)
   const below = jobs.filter((job) => toMicros(job.createdAt) < at)
@@ -92,7 +94,7 @@ function inTurn(jobs: readonly OpenJob[], position: string | null): readonly Ope
  * Reads the page of a job, and its neighbours until one lists it or the list encloses its place without it: then a
  * window shows that it is gone. Returns false where the list moves too fast, or is not ours.
  */
-async function readAround(pass: Pass, job: OpenJob, place: number): Promise<boolean> {
+async function readAround(pass: Pass, job: RankedJob, place: number): Promise<boolean> {
   const createdAt = toMicros(job.createdAt)
   const isAbove = (page: Page) => page.newest !== null && page.newest > createdAt
 

@@ -4,9 +4,9 @@ import {
   countLiveJobs,
   hasMoreLiveJobs,
   hasStored,
-  listOpenJobs,
   listOpenUuids,
   listUnlisted,
+  rankJobs,
   rankOf,
   readNewestCreatedAt,
 } from '../../src/db/batch-jobs-read.js'
@@ -16,7 +16,8 @@ import { shareTestDatabase } from '../support/shared-database.js'
 
 const database = await shareTestDatabase()
 const { db } = database
-const NEVER_YOUNG = new Date('2026-03-01T13:00:00Z')
+/** No job is young. */
+const NONE_YOUNG = new Date('2026-03-01T13:00:00Z')
 
 /** Jobs 1 to 9 are a second apart, 9 the newest; 5 is removed. Account `other` has the job 20, the newest of all. */
 beforeEach(async () => {
@@ -67,25 +68,13 @@ test('jobs that are known to be gone do not count for the rank', async () => {
   expect(await rankOf(db, 'default', secondOf(7), [])).toBe(2)
 })
 
-test('lists the open jobs, newest first, with their ranks', async () => {
+test('lists the open jobs', async () => {
   const ended = [2, 3, 9].map(uuidOf)
   await database.sql(`UPDATE spidra.batch_jobs SET status = 'completed' WHERE uuid = ANY($1)`, [ended])
   await database.sql(`UPDATE spidra.batch_jobs SET status = 'odd' WHERE uuid = $1`, [uuidOf(4)])
 
-  const open = await listOpenJobs(db, 'default', NEVER_YOUNG)
-
-  expect(open).toEqual(
-    [
-      { number: 8, rank: 1 },
-      { number: 7, rank: 2 },
-      { number: 6, rank: 3 },
-      { number: 4, rank: 4 },
-      { number: 1, rank: 7 },
-    ].map(({ number, rank }) => ({ uuid: uuidOf(number), createdAt: secondOf(number), rank })),
-  )
-  expect((await listOpenUuids(db, 'default', NEVER_YOUNG)).toSorted()).toEqual(open.map(({ uuid }) => uuid).toSorted())
-  for (const { createdAt, rank } of open) expect(await rankOf(db, 'default', createdAt)).toBe(rank)
-  expect(await listOpenJobs(db, 'nobody', NEVER_YOUNG)).toEqual([])
+  expect((await listOpenUuids(db, 'default', NONE_YOUNG)).toSorted()).toEqual([1, 4, 6, 7, 8].map(uuidOf).toSorted())
+  expect(await listOpenUuids(db, 'nobody', NONE_YOUNG)).toEqual([])
 })
 
 test('a young job that failed, was cancelled or has failures is listed with the open ones', async () => {
@@ -93,17 +82,26 @@ test('a young job that failed, was cancelled or has failures is listed with the 
   await database.sql(`UPDATE spidra.batch_jobs SET failed_count = 1 WHERE uuid = ANY($1)`, [[3, 6].map(uuidOf)])
   await database.sql(`UPDATE spidra.batch_jobs SET status = 'cancelled' WHERE uuid = ANY($1)`, [[2, 8].map(uuidOf)])
   await database.sql(`UPDATE spidra.batch_jobs SET status = 'failed' WHERE uuid = $1`, [uuidOf(9)])
-  const youngSince = new Date(secondOf(4))
 
-  const young = await listOpenJobs(db, 'default', youngSince)
+  const young = await listOpenUuids(db, 'default', new Date(secondOf(4)))
 
-  expect(young.map(({ uuid, rank }) => [uuid, rank])).toEqual([
-    [uuidOf(9), 0],
-    [uuidOf(8), 1],
-    [uuidOf(6), 3],
-  ])
-  expect((await listOpenUuids(db, 'default', youngSince)).toSorted()).toEqual([6, 8, 9].map(uuidOf).toSorted())
-  expect(await listOpenJobs(db, 'default', NEVER_YOUNG)).toEqual([])
+  expect(young.toSorted()).toEqual([6, 8, 9].map(uuidOf).toSorted())
+  expect(await listOpenUuids(db, 'default', NONE_YOUNG)).toEqual([])
+})
+
+test('ranks live jobs among the others, newest first', async () => {
+  const ranked = await rankJobs(db, 'default', [1, 8, 5, 4, 20, 6].map(uuidOf))
+
+  expect(ranked).toEqual(
+    [
+      { number: 8, rank: 1 },
+      { number: 6, rank: 3 },
+      { number: 4, rank: 4 },
+      { number: 1, rank: 7 },
+    ].map(({ number, rank }) => ({ uuid: uuidOf(number), createdAt: secondOf(number), rank })),
+  )
+  for (const { createdAt, rank } of ranked) expect(await rankOf(db, 'default', createdAt)).toBe(rank)
+  expect(await rankJobs(db, 'nobody', [uuidOf(1)])).toEqual([])
 })
 
 test('jobs that were created at the same instant have the same rank', async () => {
@@ -112,9 +110,9 @@ test('jobs that were created at the same instant have the same rank', async () =
     [6, 7].map(uuidOf),
   ])
 
-  const ranks = (await listOpenJobs(db, 'default', NEVER_YOUNG)).map(({ uuid, rank }) => [uuid, rank])
+  const ranks = (await rankJobs(db, 'default', [4, 6, 7, 8, 9].map(uuidOf))).map(({ uuid, rank }) => [uuid, rank])
 
-  expect(ranks.slice(0, 5)).toEqual([
+  expect(ranks).toEqual([
     [uuidOf(9), 0],
     [uuidOf(6), 1],
     [uuidOf(7), 1],

@@ -98,6 +98,19 @@ describe('of 100,000 jobs', () => {
     expect(await countsOf([uuid])).toEqual([{ uuid, completedCount: 5 }])
   })
 
+  test('a retry in a long time without a run is not missed either', async () => {
+    const { uuid } = simulator.account.addJob({ status: 'failed', totalUrls: 5, completedCount: 0, failedCount: 5 })
+    for (let count = 0; count < 100; count += 1) simulator.account.addJob(DONE)
+    await run()
+    simulator.account.updateJob(uuid, { status: 'completed', completedCount: 5, failedCount: 0 })
+    await database.sql(`UPDATE spidra.sync_state SET last_complete_at = last_complete_at - interval '1 minute'`)
+
+    await run()
+
+    expect(await countsOf([uuid])).toEqual([{ uuid, completedCount: 5 }])
+    expect(await run()).toMatchObject({ requests: 1 })
+  })
+
   test('one removed at the tail: the last page and a closing head more', async () => {
     const last = [...simulator.account.allUuids()].at(-1) ?? ''
     simulator.account.removeJob(last)
