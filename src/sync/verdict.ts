@@ -62,7 +62,7 @@ const MASS_REMOVAL_SHARE = 0.2
  * them, or more than 50 and more than a fifth.
  */
 export function isMassRemoval(missing: number, live: number): boolean {
-  if (missing === 0) return false
+  if (missing <= 0) return false
   return missing >= live || (missing > MASS_REMOVAL_JOBS && missing > MASS_REMOVAL_SHARE * live)
 }
 
@@ -90,20 +90,28 @@ export async function settle(
   return judge(pass, head, { hasReadAll: hasReadAll || head.totalPages <= 1 })
 }
 
-/** The verdict on an answer for page 1, at the end of a pass or in its middle. Equal counts move `lastCompleteAt`. */
+/**
+ * The verdict on an answer for page 1, at the end of a pass or in its middle. Equal counts move `lastCompleteAt`.
+ *
+ * A search finds gaps one after the other, so a mass removal shows in the counts before all of its jobs are missing.
+ */
 export async function judge(pass: Pass, head: Page, { hasReadAll } = { hasReadAll: false }): Promise<SyncResult> {
   const { db, run, counters } = pass
   const { missing } = pass.list
+  let live = await countLiveJobs(db, run.account)
+  const surplus = pass.list.coverage.kind === 'whole' ? live - head.total : 0
+  const isMass = isMassRemoval(Math.max(missing.size, surplus), live)
+  if (isMass && !pass.acceptRemovals) return withoutCounts(pass, 'foreign')
   if (missing.size > 0) {
-    const isMass = isMassRemoval(missing.size, await countLiveJobs(db, run.account))
-    if (isMass && !pass.acceptRemovals) return withoutCounts(pass, 'foreign')
     const isProven = [...pass.list.doubts].every((doubt) => doubt === 'no_overlap')
-    if (isProven) counters.removed += await markRemoved(db, run, [...missing])
+    const removed = isProven ? await markRemoved(db, run, [...missing]) : 0
+    counters.removed += removed
+    live -= removed
     missing.clear()
   }
   if (hasReadAll) await settleRejectedJobs(db, run, pass.writer.rejectionsMet())
 
-  const storedTotal = await countListable(pass)
+  const storedTotal = live + (await countOpenRejections(db, run.account))
   const verdict = decideVerdict({
     isWhole: pass.list.coverage.kind === 'whole' && !pass.list.isUnproven,
     hasFaultyPage: pass.reader.faultyPages > 0,

@@ -105,6 +105,25 @@ test('a third gone at once waits for acceptRemovals; the rest is kept up to date
   })
 })
 
+test('every fourth job of a long list gone: nothing is removed in portions either', async () => {
+  await using simulator = await startSimulator({ jobs: 6_000, rateLimit: 'off' })
+  await loadTable(simulator, database)
+  const uuids = [...simulator.account.allUuids()]
+  for (const uuid of uuids.filter((_, place) => place % 4 === 1)) simulator.account.removeJob(uuid)
+  await noteSweep(database)
+
+  for (let round = 0; round < 3; round += 1) {
+    const { summary, requests } = await runAgainst(simulator, database)
+    expect(summary).toMatchObject(MASS)
+    expect(requests).toBe(1)
+  }
+  expect((await runAgainst(simulator, database, { mode: 'full' })).summary).toMatchObject(MASS)
+  expect((await runAgainst(simulator, database, { mode: 'full', acceptRemovals: true })).summary).toMatchObject({
+    status: 'complete',
+    removed: 1_500,
+  })
+})
+
 test('more than 200 new pages at the head of the own list are read once, in one incremental run', async () => {
   await using simulator = await startSimulator({ jobs: 11_000, rateLimit: 'off' })
   await loadTable(simulator, database)
