@@ -1,9 +1,10 @@
 import { rankOf } from '../db/batch-jobs-read.js'
 import { countOpenRejections } from '../db/rejected-jobs.js'
 import { toTimestamp } from './instant.js'
+import { refreshHead } from './open-jobs.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
-import { countListable } from './verdict.js'
+import { countListable, judge } from './verdict.js'
 import { walkDown } from './walk.js'
 
 /** Searches for removed jobs in a row, as long as each finds some: while one job is searched for, the next one may go. */
@@ -19,6 +20,9 @@ const WORTH_OF_WHOLE = 1 / 4
  * surplus begins, reads it, and goes on with the next gap, as long as that is cheaper than reading the whole list. It
  * waits for the request budget, because reading the whole list would wait longer.
  *
+ * Many gaps take hours under the API's limit. So it reads the head and the open jobs again at least every `refreshMs`, between
+ * two gaps: new jobs do not wait for its end, and what was found is marked as removed, also if the run is cut off.
+ *
  * @param allowance pages; default a quarter of the list, and at least as many as an incremental run may spend.
  */
 export async function findRemoved(
@@ -32,16 +36,23 @@ export async function findRemoved(
   await walkDown(pass, await pass.reader.ask(head.totalPages))
   // The table does not know the places of rejected items, so the surplus above a page is unknown.
   if ((await countOpenRejections(pass.db, pass.run.account)) > 0) return
+  let { totalPages } = head
+  let headAt = performance.now()
   // Against the head that was merged: jobs that came since stand in later totals, and not in the table.
-  const listed = pass.list.groundTotal ?? head.total
-  while (!isSpent() && (await countListable(pass)) > listed) {
+  const listed = () => pass.list.groundTotal ?? head.total
+  while (!isSpent() && (await countListable(pass)) > listed()) {
     const before = pass.list.missing.size
-    const last = await bisect(pass, head.totalPages, listed)
+    const last = await bisect(pass, totalPages, listed())
     if (last === null) return
     const overlapped = pass.list.mustOverlap
     await readFrom(pass, last)
     // The first loss ever shows on pages that only adjoin; once they overlap, it is proved.
     if (pass.list.missing.size === before && pass.list.mustOverlap === overlapped) return
+    if (performance.now() - headAt < pass.timing.refreshMs) continue
+    const reached = await refreshHead(pass, null)
+    if ('end' in reached || (await judge(pass, reached.page)).listedTotal === null) return
+    totalPages = reached.page.totalPages
+    headAt = performance.now()
   }
 }
 

@@ -7,10 +7,12 @@ import type { Pass } from './pass.js'
 export interface FullPosition {
   /** Everything above is read; null: nothing yet. */
   readonly at: Micros | null
+  /** The pass read on below a seam that is not proved: from there on nothing is saved, and it proves nothing at its end. */
+  readonly isBroken: boolean
   /** Notes that the pass begins, or goes on. `head`: its first answer for page 1. */
   begin(head: Page): Promise<void>
-  /** Notes that everything down to `bottom` is read and merged; null: to the end of the list. */
-  move(bottom: Micros | null): Promise<void>
+  /** Notes that everything down to `bottom` is read and merged, and proved or not; null: to the end of the list. */
+  move(bottom: Micros | null, isProven: boolean): Promise<void>
   /** Notes that the pass is over. `head`: its last answer for page 1. */
   finish(head: Page): Promise<void>
   /** Begins anew from the top, as with nothing stored. */
@@ -29,10 +31,14 @@ export function openFullPosition(pass: Pass): FullPosition {
   if (!isFirst && state.fullCreatedAt !== null) at = toMicros(state.fullCreatedAt)
   const isFromTop = at === null
   let savedAt = Number.NEGATIVE_INFINITY
+  let isBroken = false
 
   return {
     get at() {
       return at
+    },
+    get isBroken() {
+      return isBroken
     },
     async begin(head) {
       if (isFirst && !pass.list.losesJobs && (pass.list.firstPass === null || pass.list.coverage.kind === 'none')) {
@@ -45,9 +51,12 @@ export function openFullPosition(pass: Pass): FullPosition {
       startedAt = pass.now()
       await pass.writer.save({ fullStartedAt: startedAt })
     },
-    async move(bottom) {
+    async move(bottom, isProven) {
+      // A walk begins above the position, with what is read already.
+      if (at !== null && bottom !== null && bottom > at) return
       at = bottom
-      if (pass.list.isUnproven) return
+      isBroken ||= !isProven
+      if (pass.list.isUnproven || isBroken) return
       if (bottom === null) {
         pass.list.coverage = { kind: 'whole' }
       } else if (isFirst) {

@@ -211,12 +211,17 @@ async function climb(pass: Pass, ground: Page, head: Page): Promise<Page | null>
   return low
 }
 
-/** The page to climb to from ground whose first job stands at `place`, where up to `margin` jobs may come meanwhile. */
+/**
+ * The page to climb to from ground whose first job stands at `place`, where up to `margin` jobs may come meanwhile: fewer, where
+ * a page that has room for all of them cannot begin above the ground.
+ */
 async function above(pass: Pass, place: number, margin: number): Promise<PageAsked> {
   if (pass.list.doubts.has('no_overlap')) return pageAt(margin === 0 ? place - 1 : place, pass.limit)
   if (!pass.list.mustOverlap && margin === 0) return pageAt(place - 1, pass.limit)
-  const asked = highestPage(place + margin, pass.limit)
-  if (!pass.list.mustOverlap || (asked.number - 1) * asked.limit < place) return asked
-  await pass.list.doubtOverlap()
+  for (let room = margin; room >= 0; room -= 1) {
+    const asked = highestPage(place + room, pass.limit)
+    if ((asked.number - 1) * asked.limit < place) return asked
+  }
+  if (pass.list.mustOverlap) await pass.list.doubtOverlap()
   return pageAt(place - 1, pass.limit)
 }

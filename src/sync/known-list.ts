@@ -49,6 +49,8 @@ export interface KnownList {
   readonly missing: Set<string>
   /** Uuids of open jobs that this pass has not read yet. */
   readonly unreadOpenJobs: Set<string>
+  /** Where reading them in turn goes on: at jobs created before. Null: from the newest. */
+  openCreatedAt: string | null
   /** When they were last noted, by the clock of the database; null: not yet in this pass. */
   openNotedAt: Date | null
   /** Assumptions that an answer showed broken, kept over all passes of the run. Any but `no_overlap` stops removals. */
@@ -119,6 +121,7 @@ export function createKnownList(options: KnownListOptions): KnownList {
     groundTotal: null,
     missing: new Set(),
     unreadOpenJobs: new Set(),
+    openCreatedAt: state.openCreatedAt,
     openNotedAt: null,
     doubts,
     isUnproven: false,

@@ -1,4 +1,5 @@
 import { listOpenUuids, type RankedJob, rankJobs } from '../db/batch-jobs-read.js'
+import { type Head, reachHead } from './head.js'
 import { toMicros } from './instant.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
@@ -20,29 +21,46 @@ const HEAD_MARGIN = 0.8
  * @param mayGo whether another page may be asked for.
  */
 export async function readOpenJobs(pass: Pass, allowance: number, mayGo = pass.mayGo): Promise<void> {
-  const { limit, state } = pass
-  const unread = [...pass.list.unreadOpenJobs]
+  const { limit, list } = pass
+  const unread = [...list.unreadOpenJobs]
   // Ranks are counted over the whole account, so they are read only when a job is wanted.
   const open = unread.length === 0 ? [] : await rankJobs(pass.db, pass.run.account, unread)
   const wanted = open.filter((job) => job.rank >= limit * HEAD_MARGIN)
-  const isWithin = state.openCreatedAt === null && wanted.length <= allowance
-  const due = isWithin ? roomiestFirst(wanted, limit) : inTurn(wanted, state.openCreatedAt)
+  const isWithin = list.openCreatedAt === null && wanted.length <= allowance
+  const due = isWithin ? roomiestFirst(wanted, limit) : inTurn(wanted, list.openCreatedAt)
   const stored = due.length === 0 ? 0 : await countListable(pass)
   const spentBefore = pass.counters.pagesRead
   let last: RankedJob | null = null
   for (const job of due) {
-    if (!pass.list.unreadOpenJobs.has(job.uuid)) continue
+    if (!list.unreadOpenJobs.has(job.uuid)) continue
     if (pass.counters.pagesRead - spentBefore >= allowance || !mayGo()) break
     // Jobs that came since the table was last complete have pushed every job down by their number. In an unfinished first
     // pass the difference is mostly the unread part of the list, which lies below all of them.
-    const isWhole = pass.list.coverage.kind === 'whole'
+    const isWhole = list.coverage.kind === 'whole'
     const newcomers = isWhole ? Math.max(0, (pass.reader.latestTotal ?? stored) - stored) : 0
     if (!(await readAround(pass, job, job.rank + newcomers))) break
     last = job
   }
-  const isAllRead = due.every((job) => !pass.list.unreadOpenJobs.has(job.uuid))
-  const openCreatedAt = isAllRead ? null : (last?.createdAt ?? state.openCreatedAt)
-  if (openCreatedAt !== state.openCreatedAt) await pass.writer.save({ openCreatedAt })
+  const isAllRead = due.every((job) => !list.unreadOpenJobs.has(job.uuid))
+  const openCreatedAt = isAllRead ? null : (last?.createdAt ?? list.openCreatedAt)
+  if (openCreatedAt === list.openCreatedAt) return
+  list.openCreatedAt = openCreatedAt
+  await pass.writer.save({ openCreatedAt })
+}
+
+/**
+ * Reads page 1 in the middle of a long pass, then the open jobs, because a verdict covers them too, and page 1 once more if
+ * they took a request.
+ *
+ * @param first an answer for page 1 to begin with, so that it need not be asked again.
+ */
+export async function refreshHead(pass: Pass, first: Page | null): Promise<Head> {
+  const reached = await reachHead(pass, first)
+  if ('end' in reached) return reached
+  const { pagesRead } = pass.counters
+  await rereadOpenJobs(pass, reached.page, openAllowance(pass.pagesPerRun))
+  const hasRead = pass.counters.pagesRead > pagesRead
+  return hasRead && pass.list.coverage.kind === 'whole' ? reachHead(pass, null) : reached
 }
 
 /**
@@ -50,7 +68,7 @@ export async function readOpenJobs(pass: Pass, allowance: number, mayGo = pass.m
  *
  * @param head the latest answer for page 1, which need not be read again.
  */
-export async function rereadOpenJobs(pass: Pass, head: Page, allowance: number): Promise<void> {
+async function rereadOpenJobs(pass: Pass, head: Page, allowance: number): Promise<void> {
   const unread = new Set(pass.list.unreadOpenJobs)
   await noteOpenJobs(pass)
   for (const uuid of head.uuids) pass.list.unreadOpenJobs.delete(uuid)

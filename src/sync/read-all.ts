@@ -5,7 +5,7 @@ import { type FullPosition, openFullPosition } from './full-position.js'
 import { isOurList, reachHead } from './head.js'
 import type { Micros } from './instant.js'
 import { YieldError } from './interruptions.js'
-import { openAllowance, rereadOpenJobs } from './open-jobs.js'
+import { refreshHead } from './open-jobs.js'
 import type { Page } from './page.js'
 import type { HeadRead, Pass, WindowRest } from './pass.js'
 import { judge, type SyncResult, settle, withoutCounts } from './verdict.js'
@@ -30,6 +30,9 @@ interface DueRefresh {
  * After every wait for the request budget, and at least every `refreshMs`, it reads the head and the open jobs again, so
  * that they stay fresh however long the whole takes. Once the first pass is complete, it takes a verdict each time it reads the head.
  *
+ * Where two pages do not join, it tries once more from its position. If it comes no further, it reads on without proof, so that
+ * what lies below is stored, and ends without a verdict.
+ *
  * @param first an answer for page 1.
  * @throws YieldError when `mustYield` asks the pass to stop, so that another worker continues it.
  */
@@ -39,15 +42,22 @@ export async function readEverything(pass: Pass, first: Page): Promise<SyncResul
   const isRereading = pass.list.coverage.kind === 'whole'
   const hasReadAll = position.at === null
   let head = first
+  /** The position from which a slice broke; undefined: none has. */
+  let brokenAt: Micros | null | undefined
   for (;;) {
-    const end = await readSlice(pass, position, head, refresh)
+    const readsOn = brokenAt !== undefined && !hasPassed(position.at, brokenAt)
+    const end = await readSlice(pass, position, head, refresh, readsOn)
     await pass.writer.drain()
     // A first pass may wait for its budget for hours. Until then its days would be aggregated by every query.
     await refreshDailyTotals(pass.db, pass.run.account).catch((err: unknown) =>
       pass.log.warn({ err }, 'daily sums could not be kept'),
     )
-    if (end === 'end') return closePass(pass, position, { head, hasReadAll })
-    if (end !== 'until') return withoutCounts(pass, end)
+    if (end === 'end' && !position.isBroken) return closePass(pass, position, { head, hasReadAll })
+    if (end === 'end') return withoutCounts(pass, 'broken')
+    if (end === 'broken' && !readsOn) {
+      brokenAt = position.at
+      if (!position.isBroken) pass.reader.forgetFaults()
+    } else if (end !== 'until') return withoutCounts(pass, end)
     if (pass.mustYield()) throw new YieldError()
     if (isRereading) await leaveRestOfWindow(pass, refresh)
     refresh.at = performance.now()
@@ -91,8 +101,19 @@ async function searchSurplus(
   return true
 }
 
+/** Whether a position lies below another one. Null: nothing is read yet. */
+function hasPassed(at: Micros | null, other: Micros | null): boolean {
+  return at !== null && (other === null || at < other)
+}
+
 /** Goes on from the position until the list ends, or the head is due again. */
-async function readSlice(pass: Pass, position: FullPosition, head: Page, refresh: HeadRead): Promise<WalkEnd> {
+async function readSlice(
+  pass: Pass,
+  position: FullPosition,
+  head: Page,
+  refresh: HeadRead,
+  readsOn: boolean,
+): Promise<WalkEnd> {
   const pagesBefore = pass.counters.pagesRead
   const waitedBefore = pass.counters.waitedMs
   let start = head
@@ -104,19 +125,12 @@ async function readSlice(pass: Pass, position: FullPosition, head: Page, refresh
     await pass.list.noteHead(head)
   } else {
     await position.begin(head)
-    let reached = await reachHead(pass, head)
-    if ('page' in reached && position.at !== null) {
-      const pagesRead = pass.counters.pagesRead
-      await rereadOpenJobs(pass, reached.page, openAllowance(pass.pagesPerRun))
-      // A verdict covers the open jobs too, so they are read first.
-      const hasRead = pass.counters.pagesRead > pagesRead
-      if (hasRead && pass.list.coverage.kind === 'whole') reached = await reachHead(pass, null)
-    }
+    const reached = position.at === null ? await reachHead(pass, head) : await refreshHead(pass, head)
     if ('end' in reached) {
       if (reached.end !== 'foreign' || !pass.acceptRemovals) return reached.end
       pass.log.warn('the list holds no stored job: reading it like the first time')
       await position.restart()
-      return readSlice(pass, position, head, refresh)
+      return readSlice(pass, position, head, refresh, readsOn)
     }
     if (pass.list.isUnproven) return 'loss'
     if (pass.list.coverage.kind === 'whole') {
@@ -135,6 +149,7 @@ async function readSlice(pass: Pass, position: FullPosition, head: Page, refresh
   }
   return walkDown(pass, start, {
     isFull: true,
+    readsOn,
     isStartMerged,
     until: sliceEnd(pass, position.at ?? start.newest, refresh, waitedBefore),
     onWindow: position.move,

@@ -39,10 +39,10 @@ async function readSmallList(pass: Pass, first: Page): Promise<SyncResult> {
   if (reached.page.totalPages <= 1) return settle(pass, reached.page, { hasReadAll: true })
   const overlapped = pass.list.mustOverlap
   const start = overlapped ? reached.page : reached.ground
-  let end = await walkDown(pass, start, { isFull: true, isStartMerged: true })
+  let end = await walkDown(pass, start, { isFull: true, readsOn: true, isStartMerged: true })
   // The first loss ever shows on pages that only adjoin; once they overlap, it is proved.
   if (end === 'end' && pass.list.mustOverlap !== overlapped)
-    end = await walkDown(pass, await pass.reader.ask(1), { isFull: true })
+    end = await walkDown(pass, await pass.reader.ask(1), { isFull: true, readsOn: true })
   if (end !== 'end') return withoutCounts(pass, end === 'foreign' ? 'foreign' : 'broken')
   await pass.writer.save({ rereadSince: startedAt })
   return settleOnHead(pass, { hasReadAll: true })
@@ -102,7 +102,7 @@ async function sweepSlice(pass: Pass, allowance: number): Promise<void> {
   const hasAdvanced = (oldest: Micros | null) => oldest !== null && (from === null || oldest < from)
   await walkDown(pass, start, {
     until: ({ oldest }) => isSpent() && hasAdvanced(oldest),
-    onWindow: (bottom) => save(bottom),
+    onWindow: async (bottom, isProven) => (isProven ? save(bottom) : undefined),
   })
   await pass.writer.drain()
 

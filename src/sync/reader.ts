@@ -15,6 +15,8 @@ export interface PageReader {
   readonly latestTotal: number | null
   /** Answers that stayed faulty. */
   readonly faultyPages: number
+  /** Counts them from 0 again, because what they left unproved is read once more. */
+  forgetFaults(): void
   /** Whether total and head were the same in all answers so far. */
   readonly isStill: boolean
   /**
@@ -115,6 +117,9 @@ export function createPageReader(options: PageReaderOptions): PageReader {
     },
     get isStill() {
       return isStill
+    },
+    forgetFaults() {
+      faultyPages = 0
     },
     async ask(number, pageLimit = limit) {
       const page = await request({ number, limit: pageLimit })

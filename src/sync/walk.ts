@@ -1,4 +1,4 @@
-import { rankOf } from '../db/batch-jobs-read.js'
+import { hasStored, rankOf } from '../db/batch-jobs-read.js'
 import { type Micros, toTimestamp } from './instant.js'
 import { isLast, overlaps, type Page, type PageAsked } from './page.js'
 import type { Pass } from './pass.js'
@@ -12,14 +12,19 @@ const OVERLAPS = [0, 1 / 16, 1 / 4, 1 / 2, 1, 2]
 const MOST_ROUNDS = 4
 
 export interface WalkOptions {
-  /** Whether to read to the end of the list even where nothing can be proved any more. */
+  /** Whether the walk is part of a pass over the whole list, which ends with `loss`. */
   readonly isFull?: boolean
+  /** Whether to read on below a seam that is not proved. Default: the walk ends `broken`. */
+  readonly readsOn?: boolean
   /** Whether `start` is merged already. */
   readonly isStartMerged?: boolean
   /** Ends the walk after the page. Default: never. */
   readonly until?: (page: Page) => boolean
-  /** Called when everything down to `bottom` (null: the end of the list) is merged, and its window checked. */
-  readonly onWindow?: (bottom: Micros | null) => Promise<void>
+  /**
+   * Called when everything down to `bottom` (null: the end of the list) is merged, and its window checked. `isProven`: no seam
+   * of the walk was left unproved.
+   */
+  readonly onWindow?: (bottom: Micros | null, isProven: boolean) => Promise<void>
 }
 
 /**
@@ -27,7 +32,7 @@ export interface WalkOptions {
  *
  * - `end`: the list ended.
  * - `until`: the caller's condition held.
- * - `broken`: pages did not join after all tries, or an answer stayed faulty.
+ * - `broken`: pages did not join after all tries, or an answer stayed faulty. A walk that read on says so at the end of the list.
  * - `loss`: a full walk that took equal totals for proof found that the list loses jobs; what it read proves nothing.
  * - `foreign`: the list ended and held no stored job, as with the key of another account.
  */
@@ -42,7 +47,7 @@ export type WalkEnd = 'end' | 'until' | 'broken' | 'loss' | 'foreign'
  * with nothing stored below, merges from its first page on.
  */
 export async function walkDown(pass: Pass, start: Page, options: WalkOptions = {}): Promise<WalkEnd> {
-  const { isFull = false, isStartMerged = false, until = () => false, onWindow } = options
+  const { isFull = false, readsOn = false, isStartMerged = false, until = () => false, onWindow } = options
   let page = start
   let isJoined = pass.list.coverage.kind !== 'whole' || (await pass.list.touches(start))
   let isProven = start.fault === null
@@ -54,7 +59,10 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions = {
     const window = stretch.takeWindow()
     if (stretch.isSorted) await checkWindow(pass, window, stretch.isOverlapping)
     // The last date of an unsorted stretch is no position in the list. Only the end of the list is one.
-    if (onWindow && isProven && (stretch.isSorted || isEnd)) await pass.writer.whenMerged(() => onWindow(window.after))
+    const isPosition = stretch.isSorted || isEnd
+    // Called later, when the walk may have met a seam that is not proved.
+    const wasProven = isProven
+    if (onWindow && isPosition) await pass.writer.whenMerged(() => onWindow(window.after, wasProven))
   }
 
   for (;;) {
@@ -63,12 +71,15 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions = {
     isJoined ||= isEnd
     if (isJoined && !(isStartMerged && page === start))
       await pass.writer.merge(isUsable ? page : pass.list.withoutNewcomers(page))
-    // Where a seam is unproved, no position is saved. A full walk that stopped here could not be resumed, so it reads to the end.
-    const isOver = isEnd || (isJoined && (isProven || !isFull) && until(page))
+    // Without proof a walk stops only where the next one can go on. With nothing covered, that one would begin at the top again.
+    const isPlace = pass.list.coverage.kind !== 'none' && stretch.isSorted && page.fault === null
+    const mayStop = isProven || !readsOn || isPlace
+    const isOver = isEnd || (isJoined && mayStop && until(page))
     if (isJoined && page.fault === null && (isOver || stretch.answers >= pass.sizes.windowAnswers)) {
       await decideWindow(isEnd)
     }
     if (isFull && pass.list.isUnproven) return 'loss'
+    if (isOver && !isEnd && readsOn) return 'until'
     if (isOver) return isProven ? (isEnd ? 'end' : 'until') : 'broken'
 
     steps += 1
@@ -92,7 +103,7 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions = {
       isProven = false
       // A faulty answer may look like the end of the list only because it is empty. Two faulty ones in a row are taken as the end.
       const isListOver = isLast(lower) && (lower.fault === null || page.fault !== null)
-      if (!isFull || !isJoined || isListOver || lower.end <= page.end) return 'broken'
+      if (!readsOn || !isJoined || isListOver || lower.end <= page.end) return 'broken'
       stretch = createStretch(lower)
     }
     page = lower
@@ -177,6 +188,7 @@ export async function askAbove(pass: Pass, position: Micros): Promise<Page> {
 
 async function isAbove(pass: Pass, page: Page, position: Micros): Promise<boolean> {
   if (page.fault !== null || page.newest === null || page.newest <= position) return false
-  // While the first pass is unfinished, only what is stored above its bottom is ground to go on from.
-  return pass.list.coverage.kind !== 'down_to' || pass.list.touches(page)
+  // While the first pass is unfinished, only what is stored above its position is ground to go on from.
+  if (pass.list.coverage.kind !== 'down_to') return true
+  return hasStored(pass.db, pass.run.account, [...page.uuids], toTimestamp(position))
 }

@@ -8,9 +8,10 @@ export interface ListedJob {
   readonly createdAt: string
   status: string
   completedCount: number
+  readonly failedCount: number
 }
 
-/** A change of the list between two answers. `index` is taken modulo the length of the list. */
+/** A change of the list between two answers. `index` is taken modulo the length of the list; jobs change with every seventh after it. */
 export type Move =
   | { readonly kind: 'come'; readonly tie: boolean; readonly count: number }
   | { readonly kind: 'go' | 'progress' | 'reopen'; readonly index: number }
@@ -36,7 +37,7 @@ export interface MovingList {
   requests: number
   /**
    * Sets the next changes, and how many are made before each answer; `pace` is repeated. The worker dies after
-   * `diesIn`.
+   * `diesIn`. What is left of the changes before is made at once, as between two runs.
    */
   plan(moves: readonly Move[], pace: readonly number[], diesIn: number | null): void
   readonly client: SpidraClient
@@ -71,7 +72,8 @@ export function createMovingList({ name, size, ties, maxLimit, lag, cap }: Movin
     const hex = createHash('sha256').update(`${name}/${ids}`).digest('hex')
     const uuid = `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}`
     const createdAt = `${new Date(Math.floor(clock / 1000)).toISOString().slice(0, -1)}${String(clock % 1000).padStart(3, '0')}Z`
-    jobs.unshift({ uuid, createdAt, status: ids % 3 === 0 ? 'running' : 'completed', completedCount: 0 })
+    const status = ids % 3 === 0 ? 'running' : 'completed'
+    jobs.unshift({ uuid, createdAt, status, completedCount: 0, failedCount: ids % 4 === 0 ? 1 : 0 })
     if (cap !== null && jobs.length > cap) jobs.pop()
   }
   for (let index = 0; index < size; index += 1) come(ties[index % Math.max(1, ties.length)] ?? false)
@@ -86,10 +88,23 @@ export function createMovingList({ name, size, ties, maxLimit, lag, cap }: Movin
     const index = move.index % Math.max(1, jobs.length)
     const job = jobs[index]
     if (job === undefined) return
-    if (move.kind === 'go') jobs.splice(index, 1)
-    else if (move.kind === 'reopen')
-      jobs[index] = { ...job, status: job.status === 'completed' ? 'running' : 'completed' }
-    else jobs[index] = { ...job, completedCount: job.completedCount + 1 }
+    if (move.kind === 'go') {
+      jobs.splice(index, 1)
+      return
+    }
+    for (let place = index; place < jobs.length; place += 7) {
+      const { status, completedCount, ...rest } = jobs[place] ?? job
+      const reopened = status === 'completed' ? 'running' : 'completed'
+      jobs[place] =
+        move.kind === 'reopen'
+          ? { ...rest, completedCount, status: reopened }
+          : { ...rest, status, completedCount: completedCount + 1 }
+    }
+  }
+
+  function change(move: Move): void {
+    apply(move)
+    versions.push([...jobs])
   }
 
   const list: MovingList = {
@@ -99,6 +114,8 @@ export function createMovingList({ name, size, ties, maxLimit, lag, cap }: Movin
     mostMoves: 0,
     requests: 0,
     plan(nextMoves, nextPace, nextDiesIn) {
+      for (const move of moves.slice(moved)) change(move)
+      movesBefore = 0
       moves = nextMoves
       pace = nextPace
       moved = 0
@@ -124,9 +141,7 @@ export function createMovingList({ name, size, ties, maxLimit, lag, cap }: Movin
     for (let count = pace[list.requests % Math.max(1, pace.length)] ?? 0; count > 0; count -= 1) {
       const move = moves[moved]
       moved += 1
-      if (move === undefined) continue
-      apply(move)
-      versions.push([...jobs])
+      if (move !== undefined) change(move)
     }
     Object.assign(list, { mostMoves: Math.max(list.mostMoves, movesBefore) })
     movesBefore = 0
@@ -134,7 +149,7 @@ export function createMovingList({ name, size, ties, maxLimit, lag, cap }: Movin
     const shown = versions[Math.max(0, versions.length - 1 - behind)] ?? []
     const limit = Math.min(asked, maxLimit)
     const totalPages = Math.ceil(shown.length / limit)
-    const items = shown.slice((page - 1) * limit, page * limit).map((job) => ({ ...job, totalUrls: 9, failedCount: 0 }))
+    const items = shown.slice((page - 1) * limit, page * limit).map((job) => ({ ...job, totalUrls: 9 }))
     const text = JSON.stringify({ jobs: items, pagination: { page, limit, total: shown.length, totalPages } })
     Object.assign(list, { lastAnswer: shown })
     for (let wait = (list.requests * 5) % 4; wait > 0; wait -= 1) await turn()

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { SYNC_SIZES } from '../../src/config/scale.js'
 import { startSimulator } from '../../src/simulator/server.js'
 import { item, uuidOf } from '../support/pages.js'
 import { shareTestDatabase } from '../support/shared-database.js'
@@ -147,6 +148,68 @@ test.each([
   simulator.faults.clear()
   expect((await runAgainst(simulator, database)).summary).toMatchObject({ status: 'complete', storedTotal: 3_000 })
 })
+
+test('a page of new jobs between two answers does not look like a server without overlapping pages', async () => {
+  await using simulator = await startSimulator({ jobs: 3_000, rateLimit: 'off' })
+  await loadTable(simulator, database)
+  simulator.account.removeJob([...simulator.account.allUuids()].at(1_500) ?? '')
+  expect((await runAgainst(simulator, database)).summary).toMatchObject({ status: 'complete', removed: 1 })
+  const add = (count: number) => {
+    for (let added = 0; added < count; added += 1) simulator.account.addJob({ status: 'completed' })
+  }
+  add(180)
+  let isLate = false
+
+  const { summary, warnings } = await runAgainst(simulator, database, {
+    onPage({ number }) {
+      if (number === 3 && !isLate) add(60)
+      isLate ||= number === 3
+    },
+  })
+
+  expect(isLate).toBe(true)
+  expect(warnings).toEqual([])
+  expect(summary).toMatchObject({ status: 'complete', storedTotal: 3_239 })
+})
+
+test.each(['first', 'later'])(
+  'below a page that stays faulty, the head of a %s full pass is read again',
+  async (pass) => {
+    await using simulator = await startSimulator({ jobs: 3_000, rateLimit: 'off' })
+    if (pass === 'later') await loadTable(simulator, database)
+    simulator.faults.next('emptyPage', { page: 20, times: 1_000 })
+    const stopping = new AbortController()
+    let newJob = ''
+
+    const { error } = await runAgainst(simulator, database, {
+      mode: 'full',
+      timing: { refreshMs: 0 },
+      sizes: { ...SYNC_SIZES, minSlicePages: 5 },
+      signal: stopping.signal,
+      onPage({ number }) {
+        if (number === 40 && newJob === '') newJob = simulator.account.addJob({ status: 'completed' }).uuid
+        if (number === 55) stopping.abort()
+      },
+    })
+
+    expect(error).not.toBeNull()
+    expect(await storedUuids(database)).toContain(newJob)
+  },
+)
+
+test.each(['first', 'later'])(
+  'a page that is faulty for a while is read again in the same %s full pass',
+  async (pass) => {
+    await using simulator = await startSimulator({ jobs: 3_000, rateLimit: 'off' })
+    if (pass === 'later') await loadTable(simulator, database)
+    simulator.faults.next('emptyPage', { page: 20, times: 6 })
+
+    const { summary, requests } = await runAgainst(simulator, database, { mode: 'full' })
+
+    expect(summary).toMatchObject({ status: 'complete', storedTotal: 3_000 })
+    expect(requests).toBeLessThan(60 + 25)
+  },
+)
 
 test('a page that stays well-formed with a wrong total is joined by an overlap', async () => {
   await using simulator = await startSimulator({ jobs: 3_000, rateLimit: 'off' })

@@ -147,6 +147,33 @@ describe('of 100,000 jobs', () => {
     expect(requests).toBeLessThanOrEqual(1 + 3 * 20)
   })
 
+  test('a search that is cut off keeps what it found, and the new jobs that came meanwhile', async () => {
+    const uuids = [...simulator.account.allUuids()]
+    const gone = [0.1, 0.3, 0.5, 0.7, 0.9].map((depth) => uuids[Math.floor(depth * uuids.length)] ?? '')
+    for (const uuid of gone) simulator.account.removeJob(uuid)
+    const stopping = new AbortController()
+    let pagesRead = 0
+    let newJob = ''
+    await noteSweep(database)
+
+    const { error } = await runAgainst(simulator, database, {
+      timing: { ...NONE_YOUNG.timing, refreshMs: 0 },
+      signal: stopping.signal,
+      onPage() {
+        pagesRead += 1
+        if (pagesRead === 10) newJob = simulator.account.addJob(DONE).uuid
+        if (pagesRead === 60) stopping.abort()
+      },
+    })
+
+    expect(error).not.toBeNull()
+    const removed = (await removedJobs()).map(({ uuid }) => uuid)
+    expect(gone.filter((uuid) => removed.includes(uuid)).length).toBeGreaterThanOrEqual(2)
+    expect(await countsOf([newJob])).toHaveLength(1)
+    await run()
+    expect((await removedJobs()).map(({ uuid }) => uuid)).toEqual(expect.arrayContaining(gone))
+  })
+
   test('without budget to spare: neither sweep nor open jobs, but the head', async () => {
     await database.sql(`UPDATE spidra.sync_state SET last_sweep_at = NULL`)
     const deep = [...simulator.account.allUuids()].at(50_000) ?? ''

@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
+import { SYNC_SIZES } from '../../src/config/scale.js'
 import { type Simulator, type SimulatorOptions, startSimulator } from '../../src/simulator/server.js'
 import { hold, untilBlocked } from '../support/blocking.js'
 import { startCli } from '../support/cli.js'
@@ -175,6 +176,31 @@ test('a full pass reads head and open jobs again in between', async () => {
   expect(requests).toBeLessThan(PAGES * 1.25)
   const openPage = Math.floor(2_468 / 50) + 1
   expect(pages.filter((page) => page === openPage).length).toBeGreaterThanOrEqual(4)
+})
+
+test('in a long full pass open jobs are read in turn where the allowance is too small for all of them', async () => {
+  await using simulator = await startSimulator({ jobs: 3_000, rateLimit: 'off' })
+  await loadTable(simulator, database)
+  const open = [...simulator.account.allUuids()].filter((_, place) => [210, 260, 310, 360, 410].includes(place))
+  const update = (completedCount: number) => {
+    for (const uuid of open) simulator.account.updateJob(uuid, { status: 'running', totalUrls: 50, completedCount })
+  }
+  update(1)
+  await database.sql(`UPDATE spidra.batch_jobs SET status = 'running' WHERE uuid = ANY($1)`, [open])
+  const stopping = new AbortController()
+
+  await runAgainst(simulator, database, {
+    ...{ mode: 'full', pagesPerRun: 2, signal: stopping.signal },
+    timing: { refreshMs: 0 },
+    sizes: { ...SYNC_SIZES, minSlicePages: 3 },
+    onPage({ number }) {
+      if (number === 20) update(7)
+      if (number === 55) stopping.abort()
+    },
+  })
+
+  const rows = await database.sql('SELECT completed_count AS count FROM spidra.batch_jobs WHERE uuid = ANY($1)', [open])
+  expect(rows).toEqual(open.map(() => ({ count: 7 })))
 })
 
 function envOf(simulator: Simulator): Record<string, string> {
