@@ -45,7 +45,9 @@ export async function readEverything(pass: Pass, first: Page): Promise<SyncResul
   /** The position from which a slice broke; undefined: none has. */
   let brokenAt: Micros | null | undefined
   for (;;) {
-    const readsOn = brokenAt !== undefined && !hasPassed(position.at, brokenAt)
+    // Where a list loses jobs and its pages cannot overlap, a second try proves no more than the first.
+    const isBeyondProof = pass.list.losesJobs && pass.list.doubts.has('no_overlap')
+    const readsOn = isBeyondProof || (brokenAt !== undefined && !hasPassed(position.at, brokenAt))
     const end = await readSlice(pass, position, head, refresh, readsOn)
     await pass.writer.drain()
     // A first pass may wait for its budget for hours. Until then its days would be aggregated by every query.
