@@ -10,6 +10,9 @@ import { walkDown } from './walk.js'
 /** Searches for removed jobs in a row, as long as each finds some: while one job is searched for, the next one may go. */
 export const MAX_SEARCHES = 4
 
+/** Bisections in a row that find nothing before the search ends. */
+const MAX_FAILURES = 4
+
 /** The search for gaps may cost this share of reading the whole list, which finds all of them. */
 const WORTH_OF_WHOLE = 1 / 4
 
@@ -40,15 +43,23 @@ export async function findRemoved(
   let headAt = performance.now()
   // Against the head that was merged: jobs that came since stand in later totals, and not in the table.
   const listed = () => pass.list.groundTotal ?? head.total
-  while (!isSpent() && (await countListable(pass)) > listed()) {
+  let failures = 0
+  /** No job is known to be gone above this page. */
+  let top = 1
+  while (!isSpent()) {
+    const surplus = (await countListable(pass)) - listed()
+    if (surplus <= 0) return
     const before = pass.list.missing.size
-    const last = await bisect(pass, totalPages, listed())
-    if (last === null) return
     const overlapped = pass.list.mustOverlap
-    await readFrom(pass, last)
+    const last = await findGap(pass, { top, end: totalPages + 1, surplus, listed: listed() })
+    if (last !== null) await readFrom(pass, last)
     // The first loss ever shows on pages that only adjoin; once they overlap, it is proved.
-    if (pass.list.missing.size === before && pass.list.mustOverlap === overlapped) return
-    if (performance.now() - headAt < pass.timing.refreshMs) continue
+    const hasFound = pass.list.missing.size > before || pass.list.mustOverlap !== overlapped
+    failures = hasFound ? 0 : failures + 1
+    if (failures === MAX_FAILURES) return
+    top = hasFound && last !== null ? Math.max(1, last - 2) : 1
+    // A job that left during the bisection led it to a wrong place. It counts rightly again from a new answer for page 1.
+    if (hasFound && performance.now() - headAt < pass.timing.refreshMs) continue
     const reached = await refreshHead(pass, null)
     if ('end' in reached || (await judge(pass, reached.page)).listedTotal === null) return
     totalPages = reached.page.totalPages
@@ -56,18 +67,30 @@ export async function findRemoved(
   }
 }
 
-/** Finds the first page above which jobs are gone; the gap lies on it or on the page before. Null where the list moves. */
-async function bisect(pass: Pass, totalPages: number, listed: number): Promise<number | null> {
-  let sound = 1
-  let surplus = totalPages + 1
-  while (surplus - sound > 1) {
-    const middle = (sound + surplus) >> 1
-    const gone = await surplusAbove(pass, await pass.reader.ask(middle), listed)
+/**
+ * Finds the first page above which jobs are gone; the gap lies on it or on the page before. Null where the list moves.
+ *
+ * It goes down by the mean distance of the gaps until one lies above, and bisects that step. Where one job is gone, that is a
+ * bisection of the whole list.
+ *
+ * @param top page above which no job is gone; `end`: the page after the last; `surplus`: jobs that are gone.
+ */
+async function findGap(
+  pass: Pass,
+  { top, end, surplus, listed }: { readonly [Name in 'top' | 'end' | 'surplus' | 'listed']: number },
+): Promise<number | null> {
+  const step = Math.ceil((end - top) / surplus)
+  let sound = top
+  let below = end
+  while (below - sound > 1) {
+    const middle = (sound + below) >> 1
+    const number = below === end ? Math.min(sound + step, middle) : middle
+    const gone = await surplusAbove(pass, await pass.reader.ask(number), listed)
     if (gone === null) return null
-    if (gone > 0) surplus = middle
-    else sound = middle
+    if (gone > 0) below = number
+    else sound = number
   }
-  return surplus
+  return below
 }
 
 /**

@@ -147,6 +147,37 @@ describe('of 100,000 jobs', () => {
     expect(requests).toBeLessThanOrEqual(1 + 3 * 20)
   })
 
+  test.each([0.1, 0.4, 0.9])('a job that leaves at %d during the search misleads it only once', async (depth) => {
+    const uuids = [...simulator.account.allUuids()]
+    const at = (share: number) => uuids[Math.floor(share * uuids.length)] ?? ''
+    for (const share of [0.3, 0.6]) simulator.account.removeJob(at(share))
+    let pagesRead = 0
+
+    const { requests, summary } = await run({
+      ...NONE_YOUNG,
+      onPage() {
+        pagesRead += 1
+        if (pagesRead === 8) simulator.account.removeJob(at(depth))
+      },
+    })
+
+    expect(summary.removed).toBe(3)
+    expect(requests).toBeLessThanOrEqual(1 + 5 * 20)
+  })
+
+  test('twenty removed in different places: at most twelve requests for each', async () => {
+    const uuids = [...simulator.account.allUuids()]
+    const random = createRandom(7)
+    const gone = new Set<string>()
+    while (gone.size < 20) gone.add(uuids[Math.floor(random() * uuids.length)] ?? '')
+    for (const uuid of gone) simulator.account.removeJob(uuid)
+
+    const { requests, summary } = await run({ ...NONE_YOUNG, pagesPerRun: 2_000 })
+
+    expect(summary.removed).toBe(20)
+    expect(requests).toBeLessThanOrEqual(20 * 12)
+  })
+
   test('a search that is cut off keeps what it found, and the new jobs that came meanwhile', async () => {
     const uuids = [...simulator.account.allUuids()]
     const gone = [0.1, 0.3, 0.5, 0.7, 0.9].map((depth) => uuids[Math.floor(depth * uuids.length)] ?? '')
