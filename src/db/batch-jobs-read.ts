@@ -78,17 +78,17 @@ export async function rankOf(
  * @param youngSince jobs that were created later are young.
  */
 export async function listOpenUuids(db: Database, account: string, youngSince: Date): Promise<readonly string[]> {
-  const jobs = await db.batchJob.findMany({
+  const live = { account, removedAt: null }
+  const select = { uuid: true } as const
+  const open = await db.batchJob.findMany({ where: { ...live, status: { notIn: [...TERMINAL_STATUSES] } }, select })
+  const young = await db.batchJob.findMany({
     where: {
-      ...{ account, removedAt: null },
-      OR: [
-        { status: { notIn: [...TERMINAL_STATUSES] } },
-        { createdAt: { gt: youngSince }, OR: [{ status: { not: 'completed' } }, { failedCount: { gt: 0 } }] },
-      ],
+      ...{ ...live, createdAt: { gt: youngSince }, status: { in: [...TERMINAL_STATUSES] } },
+      OR: [{ status: { not: 'completed' } }, { failedCount: { gt: 0 } }],
     },
-    select: { uuid: true },
+    select,
   })
-  return jobs.map(({ uuid }) => uuid)
+  return [...open, ...young].map(({ uuid }) => uuid)
 }
 
 /** A job, and its place among the live jobs of the account, newest first; 0 is the newest. */

@@ -54,8 +54,8 @@ export async function readEverything(pass: Pass, first: Page): Promise<SyncResul
     await refreshDailyTotals(pass.db, pass.run.account).catch((err: unknown) =>
       pass.log.warn({ err }, 'daily sums could not be kept'),
     )
-    if (end === 'end' && !position.isBroken) return closePass(pass, position, { head, hasReadAll })
-    if (end === 'end') return withoutCounts(pass, 'broken')
+    if (end === 'end')
+      return position.isBroken ? withoutCounts(pass, 'broken') : closePass(pass, position, { head, hasReadAll })
     if (end === 'broken' && !readsOn) {
       brokenAt = position.at
       if (!position.isBroken) pass.reader.forgetFaults()

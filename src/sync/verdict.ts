@@ -62,7 +62,7 @@ const MASS_REMOVAL_SHARE = 0.2
  * them, or more than 50 and more than a fifth.
  */
 export function isMassRemoval(missing: number, live: number): boolean {
-  if (missing <= 0) return false
+  if (missing === 0) return false
   return missing >= live || (missing > MASS_REMOVAL_JOBS && missing > MASS_REMOVAL_SHARE * live)
 }
 

@@ -12,7 +12,7 @@ const OVERLAPS = [0, 1 / 16, 1 / 4, 1 / 2, 1, 2]
 const MOST_ROUNDS = 4
 
 export interface WalkOptions {
-  /** Whether the walk is part of a pass over the whole list, which ends with `loss`. */
+  /** Whether the walk is part of a pass over the whole list. Such a walk ends with `loss` as soon as the pass proves nothing. */
   readonly isFull?: boolean
   /** Whether to read on below a seam that is not proved. Default: the walk ends `broken`. */
   readonly readsOn?: boolean
@@ -79,8 +79,8 @@ export async function walkDown(pass: Pass, start: Page, options: WalkOptions = {
       await decideWindow(isEnd)
     }
     if (isFull && pass.list.isUnproven) return 'loss'
-    if (isOver && !isEnd && readsOn) return 'until'
-    if (isOver) return isProven ? (isEnd ? 'end' : 'until') : 'broken'
+    if (isEnd) return isProven ? 'end' : 'broken'
+    if (isOver) return isProven || readsOn ? 'until' : 'broken'
 
     steps += 1
     // Where pages cannot overlap, answers of different age may lead in a circle.

@@ -93,12 +93,10 @@ export function createMovingList({ name, size, ties, maxLimit, lag, cap }: Movin
       return
     }
     for (let place = index; place < jobs.length; place += 7) {
-      const { status, completedCount, ...rest } = jobs[place] ?? job
-      const reopened = status === 'completed' ? 'running' : 'completed'
-      jobs[place] =
-        move.kind === 'reopen'
-          ? { ...rest, completedCount, status: reopened }
-          : { ...rest, status, completedCount: completedCount + 1 }
+      const before = jobs[place] ?? job
+      const reopened = before.status === 'completed' ? 'running' : 'completed'
+      const after = move.kind === 'reopen' ? { status: reopened } : { completedCount: before.completedCount + 1 }
+      jobs[place] = { ...before, ...after }
     }
   }
 
