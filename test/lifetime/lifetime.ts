@@ -6,7 +6,7 @@ import { startOwnPostgres } from '../support/own-postgres.js'
 import { type Day, tableRow } from './day.js'
 import { createJudge } from './judge.js'
 import { LIMIT, rateLimitAt, spending, windowMsAt } from './scaled-limit.js'
-import { everySeconds, type ServiceSeat, startServiceSeat } from './service.js'
+import { everySeconds, onceADay, type ServiceSeat, startServiceSeat } from './service.js'
 import { createTruth, type Truth } from './truth.js'
 
 export interface LifetimeOptions {
@@ -90,7 +90,7 @@ export async function runLifetime(options: LifetimeOptions): Promise<LifetimeRes
       ...{ SPIDRA_API_KEY: API_KEY, SPIDRA_API_URL: simulator.url, DATABASE_URL: postgres.url },
       ...{ ALERT_WEBHOOK_URL: webhook.url, HTTP_PORT: '0', LOG_FORMAT: 'json' },
       SYNC_SCHEDULE: everySeconds(intervalSeconds),
-      FULL_SYNC_SCHEDULE: dayMinutes < 60 ? `30 */${dayMinutes} * * * *` : '30 0 * * * *',
+      FULL_SYNC_SCHEDULE: onceADay(epoch + (dayMinutes * 60_000) / 2, dayMinutes),
       SYNC_RESULTS: options.results,
       ...{ LIFETIME_SPEED: String(speed), LIFETIME_PAGE_LIMIT: String(options.pageLimit) },
     },

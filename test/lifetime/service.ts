@@ -37,6 +37,12 @@ export function everySeconds(seconds: number): string {
   return seconds > 1 ? `*/${seconds} * * * * *` : '* * * * * *'
 }
 
+/** A cron expression for once in each scaled day: at the instant, epoch ms, and every `dayMinutes` from it. */
+export function onceADay(at: number, dayMinutes: number): string {
+  const instant = new Date(at)
+  return `${instant.getUTCSeconds()} ${instant.getUTCMinutes() % dayMinutes}-59/${dayMinutes} * * * *`
+}
+
 /** @param onCrash hears of an end that nobody asked for, and of an exit code that is not 0, with the last lines of the log. */
 export async function startServiceSeat(
   env: Readonly<Record<string, string>>,
