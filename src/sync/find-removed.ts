@@ -1,20 +1,59 @@
 import { rankOf } from '../db/batch-jobs-read.js'
 import { countOpenRejections } from '../db/rejected-jobs.js'
+import { reachHead } from './head.js'
 import { toTimestamp } from './instant.js'
 import { refreshHead } from './open-jobs.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
-import { countListable, judge } from './verdict.js'
+import { countListable, judge, type SyncResult, settle, withoutCounts } from './verdict.js'
 import { walkDown } from './walk.js'
 
 /** Searches for removed jobs in a row, as long as each finds some: while one job is searched for, the next one may go. */
-export const MAX_SEARCHES = 4
+const MAX_SEARCHES = 4
 
 /** Bisections in a row that find nothing before the search ends. */
 const MAX_FAILURES = 4
 
 /** The search for gaps may cost this share of reading the whole list, which finds all of them. */
 const WORTH_OF_WHOLE = 1 / 4
+
+/** How far a search for removed jobs may go. */
+interface SearchLimits {
+  /** Pages. Default: as long as the search is worth it. */
+  readonly allowance?: number
+  /** Whether another search may begin. Default: always; it waits for the request budget. */
+  readonly mayGo?: () => boolean
+}
+
+/**
+ * Where a verdict shows more stored than listed, searches for removed jobs, and for those that went during the search. Takes the
+ * verdict again after each search.
+ *
+ * @param head the answer for page 1 on which the verdict was taken.
+ */
+export async function searchSurplus(
+  pass: Pass,
+  head: Page,
+  verdict: SyncResult,
+  { allowance, mayGo = () => true }: SearchLimits = {},
+): Promise<SyncResult> {
+  let latest = head
+  let result = verdict
+  for (let round = 1; round <= MAX_SEARCHES && hasSurplus(result) && mayGo(); round += 1) {
+    const removedBefore = pass.counters.removed
+    await findRemoved(pass, latest, allowance)
+    const reached = await reachHead(pass, null)
+    if ('end' in reached) return withoutCounts(pass, reached.end)
+    latest = reached.page
+    result = await settle(pass, latest, { hasReadAll: false })
+    if (pass.counters.removed === removedBefore) break
+  }
+  return result
+}
+
+function hasSurplus({ listedTotal, storedTotal }: SyncResult): boolean {
+  return listedTotal !== null && storedTotal !== null && storedTotal > listedTotal
+}
 
 /**
  * Searches for jobs that are stored and no longer listed, with few requests. Retention removes jobs at the end, so it
@@ -28,7 +67,7 @@ const WORTH_OF_WHOLE = 1 / 4
  *
  * @param allowance pages; default a quarter of the list, and at least as many as an incremental run may spend.
  */
-export async function findRemoved(
+async function findRemoved(
   pass: Pass,
   head: Page,
   allowance = Math.max(pass.pagesPerRun, head.totalPages * WORTH_OF_WHOLE),

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { refreshDailyTotals } from '../db/housekeeping.js'
-import { findRemoved, MAX_SEARCHES } from './find-removed.js'
+import { searchSurplus } from './find-removed.js'
 import { type FullPosition, openFullPosition } from './full-position.js'
 import { isOurList, reachHead } from './head.js'
 import type { Micros } from './instant.js'
@@ -14,8 +14,8 @@ import { askAbove, type WalkEnd, walkDown } from './walk.js'
 /** Requests that reading the head again costs at least: page 1, the page to go on from, and the one below it. */
 export const LEAST_REFRESH_REQUESTS = 3
 
-/** What a search for removed jobs adds where they left the end of the list: page 1 twice more, and the last page. */
-const LEAST_SEARCH_REQUESTS = 3
+/** What a search for one removed job adds to its bisection: the last page, the two pages around the gap, and page 1 once more. */
+const SEARCH_REQUESTS = 4
 
 /** `dueInMs`: until the next re-read of page 1 is due; `everyMs`: between two; `requests`: what each costs. */
 interface DueRefresh {
@@ -37,7 +37,7 @@ interface DueRefresh {
  * @throws YieldError when `mustYield` asks the pass to stop, so that another worker continues it.
  */
 export async function readEverything(pass: Pass, first: Page): Promise<SyncResult> {
-  const refresh: HeadRead = { requests: leastRefreshRequests(pass), at: performance.now() }
+  const refresh: HeadRead = { requests: requestsOfHead(pass, first), at: performance.now() }
   const position = openFullPosition(pass)
   const isRereading = pass.list.coverage.kind === 'whole'
   const hasReadAll = position.at === null
@@ -67,8 +67,13 @@ export async function readEverything(pass: Pass, first: Page): Promise<SyncResul
   }
 }
 
-function leastRefreshRequests({ list }: Pass): number {
-  return LEAST_REFRESH_REQUESTS + (list.losesJobs ? LEAST_SEARCH_REQUESTS : 0)
+/**
+ * How many requests the next read of the head takes at least. In a list that loses jobs it has to search for one, also if the last
+ * read found none gone: where the search runs out of budget, the verdict waits for the next window.
+ */
+function requestsOfHead({ list }: Pass, { totalPages }: Page): number {
+  const search = SEARCH_REQUESTS + Math.ceil(Math.log2(Math.max(1, totalPages)))
+  return LEAST_REFRESH_REQUESTS + (list.losesJobs ? search : 0)
 }
 
 /** Takes the verdict on a list that was read to its end. */
@@ -86,21 +91,7 @@ async function closePass(
   await position.finish(reached.page)
   const result = await settle(pass, reached.page, { hasReadAll })
   const difference = (result.storedTotal ?? 0) - (result.listedTotal ?? 0)
-  if (difference === pass.state.triedDifference || !(await searchSurplus(pass, reached.page, result))) return result
-  const again = await reachHead(pass, null)
-  return 'end' in again ? withoutCounts(pass, again.end) : settle(pass, again.page, { hasReadAll: false })
-}
-
-/** Searches for stored jobs that are no longer listed; false where the counts show none. */
-async function searchSurplus(
-  pass: Pass,
-  head: Page,
-  { listedTotal, storedTotal }: SyncResult,
-  allowance?: number,
-): Promise<boolean> {
-  if (listedTotal === null || (storedTotal ?? 0) <= listedTotal) return false
-  await findRemoved(pass, head, allowance)
-  return true
+  return difference === pass.state.triedDifference ? result : searchSurplus(pass, reached.page, result)
 }
 
 /** Whether a position lies below another one. Null: nothing is read yet. */
@@ -136,7 +127,9 @@ async function readSlice(
     }
     if (pass.list.isUnproven) return 'loss'
     if (pass.list.coverage.kind === 'whole') {
-      const { status } = await refreshVerdict(pass, reached.page)
+      const verdict = await judge(pass, reached.page)
+      const limits = { allowance: pass.pagesPerRun, mayGo: pass.mayGo }
+      const { status } = await searchSurplus(pass, reached.page, verdict, limits)
       const requests = pass.counters.pagesRead - pagesBefore + 1
       if (status === 'complete' && position.at !== null) await pass.onVerdict({ at: refresh.at, requests })
     }
@@ -147,7 +140,7 @@ async function readSlice(
       start = await askAbove(pass, position.at)
       isStartMerged = false
     }
-    refresh.requests = Math.max(leastRefreshRequests(pass), pass.counters.pagesRead - pagesBefore + 1)
+    refresh.requests = Math.max(requestsOfHead(pass, reached.page), pass.counters.pagesRead - pagesBefore + 1)
   }
   return walkDown(pass, start, {
     isFull: true,
@@ -156,24 +149,6 @@ async function readSlice(
     until: sliceEnd(pass, position.at ?? start.newest, refresh, waitedBefore),
     onWindow: position.move,
   })
-}
-
-/**
- * Takes the verdict on a head in the middle of a full pass, as an incremental run does: it searches for removed jobs first,
- * as far as the allowance of an incremental run goes, and again for those that went during the search.
- */
-async function refreshVerdict(pass: Pass, first: Page): Promise<SyncResult> {
-  let head = first
-  for (let round = 1; round <= MAX_SEARCHES; round += 1) {
-    const removedBefore = pass.counters.removed
-    const result = await judge(pass, head)
-    const hasFound = round === 1 || pass.counters.removed > removedBefore
-    if (!hasFound || !pass.mayGo() || !(await searchSurplus(pass, head, result, pass.pagesPerRun))) return result
-    const reached = await reachHead(pass, null)
-    if ('end' in reached) return withoutCounts(pass, reached.end)
-    head = reached.page
-  }
-  return judge(pass, head)
 }
 
 /**

@@ -1,5 +1,5 @@
 import { hasMoreLiveJobs } from '../db/batch-jobs-read.js'
-import { findRemoved, MAX_SEARCHES } from './find-removed.js'
+import { searchSurplus } from './find-removed.js'
 import { reachHead } from './head.js'
 import { type Micros, toMicros, toTimestamp } from './instant.js'
 import { noteOpenJobs, openAllowance, readOpenJobs } from './open-jobs.js'
@@ -63,22 +63,12 @@ async function settleWithOpenJobs(pass: Pass, left: () => number): Promise<SyncR
   return pass.counters.pagesRead === pagesBefore ? result : settleOnHead(pass)
 }
 
-async function findDifference(
-  pass: Pass,
-  { listedTotal, storedTotal }: SyncResult,
-  hasSwept: boolean,
-): Promise<SyncResult> {
-  const difference = (storedTotal ?? 0) - (listedTotal ?? 0)
+async function findDifference(pass: Pass, verdict: SyncResult, hasSwept: boolean): Promise<SyncResult> {
+  const difference = (verdict.storedTotal ?? 0) - (verdict.listedTotal ?? 0)
   if (difference < 0 && !hasSwept && pass.mayGo()) await sweepSlice(pass, pass.pagesPerRun)
-  let result: SyncResult
-  for (let round = 1; ; round += 1) {
-    const removedBefore = pass.counters.removed
-    if (difference > 0 && pass.reader.head !== null) await findRemoved(pass, pass.reader.head)
-    result = await settleOnHead(pass)
-    if (result.listedTotal === null || result.listedTotal === result.storedTotal) return result
-    // While one job was searched for, the next one may have gone.
-    if (pass.counters.removed === removedBefore || round === MAX_SEARCHES) break
-  }
+  const { head } = pass.reader
+  const result = difference > 0 && head !== null ? await searchSurplus(pass, head, verdict) : await settleOnHead(pass)
+  if (result.listedTotal === null || result.listedTotal === result.storedTotal) return result
   if (difference === pass.state.triedDifference) return result
 
   pass.log.info({ difference }, 'stored and listed jobs differ: reading the whole list')

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { scaleTiming, TIMING } from '../../src/config/scale.js'
+import { SYNC_SIZES, scaleTiming, TIMING } from '../../src/config/scale.js'
 import { createSharedBudget } from '../../src/service/account-run.js'
 import { type SimulatorOptions, startSimulator } from '../../src/simulator/server.js'
 import { shareTestDatabase } from '../support/shared-database.js'
@@ -31,8 +31,9 @@ const LOSING = { losesJobs: true, arrivalsPerMinute: 15, removalsPerMinute: 15 }
 async function fullPass({
   limit,
   losesJobs = false,
+  pageLimit = SYNC_SIZES.pageLimit,
   ...account
-}: SimulatorOptions & { readonly limit: number; readonly losesJobs?: boolean }) {
+}: SimulatorOptions & { readonly limit: number; readonly losesJobs?: boolean; readonly pageLimit?: number }) {
   let oldestMs = 0
   await using simulator = await startSimulator({
     rateLimit: { limit, windowMs: WINDOW_MS, reset: 'epochMs' },
@@ -48,7 +49,11 @@ async function fullPass({
   await loadTable(simulator, database)
   await database.sql('UPDATE spidra.sync_state SET loses_jobs = $1', [losesJobs])
 
-  const { summary } = await runAgainst(simulator, database, { mode: 'full', ...budgetOf(limit) })
+  const { summary } = await runAgainst(simulator, database, {
+    mode: 'full',
+    ...budgetOf(limit),
+    sizes: { ...SYNC_SIZES, pageLimit },
+  })
 
   return { summary, oldestMs }
 }
@@ -59,6 +64,15 @@ test.each([
   { name: 'a budget of 15 requests', limit: 30, jobs: 1_500 },
   { name: 'removals at the tail', limit: 80, jobs: 3_000, ...LOSING, removalsFrom: 'tail' },
   { name: 'removals anywhere', limit: 80, jobs: 3_000, ...LOSING, removalsFrom: 'anywhere' },
+  // Two heads in a row never find one gone each, and a search takes more than two heads without one.
+  {
+    name: 'a removal at times, of many pages',
+    limit: 140,
+    jobs: 1_700,
+    pageLimit: 10,
+    ...LOSING,
+    removalsFrom: 'anywhere',
+  },
 ] as const)(
   'while a full pass waits for windows, its verdict is never older than two refresh intervals: $name',
   { timeout: 120_000 },
@@ -74,7 +88,7 @@ test.each([
 test('a first pass keeps nothing of a window back', { timeout: 60_000 }, async () => {
   const limit = 30
   await using simulator = await startSimulator({
-    jobs: 2_000,
+    jobs: 1_700,
     rateLimit: { limit, windowMs: WINDOW_MS, reset: 'epochMs' },
   })
 
