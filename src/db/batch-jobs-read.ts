@@ -48,26 +48,30 @@ async function readCreatedAt(db: Database, account: string, which: Prisma.Sql): 
   return row?.createdAt ?? null
 }
 
-/**
- * Counts the live jobs of the account that are newer than the instant: its place in the list, if the list equals the table.
- *
- * @param gone uuids of live jobs that are known to be no longer listed; they do not count.
- */
+/** What a rank counts. */
+interface RankOptions {
+  /** Uuids of live jobs that are known to be no longer listed; they do not count. Default: none. */
+  readonly gone?: readonly string[]
+  /** Only jobs that are not newer than this instant count, which is faster. Default: all that are newer than the other one. */
+  readonly upTo?: string | null
+}
+
+/** Counts the live jobs of the account that are newer than the instant: its place in the list, if the list equals the table. */
 export async function rankOf(
   db: Database,
   account: string,
   createdAt: string,
-  gone: readonly string[] = [],
+  { gone = [], upTo = null }: RankOptions = {},
 ): Promise<number> {
+  const range = within({ after: createdAt, upTo, settled: null })
   // Raw SQL: a rank.
   const [row] = await db.$queryRaw<{ rank: number }[]>`
     SELECT (count(*) - (
-        SELECT count(*) FROM spidra.batch_jobs g
-        WHERE g.uuid = ANY(${gone}::uuid[]) AND g.account = ${account} AND g.removed_at IS NULL
-          AND g.created_at > ${createdAt}::timestamptz
+        SELECT count(*) FROM spidra.batch_jobs b
+        WHERE b.uuid = ANY(${gone}::uuid[]) AND b.account = ${account} AND b.removed_at IS NULL ${range}
       ))::integer AS rank
     FROM spidra.batch_jobs b
-    WHERE b.account = ${account} AND b.removed_at IS NULL AND b.created_at > ${createdAt}::timestamptz`
+    WHERE b.account = ${account} AND b.removed_at IS NULL ${range}`
   return row?.rank ?? 0
 }
 

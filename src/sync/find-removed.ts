@@ -1,7 +1,7 @@
 import { rankOf } from '../db/batch-jobs-read.js'
 import { countOpenRejections } from '../db/rejected-jobs.js'
 import { reachHead } from './head.js'
-import { toTimestamp } from './instant.js'
+import { type Micros, toTimestamp } from './instant.js'
 import { refreshHead } from './open-jobs.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
@@ -85,67 +85,100 @@ async function findRemoved(
   let failures = 0
   /** No job is known to be gone above this page. */
   let top = 1
+  let counted: Counted | null = null
   while (!isSpent()) {
     const surplus = (await countListable(pass)) - listed()
     if (surplus <= 0) return
     const before = pass.list.missing.size
     const overlapped = pass.list.mustOverlap
-    const last = await findGap(pass, { top, end: totalPages + 1, surplus, listed: listed() })
-    if (last !== null) await readFrom(pass, last)
+    const gap: Gap | null = await findGap(pass, { top, end: totalPages + 1, surplus, listed: listed(), counted })
+    if (gap !== null) await readFrom(pass, gap.page)
     // The first loss ever shows on pages that only adjoin; once they overlap, it is proved.
     const hasFound = pass.list.missing.size > before || pass.list.mustOverlap !== overlapped
     failures = hasFound ? 0 : failures + 1
     if (failures === MAX_FAILURES) return
-    top = hasFound && last !== null ? Math.max(1, last - 2) : 1
+    top = hasFound && gap !== null ? Math.max(1, gap.page - 2) : 1
+    counted = hasFound && gap !== null ? gap.counted : null
     // A job that left during the bisection led it to a wrong place. It counts rightly again from a new answer for page 1.
     if (hasFound && performance.now() - headAt < pass.timing.refreshMs) continue
     const reached = await refreshHead(pass, null)
     if ('end' in reached || (await judge(pass, reached.page)).listedTotal === null) return
     totalPages = reached.page.totalPages
     headAt = performance.now()
+    counted = null
   }
 }
 
+/** A place in the table whose rank is known, so that ranks further down are counted from it. A million rows take long to count. */
+interface Counted {
+  readonly instant: Micros
+  readonly rank: number
+}
+
+/** Where jobs are gone. */
+interface Gap {
+  /** The first page above which some are; the gap lies on it or on the page before. */
+  readonly page: number
+  /** A place above the gap; null: none was counted. */
+  readonly counted: Counted | null
+}
+
 /**
- * Finds the first page above which jobs are gone; the gap lies on it or on the page before. Null where the list moves.
+ * Finds the first gap. Null where the list moves.
  *
  * It goes down by the mean distance of the gaps until one lies above, and bisects that step. Where one job is gone, that is a
  * bisection of the whole list.
  *
- * @param top page above which no job is gone; `end`: the page after the last; `surplus`: jobs that are gone.
+ * @param top page above which no job is gone; `end`: the page after the last; `surplus`: jobs that are gone; `listed`: total of the
+ *   head that was merged; `counted`: a place near `top`.
  */
 async function findGap(
   pass: Pass,
-  { top, end, surplus, listed }: { readonly [Name in 'top' | 'end' | 'surplus' | 'listed']: number },
-): Promise<number | null> {
+  from: { readonly [Name in 'top' | 'end' | 'surplus' | 'listed']: number } & Pick<Gap, 'counted'>,
+): Promise<Gap | null> {
+  const { top, end, surplus, listed } = from
   const step = Math.ceil((end - top) / surplus)
+  let { counted } = from
   let sound = top
   let below = end
   while (below - sound > 1) {
     const middle = (sound + below) >> 1
     const number = below === end ? Math.min(sound + step, middle) : middle
-    const gone = await surplusAbove(pass, await pass.reader.ask(number), listed)
-    if (gone === null) return null
-    if (gone > 0) below = number
-    else sound = number
+    const page = await pass.reader.ask(number)
+    const place = await countAt(pass, page, counted)
+    if (place === null) return null
+    // What came since the head was merged pushed the page down, and is not in the table.
+    const newcomers = Math.max(0, page.total - listed)
+    if (place.rank > place.listed - newcomers) {
+      below = number
+    } else {
+      sound = number
+      counted = place
+    }
   }
-  return below
+  return { page: below, counted }
 }
 
 /**
- * How many stored jobs above the page are listed no longer; null when the page cannot tell.
- *
- * @param listed total of the head that was merged: what came since pushed the page down, and is not in the table.
+ * Counts a place of the page in the table: its instant, its rank, and how many jobs the page says are listed above it. Null: the page
+ * cannot tell.
  */
-async function surplusAbove(pass: Pass, page: Page, listed: number): Promise<number | null> {
+async function countAt(
+  pass: Pass,
+  page: Page,
+  counted: Counted | null,
+): Promise<(Counted & { readonly listed: number }) | null> {
   if (page.fault !== null || !page.isSorted || page.jobs.length === 0) return null
   const { instants } = page
   // Among jobs that tie, the table has no order. The first one that is strictly older than its neighbour can be counted.
   const index = instants.findIndex((instant, place) => place > 0 && instant < (instants[place - 1] ?? instant))
   const instant = instants[index]
   if (instant === undefined) return null
-  const rank = await rankOf(pass.db, pass.run.account, toTimestamp(instant), [...pass.list.missing])
-  return rank - (page.start + index - Math.max(0, page.total - listed))
+  const base = counted !== null && instant < counted.instant ? counted : null
+  const upTo = base === null ? null : toTimestamp(base.instant)
+  const gone = [...pass.list.missing]
+  const rank = await rankOf(pass.db, pass.run.account, toTimestamp(instant), { gone, upTo })
+  return { instant, rank: rank + (base?.rank ?? 0), listed: page.start + index }
 }
 
 /** Reads from the page before the surplus over it, so that a window encloses the gap. */

@@ -180,7 +180,7 @@ async function checkOrder({ reader, list }: Pass, upper: Page, lower: Page): Pro
  * since jobs that tie with it may stand on both sides of it. The rank in the table gives the first page to try.
  */
 export async function askAbove(pass: Pass, position: Micros): Promise<Page> {
-  const rank = await rankOf(pass.db, pass.run.account, toTimestamp(position), [...pass.list.missing])
+  const rank = await rankOf(pass.db, pass.run.account, toTimestamp(position), { gone: [...pass.list.missing] })
   let page = await pass.reader.ask(Math.max(1, Math.ceil(rank / pass.limit)))
   while (page.number > 1 && !(await isAbove(pass, page, position))) page = await pass.reader.ask(page.number - 1)
   return page

@@ -63,9 +63,12 @@ test('the rank of an instant is the number of newer live jobs', async () => {
 test('jobs that are known to be gone do not count for the rank', async () => {
   const gone = [2, 5, 7, 9, 20, 100].map(uuidOf)
 
-  expect(await rankOf(db, 'default', secondOf(4), gone)).toBe(2)
-  expect(await rankOf(db, 'default', secondOf(7), gone)).toBe(1)
-  expect(await rankOf(db, 'default', secondOf(7), [])).toBe(2)
+  expect(await rankOf(db, 'default', secondOf(4), { gone })).toBe(2)
+  expect(await rankOf(db, 'default', secondOf(7), { gone })).toBe(1)
+  expect(await rankOf(db, 'default', secondOf(7), { gone: [] })).toBe(2)
+  // What lies above an instant whose rank is known need not be counted again.
+  expect(await rankOf(db, 'default', secondOf(4), { upTo: secondOf(7) })).toBe(2)
+  expect(await rankOf(db, 'default', secondOf(4), { gone, upTo: secondOf(7) })).toBe(1)
 })
 
 test('lists the open jobs', async () => {
