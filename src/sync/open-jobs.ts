@@ -28,16 +28,15 @@ export async function readOpenJobs(pass: Pass, allowance: number, mayGo = pass.m
   const wanted = open.filter((job) => job.rank >= limit * HEAD_MARGIN)
   const isWithin = list.openCreatedAt === null && wanted.length <= allowance
   const due = isWithin ? roomiestFirst(wanted, limit) : inTurn(wanted, list.openCreatedAt)
-  const stored = due.length === 0 ? 0 : await countListable(pass)
+  // Jobs that came since the table was last complete have pushed every job down by their number. In an unfinished first pass the
+  // difference is mostly the unread part of the list, which lies below all of them.
+  const stored = due.length === 0 || list.coverage.kind !== 'whole' ? null : await countListable(pass)
   const spentBefore = pass.counters.pagesRead
   let last: RankedJob | null = null
   for (const job of due) {
     if (!list.unreadOpenJobs.has(job.uuid)) continue
     if (pass.counters.pagesRead - spentBefore >= allowance || !mayGo()) break
-    // Jobs that came since the table was last complete have pushed every job down by their number. In an unfinished first
-    // pass the difference is mostly the unread part of the list, which lies below all of them.
-    const isWhole = list.coverage.kind === 'whole'
-    const newcomers = isWhole ? Math.max(0, (pass.reader.latestTotal ?? stored) - stored) : 0
+    const newcomers = stored === null ? 0 : Math.max(0, (pass.reader.latestTotal ?? stored) - stored)
     if (!(await readAround(pass, job, job.rank + newcomers))) break
     last = job
   }
