@@ -17,6 +17,9 @@ export const LEAST_REFRESH_REQUESTS = 3
 /** What a search for one removed job adds to its bisection: the last page, the two pages around the gap, and page 1 once more. */
 const SEARCH_REQUESTS = 4
 
+/** Share of our requests of a window that may be saved for the heads that are due in it. */
+const MOST_SAVED = 3 / 4
+
 /** `dueInMs`: until the next re-read of page 1 is due; `everyMs`: between two; `requests`: what each costs. */
 interface DueRefresh {
   readonly dueInMs: number
@@ -198,10 +201,11 @@ export function toDue({ timing }: Pick<Pass, 'timing'>, { at, requests }: HeadRe
 
 /**
  * Decides whether a full pass over stored jobs may read on, or saves the remaining requests for the re-reads of page 1 that are
- * due in this window. Freshness must not wait for the next window. At most half of a window is saved.
+ * due in this window. Freshness must not wait for the next window. Not all of a window is saved, so that each window brings the
+ * pass further.
  */
 export function mayReadOn(rest: WindowRest | null, refresh: DueRefresh): boolean {
-  return rest === null || rest.requests > Math.min(requestsDue(rest, refresh), rest.share / 2)
+  return rest === null || rest.requests > Math.min(requestsDue(rest, refresh), rest.share * MOST_SAVED)
 }
 
 /** How many requests the re-reads of page 1 take that are due before the window ends. */

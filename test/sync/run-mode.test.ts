@@ -29,7 +29,7 @@ test('open jobs leave a quarter of the pages to the sweep', () => {
   expect(openAllowance(1)).toBe(0)
 })
 
-test('a full pass leaves the rest of a window to the heads that are due in it, but at most half of a window', () => {
+test('a full pass leaves the rest of a window to the heads that are due in it, but at most three quarters', () => {
   const everyMs = 300
   const may = (requests: number, endsInMs: number, dueInMs = everyMs, share = 100) =>
     mayReadOn({ requests, share, endsInMs }, { dueInMs, everyMs, requests: 4 })
@@ -42,5 +42,5 @@ test('a full pass leaves the rest of a window to the heads that are due in it, b
   // Overdue.
   expect([may(4, 299, 0), may(5, 299, 0)]).toEqual([false, true])
   // However much it costs.
-  expect([may(50, 9_000), may(51, 9_000)]).toEqual([false, true])
+  expect([may(75, 9_000), may(76, 9_000)]).toEqual([false, true])
 })
