@@ -154,7 +154,8 @@ async function search(
   let drift = 0
   while (from < to) {
     const page = await pass.reader.ask(pageAt(Math.min(Math.max(place, from), to - 1), pass.limit).number)
-    drift = Math.max(drift, Math.abs(page.total - head.total))
+    // An answer that lists fewer may be an older one, in which what stands on this page is missing.
+    drift = page.total < head.total ? pass.limit : Math.max(drift, page.total - head.total)
     if (page.fault !== null) return { found, drift }
     const isBelow = page.end === page.start || (page.newest !== null && top !== null && page.newest < top)
     const touches = await isGround(page)

@@ -169,6 +169,46 @@ const NEWEST_GONE = {
   ],
 }
 
+/**
+ * A page of new jobs comes at once and the newest stored job goes. Page 2 of a replica that lags behind was empty, so that the list
+ * was once taken for another account's.
+ */
+const OLD_SECOND_PAGE = {
+  youngMs: TIMING.youngMs,
+  losses: 'any' as const,
+  lag: 3 as const,
+  ...{ size: 0, ties: [], limit: 5 as const },
+  sizes: { ...SYNC_SIZES, windowAnswers: 1, chunkPages: 1, minSlicePages: 1, smallPages: 2 },
+  runs: [
+    {
+      ...plain(
+        [come, { ...come, tie: true }, { kind: 'reopen', index: 78 }, { kind: 'reopen', index: 140 }],
+        [2, 3, 1, 0],
+        0,
+      ),
+      mode: 'full' as const,
+    },
+    plain([], [2, 2, 1], 2),
+    plain(
+      [{ kind: 'go', index: 132 }, { kind: 'reopen', index: 78 }, come, { kind: 'progress', index: 176 }],
+      [2, 3, 0, 1, 3],
+      11,
+    ),
+    {
+      ...plain(
+        [
+          { kind: 'come', tie: true, count: 5 },
+          { kind: 'go', index: 138 },
+        ],
+        [2, 2],
+        14,
+      ),
+      mode: 'full' as const,
+    },
+    plain([], [1, 1, 3, 3, 3, 0], null),
+  ],
+}
+
 async function runOnce(
   list: MovingList,
   account: string,
@@ -325,7 +365,7 @@ test('what says complete is complete, nothing listed is marked removed, and what
     {
       numRuns: HISTORIES,
       ...SEED,
-      examples: [[ALL_TIED], [ALL_REPLACED], [NO_OVERLAP], [NEWEST_GONE]],
+      examples: [[ALL_TIED], [ALL_REPLACED], [NO_OVERLAP], [NEWEST_GONE], [OLD_SECOND_PAGE]],
       endOnFailure: process.env.CHURN_SHRINK === undefined,
     },
   )
