@@ -47,6 +47,8 @@ export interface Rules {
   readonly hasFaults: boolean
   /** What a 503 asks to wait, in real milliseconds. */
   readonly retryAfterMs: number
+  /** Age from which the service says that a verdict is no longer fresh, in real milliseconds. */
+  readonly freshMs: number
   /** When the account came to life, epoch ms: all older jobs are its history. */
   readonly epoch: number
 }
@@ -125,6 +127,11 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
   function downBetween(from: number, to: number): number {
     const overlaps = seat.downtimes.map((down) => Math.min(to, down.to ?? to) - Math.max(from, down.from))
     return overlaps.reduce((sum, overlap) => sum + Math.max(0, overlap), 0)
+  }
+
+  /** How long injected answers have asked the service to wait since an instant. */
+  function askedToWaitSince(instant: number): number {
+    return serviceBusy.filter((at) => at >= instant).length * rules.retryAfterMs
   }
 
   /** More jobs left the list than can be found one by one with the requests of a window. */
@@ -244,8 +251,7 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
     completeAt = state.completeAt
     const ageMs = state.now - state.completeAt
     day.worstAge = Math.max(day.worstAge ?? 0, minutes(ageMs))
-    const askedToWait = serviceBusy.filter((at) => at >= state.now - ageMs).length * rules.retryAfterMs
-    const excusedMs = downBetween(state.completeAt, state.now) + askedToWait
+    const excusedMs = downBetween(state.completeAt, state.now) + askedToWaitSince(state.completeAt)
     day.worstUnexcusedAge = Math.max(day.worstUnexcusedAge, minutes(ageMs - excusedMs))
     if (isOld || isOverwhelmed() || ageMs - excusedMs <= 2 * rules.intervalMs + rules.toleranceMs) return
     // Once for each verdict that is late.
@@ -314,7 +320,8 @@ export function createJudge(rules: Rules, { postgres, simulator, seat, truth, on
     if (!isUnready) return
     day.notReady += minutes(elapsedMs)
     const since = completeAt ?? startedAt
-    if (wasReady && downBetween(since, Date.now()) === 0 && !isOverwhelmed())
+    const isOwnFault = Date.now() - since - askedToWaitSince(since) > rules.freshMs
+    if (wasReady && isOwnFault && downBetween(since, Date.now()) === 0 && !isOverwhelmed())
       onViolation(`/readyz is 503 without a cause: ${text}`)
   }
 

@@ -1,5 +1,6 @@
 import { createServer } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { TIMING } from '../../src/config/scale.js'
 import { startSimulator } from '../../src/simulator/server.js'
 import { createDice, type Dice } from '../soak/dice.js'
 import { startOwnPostgres } from '../support/own-postgres.js'
@@ -104,6 +105,7 @@ export async function runLifetime(options: LifetimeOptions): Promise<LifetimeRes
       ...{ speed, epoch, windowMs, intervalMs: intervalSeconds * 1000, toleranceMs: options.toleranceMs },
       ...{ share: LIMIT.requests * (1 - RESERVE), hasFaults: options.faults > 0 },
       retryAfterMs: (RETRY_AFTER_SECONDS * 1000) / speed,
+      freshMs: TIMING.freshMs / speed,
     },
     { postgres, simulator, seat, truth, onViolation },
   )
