@@ -5,7 +5,7 @@ import { type Micros, toTimestamp } from './instant.js'
 import { refreshHead } from './open-jobs.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
-import { countListable, judge, type SyncResult, settle, withoutCounts } from './verdict.js'
+import { countListable, judge, type SyncResult, settle, surplusOf, withoutCounts } from './verdict.js'
 import { walkDown } from './walk.js'
 
 /** Searches for removed jobs in a row, as long as each finds some: while one job is searched for, the next one may go. */
@@ -39,7 +39,7 @@ export async function searchSurplus(
 ): Promise<SyncResult> {
   let latest = head
   let result = verdict
-  for (let round = 1; round <= MAX_SEARCHES && hasSurplus(result) && mayGo(); round += 1) {
+  for (let round = 1; round <= MAX_SEARCHES && surplusOf(result) > 0 && mayGo(); round += 1) {
     const removedBefore = pass.counters.removed
     await findRemoved(pass, latest, allowance)
     const reached = await reachHead(pass, null)
@@ -49,10 +49,6 @@ export async function searchSurplus(
     if (pass.counters.removed === removedBefore) break
   }
   return result
-}
-
-function hasSurplus({ listedTotal, storedTotal }: SyncResult): boolean {
-  return listedTotal !== null && storedTotal !== null && storedTotal > listedTotal
 }
 
 /**
@@ -101,7 +97,7 @@ async function findRemoved(
     failures = hasFound ? 0 : failures + 1
     if (failures === MAX_FAILURES) return
     top = hasFound && gap !== null ? Math.max(1, gap.page - 2) : 1
-    counted = hasFound && gap !== null ? gap.counted : null
+    counted = gap?.counted ?? null
     // A job that left during the bisection led it to a wrong place. It counts rightly again from a new answer for page 1.
     if (hasFound && performance.now() - headAt < pass.timing.refreshMs) continue
     const reached = await refreshHead(pass, null)

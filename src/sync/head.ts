@@ -114,12 +114,12 @@ async function findBelow(
   let latest = head
   for (let tries = 1; tries <= MAX_TRIES; tries += 1) {
     const faultyBefore = pass.reader.faultyPages
-    const { found, drift } = await search(pass, latest, isGroundOn, top)
+    const { found, isSteady } = await search(pass, latest, isGroundOn, top)
     if (found !== null) return found
     if (pass.reader.faultyPages > faultyBefore) return 'broken'
     const again = await pass.reader.ask(1)
     if (await isGroundOn(again)) return again
-    if (drift < pass.limit && listsTheSame(latest, again)) {
+    if (isSteady && listsTheSame(latest, again)) {
       return (await hasStored(pass.db, pass.run.account, [...seen], null)) ? 'broken' : 'foreign'
     }
     latest = again
@@ -133,14 +133,14 @@ async function findBelow(
  * searched page by page.
  *
  * @param isGround whether a page counts.
- * @returns the page, or null; and by how many jobs the total differed in any of the answers.
+ * @returns the page, or null; and whether the list moved so little in between that none means none.
  */
 async function search(
   pass: Pass,
   head: Page,
   isGround: (page: Page) => Promise<boolean>,
   top: Micros | null,
-): Promise<{ readonly found: Page | null; readonly drift: number }> {
+): Promise<{ readonly found: Page | null; readonly isSteady: boolean }> {
   const isSorted = !pass.list.doubts.has('unsorted')
   let found: Page | null = null
   // The ground begins below `from`, and above `to`.
@@ -151,15 +151,15 @@ async function search(
   let isTied = false
   let place = isSorted ? await guessNewcomers(pass, head) : from
   let step = 0
-  let drift = 0
+  let isSteady = true
   while (from < to) {
     const page = await pass.reader.ask(pageAt(Math.min(Math.max(place, from), to - 1), pass.limit).number)
     // An answer that lists fewer may be an older one, in which what stands on this page is missing.
-    drift = page.total < head.total ? pass.limit : Math.max(drift, page.total - head.total)
-    if (page.fault !== null) return { found, drift }
+    isSteady &&= page.total >= head.total && page.total < head.total + pass.limit
+    if (page.fault !== null) return { found, isSteady }
     const isBelow = page.end === page.start || (page.newest !== null && top !== null && page.newest < top)
     const touches = await isGround(page)
-    if (touches && !(isSorted && isBelow)) return { found: page, drift }
+    if (touches && !(isSorted && isBelow)) return { found: page, isSteady }
     if (touches) found = page
     isTied ||= !touches && top !== null && page.newest === top && page.oldest === top
     if (isSorted && isBelow) {
@@ -171,7 +171,7 @@ async function search(
     place = !isSorted || isTied ? from : isBounded ? (from + to) >> 1 : from + step
     step = 2 * step + pass.limit
   }
-  return { found, drift }
+  return { found, isSteady }
 }
 
 /** Estimates how many jobs came since the head was last read; too low for a list that loses jobs. */

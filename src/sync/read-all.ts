@@ -8,7 +8,7 @@ import { YieldError } from './interruptions.js'
 import { refreshHead } from './open-jobs.js'
 import type { Page } from './page.js'
 import type { HeadRead, Pass, WindowRest } from './pass.js'
-import { judge, type SyncResult, settle, withoutCounts } from './verdict.js'
+import { judge, type SyncResult, settle, surplusOf, withoutCounts } from './verdict.js'
 import { askAbove, type WalkEnd, walkDown } from './walk.js'
 
 /** Requests that reading the head again costs at least: page 1, the page to go on from, and the one below it. */
@@ -93,8 +93,7 @@ async function closePass(
   if (pass.list.isUnproven) return withoutCounts(pass, 'loss')
   await position.finish(reached.page)
   const result = await settle(pass, reached.page, { hasReadAll })
-  const difference = (result.storedTotal ?? 0) - (result.listedTotal ?? 0)
-  return difference === pass.state.triedDifference ? result : searchSurplus(pass, reached.page, result)
+  return surplusOf(result) === pass.state.triedDifference ? result : searchSurplus(pass, reached.page, result)
 }
 
 /** Whether a position lies below another one. Null: nothing is read yet. */

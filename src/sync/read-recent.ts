@@ -6,7 +6,7 @@ import { noteOpenJobs, openAllowance, readOpenJobs } from './open-jobs.js'
 import type { Page } from './page.js'
 import type { Pass } from './pass.js'
 import { readEverything } from './read-all.js'
-import { type SyncResult, settle, withoutCounts } from './verdict.js'
+import { type SyncResult, settle, surplusOf, withoutCounts } from './verdict.js'
 import { askAbove, walkDown } from './walk.js'
 
 /**
@@ -28,7 +28,7 @@ export async function readRecent(pass: Pass): Promise<SyncResult> {
   const isSweeping = isSweepDue(pass.state.lastSweepAt, pass.now(), pass.timing.sweepEveryMs) && pass.mayGo()
   if (isSweeping) await sweepSlice(pass, left(pass.pagesPerRun))
   const result = await settleWithOpenJobs(pass, () => left(openAllowance(pass.pagesPerRun)))
-  if (result.listedTotal === null || result.listedTotal === result.storedTotal) return result
+  if (surplusOf(result) === 0) return result
   return findDifference(pass, result, isSweeping)
 }
 
@@ -64,11 +64,11 @@ async function settleWithOpenJobs(pass: Pass, left: () => number): Promise<SyncR
 }
 
 async function findDifference(pass: Pass, verdict: SyncResult, hasSwept: boolean): Promise<SyncResult> {
-  const difference = (verdict.storedTotal ?? 0) - (verdict.listedTotal ?? 0)
+  const difference = surplusOf(verdict)
   if (difference < 0 && !hasSwept && pass.mayGo()) await sweepSlice(pass, pass.pagesPerRun)
   const { head } = pass.reader
   const result = difference > 0 && head !== null ? await searchSurplus(pass, head, verdict) : await settleOnHead(pass)
-  if (result.listedTotal === null || result.listedTotal === result.storedTotal) return result
+  if (surplusOf(result) === 0) return result
   if (difference === pass.state.triedDifference) return result
 
   pass.log.info({ difference }, 'stored and listed jobs differ: reading the whole list')

@@ -10,7 +10,7 @@ import { noteOpenJobs } from './open-jobs.js'
 import { createPass, type Pass, type PassStart, type SyncOptions } from './pass.js'
 import { readEverything } from './read-all.js'
 import { readRecent } from './read-recent.js'
-import { type PartialReason, type SyncResult, settle, withoutCounts } from './verdict.js'
+import { type PartialReason, type SyncResult, settle, surplusOf, withoutCounts } from './verdict.js'
 
 /** A full pass whose verdict is not `complete` is worth one repetition: the list may have moved too fast. */
 const FULL_PASSES = 2
@@ -110,7 +110,7 @@ async function readAll(pass: Pass): Promise<SyncResult> {
 /** Saves what the next run must know of this one. */
 async function noteOutcome(pass: Pass, result: SyncResult): Promise<void> {
   const { state } = pass
-  const difference = (result.storedTotal ?? 0) - (result.listedTotal ?? 0)
+  const difference = surplusOf(result)
   const change: { -readonly [Name in keyof SyncState]?: SyncState[Name] } = {}
   // A difference that items newly rejected in this run cause may go away by itself, so it is not recorded.
   const isTried = difference !== 0 && !(await hasNewRejections(pass.db, pass.run))

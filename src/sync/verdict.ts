@@ -71,6 +71,11 @@ export function isMassRemoval(missing: number, live: number): boolean {
 /** The verdict of a run, and the counts it was taken on; null where there are none. */
 export type SyncResult = Verdict & { readonly listedTotal: number | null; readonly storedTotal: number | null }
 
+/** How many more jobs are stored than listed; 0 where nothing was counted. */
+export function surplusOf({ listedTotal, storedTotal }: SyncResult): number {
+  return (storedTotal ?? 0) - (listedTotal ?? 0)
+}
+
 /** Counts what the API should list by the table: live jobs that are not missing, and open rejections. */
 export async function countListable({ db, run, list }: Pass): Promise<number> {
   return (await countLiveJobs(db, run.account)) - list.missing.size + (await countOpenRejections(db, run.account))
